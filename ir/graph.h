@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The graph IR: a module of functions over typed values, refined in place from import to kernels.
+ *
+ * A module owns one arena; everything reachable from it lives there and goes with module_destroy.
+ * Values and ops are 32-bit ids into tables of their function; ids stay valid for the life of the
+ * function. Regions hold op ids in execution order: a value is defined before its uses, in the same
+ * region or one around it. Erased ops leave the lists at once and their slots stay empty.
+ *
+ * Not thread-safe; distinct modules are independent. */
+#ifndef SINTER_IR_GRAPH_H
+#define SINTER_IR_GRAPH_H
+
+#include "base/arena.h"
+#include "base/diag.h"
+#include "base/intern.h"
+#include "base/status.h"
+#include "base/str.h"
+#include "base/vec.h"
+#include "ir/type.h"
+
+enum op_kind {
+  OP_NONE, /* an erased op */
+#define OP(E, text, ...) OP_##E,
+#include "ir/op.def"
+#undef OP
+  OP_COUNT
+};
+
+/* One struct of attributes per op: struct reduce_attrs { struct ints axes; ... }. */
+#define ATTR_TYPE_INT int64_t
+#define ATTR_TYPE_FLOAT double
+#define ATTR_TYPE_BOOL bool
+#define ATTR_TYPE_INTS struct ints
+#define ATTR_TYPE_DIM dim
+#define ATTR_TYPE_DIMS struct dims
+#define ATTR_TYPE_DTYPE enum dtype
+#define ATTR_TYPE_TYPE const struct type *
+#define ATTR_TYPE_TYPES struct types
+#define ATTR_TYPE_STRING const char *
+#define ATTR_TYPE_CONSTANT constant_id
+#define ATTR_TYPE_BODY const struct scalar_body *
+#define ATTR_TYPE_COMBINER enum combiner
+#define ATTR_TYPE_RELATION enum relation
+#define ATTR_TYPE_OUT_OF_RANGE enum out_of_range
+#define ATTR_TYPE_RANDOM_KIND enum random_kind
+#define ATTR_TYPE_ROOT enum root_kind
+
+#define A(op, kind, field) ATTR_TYPE_##kind field;
+#define OP(E, text, omin, omax, rmin, rmax, flags, attrs)                                          \
+  struct text##_attrs {                                                                            \
+    attrs                                                                                          \
+  };
+#include "ir/op.def"
+#undef OP
+#undef A
+
+struct op {
+  enum op_kind kind;
+  uint32_t n_operands, n_results, n_regions;
+  const value_id *operands;
+  const value_id *results;
+  const region_id *regions;
+  const void *attrs; /* struct <text>_attrs; see OP_ATTRS */
+  region_id parent;
+  uint32_t provenance; /* into module.provenance; 0: none */
+};
+
+/* The attributes of an op known to be of that kind: OP_ATTRS(reduce, op)->axes. */
+#define OP_ATTRS(text, op) ((const struct text##_attrs *)(op)->attrs)
+
+struct value {
+  struct type type;
+  op_id def;          /* OP_ID_NONE: a region parameter */
+  uint32_t index;     /* which result, or which parameter */
+  region_id region;   /* that defines it */
+  const char *name;   /* a label for people, interned; may be NULL; unique within the function */
+};
+
+struct region {
+  op_id parent; /* OP_ID_NONE for the body of the function */
+  VEC(value_id) params;
+  VEC(op_id) ops;
+  VEC(value_id) results;
+};
+
+/* An ONNX node that IR came from. */
+struct provenance {
+  const char *node; /* its name, or "" */
+  const char *op;   /* its operator, with the domain where that is not ai.onnx */
+  int32_t index;    /* in its graph; -1: not one node */
+};
+
+/* A tensor that the module carries. Data is little-endian, packed (ONNX's packing), row-major, and
+ * belongs to the arena, or to a file mapping that outlives the module. */
+struct constant {
+  const char *name; /* unique in the module, interned */
+  enum dtype dtype;
+  uint32_t rank;
+  int64_t dims[IR_MAX_RANK];
+  const void *data;
+  uint64_t bytes;
+  const char *file; /* where data is mapped from, for --weights by-reference; NULL: inline */
+  uint64_t offset;  /* in that file */
+};
+
+struct guard {
+  dim lhs;
+  enum relation relation;
+  dim rhs;
+};
+
+struct function {
+  struct module *module;
+  const char *name;
+  VEC(struct value) values; /* slot 0 unused */
+  VEC(struct op) ops;       /* slot 0 unused */
+  VEC(struct region) regions; /* 0 is the body: its params are the inputs, its results the outputs */
+  VEC(struct guard) where;  /* relations of dims that the inputs must satisfy, checked at run time */
+};
+
+/* An entry point: variants in order, the first whose guards hold runs; the last has none. */
+struct entry_variant {
+  VEC(struct guard) guards;
+  struct function *function;
+};
+struct entry {
+  const char *name;
+  VEC(const char *) input_names;
+  VEC(const char *) output_names;
+  VEC(struct entry_variant) variants;
+};
+
+struct mesh;
+struct sharding;
+
+struct module {
+  struct arena arena;
+  struct intern names;
+  struct dim_table *dims;
+  VEC(struct constant) constants;      /* slot 0 unused */
+  VEC(struct provenance) provenance;   /* slot 0 unused */
+  VEC(struct function *) functions;
+  VEC(struct entry) entries;
+  VEC(const struct mesh *) meshes;         /* ir/sharding.h */
+  VEC(const struct sharding *) shardings;  /* slot 0 unused */
+};
+
+struct module *module_create(void);
+void module_destroy(struct module *m);
+struct function *function_create(struct module *m, const char *name);
+struct function *module_find_function(const struct module *m, const char *name);
+constant_id module_add_constant(struct module *m, const struct constant *c); /* renames duplicates */
+uint32_t module_add_provenance(struct module *m, const char *node, const char *op, int32_t index);
+
+static inline const struct value *function_value(const struct function *f, value_id v) {
+  return &f->values.data[v];
+}
+static inline const struct type *value_type(const struct function *f, value_id v) {
+  return &f->values.data[v].type;
+}
+static inline const struct op *function_op(const struct function *f, op_id o) {
+  return &f->ops.data[o];
+}
+/* The op that defines a value; NULL for region parameters. */
+static inline const struct op *value_def(const struct function *f, value_id v) {
+  op_id o = f->values.data[v].def;
+  return o == OP_ID_NONE ? NULL : &f->ops.data[o];
+}
+static inline struct region *function_region(struct function *f, region_id r) {
+  return &f->regions.data[r];
+}
+
+/* ---- what is known of each op kind ---- */
+
+enum op_flag { OP_FLAG_EXPLICIT = 1, OP_FLAG_VIEW = 2, OP_FLAG_EFFECT = 4, OP_FLAG_CONTROL = 8 };
+enum attr_kind {
+#define ATTR_KIND(E, ctype) ATTR_##E,
+#include "ir/attr_kind.def"
+#undef ATTR_KIND
+};
+struct attr_desc {
+  const char *name; /* NULL ends the list */
+  enum attr_kind kind;
+  uint32_t offset; /* in the attribute struct */
+};
+struct op_info {
+  const char *name;
+  uint32_t operands_min, operands_max, results_min, results_max; /* max UINT32_MAX: no bound */
+  uint32_t flags;
+  uint32_t attrs_size;
+  const struct attr_desc *attrs;
+  const struct op_hooks *hooks;
+};
+extern const struct op_info op_infos[OP_COUNT];
+
+/* What infer and verify work on: an op that may not be in the function yet. */
+struct op_view {
+  struct function *function;
+  enum op_kind kind;
+  uint32_t n_operands;
+  const value_id *operands;
+  uint32_t n_regions;
+  const region_id *regions;
+  const void *attrs;
+};
+struct interp; /* ir/interp.h */
+
+/* One per op, in ir/ops/<text>.c, named <text>_hooks. */
+struct op_hooks {
+  /* Checks operands and attributes, and gives the result types. On a violation returns false with
+   * a message in `why`. Must accept anything that has the right number of operands. */
+  bool (*infer)(const struct op_view *op, struct strbuf *why, struct type *out_types,
+                uint32_t *out_n_types);
+  /* Evaluates the op in the interpreter; its types are concrete. */
+  status (*eval)(struct interp *in, const struct op *op);
+  /* Multiply-adds count 2. NULL: one per result element times the body's cost. */
+  dim (*flops)(const struct function *f, const struct op *op);
+};
+
+/* ---- building ---- */
+
+/* Creates ops at the end of `region`. A failed inference reports E0301 to `diags` with the current
+ * provenance and returns VALUE_NONE; any builder call with a VALUE_NONE operand returns VALUE_NONE
+ * and reports nothing, so that callers may check once at the end. */
+struct builder {
+  struct function *function;
+  region_id region;
+  uint32_t provenance;
+  struct diags *diags;
+  uint32_t failures; /* counted so that callers may check once */
+};
+
+void builder_init(struct builder *b, struct function *f, region_id region, struct diags *diags);
+
+/* The general form. attrs (a struct <text>_attrs) is deep-copied into the module's arena; regions
+ * must exist already (region_create). Returns the op, or OP_ID_NONE. */
+op_id build_op(struct builder *b, enum op_kind kind, const value_id *operands, uint32_t n_operands,
+               const region_id *regions, uint32_t n_regions, const void *attrs);
+value_id build_op1(struct builder *b, enum op_kind kind, const value_id *operands,
+                   uint32_t n_operands, const void *attrs); /* its result 0 */
+value_id op_result(const struct function *f, op_id op, uint32_t i); /* VALUE_NONE for OP_ID_NONE */
+
+region_id region_create(struct function *f);
+value_id region_add_param(struct function *f, region_id r, const struct type *type,
+                          const char *name /* may be NULL */);
+
+/* Shorthands; each is build_op1 with the attributes filled in. `axis` arguments are >= 0. */
+value_id build_const(struct builder *b, constant_id c);
+value_id build_const_data(struct builder *b, enum dtype dtype, const int64_t *dims, uint32_t rank,
+                          const void *data /* packed; copied */, uint64_t bytes);
+value_id build_scalar_f64(struct builder *b, enum dtype dtype, double x);  /* rank 0, any dtype */
+value_id build_scalar_i64(struct builder *b, enum dtype dtype, int64_t x); /* rank 0, any dtype */
+value_id build_iota(struct builder *b, enum dtype dtype, const dim *dims, uint32_t rank, uint32_t axis);
+value_id build_dims(struct builder *b, const dim *dims, uint32_t n);
+value_id build_reshape(struct builder *b, value_id x, const dim *dims, uint32_t rank);
+value_id build_transpose(struct builder *b, value_id x, const int64_t *perm);
+value_id build_broadcast(struct builder *b, value_id x, const dim *dims, uint32_t rank);
+/* numpy's rule: prepends 1s to the shape of x, then broadcasts to dims. */
+value_id build_broadcast_to(struct builder *b, value_id x, const dim *dims, uint32_t rank);
+value_id build_slice(struct builder *b, value_id x, const dim *start, const dim *size,
+                     const int64_t *step /* NULL: ones */);
+value_id build_slice_axis(struct builder *b, value_id x, uint32_t axis, dim start, dim size);
+value_id build_reverse(struct builder *b, value_id x, uint32_t axis);
+value_id build_pad(struct builder *b, value_id x, value_id fill, const dim *low, const dim *high,
+                   const int64_t *interior /* NULL: zeros */);
+value_id build_concat(struct builder *b, const value_id *xs, uint32_t n, uint32_t axis);
+value_id build_bitcast(struct builder *b, value_id x, enum dtype dtype);
+value_id build_reduce(struct builder *b, value_id x, const int64_t *axes, uint32_t n_axes,
+                      enum combiner kind); /* reduced dims stay as 1 */
+value_id build_contract(struct builder *b, value_id lhs, value_id rhs, const struct contract_attrs *a);
+/* Matrix product of the last two dims; the dims before are batch and must be equal already. */
+value_id build_matmul(struct builder *b, value_id lhs, value_id rhs, enum dtype dtype);
+value_id build_gather(struct builder *b, value_id data, const value_id *indices,
+                      const int64_t *axes, uint32_t n, enum out_of_range mode);
+void build_check(struct builder *b, dim lhs, enum relation relation, dim rhs, const char *message);
+void build_symbol(struct builder *b, value_id x, int64_t index, dim symbol);
+value_id build_squeeze(struct builder *b, value_id x, const int64_t *axes, uint32_t n);   /* by reshape */
+value_id build_unsqueeze(struct builder *b, value_id x, const int64_t *axes, uint32_t n); /* result axes, ascending */
+
+/* Maps. Operands may have lower rank and broadcast as numpy does; shapes are prepended with 1s, and
+ * where equality of two unknown dims is not provable a run-time `check` is added. */
+value_id build_map(struct builder *b, const value_id *xs, uint32_t n, const struct scalar_body *body);
+value_id build_unary(struct builder *b, enum scalar_op op, value_id x);
+value_id build_binary(struct builder *b, enum scalar_op op, value_id x, value_id y);
+value_id build_select(struct builder *b, value_id c, value_id x, value_id y);
+value_id build_cast(struct builder *b, value_id x, enum dtype dtype); /* x itself if it is that */
+value_id build_cast_mode(struct builder *b, value_id x, enum dtype dtype, enum cast_mode mode);
+/* x op constant, the literal taken into the body. */
+value_id build_binary_f64(struct builder *b, enum scalar_op op, value_id x, double y);
+value_id build_binary_i64(struct builder *b, enum scalar_op op, value_id x, int64_t y);
+
+/* Scalar bodies are written down instruction by instruction, then interned. */
+struct body_builder {
+  uint32_t n_args;
+  uint32_t len;
+  struct scalar_inst insts[96];
+  bool overflow; /* more than fit: body_finish fails */
+};
+void body_init(struct body_builder *s, uint32_t n_args);
+uint32_t body_arg(struct body_builder *s, uint32_t i, enum dtype dtype);
+uint32_t body_f64(struct body_builder *s, enum dtype dtype, double x);
+uint32_t body_i64(struct body_builder *s, enum dtype dtype, int64_t x);
+uint32_t body_cast(struct body_builder *s, uint32_t x, enum dtype dtype, enum cast_mode mode);
+uint32_t body_op(struct body_builder *s, enum scalar_op op, uint32_t x, uint32_t y, uint32_t z); /* unused: 0 */
+const struct scalar_body *body_finish(struct body_builder *s, struct module *m); /* NULL on overflow */
+
+/* ---- changing ---- */
+
+/* Users of each value, counting region results as uses by op `parent` of the region. Rebuild after
+ * changes. */
+struct uses {
+  uint32_t *start; /* per value, n_values + 1 */
+  op_id *ops;      /* users; OP_ID_NONE: a result of the function's body */
+};
+void uses_build(const struct function *f, struct arena *scratch, struct uses *out_uses);
+static inline uint32_t uses_count(const struct uses *u, value_id v) {
+  return u->start[v + 1] - u->start[v];
+}
+void function_replace_value(struct function *f, value_id old, value_id with); /* in every use */
+void function_erase_op(struct function *f, op_id op); /* its results must be unused */
+void op_set_operands(struct function *f, op_id op, const value_id *operands, uint32_t n);
+/* Restores definition-before-use order in every region, keeping the present order where it can. */
+void function_sort(struct function *f);
+/* Drops ops whose results are unused and that have no effect; returns how many. */
+uint32_t function_sweep(struct function *f);
+bool attrs_equal(enum op_kind kind, const void *a, const void *b);
+uint64_t attrs_hash(enum op_kind kind, const void *a);
+/* A copy of an op (regions included) with operands mapped; used by inlining and variants. map is
+ * indexed by value id of `from`, VALUE_NONE where not mapped yet; results are entered into it. */
+op_id op_clone(struct builder *b, const struct function *from, op_id op, value_id *map);
+
+/* ---- checking, text, evaluation live in ir/verify.h, ir/text.h, ir/interp.h ---- */
+
+/* Helpers over types. */
+bool type_equal(const struct type *a, const struct type *b);
+struct type type_make(enum dtype dtype, const dim *dims, uint32_t rank);
+dim type_elements(struct dim_table *t, const struct type *type);
+/* True with the sizes where every dim is constant. */
+bool type_static_dims(const struct dim_table *t, const struct type *type, int64_t *out_dims);
+void type_print(const struct module *m, const struct type *type, struct strbuf *out);
+
+#endif
