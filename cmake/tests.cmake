@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+# tests/<room>/test_<name>.c is one cmocka program, run as ctest <room>/<name>; the target
+# tests_<room> builds a room's programs. tests/support/*.c is linked to each of them.
+
+file(GLOB_RECURSE test_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/test_*.c)
+file(GLOB support_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/support/*.c)
+find_library(CMOCKA_LIBRARY cmocka)
+set(test_definitions
+  SINTER_TEST_SOURCE_DIR="${CMAKE_SOURCE_DIR}" SINTER_TEST_BUILD_DIR="${CMAKE_BINARY_DIR}")
+
+if(support_sources)
+  add_library(sinter_test_support STATIC ${support_sources})
+  target_link_libraries(sinter_test_support PUBLIC ${SINTER_ROOMS})
+  target_compile_definitions(sinter_test_support PRIVATE ${test_definitions})
+endif()
+
+function(sinter_test source)
+  file(RELATIVE_PATH relative ${CMAKE_SOURCE_DIR}/tests ${source})
+  get_filename_component(folder ${relative} DIRECTORY)
+  get_filename_component(name ${relative} NAME_WE)
+  string(REGEX REPLACE "^test_" "" name ${name})
+  string(REPLACE "/" "_" target "test_${folder}_${name}")
+  string(REGEX REPLACE "/.*" "" room "${folder}")
+  add_executable(${target} ${source})
+  if(TARGET sinter_test_support)
+    target_link_libraries(${target} PRIVATE sinter_test_support)
+  endif()
+  target_link_libraries(${target} PRIVATE ${SINTER_ROOMS} ${CMOCKA_LIBRARY} m)
+  target_compile_definitions(${target} PRIVATE ${test_definitions})
+  add_test(NAME ${folder}/${name} COMMAND ${target})
+  set_tests_properties(${folder}/${name} PROPERTIES TIMEOUT 300)
+  if(NOT TARGET tests_${room})
+    add_custom_target(tests_${room})
+  endif()
+  add_dependencies(tests_${room} ${target})
+endfunction()
+
+if(CMOCKA_LIBRARY)
+  foreach(source IN LISTS test_sources)
+    sinter_test(${source})
+  endforeach()
+elseif(test_sources)
+  message(STATUS "cmocka was not found: the unit tests are left out")
+endif()
+
+if(SINTER_FUZZ)
+  file(GLOB_RECURSE fuzz_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_*.c)
+  foreach(source IN LISTS fuzz_sources)
+    get_filename_component(name ${source} NAME_WE)
+    add_executable(${name} ${source})
+    target_link_libraries(${name} PRIVATE ${SINTER_ROOMS} m)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  endforeach()
+endif()
+
+set(SINTER_LIT /usr/lib/llvm-19/build/utils/lit/lit.py CACHE FILEPATH "LLVM's lit")
+find_program(SINTER_PYTHON python3)
+if(EXISTS ${CMAKE_SOURCE_DIR}/tests/lit.cfg.py AND EXISTS ${SINTER_LIT} AND SINTER_PYTHON
+   AND TARGET sinter)
+  add_test(NAME lit COMMAND ${SINTER_PYTHON} ${SINTER_LIT} -sv -j2 --allow-empty-runs
+    --param build=${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR}/tests)
+  set_tests_properties(lit PROPERTIES TIMEOUT 900)
+endif()
