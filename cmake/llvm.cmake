@@ -2,7 +2,8 @@
 # LLVM 19 through its C API. Shared by default; -DSINTER_STATIC_LLVM=ON for a bundle that
 # carries its own LLVM and shows none of its symbols.
 
-find_package(LLVM 19 REQUIRED CONFIG)
+# LLVM accepts only its own major.minor; 19.1 is the one release line of 19.
+find_package(LLVM 19.1 REQUIRED CONFIG)
 
 function(sinter_link_llvm target)
   target_include_directories(${target} SYSTEM PUBLIC ${LLVM_INCLUDE_DIRS})
