@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "base/diag.h"
 #include "base/intern.h"
+#include "base/map.h"
 #include "base/status.h"
 #include "base/str.h"
 #include "base/vec.h"
@@ -116,6 +117,7 @@ struct function {
   VEC(struct op) ops;       /* slot 0 unused */
   VEC(struct region) regions; /* 0 is the body: its params are the inputs, its results the outputs */
   VEC(struct guard) where;  /* relations of dims that the inputs must satisfy, checked at run time */
+  struct strmap value_names;
 };
 
 /* An entry point: variants in order, the first whose guards hold runs; the last has none. */
@@ -143,14 +145,21 @@ struct module {
   VEC(struct entry) entries;
   VEC(const struct mesh *) meshes;         /* ir/sharding.h */
   VEC(const struct sharding *) shardings;  /* slot 0 unused */
+  VEC(const struct scalar_body *) bodies;  /* interned; found by body_index */
+  struct map body_index;
+  struct strmap constant_names, function_names;
 };
 
 struct module *module_create(void);
-void module_destroy(struct module *m);
-struct function *function_create(struct module *m, const char *name);
+void module_destroy(struct module *m); /* NULL is fine */
+const char *module_intern(struct module *m, const char *s); /* NULL stays NULL */
+struct function *function_create(struct module *m, const char *name); /* renames duplicates */
 struct function *module_find_function(const struct module *m, const char *name);
 constant_id module_add_constant(struct module *m, const struct constant *c); /* renames duplicates */
+/* An entry like the one added last gives that one's number. NULL strings count as "". */
 uint32_t module_add_provenance(struct module *m, const char *node, const char *op, int32_t index);
+/* Where a diagnostic about IR of that provenance points to; its strings live as long as m. */
+struct diag_where module_where(const struct module *m, uint32_t provenance);
 
 static inline const struct value *function_value(const struct function *f, value_id v) {
   return &f->values.data[v];
@@ -161,6 +170,8 @@ static inline const struct type *value_type(const struct function *f, value_id v
 static inline const struct op *function_op(const struct function *f, op_id o) {
   return &f->ops.data[o];
 }
+/* Gives a value a name; a name that the function has already gets a number. */
+void value_set_name(struct function *f, value_id v, const char *name);
 /* The op that defines a value; NULL for region parameters. */
 static inline const struct op *value_def(const struct function *f, value_id v) {
   op_id o = f->values.data[v].def;
@@ -207,8 +218,9 @@ struct interp; /* ir/interp.h */
 
 /* One per op, in ir/ops/<text>.c, named <text>_hooks. */
 struct op_hooks {
-  /* Checks operands and attributes, and gives the result types. On a violation returns false with
-   * a message in `why`. Must accept anything that has the right number of operands. */
+  /* Checks operands and attributes, and gives the result types (without sharding). On a violation
+   * returns false with a message in `why`. Must accept anything that has the right number of
+   * operands and regions. out_types has room for op_results_room types. */
   bool (*infer)(const struct op_view *op, struct strbuf *why, struct type *out_types,
                 uint32_t *out_n_types);
   /* Evaluates the op in the interpreter; its types are concrete. */
@@ -226,11 +238,25 @@ struct builder {
   struct function *function;
   region_id region;
   uint32_t provenance;
+  const struct diag_where *where; /* for reports, instead of the provenance's; may be NULL */
   struct diags *diags;
   uint32_t failures; /* counted so that callers may check once */
 };
 
 void builder_init(struct builder *b, struct function *f, region_id region, struct diags *diags);
+/* Reports E0301 at the builder's place, counts the failure, and returns VALUE_NONE. */
+value_id builder_fail(struct builder *b, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* How many regions an op of that kind has. */
+uint32_t op_region_count(enum op_kind kind);
+/* The most results that infer may give for this op. */
+uint32_t op_results_room(const struct op_view *op);
+/* infer behind the checks that come before it (counts of operands and regions, ids in range) and
+ * after it (ranks, dims that left their range or are never >= 0). What verify and build_op share.
+ * out_types has room for op_results_room types. */
+bool op_infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
+              uint32_t *out_n_types);
 
 /* The general form. attrs (a struct <text>_attrs) is deep-copied into the module's arena; regions
  * must exist already (region_create). Returns the op, or OP_ID_NONE. */
@@ -272,6 +298,7 @@ value_id build_contract(struct builder *b, value_id lhs, value_id rhs, const str
 value_id build_matmul(struct builder *b, value_id lhs, value_id rhs, enum dtype dtype);
 value_id build_gather(struct builder *b, value_id data, const value_id *indices,
                       const int64_t *axes, uint32_t n, enum out_of_range mode);
+/* Nothing where the relation is provable. */
 void build_check(struct builder *b, dim lhs, enum relation relation, dim rhs, const char *message);
 void build_symbol(struct builder *b, value_id x, int64_t index, dim symbol);
 value_id build_squeeze(struct builder *b, value_id x, const int64_t *axes, uint32_t n);   /* by reshape */
@@ -302,7 +329,18 @@ uint32_t body_f64(struct body_builder *s, enum dtype dtype, double x);
 uint32_t body_i64(struct body_builder *s, enum dtype dtype, int64_t x);
 uint32_t body_cast(struct body_builder *s, uint32_t x, enum dtype dtype, enum cast_mode mode);
 uint32_t body_op(struct body_builder *s, enum scalar_op op, uint32_t x, uint32_t y, uint32_t z); /* unused: 0 */
-const struct scalar_body *body_finish(struct body_builder *s, struct module *m); /* NULL on overflow */
+/* The body whose result is the last instruction, in the normal form: dead and repeated instructions
+ * dropped, operands before users in the order of a walk from the result, so that equal expressions
+ * are equal pointers. NULL on overflow or where an instruction is not well-typed. */
+const struct scalar_body *body_finish(struct body_builder *s, struct module *m);
+/* The same for instructions that are there already (of another module, or made by hand). */
+const struct scalar_body *scalar_body_intern(struct module *m, const struct scalar_body *body);
+/* False with a message where a body is not well-typed. */
+bool scalar_body_check(const struct scalar_body *body, struct strbuf *why);
+/* A literal as its dtype holds it: wrapped to an integer's width; rounded to f32 for the floats up
+ * to f32, which compute in f32; one NaN only. */
+int64_t scalar_literal_i64(enum dtype dtype, int64_t x);
+double scalar_literal_f64(enum dtype dtype, double x);
 
 /* ---- changing ---- */
 
@@ -323,9 +361,18 @@ void op_set_operands(struct function *f, op_id op, const value_id *operands, uin
 void function_sort(struct function *f);
 /* Drops ops whose results are unused and that have no effect; returns how many. */
 uint32_t function_sweep(struct function *f);
+/* A deep copy into m; a and m may be of different modules only where no attribute is a dim, a type
+ * or a constant. */
+const void *attrs_copy(struct module *m, enum op_kind kind, const void *a);
 bool attrs_equal(enum op_kind kind, const void *a, const void *b);
 uint64_t attrs_hash(enum op_kind kind, const void *a);
-/* A copy of an op (regions included) with operands mapped; used by inlining and variants. map is
+/* Calls fn for every dim that the types of an op's results and its attributes mention (not those in
+ * its regions); and for every dim of every op, parameter and guard of a function. */
+typedef void (*dim_visit_fn)(void *user, dim d);
+void op_visit_dims(const struct function *f, const struct op *op, dim_visit_fn fn, void *user);
+void function_visit_dims(const struct function *f, dim_visit_fn fn, void *user);
+/* A copy of an op (regions included) with operands mapped; used by inlining and variants of
+ * functions of one module. map is
  * indexed by value id of `from`, VALUE_NONE where not mapped yet; results are entered into it. */
 op_id op_clone(struct builder *b, const struct function *from, op_id op, value_id *map);
 
@@ -333,10 +380,15 @@ op_id op_clone(struct builder *b, const struct function *from, op_id op, value_i
 
 /* Helpers over types. */
 bool type_equal(const struct type *a, const struct type *b);
+/* type_equal apart from shardings. */
+bool type_same_shape(const struct type *a, const struct type *b);
+/* A rank above IR_MAX_RANK gives a type with DIM_NONE dims, which builders refuse. */
 struct type type_make(enum dtype dtype, const dim *dims, uint32_t rank);
 dim type_elements(struct dim_table *t, const struct type *type);
 /* True with the sizes where every dim is constant. */
 bool type_static_dims(const struct dim_table *t, const struct type *type, int64_t *out_dims);
+/* Whether a relation of dims is provable. */
+bool relation_known(struct dim_table *t, dim lhs, enum relation relation, dim rhs);
 void type_print(const struct module *m, const struct type *type, struct strbuf *out);
 
 #endif

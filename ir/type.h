@@ -108,11 +108,16 @@ struct scalar_body {
   const struct scalar_inst *insts;
 };
 
+enum scalar_operands {
+  SCALAR_OPERANDS_NUM, SCALAR_OPERANDS_FLT, SCALAR_OPERANDS_INT, SCALAR_OPERANDS_LOG,
+  SCALAR_OPERANDS_BIT, SCALAR_OPERANDS_ANY
+};
 struct scalar_info {
   const char *name;
   uint8_t arity;
   uint8_t cost;
   bool result_bool;
+  uint8_t operands; /* enum scalar_operands */
 };
 extern const struct scalar_info scalar_infos[SCALAR_OP_COUNT];
 
