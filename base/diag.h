@@ -32,7 +32,7 @@ struct diag_where {
   const char *file;
   const char *node;
   const char *op;
-  int32_t node_index;      /* -1: none */
+  int32_t node_index; /* -1: none */
   uint32_t line, column;
   const char *source_line; /* shown with a caret under `column` */
   uint64_t byte_offset;    /* UINT64_MAX: none */
@@ -64,8 +64,7 @@ void diags_clear(struct diags *d);
 /* Stores copies of everything and returns the status of the code's row: STATUS_OK for warnings.
  * d may be NULL: then only the status is returned. where and hint may be NULL. */
 status diag_report(struct diags *d, enum diag_code code, const struct diag_where *where,
-                   const char *hint, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+                   const char *hint, const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* Moves everything from one list to the end of another. */
 void diags_merge(struct diags *into, struct diags *from);

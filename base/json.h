@@ -13,7 +13,7 @@
 enum { JSON_DEPTH = 64 };
 
 struct json {
-  FILE *file;            /* one of the two is set; neither is owned */
+  FILE *file; /* one of the two is set; neither is owned */
   struct strbuf *buffer;
   bool indent;
   bool after_key;

@@ -24,7 +24,9 @@ static uint32_t grown(uint32_t cap) {
   return cap ? cap * 2 : 16;
 }
 
-static bool is_full(uint32_t len, uint32_t cap) { return (uint64_t)(len + 1) * 4 > (uint64_t)cap * 3; }
+static bool is_full(uint32_t len, uint32_t cap) {
+  return (uint64_t)(len + 1) * 4 > (uint64_t)cap * 3;
+}
 
 void map_init(struct map *m) { *m = (struct map){0}; }
 

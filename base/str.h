@@ -35,8 +35,7 @@ struct strbuf {
 void strbuf_append(struct strbuf *b, const char *p, size_t n);
 void strbuf_append_c(struct strbuf *b, const char *s);
 void strbuf_char(struct strbuf *b, char c);
-void strbuf_printf(struct strbuf *b, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void strbuf_printf(struct strbuf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void strbuf_vprintf(struct strbuf *b, const char *format, va_list args);
 const char *strbuf_c(const struct strbuf *b);
 struct str strbuf_view(const struct strbuf *b);
