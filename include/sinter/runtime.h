@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sinter's runtime: open an engine file, create a session on a device, run entry points.
+ *
+ *     sinter_engine *engine;
+ *     sinter_session *session;
+ *     sinter_session_options options = { .struct_size = sizeof options, .devices = "cpu" };
+ *     if (sinter_engine_open("model.sinter", NULL, &engine) ||
+ *         sinter_session_create(engine, &options, &session) ||
+ *         sinter_session_run(session, "main", inputs, n_inputs, outputs, n_outputs))
+ *       fprintf(stderr, "%s\n", sinter_last_error());
+ *
+ * Status and errors. Every function that can fail returns a sinter_status, SINTER_OK being 0, and
+ * leaves a text for people in the calling thread's sinter_last_error. Output parameters are written
+ * on success only, unless said otherwise. Passing NULL where an object is required is SINTER_USAGE.
+ *
+ * Trust. An engine for the cpu is native code: open only files that you would execute. Digests find
+ * damage, not malice.
+ *
+ * Threads. An engine does not change after it was opened and may be shared by threads and sessions.
+ * A session runs one call at a time; different sessions may run at once from different threads.
+ *
+ * Options structs begin with struct_size, which the caller sets to sizeof the struct: fields that a
+ * caller compiled against an older header does not have take their defaults. A field of 0 or NULL
+ * is its default.
+ */
+#ifndef SINTER_RUNTIME_H
+#define SINTER_RUNTIME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define SINTER_API __attribute__((visibility("default")))
+#else
+#define SINTER_API
+#endif
+
+typedef enum sinter_status {
+  SINTER_OK = 0,
+  SINTER_MISMATCH,    /* a comparison asked for found a difference */
+  SINTER_USAGE,       /* an argument is wrong: a name, a shape, a type, an option */
+  SINTER_INVALID,     /* the engine file, or the data, breaks a rule */
+  SINTER_UNSUPPORTED, /* sound, but this build or machine cannot do it */
+  SINTER_RESOURCES,   /* memory, files */
+  SINTER_DEVICE,      /* a device, its driver, or communication */
+  SINTER_INTERNAL,    /* a mistake of ours or of the compiler's */
+  SINTER_CANCELLED,   /* sinter_session_cancel */
+} sinter_status;
+
+/*
+ * The calling thread's last error: "error[E0605]: input 'x', dim 1: ..." with lines for the place
+ * and for what to do.
+ * "" if the thread's last call succeeded. Valid until the thread's next call into this library.
+ */
+SINTER_API const char *sinter_last_error(void);
+
+/* Its code, such as "E0605", or "". Static storage. Codes are stable over releases. */
+SINTER_API const char *sinter_last_error_code(void);
+
+/* "0.1.0". Static storage. */
+SINTER_API const char *sinter_version(void);
+
+/* Element types, numbered as ONNX numbers them (TensorProto.DataType). */
+typedef enum sinter_dtype {
+  SINTER_UNDEFINED = 0,
+  SINTER_F32 = 1,
+  SINTER_U8 = 2,
+  SINTER_I8 = 3,
+  SINTER_U16 = 4,
+  SINTER_I16 = 5,
+  SINTER_I32 = 6,
+  SINTER_I64 = 7,
+  SINTER_STRING = 8,
+  SINTER_BOOL = 9, /* one byte, 0 or 1 */
+  SINTER_F16 = 10,
+  SINTER_F64 = 11,
+  SINTER_U32 = 12,
+  SINTER_U64 = 13,
+  SINTER_BF16 = 16,
+  SINTER_F8E4M3FN = 17,
+  SINTER_F8E4M3FNUZ = 18,
+  SINTER_F8E5M2 = 19,
+  SINTER_F8E5M2FNUZ = 20,
+  SINTER_U4 = 21, /* types of less than a byte are packed, low bits first */
+  SINTER_I4 = 22,
+  SINTER_F4E2M1 = 23,
+  SINTER_F8E8M0 = 24,
+  SINTER_U2 = 25,
+  SINTER_I2 = 26,
+} sinter_dtype;
+
+/* The type's name, such as "f32"; NULL for a number that is none. Static storage. */
+SINTER_API const char *sinter_dtype_name(sinter_dtype dtype);
+
+#define SINTER_MAX_RANK 16
+
+/* A dense row-major tensor in host memory. */
+typedef struct sinter_tensor {
+  sinter_dtype dtype;
+  uint32_t rank;                 /* number of dims used; 0 is a scalar */
+  int64_t dims[SINTER_MAX_RANK]; /* in elements */
+  void *data;     /* aligned as the element type; NULL is allowed where there are no elements */
+  uint64_t bytes; /* size of the memory at data */
+} sinter_tensor;
+
+/* --- Engines --- */
+
+typedef struct sinter_engine sinter_engine;
+
+typedef struct sinter_engine_options {
+  size_t struct_size;
+  int verify_weights; /* nonzero: read all weights and compare their digests; code and manifest are
+                         always compared */
+} sinter_engine_options;
+
+/*
+ * Opens the engine file at path. The file is mapped: do not change it while it is open. options may
+ * be NULL. Errors: SINTER_RESOURCES the file cannot be read; SINTER_INVALID it is no engine,
+ * truncated or damaged; SINTER_UNSUPPORTED a newer format.
+ */
+SINTER_API sinter_status sinter_engine_open(const char *path, const sinter_engine_options *options,
+                                            sinter_engine **out_engine);
+
+/* The same for a file's bytes in memory, aligned to 64 bytes, unchanged and valid until the engine
+ * is closed. */
+SINTER_API sinter_status sinter_engine_open_memory(const void *data, size_t bytes,
+                                                   const sinter_engine_options *options,
+                                                   sinter_engine **out_engine);
+
+/* Closes an engine; its sessions must have been destroyed. NULL is allowed. */
+SINTER_API void sinter_engine_close(sinter_engine *engine);
+
+/* Compares all weights with their digests, as verify_weights does. SINTER_INVALID names the first
+ * damaged one. */
+SINTER_API sinter_status sinter_engine_verify_weights(const sinter_engine *engine);
+
+/* --- What an engine has. Strings and arrays belong to the engine; an index out of range gives NULL
+ * or 0. --- */
+
+typedef struct sinter_dim {
+  int64_t value;    /* the size where the engine fixes it, else -1 */
+  const char *text; /* "128", "batch", "(past + 1)" */
+  int64_t lo, hi; /* bounds of a named dim, inclusive; both `value` if fixed; 0 and INT64_MAX for an
+                     expression */
+} sinter_dim;
+
+typedef struct sinter_port {
+  const char *name;
+  sinter_dtype dtype;
+  uint32_t rank;
+  const sinter_dim *dims;
+  int optional; /* inputs: may be left out by a tensor of dtype SINTER_UNDEFINED */
+} sinter_port;
+
+SINTER_API const char *sinter_engine_producer(const sinter_engine *engine);
+SINTER_API uint32_t sinter_engine_entry_count(const sinter_engine *engine);
+SINTER_API const char *sinter_engine_entry_name(const sinter_engine *engine, uint32_t entry);
+SINTER_API uint32_t sinter_engine_input_count(const sinter_engine *engine, uint32_t entry);
+SINTER_API uint32_t sinter_engine_output_count(const sinter_engine *engine, uint32_t entry);
+SINTER_API const sinter_port *sinter_engine_input(const sinter_engine *engine, uint32_t entry,
+                                                  uint32_t input);
+SINTER_API const sinter_port *sinter_engine_output(const sinter_engine *engine, uint32_t entry,
+                                                   uint32_t output);
+SINTER_API uint32_t sinter_engine_target_count(const sinter_engine *engine);
+SINTER_API const char *sinter_engine_target_name(const sinter_engine *engine, uint32_t target);
+SINTER_API uint64_t sinter_engine_weight_bytes(const sinter_engine *engine);
+
+/* --- Sessions --- */
+
+typedef struct sinter_session sinter_session;
+
+/* One kernel launch, for a profile. Strings belong to the engine. */
+typedef struct sinter_profile_event {
+  const char *kernel;
+  const char *node;          /* the first ONNX node it came from; "" if unknown */
+  const char *op;            /* its operator */
+  uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC */
+  uint64_t tiles;
+  uint64_t flops, bytes; /* the compiler's estimates; 0: unknown */
+} sinter_profile_event;
+
+typedef void sinter_profile_hook(void *user, const sinter_profile_event *event);
+
+typedef struct sinter_session_options {
+  size_t struct_size;
+  const char *devices; /* "cpu"; the default is "cpu" */
+  uint32_t threads; /* of the cpu device, the caller's included; 0: one per cpu this thread may run
+                       on. Results do not depend on it */
+  sinter_profile_hook *profile; /* called on the thread that runs, after each kernel */
+  void *profile_user;
+} sinter_session_options;
+
+/*
+ * Creates a session: the device's memory, threads and loaded code. The engine must outlive it.
+ * options may be NULL. Errors: SINTER_USAGE unknown device; SINTER_UNSUPPORTED the engine has no
+ * code for this processor; SINTER_RESOURCES.
+ */
+SINTER_API sinter_status sinter_session_create(sinter_engine *engine,
+                                               const sinter_session_options *options,
+                                               sinter_session **out_session);
+
+/* NULL is allowed. The session must not be running. Memory of session-owned outputs is freed. */
+SINTER_API void sinter_session_destroy(sinter_session *session);
+
+/*
+ * Runs an entry point; returns when the outputs are complete. Inputs and outputs are in the
+ * engine's order and as many.
+ *
+ * Inputs are read only. An optional input is left out by dtype SINTER_UNDEFINED.
+ * Outputs: where data is NULL, the session provides memory, which is valid until its next run or
+ * destruction; otherwise data and bytes are the caller's memory, which must be large enough and
+ * overlap no input. dtype, rank, dims and (for session memory) data and bytes are filled in; with
+ * caller's memory, bytes stays as it was. On failure outputs are unspecified; session-provided ones
+ * are reset to data NULL.
+ *
+ * Errors: SINTER_USAGE names the input or output, wanted and found; SINTER_INVALID the data break a
+ * rule of the model (an index out of range), naming the ONNX node; SINTER_RESOURCES,
+ * SINTER_CANCELLED. A session remains usable. The first run at new shapes may allocate; later runs
+ * at the same shapes neither allocate nor lock.
+ */
+SINTER_API sinter_status sinter_session_run(sinter_session *session, const char *entry,
+                                            const sinter_tensor *inputs, size_t n_inputs,
+                                            sinter_tensor *outputs, size_t n_outputs);
+
+/* Makes the run in progress, if any, return SINTER_CANCELLED at its next step. From any thread, or
+ * a signal handler. */
+SINTER_API void sinter_session_cancel(sinter_session *session);
+
+typedef struct sinter_session_stats {
+  size_t struct_size;     /* set by the caller */
+  uint64_t runs;          /* that succeeded */
+  uint64_t launches;      /* kernels launched in the last run */
+  uint64_t arena_bytes;   /* memory held for intermediate values */
+  uint64_t dynamic_bytes; /* memory held for values of data-dependent size and for session-owned
+                             outputs */
+  uint64_t scratch_bytes; /* memory held for kernels' per-thread scratch */
+  uint32_t threads;
+  const char *target; /* of the code in use; belongs to the engine */
+} sinter_session_stats;
+
+/* Not while the session runs. */
+SINTER_API sinter_status sinter_session_get_stats(const sinter_session *session,
+                                                  sinter_session_stats *out_stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

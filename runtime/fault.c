@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The thread's last error, and the public functions that show it. */
+#include "runtime/fault.h"
+
+#include "include/sinter/runtime.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static _Thread_local struct {
+  char text[1536];
+  size_t length;
+  const char *code;
+} last;
+
+static void append_v(const char *format, va_list arguments) {
+  size_t room = sizeof last.text - last.length;
+  int n = vsnprintf(last.text + last.length, room, format, arguments);
+  if (n > 0)
+    last.length += (size_t)n < room ? (size_t)n : room - 1;
+}
+
+__attribute__((format(printf, 1, 2))) static void append(const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  append_v(format, arguments);
+  va_end(arguments);
+}
+
+/* Names come from files: they must not steer a terminal. */
+static void mask_control(char *text, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+      text[i] = '?';
+}
+
+status fault_report(enum diag_code code, const char *where, const char *hint, const char *format,
+                    ...) {
+  last.length = 0;
+  last.code = diag_code_name(code);
+  append("error[%s]: ", last.code);
+  va_list arguments;
+  va_start(arguments, format);
+  append_v(format, arguments);
+  va_end(arguments);
+  mask_control(last.text, last.length);
+  if (where) {
+    append("\n  --> ");
+    size_t start = last.length;
+    append("%s", where);
+    mask_control(last.text + start, last.length - start);
+  }
+  if (hint)
+    append("\n  hint: %s", hint);
+  return diag_code_status(code);
+}
+
+status fault_no_memory(const char *what, unsigned long long bytes) {
+  return fault_report(DIAG_E0615, NULL, NULL, "out of memory: %s needs %llu B", what, bytes);
+}
+
+void fault_clear(void) {
+  last.length = 0;
+  last.text[0] = '\0';
+  last.code = "";
+}
+
+const char *fault_text(void) { return last.text; }
+
+const char *fault_code(void) { return last.code ? last.code : ""; }
+
+SINTER_API const char *sinter_last_error(void) { return fault_text(); }
+
+SINTER_API const char *sinter_last_error_code(void) { return fault_code(); }
+
+#define SAME(name)                                                                                 \
+  _Static_assert((int)SINTER_##name == (int)STATUS_##name, "public and internal statuses are one")
+SAME(OK);
+SAME(MISMATCH);
+SAME(USAGE);
+SAME(INVALID);
+SAME(UNSUPPORTED);
+SAME(RESOURCES);
+SAME(DEVICE);
+SAME(INTERNAL);
+SAME(CANCELLED);

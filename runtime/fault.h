@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Errors of the runtime: one per thread, in fixed memory, so that reporting one can neither
+ * allocate nor fail.
+ */
+#ifndef SINTER_RUNTIME_FAULT_H
+#define SINTER_RUNTIME_FAULT_H
+
+#include "base/diag.h"
+#include "base/status.h"
+
+/*
+ * Replaces the thread's error by one of the given code (a row of base/diag.def) and returns the
+ * row's status. where: a file or a node, NULL for none. hint: what to do about it, NULL for none.
+ * Long texts are cut, control characters shown as '?'.
+ */
+status fault_report(enum diag_code code, const char *where, const char *hint, const char *format,
+                    ...) __attribute__((format(printf, 4, 5)));
+
+/* Out of memory (E0615): what was to be allocated. */
+status fault_no_memory(const char *what, unsigned long long bytes);
+
+/* Forgets the thread's error. Public entry points begin with it. */
+void fault_clear(void);
+
+/* The error's text and code ("E0501"); "" if there is none. */
+const char *fault_text(void);
+const char *fault_code(void);
+
+#endif

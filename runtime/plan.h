@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A manifest that has been checked, with the tables the executor wants beside it. Immutable once
+ * loaded.
+ *
+ * "Checked" means: every index is in range, tables are in the order engine.proto asks for, blocks
+ * form a forest, every launch fits its kernel, every entry's ports are its own values. What depends
+ * on run-time sizes (whether an access lies in its buffer) is checked by the executor at each step.
+ */
+#ifndef SINTER_RUNTIME_PLAN_H
+#define SINTER_RUNTIME_PLAN_H
+
+#include "base/dtype.h"
+#include "base/status.h"
+#include "runtime/engine.pb-c.h"
+#include "runtime/engine_file.h"
+#include "runtime/pool.h"
+
+#define PLAN_NO_BUFFER UINT32_MAX
+
+/* Derived facts of a value. */
+struct plan_value {
+  uint32_t root;   /* the value at the end of its aliases; itself if none */
+  uint32_t buffer; /* DYNAMIC, OUTPUT: its growable buffer, else PLAN_NO_BUFFER */
+  uint32_t
+      spare;     /* carried params: the buffer the next version is copied to, else PLAN_NO_BUFFER */
+  uint32_t slot; /* ARENA: its place in its phase's values */
+  bool exchange; /* a carried `next` whose buffer may be exchanged with the param's */
+};
+
+struct plan_phase {
+  uint32_t *arena; /* values; an item each for memory_plan_pack */
+  uint32_t arena_count;
+  uint32_t *outputs;
+  uint32_t output_count;
+};
+
+struct plan {
+  Engine__Manifest *manifest; /* owned */
+  struct pool pool;           /* everything below */
+  struct plan_value *values;
+  struct plan_phase *phases;
+  uint32_t *symbol_first_use; /* per symbol: the first expression that depends on it; n_dim_exprs if
+                                 none */
+  uint32_t buffer_count;
+  uint32_t most_arguments;    /* slots of the largest launch, the error word included */
+  uint32_t most_carried_dims; /* of one loop */
+};
+
+/* Decodes and checks the manifest of a file. Errors, reported: E0505..E0507, E0511, E0512, E0615.
+ * On failure nothing is held. */
+status plan_load(struct plan *plan, const struct engine_file *file);
+void plan_unload(struct plan *plan);
+
+/* The string of an id. */
+static inline const char *plan_string(const struct plan *plan, uint32_t id) {
+  return plan->manifest->strings[id];
+}
+
+/*
+ * The text of an expression, such as "(past + 1)", cut to n bytes. Returns buffer.
+ */
+const char *plan_expr_text(const struct plan *plan, uint32_t expr, char *buffer, size_t n);
+
+/* "node 12 'fc1' (MatMul)" for a row of provenance, cut to n bytes; NULL for none. */
+const char *plan_node_text(const struct plan *plan, const Engine__Step *step, char *buffer,
+                           size_t n);
+const char *plan_provenance_text(const struct plan *plan, uint32_t row, char *buffer, size_t n);
+
+#endif
