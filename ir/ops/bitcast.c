@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bitcast: the same bits read as another dtype. */
+#include "ir/ops/op_util.h"
+
+static bool infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
+                  uint32_t *out_n_types) {
+  enum dtype dtype = VIEW_ATTRS(bitcast, op)->dtype;
+  const struct type *x = op_operand(op, 0);
+  if ((unsigned)dtype >= DTYPE_COUNT || dtype == DTYPE_STRING || x->dtype == DTYPE_STRING)
+    return op_refuse(why, "bitcast takes and makes numbers");
+  if (dtype_bits(dtype) != dtype_bits(x->dtype))
+    return op_refuse(why, "%s and %s differ in width", dtype_name(x->dtype), dtype_name(dtype));
+  /* A bool byte is 0 or 1; other bits would break what reads it. */
+  if (dtype == DTYPE_BOOL && x->dtype != DTYPE_BOOL)
+    return op_refuse(why, "bitcast does not make bool");
+  *out_n_types = 1;
+  return op_make_type(why, op_dim_table(op), dtype, x->dims, x->rank, out_types);
+}
+
+const struct op_hooks bitcast_hooks = {
+    .infer = infer,
+};

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* broadcast: dims of 1 repeated. */
+#include "ir/ops/op_util.h"
+
+static bool infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
+                  uint32_t *out_n_types) {
+  const struct dims *dims = &VIEW_ATTRS(broadcast, op)->dims;
+  struct dim_table *t = op_dim_table(op);
+  const struct type *x = op_operand(op, 0);
+  if (!op_check_len(why, "dims", dims->len, x->rank))
+    return false;
+  for (uint32_t i = 0; i < x->rank; i++)
+    if (dim_known_ne(t, x->dims[i], dims->data[i]) && dim_known_ne(t, x->dims[i], dim_const(t, 1)))
+      return op_refuse(why, "dim %u of the operand is neither 1 nor the result's", i);
+  *out_n_types = 1;
+  return op_make_type(why, t, x->dtype, dims->data, dims->len, out_types);
+}
+
+const struct op_hooks broadcast_hooks = {
+    .infer = infer,
+};

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* concat: tensors one after the other along an axis. */
+#include "ir/ops/op_util.h"
+
+static bool infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
+                  uint32_t *out_n_types) {
+  int64_t axis = VIEW_ATTRS(concat, op)->axis;
+  struct dim_table *t = op_dim_table(op);
+  const struct type *first = op_operand(op, 0);
+  if (!op_check_axis(why, axis, first->rank))
+    return false;
+  struct type type = *first;
+  for (uint32_t i = 1; i < op->n_operands; i++) {
+    const struct type *x = op_operand(op, i);
+    if (!op_check_operand(op, why, i, first->dtype, first->rank))
+      return false;
+    for (uint32_t d = 0; d < first->rank; d++) {
+      type.dims[d] = d == (uint32_t)axis ? dim_add(t, type.dims[d], x->dims[d])
+                                         : op_dim_merge(t, type.dims[d], x->dims[d]);
+      if (type.dims[d] == DIM_NONE)
+        return op_refuse(why, "dim %u of operand %u does not match the others", d, i);
+    }
+  }
+  *out_n_types = 1;
+  return op_make_type(why, t, first->dtype, type.dims, first->rank, out_types);
+}
+
+const struct op_hooks concat_hooks = {
+    .infer = infer,
+};

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* const: a constant of the module as a value. */
+#include "ir/ops/op_util.h"
+
+static bool infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
+                  uint32_t *out_n_types) {
+  const struct module *m = op->function->module;
+  constant_id id = VIEW_ATTRS(const, op)->value;
+  if (id == CONSTANT_NONE || id >= m->constants.len)
+    return op_refuse(why, "there is no constant %u", id);
+  const struct constant *c = &m->constants.data[id];
+  dim dims[IR_MAX_RANK];
+  for (uint32_t i = 0; i < c->rank && i < IR_MAX_RANK; i++)
+    dims[i] = dim_const(m->dims, c->dims[i]);
+  *out_n_types = 1;
+  return op_make_type(why, m->dims, c->dtype, dims, c->rank, out_types);
+}
+
+const struct op_hooks const_hooks = {
+    .infer = infer,
+};
