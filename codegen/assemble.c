@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A crew of threads takes modules off a counter; what each module gave lies in its own slot, and
+ * the slots are joined in order. */
+#include "codegen/assemble.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/diag.h"
+#include "base/mem.h"
+
+#define DEFAULT_KERNELS_PER_MODULE 16
+#define MAX_THREADS 256
+
+struct slot {
+  struct diags diags;
+  LLVMMemoryBufferRef buffer; /* object or assembly */
+  char *text;                 /* IR, owned by LLVM */
+  status status;
+};
+
+struct crew {
+  const struct assemble_options *options;
+  uint32_t per_module;
+  uint32_t module_count;
+  struct slot *slots;
+  atomic_uint next;
+};
+
+struct worker {
+  struct crew *crew;
+  pthread_t thread;
+  status status;
+};
+
+static status build_kernels(struct crew *crew, uint32_t index, struct cpu_target *target,
+                            LLVMModuleRef module, struct diags *diags) {
+  const struct assemble_options *options = crew->options;
+  uint32_t first = index * crew->per_module;
+  uint32_t left = options->kernel_count - first;
+  uint32_t last = first + (left < crew->per_module ? left : crew->per_module);
+  status s = STATUS_OK;
+  for (uint32_t k = first; k < last && s == STATUS_OK; k++)
+    s = options->build(options->user, k, target, module, diags);
+  return s;
+}
+
+static status emit_module(struct crew *crew, struct slot *slot, struct cpu_target *target,
+                          LLVMModuleRef module) {
+  switch (crew->options->emit) {
+  case ASSEMBLE_LLVM:
+    slot->text = LLVMPrintModuleToString(module);
+    return STATUS_OK;
+  case ASSEMBLE_ASM:
+    return cpu_target_emit(target, module, LLVMAssemblyFile, &slot->diags, &slot->buffer);
+  case ASSEMBLE_BLOB:
+    break;
+  }
+  return cpu_target_emit(target, module, LLVMObjectFile, &slot->diags, &slot->buffer);
+}
+
+static status make_module(struct crew *crew, uint32_t index, struct cpu_target *target) {
+  struct slot *slot = &crew->slots[index];
+  char name[32];
+  snprintf(name, sizeof name, "kernels.%u", index);
+  LLVMModuleRef module = cpu_target_module_create(target, name);
+  status s = build_kernels(crew, index, target, module, &slot->diags);
+  if (s == STATUS_OK)
+    s = cpu_target_verify(target, module, &slot->diags);
+  if (s == STATUS_OK && !crew->options->skip_passes)
+    s = cpu_target_optimize(target, module, &slot->diags);
+  if (s == STATUS_OK)
+    s = emit_module(crew, slot, target, module);
+  if (!cpu_target_poisoned(target))
+    LLVMDisposeModule(module);
+  return s;
+}
+
+static status work(void *context) {
+  struct crew *crew = context;
+  struct cpu_target *target = NULL;
+  uint32_t index;
+  while ((index = atomic_fetch_add(&crew->next, 1)) < crew->module_count) {
+    struct slot *slot = &crew->slots[index];
+    if (target && cpu_target_poisoned(target)) {
+      cpu_target_destroy(target);
+      target = NULL;
+    }
+    if (!target)
+      slot->status = cpu_target_create(&slot->diags, crew->options->isa, &target);
+    if (target)
+      slot->status = make_module(crew, index, target);
+  }
+  cpu_target_destroy(target);
+  return STATUS_OK;
+}
+
+static void *thread_main(void *context) {
+  struct worker *worker = context;
+  worker->status = oom_guard_run(work, worker->crew);
+  return NULL;
+}
+
+static uint32_t choose_threads(const struct crew *crew) {
+  long online = sysconf(_SC_NPROCESSORS_ONLN);
+  uint32_t threads =
+      crew->options->threads ? crew->options->threads : (uint32_t)(online > 1 ? online : 1);
+  if (threads > crew->module_count)
+    threads = crew->module_count;
+  return threads > MAX_THREADS ? MAX_THREADS : threads;
+}
+
+/* The calling thread is one of the crew, so that a thread that cannot be had costs only time. */
+static status run_crew(struct crew *crew, struct arena *arena) {
+  uint32_t threads = choose_threads(crew), started = 1;
+  struct worker *workers = ARENA_ARRAY(arena, struct worker, threads + 1);
+  for (uint32_t i = 1; i < threads; i++, started++) {
+    workers[i].crew = crew;
+    if (pthread_create(&workers[i].thread, NULL, thread_main, &workers[i]) != 0)
+      break;
+  }
+  status s = oom_guard_run(work, crew);
+  for (uint32_t i = 1; i < started; i++) {
+    pthread_join(workers[i].thread, NULL);
+    s = s ? s : workers[i].status;
+  }
+  return s;
+}
+
+/* The first bad module's status; all modules' diagnostics, in order. */
+static status collect_diags(struct crew *crew, struct diags *diags) {
+  status s = STATUS_OK;
+  for (uint32_t i = 0; i < crew->module_count; i++) {
+    if (diags)
+      diags_merge(diags, &crew->slots[i].diags);
+    s = s ? s : crew->slots[i].status;
+  }
+  return s;
+}
+
+static void join_text(const struct crew *crew, struct arena *arena,
+                      struct assemble_result *result) {
+  for (uint32_t i = 0; i < crew->module_count; i++) {
+    const struct slot *slot = &crew->slots[i];
+    result->text_size += slot->text ? strlen(slot->text) : LLVMGetBufferSize(slot->buffer);
+  }
+  char *at = result->text = arena_alloc(arena, result->text_size + 1);
+  for (uint32_t i = 0; i < crew->module_count; i++) {
+    const struct slot *slot = &crew->slots[i];
+    size_t size = slot->text ? strlen(slot->text) : LLVMGetBufferSize(slot->buffer);
+    memcpy(at, slot->text ? slot->text : LLVMGetBufferStart(slot->buffer), size);
+    at += size;
+  }
+}
+
+static status join_code(const struct crew *crew, struct arena *arena, struct diags *diags,
+                        struct assemble_result *result) {
+  struct cpu_object *objects = ARENA_ARRAY(arena, struct cpu_object, crew->module_count);
+  for (uint32_t i = 0; i < crew->module_count; i++)
+    objects[i] = (struct cpu_object){.data = LLVMGetBufferStart(crew->slots[i].buffer),
+                                     .size = LLVMGetBufferSize(crew->slots[i].buffer),
+                                     .name = arena_printf(arena, "kernels.%u", i)};
+  return cpu_link(diags, arena, objects, crew->module_count, &result->blob);
+}
+
+static void free_slots(struct crew *crew) {
+  for (uint32_t i = 0; i < crew->module_count; i++) {
+    struct slot *slot = &crew->slots[i];
+    diags_deinit(&slot->diags);
+    if (slot->buffer)
+      LLVMDisposeMemoryBuffer(slot->buffer);
+    LLVMDisposeMessage(slot->text);
+  }
+}
+
+status assemble(const struct assemble_options *options, struct arena *arena, struct diags *diags,
+                struct assemble_result *out_result) {
+  *out_result = (struct assemble_result){0};
+  struct crew crew = {.options = options,
+                      .per_module = options->kernels_per_module ? options->kernels_per_module
+                                                                : DEFAULT_KERNELS_PER_MODULE};
+  crew.module_count =
+      options->kernel_count / crew.per_module + (options->kernel_count % crew.per_module != 0);
+  crew.slots = ARENA_ARRAY(arena, struct slot, crew.module_count);
+
+  status s = run_crew(&crew, arena);
+  status bad = collect_diags(&crew, diags);
+  if (s != STATUS_OK)
+    diag_report(diags, DIAG_E0901, NULL, NULL, "out of memory in a code generation thread");
+  else
+    s = bad;
+  if (s == STATUS_OK && options->emit == ASSEMBLE_BLOB)
+    s = join_code(&crew, arena, diags, out_result);
+  else if (s == STATUS_OK)
+    join_text(&crew, arena, out_result);
+  free_slots(&crew);
+  return s;
+}

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* x86-64 through LLVM-C: processor levels, target machines, the pass list, and a leash on fatal
+ * errors. */
+#include "codegen/cpu/target.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Error.h>
+#include <llvm-c/ErrorHandling.h>
+#include <llvm-c/Target.h>
+#include <llvm-c/Transforms/PassBuilder.h>
+
+#include "base/diag.h"
+#include "base/mem.h"
+
+#define TRIPLE "x86_64-unknown-linux-gnu"
+
+/* Ours arrives as straight-line vector code in simple loops, so most of O2 has nothing to do: no
+ * inlining across functions, no vectorisers, no unrolling. What pays is forwarding through the
+ * allocas of tiles (sroa), common addresses (early-cse, gvn), the peepholes, hoisting out of the
+ * tile loops (licm, which wants rotated loops), and strength reduction before instruction
+ * selection. */
+#define PASSES                                                                                     \
+  "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,"                   \
+  "loop-mssa(loop-rotate,licm),gvn,dse,instcombine<no-verify-fixpoint>,"                           \
+  "simplifycfg)"
+
+struct cpu_target {
+  struct cpu_isa isa;
+  LLVMContextRef context;
+  LLVMTargetMachineRef machine;
+  LLVMTargetDataRef layout;
+  struct diags *diags; /* of the call in progress: where the context's handler reports */
+  bool complained;     /* an error came through the context since the last call began */
+  bool poisoned;
+};
+
+/* ---- Fatal errors ---- */
+
+/* LLVM exits the process after its handler returns, so the handler does not return: it jumps to the
+ * call that is in progress on this thread. What LLVM held is lost, hence "poisoned". */
+static _Thread_local jmp_buf *fatal_jump;
+static _Thread_local char fatal_message[512];
+
+static void on_fatal_error(const char *reason) {
+  snprintf(fatal_message, sizeof fatal_message, "%s", reason);
+  if (fatal_jump)
+    longjmp(*fatal_jump, 1);
+}
+
+static status report_fatal(struct cpu_target *target, struct diags *diags) {
+  target->poisoned = true;
+  return diag_report(diags, DIAG_E0402, NULL, NULL, "LLVM gave up: %s", fatal_message);
+}
+
+static void on_diagnostic(LLVMDiagnosticInfoRef info, void *user) {
+  struct cpu_target *target = user;
+  if (LLVMGetDiagInfoSeverity(info) != LLVMDSError)
+    return;
+  target->complained = true;
+  char *text = LLVMGetDiagInfoDescription(info);
+  diag_report(target->diags, DIAG_E0402, NULL, NULL, "LLVM: %s", text);
+  LLVMDisposeMessage(text);
+}
+
+/* ---- Which processor ---- */
+
+static pthread_once_t setup_once = PTHREAD_ONCE_INIT;
+
+static void setup(void) {
+  LLVMInstallFatalErrorHandler(on_fatal_error);
+  LLVMInitializeX86TargetInfo();
+  LLVMInitializeX86Target();
+  LLVMInitializeX86TargetMC();
+  LLVMInitializeX86AsmPrinter();
+}
+
+/* Whether "+name" is one of the comma-separated features. */
+static bool has_feature(const char *features, const char *name) {
+  size_t length = strlen(name);
+  for (const char *at = features; (at = strchr(at, '+')); at++)
+    if (strncmp(at + 1, name, length) == 0 && (at[1 + length] == ',' || at[1 + length] == '\0'))
+      return true;
+  return false;
+}
+
+static bool has_avx512(const char *features) {
+  return has_feature(features, "avx512f") && has_feature(features, "avx512vl") &&
+         has_feature(features, "avx512bw") && has_feature(features, "avx512dq") &&
+         has_feature(features, "avx512cd");
+}
+
+static void set_level(struct cpu_isa *isa, unsigned level) {
+  snprintf(isa->cpu, sizeof isa->cpu, "x86-64-v%u", level);
+  isa->fma = isa->f16c = isa->avx2 = level >= 3;
+  isa->avx512 = level >= 4;
+  isa->vector_bytes = level >= 4 ? 64 : level >= 3 ? 32 : 16;
+}
+
+static status resolve_native(struct diags *diags, struct cpu_isa *isa) {
+  char *cpu = LLVMGetHostCPUName();
+  char *features = LLVMGetHostCPUFeatures();
+  bool fits =
+      snprintf(isa->cpu, sizeof isa->cpu, "%s", cpu) < (int)sizeof isa->cpu &&
+      snprintf(isa->features, sizeof isa->features, "%s", features) < (int)sizeof isa->features;
+  LLVMDisposeMessage(cpu);
+  LLVMDisposeMessage(features);
+  if (!fits || !has_feature(isa->features, "sse4.2"))
+    return diag_report(diags, DIAG_E0404, NULL, "name a level with --target x86-64-v2",
+                       "this machine is not an x86-64 processor with SSE4.2");
+  isa->avx2 = has_feature(isa->features, "avx2");
+  isa->fma = isa->avx2 && has_feature(isa->features, "fma");
+  isa->f16c = isa->avx2 && has_feature(isa->features, "f16c");
+  isa->avx512 = isa->fma && has_avx512(isa->features);
+  isa->vector_bytes = isa->avx512 ? 64 : isa->avx2 ? 32 : 16;
+  return STATUS_OK;
+}
+
+status cpu_isa_resolve(struct diags *diags, const char *name, struct cpu_isa *out_isa) {
+  static const char *const levels[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
+  pthread_once(&setup_once, setup);
+  *out_isa = (struct cpu_isa){0};
+  snprintf(out_isa->name, sizeof out_isa->name, "%s", name);
+  for (unsigned i = 0; i < 3; i++) {
+    if (strcmp(name, levels[i]) == 0) {
+      set_level(out_isa, i + 2);
+      return STATUS_OK;
+    }
+  }
+  if (strcmp(name, "native") == 0)
+    return resolve_native(diags, out_isa);
+  return diag_report(diags, DIAG_E0403, NULL, "use x86-64-v2, x86-64-v3, x86-64-v4 or native",
+                     "'%s' is not a CPU target", name);
+}
+
+bool cpu_isa_runs_here(const struct cpu_isa *isa) {
+  struct cpu_isa host;
+  if (cpu_isa_resolve(NULL, "native", &host) != STATUS_OK)
+    return false;
+  if (strcmp(isa->name, "native") == 0)
+    return strcmp(isa->cpu, host.cpu) == 0 && strcmp(isa->features, host.features) == 0;
+  return (!isa->avx2 ||
+          (host.avx2 && host.fma && host.f16c && has_feature(host.features, "bmi2") &&
+           has_feature(host.features, "lzcnt") && has_feature(host.features, "movbe"))) &&
+         (!isa->avx512 || host.avx512);
+}
+
+/* ---- Target machines ---- */
+
+static status create_machine(struct cpu_target *target, struct diags *diags) {
+  LLVMTargetRef backend;
+  char *message = NULL;
+  if (LLVMGetTargetFromTriple(TRIPLE, &backend, &message)) {
+    status s = diag_report(diags, DIAG_E0402, NULL, NULL, "LLVM: %s", message);
+    LLVMDisposeMessage(message);
+    return s;
+  }
+  target->machine =
+      LLVMCreateTargetMachine(backend, TRIPLE, target->isa.cpu, target->isa.features,
+                              LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelSmall);
+  if (!target->machine)
+    return diag_report(diags, DIAG_E0402, NULL, NULL, "LLVM has no machine for '%s'",
+                       target->isa.cpu);
+  LLVMSetTargetMachineAsmVerbosity(target->machine, false);
+  target->layout = LLVMCreateTargetDataLayout(target->machine);
+  return STATUS_OK;
+}
+
+status cpu_target_create(struct diags *diags, const struct cpu_isa *isa,
+                         struct cpu_target **out_target) {
+  pthread_once(&setup_once, setup);
+  struct cpu_target *target = mem_calloc(1, sizeof *target);
+  target->isa = *isa;
+  target->context = LLVMContextCreate();
+  LLVMContextSetDiagnosticHandler(target->context, on_diagnostic, target);
+  status s = create_machine(target, diags);
+  if (s != STATUS_OK) {
+    cpu_target_destroy(target);
+    target = NULL;
+  }
+  *out_target = target;
+  return s;
+}
+
+void cpu_target_destroy(struct cpu_target *target) {
+  if (!target)
+    return;
+  if (!target->poisoned) {
+    if (target->layout)
+      LLVMDisposeTargetData(target->layout);
+    if (target->machine)
+      LLVMDisposeTargetMachine(target->machine);
+    LLVMContextDispose(target->context);
+  }
+  mem_free(target);
+}
+
+const struct cpu_isa *cpu_target_isa(const struct cpu_target *target) { return &target->isa; }
+
+LLVMContextRef cpu_target_context(const struct cpu_target *target) { return target->context; }
+
+bool cpu_target_poisoned(const struct cpu_target *target) { return target->poisoned; }
+
+/* ---- Modules and functions ---- */
+
+LLVMModuleRef cpu_target_module_create(struct cpu_target *target, const char *name) {
+  LLVMModuleRef module = LLVMModuleCreateWithNameInContext(name, target->context);
+  LLVMSetTarget(module, TRIPLE);
+  LLVMSetModuleDataLayout(module, target->layout);
+  return module;
+}
+
+static void add_string_attribute(LLVMContextRef context, LLVMValueRef function, const char *key,
+                                 const char *value) {
+  LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex,
+                          LLVMCreateStringAttribute(context, key, (unsigned)strlen(key), value,
+                                                    (unsigned)strlen(value)));
+}
+
+LLVMValueRef cpu_target_function_create(struct cpu_target *target, LLVMModuleRef module,
+                                        const char *name, LLVMTypeRef type) {
+  LLVMContextRef context = target->context;
+  LLVMValueRef function = LLVMAddFunction(module, name, type);
+  unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
+  LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex,
+                          LLVMCreateEnumAttribute(context, nounwind, 0));
+  char bits[16];
+  snprintf(bits, sizeof bits, "%u", target->isa.vector_bytes * 8);
+  add_string_attribute(context, function, "no-builtins", "");
+  add_string_attribute(context, function, "target-cpu", target->isa.cpu);
+  if (target->isa.features[0])
+    add_string_attribute(context, function, "target-features", target->isa.features);
+  add_string_attribute(context, function, "prefer-vector-width", bits);
+  return function;
+}
+
+LLVMValueRef cpu_target_helper_create(struct cpu_target *target, LLVMModuleRef module,
+                                      const char *name, LLVMTypeRef type) {
+  LLVMValueRef function = cpu_target_function_create(target, module, name, type);
+  LLVMSetLinkage(function, LLVMInternalLinkage);
+  return function;
+}
+
+/* ---- Verify, optimise, emit ---- */
+
+/* The calls into LLVM that can end in its fatal error handler, as one closed set so that there is
+ * one place which jumps. */
+struct llvm_call {
+  enum { CALL_VERIFY, CALL_OPTIMIZE, CALL_EMIT } what;
+  LLVMModuleRef module;
+  LLVMCodeGenFileType file_type;
+  LLVMMemoryBufferRef buffer;
+  char *message; /* of a failure, for LLVMDisposeMessage */
+};
+
+static bool optimize(struct cpu_target *target, struct llvm_call *call) {
+  LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
+  LLVMErrorRef error = LLVMRunPasses(call->module, PASSES, target->machine, options);
+  LLVMDisposePassBuilderOptions(options);
+  if (!error)
+    return true;
+  char *message = LLVMGetErrorMessage(error);
+  call->message = LLVMCreateMessage(message);
+  LLVMDisposeErrorMessage(message);
+  return false;
+}
+
+static bool perform(struct cpu_target *target, struct llvm_call *call) {
+  switch (call->what) {
+  case CALL_VERIFY:
+    return !LLVMVerifyModule(call->module, LLVMReturnStatusAction, &call->message);
+  case CALL_OPTIMIZE:
+    return optimize(target, call);
+  case CALL_EMIT:
+    return !LLVMTargetMachineEmitToMemoryBuffer(target->machine, call->module, call->file_type,
+                                                &call->message, &call->buffer);
+  }
+  return false;
+}
+
+/* STATUS_OK, or the call failed: with a message in *call, or having been reported here. */
+static status guarded(struct cpu_target *target, struct diags *diags, struct llvm_call *call,
+                      bool *out_ok) {
+  *out_ok = false;
+  if (target->poisoned)
+    return report_fatal(target, diags);
+  jmp_buf jump;
+  jmp_buf *outer = fatal_jump;
+  target->diags = diags;
+  target->complained = false;
+  if (setjmp(jump)) {
+    fatal_jump = outer;
+    return report_fatal(target, diags);
+  }
+  fatal_jump = &jump;
+  *out_ok = perform(target, call);
+  fatal_jump = outer;
+  return STATUS_OK;
+}
+
+/* Cuts the verifier's text to its first line. */
+static void first_line(char *text) { text[strcspn(text, "\n")] = '\0'; }
+
+static const char *broken_function(LLVMModuleRef module) {
+  for (LLVMValueRef f = LLVMGetFirstFunction(module); f; f = LLVMGetNextFunction(f)) {
+    size_t length;
+    if (!LLVMIsDeclaration(f) && LLVMVerifyFunction(f, LLVMReturnStatusAction))
+      return LLVMGetValueName2(f, &length);
+  }
+  return "(the module)";
+}
+
+status cpu_target_verify(struct cpu_target *target, LLVMModuleRef module, struct diags *diags) {
+  struct llvm_call call = {.what = CALL_VERIFY, .module = module};
+  bool ok;
+  status s = guarded(target, diags, &call, &ok);
+  if (s == STATUS_OK && !ok) {
+    first_line(call.message);
+    s = diag_report(diags, DIAG_E0401, NULL, NULL, "kernel '%s' is broken: %s",
+                    broken_function(module), call.message);
+  }
+  LLVMDisposeMessage(call.message);
+  return s;
+}
+
+static status finish(struct cpu_target *target, struct diags *diags, struct llvm_call *call,
+                     bool ok) {
+  status s = STATUS_OK;
+  if (!ok)
+    s = diag_report(diags, DIAG_E0402, NULL, NULL, "LLVM: %s",
+                    call->message ? call->message : "no reason given");
+  else if (target->complained)
+    s = STATUS_INTERNAL;
+  LLVMDisposeMessage(call->message);
+  return s;
+}
+
+status cpu_target_optimize(struct cpu_target *target, LLVMModuleRef module, struct diags *diags) {
+  struct llvm_call call = {.what = CALL_OPTIMIZE, .module = module};
+  bool ok;
+  status s = guarded(target, diags, &call, &ok);
+  return s == STATUS_OK ? finish(target, diags, &call, ok) : s;
+}
+
+status cpu_target_emit(struct cpu_target *target, LLVMModuleRef module, LLVMCodeGenFileType type,
+                       struct diags *diags, LLVMMemoryBufferRef *out_buffer) {
+  struct llvm_call call = {.what = CALL_EMIT, .module = module, .file_type = type};
+  bool ok;
+  *out_buffer = NULL;
+  status s = guarded(target, diags, &call, &ok);
+  if (s != STATUS_OK)
+    return s;
+  s = finish(target, diags, &call, ok);
+  if (s == STATUS_OK)
+    *out_buffer = call.buffer;
+  else if (call.buffer)
+    LLVMDisposeMemoryBuffer(call.buffer);
+  return s;
+}
