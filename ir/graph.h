@@ -373,7 +373,8 @@ void op_visit_dims(const struct function *f, const struct op *op, dim_visit_fn f
 void function_visit_dims(const struct function *f, dim_visit_fn fn, void *user);
 /* A copy of an op (regions included) with operands mapped; used by inlining and variants of
  * functions of one module. map is
- * indexed by value id of `from`, VALUE_NONE where not mapped yet; results are entered into it. */
+ * indexed by value id of `from`, VALUE_NONE where not mapped yet (within one function such a value
+ * stands for itself); results are entered into it. */
 op_id op_clone(struct builder *b, const struct function *from, op_id op, value_id *map);
 
 /* ---- checking, text, evaluation live in ir/verify.h, ir/text.h, ir/interp.h ---- */

@@ -64,4 +64,8 @@ sharding_id module_add_sharding(struct module *m, const struct sharding *s);
 /* f32[batch, 4096] @ {-, tp*64} partial(sum, cp): the part from '@' on. */
 void sharding_print(const struct module *m, sharding_id s, struct strbuf *out);
 
+/* The word for a kind of partial, and the kind of a word (-1: none). */
+const char *partial_text(enum partial_kind kind);
+int partial_find(const char *text);
+
 #endif
