@@ -43,6 +43,13 @@ elseif(test_sources)
   message(STATUS "cmocka was not found: the unit tests are left out")
 endif()
 
+add_test(NAME structure/includes
+  COMMAND ${CMAKE_SOURCE_DIR}/tests/structure/includes.sh ${CMAKE_SOURCE_DIR})
+if(TARGET sinter_runtime)
+  add_test(NAME structure/runtime_symbols
+    COMMAND ${CMAKE_SOURCE_DIR}/tests/structure/runtime_symbols.sh $<TARGET_FILE:sinter_runtime>)
+endif()
+
 if(SINTER_FUZZ)
   file(GLOB_RECURSE fuzz_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_*.c)
   foreach(source IN LISTS fuzz_sources)
