@@ -12,7 +12,7 @@ function(sinter_link_llvm target)
     return()
   endif()
   llvm_map_components_to_libnames(components
-    core analysis passes orcjit x86codegen x86asmparser x86desc x86info
+    core analysis passes x86codegen x86asmparser x86desc x86info
     nvptxcodegen nvptxdesc nvptxinfo bitwriter irreader)
   target_link_libraries(${target} PUBLIC ${components} stdc++)
   target_link_options(${target} PUBLIC -Wl,--exclude-libs,ALL -Wl,--gc-sections)
