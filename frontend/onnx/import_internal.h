@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The importer's own state; operator importers use import_node.h only. */
+#ifndef SINTER_FRONTEND_ONNX_IMPORT_INTERNAL_H
+#define SINTER_FRONTEND_ONNX_IMPORT_INTERNAL_H
+
+#include "base/map.h"
+#include "frontend/onnx/import.h"
+#include "frontend/onnx/import_node.h"
+#include "frontend/onnx/model_load.h"
+
+enum {
+  IMPORT_MAX_NODES = 1 << 20,  /* imported nodes, functions expanded */
+  IMPORT_MAX_DEPTH = 40,       /* nested subgraphs and function calls */
+  IMPORT_MAX_FACTS = 1 << 24,  /* steps of the analysis of known values */
+  IMPORT_FACT_DEPTH = 2000,    /* how far it looks back */
+};
+
+/* A call of a local function: what its body sees of the outside. */
+struct import_frame {
+  struct import_frame *caller; /* NULL for the model's graph */
+  const Onnx__FunctionProto *function; /* NULL for the model's graph */
+  struct import_node *call;    /* the node whose attributes references mean; NULL for the graph */
+};
+
+struct import_scope {
+  struct import_scope *outer; /* NULL for the graph and for function bodies */
+  struct import_frame *frame;
+  region_id region;
+  struct strmap names; /* to indices of values */
+  VEC(struct import_value *) values;
+  const Onnx__GraphProto *graph; /* NULL in functions */
+};
+
+/* What is known of one element of a value. */
+enum fact_kind {
+  FACT_UNKNOWN,
+  FACT_DIM,   /* integer or bool: d */
+  FACT_FLOAT, /* the number f */
+  FACT_RATIO, /* float: d * num / den, exactly */
+};
+struct fact {
+  enum fact_kind kind;
+  dim d;
+  double f;
+  int64_t num, den;
+  uint32_t generation; /* UNKNOWN: how many symbols were bound when that was found */
+};
+
+struct importer {
+  struct onnx_model *model;
+  const struct onnx_import_options *options;
+  struct diags *diags;
+  struct module *module;
+  struct function *function;
+  struct builder builder;
+  struct import_frame root;
+  uint32_t depth;
+  uint32_t nodes; /* imported so far */
+  struct strmap declared; /* value names of the main graph to indices of `declarations` */
+  VEC(const Onnx__TypeProto *) declarations;
+  struct map initializers; /* TensorProto pointers to constants */
+  struct map facts;        /* value and element to indices of fact_list */
+  VEC(struct fact) fact_list;
+  uint32_t fact_steps, fact_depth;
+  uint32_t symbols_bound;
+  struct strmap rows;      /* operators to their first rows in the sorted table */
+  struct strmap functions; /* local functions, to their index */
+  struct strmap unknown;   /* operators already reported as unknown */
+};
+
+/* A key of several strings for strmap_put. */
+const char *import_key(struct strbuf *buf, const char *a, const char *b, const char *c);
+
+/* import_graph.c */
+void import_tables_init(struct importer *im);
+bool import_nodes(struct importer *im, struct import_scope *scope, Onnx__NodeProto *const *nodes,
+                  size_t n_nodes);
+void import_scope_init(struct import_scope *s, struct import_scope *outer, struct import_frame *frame,
+                       region_id region);
+void import_scope_deinit(struct import_scope *s);
+/* NULL if the name is not visible. */
+struct import_value *import_scope_find(const struct import_scope *s, const char *name);
+/* False, reported (E0113), if the scope has the name already. */
+bool import_scope_define(struct importer *im, struct import_scope *s, const char *name,
+                         struct import_value *v);
+void import_scope_initializers(struct importer *im, struct import_scope *s,
+                               const Onnx__GraphProto *graph);
+/* The IR value of a tensor, made now if it is an unused initializer; VALUE_NONE for other kinds. */
+value_id import_materialize(struct importer *im, struct import_value *v);
+/* A constant (or strings) from a resolved or unresolved tensor; NULL, reported, if it has none. */
+struct import_value *import_value_new(struct importer *im, enum import_kind kind);
+constant_id import_constant_add(struct importer *im, const Onnx__TensorProto *t,
+                                const struct diag_where *where);
+struct import_value *import_proto_value(struct importer *im, region_id home,
+                                        const Onnx__TensorProto *t);
+int64_t import_opset(const struct importer *im, const struct import_frame *frame, const char *domain);
+
+/* function_inline.c. The local function that a node calls, or NULL. */
+const Onnx__FunctionProto *import_find_function(const struct importer *im, const Onnx__NodeProto *node);
+void import_call_function(struct import_node *n, const Onnx__FunctionProto *function);
+
+/* import_facts.c. `bind`: unknown integer elements become symbols. */
+struct fact import_fact(struct importer *im, value_id v, int64_t element, bool bind);
+
+#endif
