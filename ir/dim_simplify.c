@@ -466,28 +466,52 @@ dim dim_exactdiv(struct dim_table *t, dim a, dim b) {
   return merged != DIM_NONE ? merged : dim_intern_pair(t, NODE_EXACTDIV, a, b);
 }
 
+/* An operand of the min or max being built, and which of the two arguments it came from, as bits.
+ */
+struct candidate {
+  dim d;
+  uint8_t from;
+};
+
 /* Appends d, or its operands if it is of that kind itself. */
-static uint32_t spread(const struct dim_table *t, enum node_kind kind, dim d, dim *operands,
-                       uint32_t n) {
+static uint32_t spread(const struct dim_table *t, enum node_kind kind, dim d, uint8_t from,
+                       struct candidate *list, uint32_t n) {
   const struct dim_node *node = dim_node_of(t, d);
-  if (node->kind != kind) {
-    operands[n] = d;
-    return n + 1;
+  uint32_t count = node->kind == kind ? node->count : 1;
+  for (uint32_t i = 0; i < count; i++) {
+    list[n++] = (struct candidate){.d = node->kind == kind ? node->operands[i] : d, .from = from};
   }
-  memcpy(operands + n, node->operands, node->count * sizeof *operands);
-  return n + node->count;
+  return n;
+}
+
+static uint32_t sort_candidates(const struct dim_table *t, struct candidate *list, uint32_t n) {
+  uint32_t kept = 0;
+  for (uint32_t i = 1; i < n; i++) {
+    for (uint32_t j = i; j > 0 && dim_compare(t, list[j - 1].d, list[j].d) > 0; j--) {
+      struct candidate swap = list[j];
+      list[j] = list[j - 1];
+      list[j - 1] = swap;
+    }
+  }
+  for (uint32_t i = 0; i < n; i++) {
+    if (kept > 0 && list[kept - 1].d == list[i].d) {
+      list[kept - 1].from |= list[i].from;
+    } else {
+      list[kept++] = list[i];
+    }
+  }
+  return kept;
 }
 
 /* Removes every operand that another one makes superfluous; of provably equal ones the first stays.
- */
-static uint32_t drop_dominated(struct dim_table *t, enum node_kind kind, dim *operands,
+ * Operands of the same argument were compared when that was built. */
+static uint32_t drop_dominated(struct dim_table *t, enum node_kind kind, struct candidate *list,
                                uint32_t n) {
   for (uint32_t i = n; i-- > 0;) {
     for (uint32_t j = 0; j < n; j++) {
-      dim small = kind == NODE_MAX ? operands[i] : operands[j];
-      dim large = kind == NODE_MAX ? operands[j] : operands[i];
-      if (j != i && dim_known_le(t, small, large)) {
-        memmove(operands + i, operands + i + 1, (n - i - 1) * sizeof *operands);
+      dim small = list[kind == NODE_MAX ? i : j].d, large = list[kind == NODE_MAX ? j : i].d;
+      if (j != i && (list[i].from & list[j].from) == 0 && dim_known_le(t, small, large)) {
+        memmove(list + i, list + i + 1, (n - i - 1) * sizeof *list);
         n--;
         break;
       }
@@ -497,28 +521,20 @@ static uint32_t drop_dominated(struct dim_table *t, enum node_kind kind, dim *op
 }
 
 static dim extremum(struct dim_table *t, enum node_kind kind, dim a, dim b) {
-  dim operands[2 * DIM_EXTREMUM_OPERANDS];
+  struct candidate list[2 * DIM_EXTREMUM_OPERANDS];
+  dim operands[DIM_EXTREMUM_OPERANDS];
   if (!dim_valid(t, a) || !dim_valid(t, b)) {
     return DIM_NONE;
   }
-  uint32_t n = spread(t, kind, b, operands, spread(t, kind, a, operands, 0)), kept = 0;
-  for (uint32_t i = 1; i < n; i++) {
-    for (uint32_t j = i; j > 0 && dim_compare(t, operands[j - 1], operands[j]) > 0; j--) {
-      dim swap = operands[j];
-      operands[j] = operands[j - 1];
-      operands[j - 1] = swap;
-    }
-  }
-  for (uint32_t i = 0; i < n; i++) {
-    if (kept == 0 || operands[kept - 1] != operands[i]) {
-      operands[kept++] = operands[i];
-    }
-  }
-  kept = drop_dominated(t, kind, operands, kept);
-  if (kept > DIM_EXTREMUM_OPERANDS) {
+  uint32_t n = spread(t, kind, b, 2, list, spread(t, kind, a, 1, list, 0));
+  n = drop_dominated(t, kind, list, sort_candidates(t, list, n));
+  if (n > DIM_EXTREMUM_OPERANDS) {
     return DIM_NONE;
   }
-  return kept == 1 ? operands[0] : dim_intern_extremum(t, kind, operands, kept);
+  for (uint32_t i = 0; i < n; i++) {
+    operands[i] = list[i].d;
+  }
+  return n == 1 ? operands[0] : dim_intern_extremum(t, kind, operands, n);
 }
 
 dim dim_min(struct dim_table *t, dim a, dim b) { return extremum(t, NODE_MIN, a, b); }

@@ -398,6 +398,7 @@ static int64_t rng_between(int64_t lo, int64_t hi) {
 }
 
 #define SYMBOLS 6
+#define CONSTANTS 10
 #define POOL 60
 #define SAMPLES 24
 
@@ -456,20 +457,67 @@ static bool direct(const struct entry *pool, int e, const int64_t *values, __int
   return *out > -(1 << 30) && *out < (1 << 30);
 }
 
+static int push(struct dim_table *t, struct entry *pool, int *n, enum dim_kind kind, int a, int b) {
+  pool[*n] = (struct entry){.kind = kind, .a = a, .b = b};
+  pool[*n].d = dim_binary(t, kind, pool[a].d, pool[b].d);
+  return (*n)++;
+}
+
+/* Shapes that the rules look for, and that chance alone would not bring together. */
+static void push_related(struct dim_table *t, struct entry *pool, int *n) {
+  int x = (int)rng((uint32_t)*n), c = SYMBOLS + (int)rng(CONSTANTS),
+      k = SYMBOLS + (int)rng(CONSTANTS);
+  int y = rng(2) ? c : (int)rng(SYMBOLS), small = rng(2) ? 2 : x, e;
+  switch (rng(5)) {
+  case 0: /* y·(x floordiv y) + x mod y */
+    e = push(t, pool, n, DIM_KIND_FLOORDIV, x, y);
+    e = push(t, pool, n, DIM_KIND_MUL, e, y);
+    push(t, pool, n, DIM_KIND_ADD, e, push(t, pool, n, DIM_KIND_MOD, x, y));
+    break;
+  case 1: /* (x floordiv y + k) floordiv c */
+    e = push(t, pool, n, DIM_KIND_FLOORDIV, x, y);
+    push(t, pool, n, DIM_KIND_FLOORDIV, e, c);
+    push(t, pool, n, DIM_KIND_FLOORDIV, push(t, pool, n, DIM_KIND_ADD, e, k), c);
+    break;
+  case 2: /* c·x + small, over k·c */
+    e = push(t, pool, n, DIM_KIND_ADD, push(t, pool, n, DIM_KIND_MUL, c, x), small);
+    c = push(t, pool, n, DIM_KIND_MUL, k, c);
+    push(t, pool, n, DIM_KIND_FLOORDIV, e, c);
+    push(t, pool, n, DIM_KIND_MOD, e, c);
+    break;
+  case 3: /* x against c·(x floordiv c) + k */
+    e = push(t, pool, n, DIM_KIND_MUL, push(t, pool, n, DIM_KIND_FLOORDIV, x, c), c);
+    e = push(t, pool, n, DIM_KIND_ADD, e, k);
+    push(t, pool, n, DIM_KIND_MAX, e, x);
+    push(t, pool, n, DIM_KIND_MIN, e, x);
+    break;
+  default: /* exactdiv(x·k, c)·c */
+    e = push(t, pool, n, DIM_KIND_EXACTDIV, push(t, pool, n, DIM_KIND_MUL, x, k), y);
+    push(t, pool, n, DIM_KIND_EXACTDIV, push(t, pool, n, DIM_KIND_MUL, e, k), c);
+    push(t, pool, n, DIM_KIND_MUL, e, y);
+    break;
+  }
+}
+
 static void fill_pool(struct dim_table *t, struct entry *pool) {
-  for (int e = 0; e < POOL; e++) {
-    struct entry *n = &pool[e];
-    if (e < SYMBOLS) {
-      *n = (struct entry){.kind = DIM_KIND_SYMBOL, .value = e};
-      n->d = dim_symbol(t, symbols[e].name, symbols[e].lo, symbols[e].hi);
-    } else if (e < SYMBOLS + 8) {
-      *n = (struct entry){.kind = DIM_KIND_CONST, .value = rng_between(-8, 16)};
-      n->d = dim_const(t, n->value);
+  static const int64_t constants[CONSTANTS] = {1, 2, 3, 4, 6, 7, 8, -2, 0, 0};
+  int n = 0;
+  for (; n < SYMBOLS; n++) {
+    pool[n] = (struct entry){.kind = DIM_KIND_SYMBOL, .value = n};
+    pool[n].d = dim_symbol(t, symbols[n].name, symbols[n].lo, symbols[n].hi);
+  }
+  for (int i = 0; i < CONSTANTS; i++, n++) {
+    pool[n] = (struct entry){.kind = DIM_KIND_CONST,
+                             .value = constants[i] != 0 ? constants[i] : rng_between(-8, 24)};
+    pool[n].d = dim_const(t, pool[n].value);
+  }
+  while (n < POOL) {
+    if (n + 8 < POOL && rng(3) == 0) {
+      push_related(t, pool, &n);
     } else {
-      *n = (struct entry){.kind = (enum dim_kind)rng_between(DIM_KIND_ADD, DIM_KIND_EXACTDIV)};
-      n->a = (int)rng((uint32_t)e);
-      n->b = (int)rng((uint32_t)(rng(2) ? e : SYMBOLS + 8));
-      n->d = dim_binary(t, n->kind, pool[n->a].d, pool[n->b].d);
+      enum dim_kind kind = (enum dim_kind)rng_between(DIM_KIND_ADD, DIM_KIND_EXACTDIV);
+      int a = (int)rng((uint32_t)n);
+      push(t, pool, &n, kind, a, (int)rng((uint32_t)(rng(2) ? n : SYMBOLS + CONSTANTS)));
     }
   }
 }
@@ -514,7 +562,8 @@ static void check_values(struct dim_table *t, const struct entry *pool, const in
     *compared += ok;
   }
   for (int i = 0; i < POOL; i++) {
-    int e = i, f = (int)rng(POOL);
+    int e = i, f = (int)rng((uint32_t)(rng(2) ? POOL : i + 1));
+    f = rng(3) == 0 && e > 0 ? e - 1 : f;
     if (!known[e] || !known[f]) {
       continue;
     }
