@@ -150,13 +150,17 @@ dim dim_substitute_at(struct dim_table *t, dim d, const dim *by_symbol, const di
 
 /* --- Text and tables --- */
 
-/* Appends text whose parse, through the constructors and with the same symbols, gives d again.
- * Grammar: expr    := term (('+' | '-') term)* term    := unary (('*' | 'floordiv' | 'mod') unary)*
- * left to right unary   := '-'? integer | name | '(' expr ')' | ('min' | 'max' | 'exactdiv') '('
- * expr ',' expr ')' | 'coord' '(' name ')' name    := [A-Za-z_][A-Za-z0-9_]* other than the five
- * words above and 'mod', 'floordiv', or a quoted string In a quoted string \" and \\ stand for
- * themselves and \xHH for a byte. Sums are printed in parentheses; DIM_NONE prints as '?', which
- * does not parse. */
+/* Appends text whose parse, through the constructors and with the same symbols, gives d again:
+ *
+ * - expr: term, then any number of '+' term or '-' term, left to right
+ * - term: unary, then any number of '*', 'floordiv' or 'mod' unary, left to right
+ * - unary: a decimal integer, with '-' before it if negative; a name; '(' expr ')';
+ *   'min', 'max' or 'exactdiv' with '(' expr ',' expr ')'; 'coord' '(' name ')'
+ * - name: [A-Za-z_][A-Za-z0-9_]* but none of these six words; or a quoted string, in which \" and
+ *   \\ stand for the second character and \xHH for a byte
+ *
+ * The most negative integer is printed whole. Sums are in parentheses. DIM_NONE prints as '?',
+ * which does not parse. */
 void dim_print(const struct dim_table *t, dim d, struct strbuf *out);
 
 /* Appends a name bare where it can be, else quoted. */
