@@ -37,6 +37,11 @@ static status content_check(const struct onnx_model *m, struct diags *diags) {
   if (sniff.what) {
     return diag_report(diags, DIAG_E0102, &where, sniff.hint, "this is not an ONNX model: it is %s", sniff.what);
   }
+  return STATUS_OK;
+}
+
+static status size_check(const struct onnx_model *m, struct diags *diags) {
+  struct diag_where where = where_of(m);
   if (m->size <= INT_MAX) return STATUS_OK;
   return diag_report(diags, DIAG_E0104, &where, "save the model with its weights as external data",
                      "the file has %zu B, and one protobuf can have at most %d B", m->size, INT_MAX);
@@ -52,30 +57,32 @@ static status unpack_failed(const struct onnx_model *m, const struct proto_budge
   return diag_report(diags, DIAG_E0103, &where, NULL, "the file is not a well-formed protobuf");
 }
 
-static status unpack(struct onnx_model *m, struct diags *diags) {
+static status unpack(struct onnx_model *m, const ProtobufCMessageDescriptor *type, struct diags *diags) {
   struct wire_scan_options options = {.file = m->path, .cut_above = WIRE_CUT_ABOVE};
-  status st = wire_scan_run(m->bytes, m->size, &onnx__model_proto__descriptor, &options, diags, &m->scan);
+  status st = wire_scan_run(m->bytes, m->size, type, &options, diags, &m->scan);
   if (st) return st;
   proto_budget_init(&m->budget, wire_memory_limit(m->size));
-  m->proto = onnx__model_proto__unpack(&m->budget.allocator, m->scan.size, m->scan.bytes);
+  m->message = protobuf_c_message_unpack(type, &m->budget.allocator, m->scan.size, m->scan.bytes);
   mem_free(m->scan.rewritten);
   m->scan.rewritten = NULL;
   m->scan.bytes = NULL;
-  return m->proto ? STATUS_OK : unpack_failed(m, &m->budget, diags);
+  return m->message ? STATUS_OK : unpack_failed(m, &m->budget, diags);
 }
 
 static status load(struct onnx_model *m, const char *folder_of, const struct onnx_load_options *options,
                    struct diags *diags) {
   status st = content_check(m, diags);
-  if (st == STATUS_OK) st = unpack(m, diags);
+  if (st == STATUS_OK) st = size_check(m, diags);
+  if (st == STATUS_OK) st = unpack(m, &onnx__model_proto__descriptor, diags);
   if (st == STATUS_OK) {
+    m->proto = (Onnx__ModelProto *)m->message;
     st = external_data_init(&m->external, folder_of, options ? options->external_data_root : NULL, diags);
   }
   if (st) return st;
   struct diags found = {0};
   onnx_model_check(m, &found);
   st = diags_status(&found);
-  diags_merge(diags, &found);
+  if (diags) diags_merge(diags, &found);
   diags_deinit(&found);
   return st;
 }
@@ -107,6 +114,16 @@ status onnx_model_load(const char *path, const struct onnx_load_options *options
   return finish(m, st, out_model);
 }
 
+status onnx_message_load(const char *path, const ProtobufCMessageDescriptor *type,
+                         struct diags *diags, struct onnx_model **out_model) {
+  struct onnx_model *m = model_create(path);
+  status st = file_get(m, diags);
+  if (st == STATUS_OK) st = size_check(m, diags);
+  if (st == STATUS_OK) st = unpack(m, type, diags);
+  if (st == STATUS_OK) st = external_data_init(&m->external, path, NULL, diags);
+  return finish(m, st, out_model);
+}
+
 status onnx_model_load_memory(const void *bytes, size_t size, const struct onnx_load_options *options,
                               struct diags *diags, struct onnx_model **out_model) {
   struct onnx_model *m = model_create("<memory>");
@@ -117,7 +134,7 @@ status onnx_model_load_memory(const void *bytes, size_t size, const struct onnx_
 
 void onnx_model_destroy(struct onnx_model *model) {
   if (!model) return;
-  if (model->proto) onnx__model_proto__free_unpacked(model->proto, &model->budget.allocator);
+  if (model->message) protobuf_c_message_free_unpacked(model->message, &model->budget.allocator);
   wire_scan_deinit(&model->scan);
   external_data_deinit(&model->external);
   mapped_file_close(&model->mapped);

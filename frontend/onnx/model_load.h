@@ -35,6 +35,7 @@ struct onnx_load_options {
 struct onnx_model {
   const char *path;         /* as given; "<memory>" for a model from memory */
   Onnx__ModelProto *proto;  /* the tree; large raw_data is empty in it (tensor_proto.h) */
+  ProtobufCMessage *message; /* the same tree; of another type after onnx_message_load */
 
   /* The rest belongs to the loader and the tensor views. */
   const uint8_t *bytes; /* the file, or the caller's memory */
@@ -59,6 +60,11 @@ status onnx_model_load(const char *path, const struct onnx_load_options *options
  * give a root. */
 status onnx_model_load_memory(const void *bytes, size_t size, const struct onnx_load_options *options,
                               struct diags *diags, struct onnx_model **out_model);
+
+/* Loads a file that is one message of another type, such as a TensorProto: scanned and unpacked
+ * into ->message, with no checks of content; ->proto is NULL. An empty file is an empty message. */
+status onnx_message_load(const char *path, const ProtobufCMessageDescriptor *type,
+                         struct diags *diags, struct onnx_model **out_model);
 
 void onnx_model_destroy(struct onnx_model *model); /* NULL is allowed */
 
