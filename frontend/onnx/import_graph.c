@@ -2,6 +2,7 @@
 /* Walking the nodes of a graph or function body: names, constants, the choice of an importer. */
 #include "frontend/onnx/import_activation.h"
 #include "frontend/onnx/import_internal.h"
+#include "frontend/onnx/import_reduce.h"
 
 #include <string.h>
 
