@@ -37,6 +37,11 @@ def erfcx_u(u):
     x = 1 / u - 2
     return exp(x * x) * erfc(x)
 ERFCX = ("ERFCX", erfcx_u, mpf(1) / 8, mpf(1) / 3, lambda u: exp(-(1 / u - 2) ** 2))
+# pow keeps 2/3 of the logarithm's series in two doubles; this is what follows, good to 2^-66 of the logarithm.
+def log_rest(z):
+    s = sqrt(z)
+    return ((log((1 + s) / (1 - s)) - 2 * s) / (z * s) - mpf(2) / 3) / z
+LOGPOW = ("LOGPOW", ratio_at_zero(log_rest, mpf(2) / 5), mpf(0), mpf("0.02945"), lambda z: z**2 / 2)
 # f32 only: the pieces that vectors of floats evaluate without widening.
 def log_cubic(f):
     return (log(1 + f) - f + f**2 / 2) / f**3
@@ -89,11 +94,21 @@ print("""/* SPDX-License-Identifier: Apache-2.0 */
  * _D: for f64 results; _N: f64 arithmetic for an f32 result; _F: f32 arithmetic. */
 #ifndef SINTER_CODEGEN_VMATH_COEFFICIENTS_H
 #define SINTER_CODEGEN_VMATH_COEFFICIENTS_H
+
+#include <stdint.h>
 """)
 for row in ROWS + [ERFCX]:
     emit(row, "_D", round_double, mpf(2) ** -55, "double", "")
     if row[0] not in ("ERF", "ERFCX"):
         emit(row, "_N", round_double, mpf(2) ** -31, "double", "")
+emit(LOGPOW, "_D", round_double, mpf(2) ** -66, "double", "")
 for row in [r for r in ROWS if r[0] in ("EXP", "EXP2", "ERF")] + FLOAT_ROWS:
     emit(row, "_F", round_float, mpf(2) ** -25, "float", "")
+mp.dps = 500
+bits = int(2 / pi * mpf(2) ** 1408)
+print("/* A zero word, then the first 1408 bits of 2/pi, most significant word first. */")
+print("static const uint64_t TWO_OVER_PI[] = {\n    0,")
+for i in range(22):
+    print(f"    UINT64_C(0x{(bits >> (64 * (21 - i))) & (2**64 - 1):016x}),")
+print("};")
 print("\n#endif")

@@ -4,6 +4,8 @@
 #ifndef SINTER_CODEGEN_VMATH_COEFFICIENTS_H
 #define SINTER_CODEGEN_VMATH_COEFFICIENTS_H
 
+#include <stdint.h>
+
 /* degree 9, error 2^-55.7 */
 static const double POLY_EXP_D[] = {
     0x1.af39789bfd689p-26, 0x1.28922d8c8d4fbp-22, 0x1.71de0d573888bp-19, 0x1.a019b87f7a6e9p-16,
@@ -110,6 +112,11 @@ static const double POLY_ERFCX_D[] = {
     0x1.8f0441e18093fp+3,  0x1.1ce8cceee0799p+0,   0x1.7b872be925988p+1,  0x1.f70cbc11fe46fp+0,
     0x1.20fa627a1aef8p+0,  0x1.20dbd3ad45fd5p-1,   0x1.5ccce7983ea5ap-23,
 };
+/* degree 7, error 2^-66.3 */
+static const double POLY_LOGPOW_D[] = {
+    0x1.e032e4d8436a1p-4, 0x1.df7c5bc7c7563p-4, 0x1.1118c9ee5b8a4p-3, 0x1.3b1395c881220p-3,
+    0x1.745d177aad02ap-3, 0x1.c71c71c6ea871p-3, 0x1.2492492492522p-2, 0x1.999999999999ap-2,
+};
 /* degree 4, error 2^-26.5 */
 static const float POLY_EXP_F[] = {
     0x1.6d11fe0000000p-10f, 0x1.120c620000000p-7f, 0x1.5555180000000p-5f,
@@ -140,6 +147,32 @@ static const float POLY_LOGERFC_F[] = {
     0x1.bd6cea0000000p-20f, -0x1.85e5a60000000p-15f, 0x1.3aaf1a0000000p-11f,
     -0x1.38ed440000000p-8f, 0x1.b190a80000000p-6f,   -0x1.c32cc40000000p-4f,
     -0x1.43755e0000000p-1f, -0x1.21599a0000000p+0f,  0x1.59a1ee0000000p-12f,
+};
+/* A zero word, then the first 1408 bits of 2/pi, most significant word first. */
+static const uint64_t TWO_OVER_PI[] = {
+    0,
+    UINT64_C(0xa2f9836e4e441529),
+    UINT64_C(0xfc2757d1f534ddc0),
+    UINT64_C(0xdb6295993c439041),
+    UINT64_C(0xfe5163abdebbc561),
+    UINT64_C(0xb7246e3a424dd2e0),
+    UINT64_C(0x06492eea09d1921c),
+    UINT64_C(0xfe1deb1cb129a73e),
+    UINT64_C(0xe88235f52ebb4484),
+    UINT64_C(0xe99c7026b45f7e41),
+    UINT64_C(0x3991d639835339f4),
+    UINT64_C(0x9c845f8bbdf9283b),
+    UINT64_C(0x1ff897ffde05980f),
+    UINT64_C(0xef2f118b5a0a6d1f),
+    UINT64_C(0x6d367ecf27cb09b7),
+    UINT64_C(0x4f463f669e5fea2d),
+    UINT64_C(0x7527bac7ebe5f17b),
+    UINT64_C(0x3d0739f78a5292ea),
+    UINT64_C(0x6bfb5fb11f8d5d08),
+    UINT64_C(0x56033046fc7b6bab),
+    UINT64_C(0xf0cfbc209af4361d),
+    UINT64_C(0xa9e391615ee61b08),
+    UINT64_C(0x6599855f14a06840),
 };
 
 #endif

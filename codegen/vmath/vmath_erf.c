@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* erf: x (1 + P(x^2)) below 1, 1 - erfc(x) above.
+ *
+ * f64: erfc(x) = e^(-x^2) g(1 / (x + 2)), a polynomial. f32: erfc(x) = e^L(x), L a polynomial. An
+ * error of erfc matters a sixth of its size at most, since erfc(1) = 0.157. */
+#include "codegen/vmath/functions.h"
+
+#include "codegen/vmath/coefficients.h"
+
+static val erfc_double(struct lanes *l, val a) {
+  a = lanes_at_most(l, a, lanes_const(l, 6.0));
+  val one = lanes_const(l, 1.0);
+  val u = lanes_div(l, one, lanes_add(l, a, lanes_const(l, 2.0)));
+  val gauss = vmath_exp_normal(l, lanes_neg(l, lanes_mul(l, a, a)));
+  return lanes_mul(l, gauss, LANES_POLY(l, u, POLY_ERFCX_D));
+}
+
+static val erfc_float(struct lanes *l, val a) {
+  a = lanes_at_most(l, a, lanes_const(l, 3.95));
+  return vmath_exp_normal(l, LANES_POLY_F(l, a, POLY_LOGERFC_F));
+}
+
+val vmath_erf(struct lanes *l, val x) {
+  val a = lanes_abs(l, x), one = lanes_const(l, 1.0);
+  val z = lanes_mul(l, x, x);
+  val p = l->f64 ? LANES_POLY(l, z, POLY_ERF_D) : LANES_POLY_F(l, z, POLY_ERF_F);
+  val small = lanes_fma(l, x, p, x);
+  val erfc = l->f64 ? erfc_double(l, a) : erfc_float(l, a);
+  val large = lanes_copysign(l, lanes_sub(l, one, erfc), x);
+  return lanes_select(l, lanes_lt(l, a, one), small, large);
+}
