@@ -10,6 +10,7 @@
 #ifndef SINTER_IR_SCALAR_EVAL_H
 #define SINTER_IR_SCALAR_EVAL_H
 
+#include "base/softfloat.h"
 #include "ir/interp.h"
 
 union scalar {
@@ -43,6 +44,13 @@ union scalar scalar_cast(enum interp_mode mode, union scalar x, enum dtype from,
 /* Rounded to a float dtype as the end of a primitive rounds: to nearest even; f8 overflow saturates
  * but infinities stay where the format has them. */
 double scalar_round(enum dtype dtype, double x);
+
+/* Between a slot and the bits of a dtype that is not a string, in the low bits of a word. Floats are
+ * rounded on the way. */
+uint64_t scalar_to_bits(enum dtype dtype, union scalar x);
+union scalar scalar_from_bits(enum dtype dtype, uint64_t bits);
+/* The small format of a float dtype below f32. */
+enum softfloat_kind softfloat_kind_of(enum dtype dtype);
 
 /* The combination of two elements of a dtype by a combiner that is not NONE or an arg kind. Floats
  * combine in f64; the caller rounds. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bitcast: the same bits read as another dtype. */
+#include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
 static bool infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
@@ -17,6 +18,20 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
   return op_make_type(why, op_dim_table(op), dtype, x->dims, x->rank, out_types);
 }
 
+static status eval(struct interp *in, const struct op *op) {
+  const struct tensor *x = interp_operand(in, op, 0);
+  struct tensor *t = interp_result(in, op, 0);
+  status s = t ? interp_check_dims(in, op, x, t->dims, false) : in->failure;
+  if (s)
+    return s;
+  const union scalar *from = x->data;
+  union scalar *to = t->data;
+  for (int64_t i = 0; i < t->count; i++)
+    to[i] = scalar_from_bits(t->dtype, scalar_to_bits(x->dtype, from[i]));
+  return STATUS_OK;
+}
+
 const struct op_hooks bitcast_hooks = {
     .infer = infer,
+    .eval = eval,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* broadcast: dims of 1 repeated. */
+#include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
 static bool infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
@@ -16,6 +17,20 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
   return op_make_type(why, t, x->dtype, dims->data, dims->len, out_types);
 }
 
+static status eval(struct interp *in, const struct op *op) {
+  const struct tensor *x = interp_operand(in, op, 0);
+  struct tensor *t = interp_result(in, op, 0);
+  status s = t ? interp_check_dims(in, op, x, t->dims, true) : in->failure;
+  if (s)
+    return s;
+  int64_t from[IR_MAX_RANK], to[IR_MAX_RANK];
+  strides_broadcast(x, from);
+  strides_of(t->dims, t->rank, to);
+  strided_copy(t->data, to, x->data, from, t->dims, t->rank);
+  return STATUS_OK;
+}
+
 const struct op_hooks broadcast_hooks = {
     .infer = infer,
+    .eval = eval,
 };

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* const: a constant of the module as a value. */
+#include "base/checked.h"
+#include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
 static bool infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
@@ -16,6 +18,20 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
   return op_make_type(why, m->dims, c->dtype, dims, c->rank, out_types);
 }
 
+static status eval(struct interp *in, const struct op *op) {
+  const struct constant *c =
+      &in->function->module->constants.data[OP_ATTRS(const, op)->value];
+  uint64_t bytes;
+  struct tensor *t = interp_result(in, op, 0);
+  if (!t)
+    return in->failure;
+  if (!shape_bytes(c->dims, c->rank, dtype_bits(c->dtype), &bytes) || bytes > c->bytes)
+    return interp_fail(in, op, DIAG_E0622, "the data is shorter than the type");
+  tensor_read_bytes(t, c->data);
+  return STATUS_OK;
+}
+
 const struct op_hooks const_hooks = {
     .infer = infer,
+    .eval = eval,
 };

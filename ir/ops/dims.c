@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dims: dim expressions as a tensor. */
+#include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
 static bool infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
@@ -13,6 +14,15 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
   return op_make_type(why, op_dim_table(op), DTYPE_I64, &n, 1, out_types);
 }
 
+static status eval(struct interp *in, const struct op *op) {
+  const struct dims *dims = &OP_ATTRS(dims, op)->dims;
+  struct tensor *t = interp_result(in, op, 0);
+  if (!t || !interp_dims(in, op, dims->data, dims->len, t->i64))
+    return in->failure;
+  return STATUS_OK;
+}
+
 const struct op_hooks dims_hooks = {
     .infer = infer,
+    .eval = eval,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fused: a region that becomes one kernel. */
+#include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
 static bool infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
@@ -23,6 +24,18 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
   return true;
 }
 
+static status eval(struct interp *in, const struct op *op) {
+  struct tensor **params = ARENA_ARRAY(in->arena, struct tensor *, op->n_operands);
+  struct tensor **results = ARENA_ARRAY(in->arena, struct tensor *, op->n_results);
+  for (uint32_t i = 0; i < op->n_operands; i++)
+    params[i] = interp_operand(in, op, i);
+  status s = interp_region(in, op->regions[0], params, results);
+  for (uint32_t i = 0; !s && i < op->n_results; i++)
+    interp_set_result(in, op, i, results[i]);
+  return s;
+}
+
 const struct op_hooks fused_hooks = {
     .infer = infer,
+    .eval = eval,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* if: one of two regions. */
+#include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
 /* A dim that differs between the branches is a symbol, bound when the op has run; any other dim must
@@ -37,6 +38,21 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
   return true;
 }
 
+static status eval(struct interp *in, const struct op *op) {
+  uint32_t n_symbols = dim_symbol_count(in->function->module->dims);
+  int64_t *outside = arena_memdup(in->arena, in->symbols, n_symbols * sizeof *outside);
+  struct tensor **results = ARENA_ARRAY(in->arena, struct tensor *, op->n_results);
+  region_id taken = op->regions[interp_operand(in, op, 0)->i64[0] ? 0 : 1];
+  status s = interp_region(in, taken, NULL, results);
+  memcpy(in->symbols, outside, n_symbols * sizeof *outside);
+  for (uint32_t i = 0; !s && i < op->n_results; i++) {
+    s = interp_bind_type(in, op, value_type(in->function, op->results[i]), results[i]);
+    interp_set_result(in, op, i, results[i]);
+  }
+  return s;
+}
+
 const struct op_hooks if_hooks = {
     .infer = infer,
+    .eval = eval,
 };

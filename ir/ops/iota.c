@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* iota: the index along one axis. */
+#include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
 static bool infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
@@ -14,6 +15,23 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
   return true;
 }
 
+static status eval(struct interp *in, const struct op *op) {
+  struct tensor *t = interp_result(in, op, 0);
+  if (!t)
+    return in->failure;
+  struct axis_split s = split_at(t->dims, t->rank, OP_ATTRS(iota, op)->axis);
+  union scalar *to = t->data;
+  for (int64_t o = 0; o < s.outer; o++)
+    for (int64_t i = 0; i < s.n; i++) {
+      union scalar x = scalar_cast(in->mode, (union scalar){.i64 = i}, DTYPE_I64, t->dtype,
+                                   CAST_DEFAULT);
+      for (int64_t k = 0; k < s.inner; k++)
+        *to++ = x;
+    }
+  return STATUS_OK;
+}
+
 const struct op_hooks iota_hooks = {
     .infer = infer,
+    .eval = eval,
 };

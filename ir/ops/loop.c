@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* loop: a region repeated over carried values. */
+#include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
 /* Types of one carried value on two sides of the loop. A dim may change from one iteration to the
@@ -85,6 +86,121 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
   return check_body(op, why, carried);
 }
 
+/* A run of the loop. Symbols are set back to what they were outside before each iteration, so that
+ * what the body binds is bound anew. */
+struct loop_run {
+  uint32_t carried, outputs, n_symbols;
+  int64_t *outside;
+  struct tensor **params;  /* iteration number, then carried */
+  struct tensor **results; /* go on, then carried, then outputs */
+  VEC(struct tensor *) made; /* `outputs` for each iteration */
+};
+
+static void forget_symbols(struct interp *in, const struct loop_run *l) {
+  memcpy(in->symbols, l->outside, l->n_symbols * sizeof *l->outside);
+}
+
+static status iterate(struct interp *in, const struct op *op, struct loop_run *l, int64_t number) {
+  const struct region *body = &in->function->regions.data[op->regions[0]];
+  struct tensor *iteration = interp_tensor(in, op, DTYPE_I64, NULL, 0);
+  if (!iteration)
+    return in->failure;
+  iteration->i64[0] = number;
+  l->params[0] = iteration;
+  forget_symbols(in, l);
+  for (uint32_t i = 0; i < l->carried; i++) {
+    const struct type *type = value_type(in->function, body->params.data[1 + i]);
+    status s = interp_bind_type(in, op, type, l->params[1 + i]);
+    if (s)
+      return s;
+  }
+  status s = interp_region(in, op->regions[0], l->params, l->results);
+  for (uint32_t i = 0; !s && i < l->carried; i++)
+    l->params[1 + i] = l->results[1 + i];
+  for (uint32_t i = 0; !s && i < l->outputs; i++)
+    vec_push(&l->made, l->results[1 + l->carried + i]);
+  return s;
+}
+
+/* The dims that output i of each iteration has; without iterations a dim that nothing binds is its
+ * least value. */
+static void output_dims(struct interp *in, const struct op *op, const struct loop_run *l, uint32_t i,
+                        int64_t trips, int64_t *dims) {
+  const struct type *type = value_type(in->function, op->results[l->carried + i]);
+  struct dim_table *t = in->function->module->dims;
+  dims[0] = trips;
+  for (uint32_t d = 1; d < type->rank; d++) {
+    uint32_t symbol;
+    if (trips > 0)
+      dims[d] = l->made.data[i]->dims[d - 1];
+    else if (!interp_dim(in, type->dims[d], &dims[d]))
+      dims[d] = dim_symbol_of(t, type->dims[d], &symbol) && dim_symbol_lo(t, symbol) > 0
+                    ? dim_symbol_lo(t, symbol)
+                    : 0;
+  }
+}
+
+static status stack_output(struct interp *in, const struct op *op, struct loop_run *l, uint32_t i,
+                           int64_t trips) {
+  const struct type *type = value_type(in->function, op->results[l->carried + i]);
+  int64_t dims[IR_MAX_RANK];
+  output_dims(in, op, l, i, trips, dims);
+  struct tensor *t = interp_tensor(in, op, type->dtype, dims, type->rank);
+  if (!t)
+    return in->failure;
+  union scalar *to = t->data;
+  for (int64_t k = 0; k < trips; k++) {
+    const struct tensor *x = l->made.data[k * l->outputs + i];
+    for (uint32_t d = 0; d < x->rank; d++)
+      if (x->dims[d] != dims[d + 1])
+        return interp_fail(in, op, DIAG_E0614, "dim %u is %" PRId64 " in iteration %" PRId64
+                           " and %" PRId64 " before", d, x->dims[d], k, dims[d + 1]);
+    memcpy(to, x->data, (size_t)x->count * sizeof *to);
+    to += x->count;
+  }
+  interp_set_result(in, op, l->carried + i, t);
+  return interp_bind_type(in, op, type, t);
+}
+
+static status finish(struct interp *in, const struct op *op, struct loop_run *l, int64_t trips) {
+  uint32_t symbol;
+  status s = STATUS_OK;
+  forget_symbols(in, l);
+  if (dim_symbol_of(in->function->module->dims, OP_ATTRS(loop, op)->trip, &symbol))
+    s = interp_bind(in, op, symbol, trips);
+  for (uint32_t i = 0; !s && i < l->carried; i++) {
+    s = interp_bind_type(in, op, value_type(in->function, op->results[i]), l->params[1 + i]);
+    interp_set_result(in, op, i, l->params[1 + i]);
+  }
+  for (uint32_t i = 0; !s && i < l->outputs; i++)
+    s = stack_output(in, op, l, i, trips);
+  return s;
+}
+
+static status eval(struct interp *in, const struct op *op) {
+  struct loop_run l = {.carried = op->n_operands - 2,
+                       .outputs = op->n_results - (op->n_operands - 2),
+                       .n_symbols = dim_symbol_count(in->function->module->dims)};
+  l.outside = arena_memdup(in->arena, in->symbols, l.n_symbols * sizeof *l.outside);
+  l.params = ARENA_ARRAY(in->arena, struct tensor *, l.carried + 1u);
+  l.results = ARENA_ARRAY(in->arena, struct tensor *, op->n_results + 1u);
+  for (uint32_t i = 0; i < l.carried; i++)
+    l.params[1 + i] = interp_operand(in, op, 2 + i);
+  int64_t most = interp_operand(in, op, 0)->i64[0], trips = 0;
+  bool go_on = interp_operand(in, op, 1)->i64[0] != 0;
+  status s = STATUS_OK;
+  while (!s && go_on && (most < 0 || trips < most)) {
+    s = iterate(in, op, &l, trips);
+    trips += !s;
+    go_on = !s && l.results[0]->i64[0] != 0;
+  }
+  if (!s)
+    s = finish(in, op, &l, trips);
+  vec_deinit(&l.made);
+  return s;
+}
+
 const struct op_hooks loop_hooks = {
     .infer = infer,
+    .eval = eval,
 };

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pad: a fill value before, after and between elements. */
+#include "base/checked.h"
+#include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
 /* low + n + max(n - 1, 0) * interior + high. */
@@ -30,6 +32,42 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
   return op_make_type(why, t, x->dtype, dims, x->rank, out_types);
 }
 
+/* low + n + gaps + high, or false. */
+static bool padded_size(int64_t n, int64_t low, int64_t high, int64_t interior, int64_t *out) {
+  int64_t gaps;
+  return low >= 0 && high >= 0 && i64_mul(n > 0 ? n - 1 : 0, interior, &gaps) &&
+         i64_add(n, gaps, out) && i64_add(*out, low, out) && i64_add(*out, high, out);
+}
+
+static status eval(struct interp *in, const struct op *op) {
+  const struct pad_attrs *a = OP_ATTRS(pad, op);
+  const struct tensor *x = interp_operand(in, op, 0);
+  struct tensor *t = interp_result(in, op, 0);
+  int64_t low[IR_MAX_RANK], high[IR_MAX_RANK], from[IR_MAX_RANK], to[IR_MAX_RANK];
+  if (!t || !interp_dims(in, op, a->low.data, x->rank, low) ||
+      !interp_dims(in, op, a->high.data, x->rank, high))
+    return in->failure;
+  union scalar *at = t->data;
+  union scalar fill = tensor_slots(interp_operand(in, op, 1))[0];
+  for (int64_t i = 0; i < t->count; i++)
+    at[i] = fill;
+  if (x->count == 0)
+    return STATUS_OK;
+  strides_of(x->dims, x->rank, from);
+  strides_of(t->dims, t->rank, to);
+  for (uint32_t d = 0; d < x->rank; d++) {
+    int64_t size;
+    if (!padded_size(x->dims[d], low[d], high[d], a->interior.data[d], &size) || size != t->dims[d])
+      return interp_fail(in, op, DIAG_E0620, "dim %u cannot be padded by %" PRId64 " and %" PRId64,
+                         d, low[d], high[d]);
+    at += low[d] * to[d];
+    to[d] *= x->dims[d] > 1 ? a->interior.data[d] + 1 : 0;
+  }
+  strided_copy(at, to, x->data, from, x->dims, x->rank);
+  return STATUS_OK;
+}
+
 const struct op_hooks pad_hooks = {
     .infer = infer,
+    .eval = eval,
 };

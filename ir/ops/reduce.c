@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reduce: axes combined into one element each. */
+#include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
 static bool infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
@@ -25,6 +26,96 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
          (!arg || op_make_type(why, t, DTYPE_I64, dims, x->rank, out_types + 1));
 }
 
+static void fill_identity(struct tensor *t, enum combiner kind) {
+  union scalar identity = scalar_identity(kind, t->dtype);
+  for (int64_t i = 0; i < t->count; i++)
+    tensor_slots(t)[i] = identity;
+}
+
+/* Combines n neighbouring elements into places `stride` apart (0: into one). */
+static void reduce_row(bool f32, enum combiner kind, enum dtype dtype, union scalar *to,
+                       int64_t stride, const union scalar *from, int64_t n) {
+  if (kind != COMBINER_SUM || !dtype_is_float(dtype)) {
+    for (int64_t i = 0; i < n; i++)
+      to[i * stride] = accumulate(f32, kind, dtype, to[i * stride], from[i]);
+  } else if (f32) {
+    for (int64_t i = 0; i < n; i++)
+      to[i * stride].f64 = (float)to[i * stride].f64 + (float)from[i].f64;
+  } else {
+    for (int64_t i = 0; i < n; i++)
+      to[i * stride].f64 += from[i].f64;
+  }
+}
+
+/* Walks the operand in memory order, so that every result combines its elements in row-major order. */
+static void reduce_plain(bool f32, enum combiner kind, const struct tensor *x, struct tensor *t) {
+  int64_t dims[IR_MAX_RANK], index[IR_MAX_RANK] = {0}, strides[2 * IR_MAX_RANK];
+  int64_t *to = strides + IR_MAX_RANK;
+  memcpy(dims, x->dims, sizeof dims);
+  strides_of(x->dims, x->rank, strides);
+  strides_of(t->dims, t->rank, to);
+  for (uint32_t d = 0; d < x->rank; d++)
+    to[d] = t->dims[d] == 1 ? 0 : to[d];
+  uint32_t outer = strides_collapse(dims, x->rank, strides, 2) - 1;
+  const union scalar *from = x->data;
+  do {
+    int64_t at = 0;
+    for (uint32_t d = 0; d < outer; d++)
+      at += index[d] * to[d];
+    reduce_row(f32, kind, x->dtype, tensor_slots(t) + at, to[outer], from, dims[outer]);
+    from += dims[outer];
+  } while (index_next(index, dims, outer));
+}
+
+static void reduce_arg(const struct reduce_attrs *a, const struct tensor *x, struct tensor *value,
+                       struct tensor *position) {
+  struct axis_split s = split_at(x->dims, x->rank, a->axes.data[0]);
+  bool least = a->kind == COMBINER_ARGMIN;
+  for (int64_t i = 0; i < s.outer * s.inner; i++) {
+    const union scalar *from = tensor_slots(x) + i / s.inner * s.n * s.inner + i % s.inner;
+    int64_t best = 0;
+    for (int64_t k = 1; k < s.n; k++)
+      if (a->last ? !slot_better(least, x->dtype, from[best * s.inner], from[k * s.inner])
+                  : slot_better(least, x->dtype, from[k * s.inner], from[best * s.inner]))
+        best = k;
+    tensor_slots(value)[i] = from[best * s.inner];
+    position->i64[i] = best;
+  }
+}
+
+static status eval(struct interp *in, const struct op *op) {
+  const struct reduce_attrs *a = OP_ATTRS(reduce, op);
+  const struct tensor *x = interp_operand(in, op, 0);
+  struct tensor *t = interp_result(in, op, 0);
+  bool arg = combiner_is_arg(a->kind);
+  struct tensor *position = t && arg ? interp_result(in, op, 1) : NULL;
+  if (!t || (arg && !position))
+    return in->failure;
+  int64_t dims[IR_MAX_RANK];
+  memcpy(dims, x->dims, sizeof dims);
+  for (uint32_t i = 0; i < a->axes.len; i++)
+    dims[a->axes.data[i]] = 1;
+  status s = interp_check_dims(in, op, t, dims, false);
+  if (s)
+    return s;
+  fill_identity(t, a->kind);
+  if (x->count == 0)
+    return STATUS_OK;
+  if (arg) {
+    reduce_arg(a, x, t, position);
+    return STATUS_OK;
+  }
+  reduce_plain(interp_in_f32(in, x->dtype), a->kind, x, t);
+  interp_settle(in, t);
+  return STATUS_OK;
+}
+
+static dim flops(const struct function *f, const struct op *op) {
+  return flops_per_element(f, op->operands[0], 1);
+}
+
 const struct op_hooks reduce_hooks = {
     .infer = infer,
+    .eval = eval,
+    .flops = flops,
 };

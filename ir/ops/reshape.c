@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reshape: the same elements in row-major order under other dims. */
+#include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
 static bool infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
@@ -15,6 +16,11 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
   return true;
 }
 
+static status eval(struct interp *in, const struct op *op) {
+  return interp_alias(in, op, 0, interp_operand(in, op, 0));
+}
+
 const struct op_hooks reshape_hooks = {
     .infer = infer,
+    .eval = eval,
 };

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* slice: an evenly spaced part of every dim. */
+#include "base/checked.h"
+#include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
 /* Whether start + i * step can be inside [0, n) for all i < size. Only a slice that is known to have
@@ -35,6 +37,39 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
   return op_make_type(why, t, x->dtype, a->size.data, a->size.len, out_types);
 }
 
+static bool slice_inside(int64_t n, int64_t start, int64_t size, int64_t step) {
+  int64_t last;
+  if (size <= 0)
+    return size == 0;
+  if (!i64_mul(size - 1, step, &last) || !i64_add(start, last, &last))
+    return false;
+  return start >= 0 && start < n && last >= 0 && last < n;
+}
+
+static status eval(struct interp *in, const struct op *op) {
+  const struct slice_attrs *a = OP_ATTRS(slice, op);
+  const struct tensor *x = interp_operand(in, op, 0);
+  struct tensor *t = interp_result(in, op, 0);
+  int64_t start[IR_MAX_RANK], from[IR_MAX_RANK], to[IR_MAX_RANK];
+  if (!t || !interp_dims(in, op, a->start.data, x->rank, start))
+    return in->failure;
+  const union scalar *at = x->data;
+  strides_of(x->dims, x->rank, from);
+  strides_of(t->dims, t->rank, to);
+  for (uint32_t d = 0; d < x->rank; d++) {
+    if (!slice_inside(x->dims[d], start[d], t->dims[d], a->step.data[d]))
+      return interp_fail(in, op, DIAG_E0620, "dim %u: %" PRId64 " elements from %" PRId64
+                         " by %" PRId64 " of %" PRId64, d, t->dims[d], start[d], a->step.data[d],
+                         x->dims[d]);
+    if (t->count > 0)
+      at += start[d] * from[d];
+    from[d] *= t->dims[d] > 1 ? a->step.data[d] : 0;
+  }
+  strided_copy(t->data, to, at, from, t->dims, t->rank);
+  return STATUS_OK;
+}
+
 const struct op_hooks slice_hooks = {
     .infer = infer,
+    .eval = eval,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* symbol: binds a symbol to an element of a tensor. */
+#include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
 static bool infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
@@ -19,6 +20,21 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
   return true;
 }
 
+static status eval(struct interp *in, const struct op *op) {
+  const struct symbol_attrs *a = OP_ATTRS(symbol, op);
+  const struct tensor *x = interp_operand(in, op, 0);
+  uint32_t symbol;
+  if (a->index >= x->count)
+    return interp_fail(in, op, DIAG_E0610, "the operand has %" PRId64 " elements", x->count);
+  int64_t value = x->i64[a->index];
+  if (x->dtype == DTYPE_U64 && value < 0)
+    value = INT64_MAX;
+  if (!dim_symbol_of(in->function->module->dims, a->symbol, &symbol))
+    return interp_fail(in, op, DIAG_E0622, "there is no symbol to bind");
+  return interp_bind(in, op, symbol, value);
+}
+
 const struct op_hooks symbol_hooks = {
     .infer = infer,
+    .eval = eval,
 };

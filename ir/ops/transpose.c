@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transpose: the dims in another order. */
+#include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
 static bool infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
@@ -16,6 +17,27 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
   return op_make_type(why, op_dim_table(op), x->dtype, dims, x->rank, out_types);
 }
 
+static status eval(struct interp *in, const struct op *op) {
+  const struct ints *perm = &OP_ATTRS(transpose, op)->perm;
+  const struct tensor *x = interp_operand(in, op, 0);
+  struct tensor *t = interp_result(in, op, 0);
+  if (!t)
+    return in->failure;
+  int64_t strides[IR_MAX_RANK], from[IR_MAX_RANK], to[IR_MAX_RANK], dims[IR_MAX_RANK];
+  strides_of(x->dims, x->rank, strides);
+  for (uint32_t d = 0; d < t->rank; d++) {
+    from[d] = strides[perm->data[d]];
+    dims[d] = x->dims[perm->data[d]];
+  }
+  status s = interp_check_dims(in, op, t, dims, false);
+  if (s)
+    return s;
+  strides_of(t->dims, t->rank, to);
+  strided_copy(t->data, to, x->data, from, t->dims, t->rank);
+  return STATUS_OK;
+}
+
 const struct op_hooks transpose_hooks = {
     .infer = infer,
+    .eval = eval,
 };
