@@ -21,9 +21,9 @@ status interp_fail(struct interp *in, const struct op *op, enum diag_code code, 
   strbuf_vprintf(&text, format, args);
   va_end(args);
   struct diag_where where = module_where(in->function->module, op ? op->provenance : 0);
-  in->failure = diag_report(in->diags, code, &where, NULL, "%s%s%s",
-                            op ? op_infos[op->kind].name : in->function->name, ": ",
-                            strbuf_c(&text));
+  in->failure =
+      diag_report(in->diags, code, &where, NULL, "%s%s%s",
+                  op ? op_infos[op->kind].name : in->function->name, ": ", strbuf_c(&text));
   strbuf_deinit(&text);
   return in->failure;
 }
@@ -68,7 +68,8 @@ bool interp_dim(struct interp *in, dim d, int64_t *out) {
   return dim_eval(t, d, in->symbols, out);
 }
 
-bool interp_dims(struct interp *in, const struct op *op, const dim *dims, uint32_t n, int64_t *out) {
+bool interp_dims(struct interp *in, const struct op *op, const dim *dims, uint32_t n,
+                 int64_t *out) {
   for (uint32_t i = 0; i < n; i++) {
     if (interp_dim(in, dims[i], &out[i]))
       continue;
@@ -260,11 +261,8 @@ status interp_region(struct interp *in, region_id r, struct tensor *const *param
 
 void interp_init(struct interp *in, const struct function *f, enum interp_mode mode,
                  struct arena *arena, struct diags *diags) {
-  *in = (struct interp){.function = f,
-                        .mode = mode,
-                        .arena = arena,
-                        .diags = diags,
-                        .budget = INTERP_BUDGET};
+  *in = (struct interp){
+      .function = f, .mode = mode, .arena = arena, .diags = diags, .budget = INTERP_BUDGET};
   uint32_t n_symbols = dim_symbol_count(f->module->dims);
   in->symbols = ARENA_ARRAY(arena, int64_t, n_symbols);
   for (uint32_t i = 0; i < n_symbols; i++)
@@ -309,9 +307,10 @@ static status check_guards(struct interp *in) {
     if (!interp_dims(in, NULL, (dim[]){g->lhs, g->rhs}, 2, sides))
       return in->failure;
     if (!interp_relation(sides[0], g->relation, sides[1]))
-      return interp_fail(in, NULL, DIAG_E0605, "relation %u of the inputs' dims does not hold: %"
-                         PRId64 " %s %" PRId64, i, sides[0],
-                         keyword_text(KEYWORD_KIND_relation, (int)g->relation), sides[1]);
+      return interp_fail(in, NULL, DIAG_E0605,
+                         "relation %u of the inputs' dims does not hold: %" PRId64 " %s %" PRId64,
+                         i, sides[0], keyword_text(KEYWORD_KIND_relation, (int)g->relation),
+                         sides[1]);
   }
   return STATUS_OK;
 }

@@ -169,8 +169,8 @@ static void copy_row(union scalar *to, int64_t to_stride, const union scalar *fr
     to[i * to_stride] = from[i * from_stride];
 }
 
-void strided_copy(void *to, const int64_t *to_strides, const void *from, const int64_t *from_strides,
-                  const int64_t *dims, uint32_t rank) {
+void strided_copy(void *to, const int64_t *to_strides, const void *from,
+                  const int64_t *from_strides, const int64_t *dims, uint32_t rank) {
   int64_t box[IR_MAX_RANK], index[IR_MAX_RANK] = {0}, strides[2 * IR_MAX_RANK];
   for (uint32_t d = 0; d < rank; d++) {
     if (dims[d] == 0)

@@ -2,11 +2,11 @@
 /* What scalar bodies mean, as plain C (DESIGN: Numerics).
  *
  * Values are held as the interpreter's tensors hold them: floats as f64, ints and bools as i64, u64
- * bit-cast. In typed mode every instruction of a float dtype below f64 gives an f32 (double with one
- * rounding to float after it, which for + - * / sqrt is the f32 operation itself and for the others
- * its correctly rounded value but for rare last-bit cases); a cast rounds to its dtype. In exact mode
- * floats stay f64, and only casts to the quantised formats (8 bits and less) round, as casts to
- * integers do. */
+ * bit-cast. In typed mode every instruction of a float dtype below f64 gives an f32 (double with
+ * one rounding to float after it, which for + - * / sqrt is the f32 operation itself and for the
+ * others its correctly rounded value but for rare last-bit cases); a cast rounds to its dtype. In
+ * exact mode floats stay f64, and only casts to the quantised formats (8 bits and less) round, as
+ * casts to integers do. */
 #ifndef SINTER_IR_SCALAR_EVAL_H
 #define SINTER_IR_SCALAR_EVAL_H
 
@@ -32,8 +32,8 @@ void scalar_block_eval(enum interp_mode mode, const struct scalar_body *body,
                        const struct scalar_source *args, uint32_t n, union scalar *scratch,
                        union scalar *out);
 
-/* One instruction on given operand values; not SCALAR_ARG. operand_dtype is that of the last operand.
- * For folding inside bodies. */
+/* One instruction on given operand values; not SCALAR_ARG. operand_dtype is that of the last
+ * operand. For folding inside bodies. */
 union scalar scalar_inst_eval(enum interp_mode mode, const struct scalar_inst *inst,
                               enum dtype operand_dtype, const union scalar *operands);
 
@@ -45,8 +45,8 @@ union scalar scalar_cast(enum interp_mode mode, union scalar x, enum dtype from,
  * but infinities stay where the format has them. */
 double scalar_round(enum dtype dtype, double x);
 
-/* Between a slot and the bits of a dtype that is not a string, in the low bits of a word. Floats are
- * rounded on the way. */
+/* Between a slot and the bits of a dtype that is not a string, in the low bits of a word. Floats
+ * are rounded on the way. */
 uint64_t scalar_to_bits(enum dtype dtype, union scalar x);
 union scalar scalar_from_bits(enum dtype dtype, uint64_t bits);
 /* The small format of a float dtype below f32. */

@@ -91,8 +91,14 @@ static status make_plan(struct interp *in, const struct op *op, struct attention
   const struct attention_attrs *a = OP_ATTRS(attention, op);
   const struct tensor *q = interp_operand(in, op, 0), *k = interp_operand(in, op, 1);
   const struct tensor *v = interp_operand(in, op, 2);
-  *p = (struct attention_plan){.attrs = a, .b = q->dims[0], .h = q->dims[1], .g = k->dims[1],
-                               .s = q->dims[2], .t = k->dims[2], .d = q->dims[3], .e = v->dims[3]};
+  *p = (struct attention_plan){.attrs = a,
+                               .b = q->dims[0],
+                               .h = q->dims[1],
+                               .g = k->dims[1],
+                               .s = q->dims[2],
+                               .t = k->dims[2],
+                               .d = q->dims[3],
+                               .e = v->dims[3]};
   status st = interp_check_dims(in, op, k, (int64_t[]){p->b, p->g, p->t, p->d}, false);
   if (!st)
     st = interp_check_dims(in, op, v, (int64_t[]){p->b, p->g, p->t, p->e}, false);

@@ -19,8 +19,7 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
 }
 
 static status eval(struct interp *in, const struct op *op) {
-  const struct constant *c =
-      &in->function->module->constants.data[OP_ATTRS(const, op)->value];
+  const struct constant *c = &in->function->module->constants.data[OP_ATTRS(const, op)->value];
   uint64_t bytes;
   struct tensor *t = interp_result(in, op, 0);
   if (!t)

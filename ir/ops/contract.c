@@ -193,7 +193,8 @@ static status eval(struct interp *in, const struct op *op) {
     return interp_fail(in, op, DIAG_E0620, "the result has %" PRId64 " elements", t->count);
   if (t->count == 0)
     return STATUS_OK;
-  float *sums = f32 ? interp_scratch(in, op, (uint64_t)(lhs.rows * rhs.columns), sizeof *sums) : NULL;
+  float *sums =
+      f32 ? interp_scratch(in, op, (uint64_t)(lhs.rows * rhs.columns), sizeof *sums) : NULL;
   if (f32 && !sums)
     return in->failure;
   multiply(&lhs, &rhs, f32, is_float, t->data, sums);

@@ -27,20 +27,18 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
     return op_refuse(why, "the input has rank %u, below 3", x->rank);
   uint32_t spatial = x->rank - 2;
   if (!op_check_product_dtypes(why, x->dtype, w->dtype, a->dtype) ||
-      !op_check_rank(op, why, 1, x->rank) ||
-      !op_check_len(why, "stride", a->stride.len, spatial) ||
+      !op_check_rank(op, why, 1, x->rank) || !op_check_len(why, "stride", a->stride.len, spatial) ||
       !op_check_len(why, "dilation", a->dilation.len, spatial) ||
       !op_check_len(why, "low", a->low.len, spatial) ||
       !op_check_len(why, "high", a->high.len, spatial) ||
       !op_check_ints(why, "stride", &a->stride, 1) ||
-      !op_check_ints(why, "dilation", &a->dilation, 1) ||
-      !op_check_sizes(why, t, "low", &a->low) || !op_check_sizes(why, t, "high", &a->high) ||
-      !check_channels(why, t, x, w, a->groups))
+      !op_check_ints(why, "dilation", &a->dilation, 1) || !op_check_sizes(why, t, "low", &a->low) ||
+      !op_check_sizes(why, t, "high", &a->high) || !check_channels(why, t, x, w, a->groups))
     return false;
   dim dims[IR_MAX_RANK] = {x->dims[0], w->dims[0]};
   for (uint32_t i = 0; i < spatial; i++)
-    dims[i + 2] = op_dim_window(t, x->dims[i + 2], a->low.data[i], a->high.data[i],
-                                w->dims[i + 2], a->stride.data[i], a->dilation.data[i]);
+    dims[i + 2] = op_dim_window(t, x->dims[i + 2], a->low.data[i], a->high.data[i], w->dims[i + 2],
+                                a->stride.data[i], a->dilation.data[i]);
   *out_n_types = 1;
   return op_make_type(why, t, a->dtype, dims, x->rank, out_types);
 }
@@ -132,16 +130,17 @@ static status make_plan(struct interp *in, const struct op *op, const struct ten
   if (!i64_mul(p->per_group_in, a->groups, &channels) || channels != x->dims[1] ||
       p->per_group_out * a->groups != w->dims[0] || y->dims[0] != x->dims[0] ||
       y->dims[1] != w->dims[0])
-    return interp_fail(in, op, DIAG_E0620, "%" PRId64 " channels and a filter of %" PRId64
-                       " x %" PRId64, x->dims[1], w->dims[0], w->dims[1]);
+    return interp_fail(in, op, DIAG_E0620,
+                       "%" PRId64 " channels and a filter of %" PRId64 " x %" PRId64, x->dims[1],
+                       w->dims[0], w->dims[1]);
   for (uint32_t d = 0; d < p->spatial; d++) {
     p->x[d] = x->dims[d + 2];
     p->w[d] = w->dims[d + 2];
     p->y[d] = y->dims[d + 2];
     p->stride[d] = a->stride.data[d];
     p->dilation[d] = a->dilation.data[d];
-    if (p->low[d] < 0 || high[d] < 0 || !window_fits(p->x[d], p->low[d], high[d], p->w[d],
-                                                     p->stride[d], p->dilation[d], p->y[d]))
+    if (p->low[d] < 0 || high[d] < 0 ||
+        !window_fits(p->x[d], p->low[d], high[d], p->w[d], p->stride[d], p->dilation[d], p->y[d]))
       return interp_fail(in, op, DIAG_E0620, "dim %u: %" PRId64 " places over %" PRId64, d + 2,
                          p->y[d], p->x[d]);
     p->x_size *= p->x[d];
@@ -159,8 +158,8 @@ static float *as_floats(struct interp *in, const struct op *op, const struct ten
 }
 
 /* Every (image, group): `x`, `w` and `y` of the accumulation's type, elements of `size` bytes. */
-static void all_groups(const struct conv_plan *p, int64_t images, int64_t groups, bool f32, bool f64,
-                       const char *x, const char *w, char *y) {
+static void all_groups(const struct conv_plan *p, int64_t images, int64_t groups, bool f32,
+                       bool f64, const char *x, const char *w, char *y) {
   size_t size = f32 ? sizeof(float) : sizeof(double);
   size_t x_step = (size_t)(p->per_group_in * p->x_size) * size;
   size_t y_step = (size_t)(p->per_group_out * p->y_size) * size;

@@ -41,10 +41,12 @@ static status eval(struct interp *in, const struct op *op) {
   do {
     int64_t offset, bad;
     bool inside = index_walk_offset(&w, &offset, &bad);
-    if (!inside && (a->mode == OUT_OF_RANGE_ERROR || (a->mode == OUT_OF_RANGE_CLAMP && !data->count)))
+    if (!inside &&
+        (a->mode == OUT_OF_RANGE_ERROR || (a->mode == OUT_OF_RANGE_CLAMP && !data->count)))
       return interp_fail(in, op, DIAG_E0610, "index %" PRId64 " is out of range", bad);
     if (inside || a->mode == OUT_OF_RANGE_CLAMP)
-      strided_copy(to, dense, tensor_slots(data) + offset, w.rest_strides, w.rest_dims, w.rest_rank);
+      strided_copy(to, dense, tensor_slots(data) + offset, w.rest_strides, w.rest_dims,
+                   w.rest_rank);
     to += piece;
   } while (index_next(w.index, w.dims, w.rank));
   return STATUS_OK;

@@ -3,8 +3,8 @@
 #include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
-/* A dim that differs between the branches is a symbol, bound when the op has run; any other dim must
- * be able to equal the branch's. */
+/* A dim that differs between the branches is a symbol, bound when the op has run; any other dim
+ * must be able to equal the branch's. */
 static bool check_branch(const struct op_view *op, struct strbuf *why, uint32_t branch) {
   struct dim_table *t = op_dim_table(op);
   const struct types *types = &VIEW_ATTRS(if, op)->types;

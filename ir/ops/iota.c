@@ -23,8 +23,8 @@ static status eval(struct interp *in, const struct op *op) {
   union scalar *to = t->data;
   for (int64_t o = 0; o < s.outer; o++)
     for (int64_t i = 0; i < s.n; i++) {
-      union scalar x = scalar_cast(in->mode, (union scalar){.i64 = i}, DTYPE_I64, t->dtype,
-                                   CAST_DEFAULT);
+      union scalar x =
+          scalar_cast(in->mode, (union scalar){.i64 = i}, DTYPE_I64, t->dtype, CAST_DEFAULT);
       for (int64_t k = 0; k < s.inner; k++)
         *to++ = x;
     }

@@ -5,8 +5,8 @@
 
 /* Types of one carried value on two sides of the loop. A dim may change from one iteration to the
  * next where the parameter has a symbol there, so only constants are compared. */
-static bool check_carried(const struct op_view *op, struct strbuf *why, const char *what, uint32_t i,
-                          const struct type *from, const struct type *to) {
+static bool check_carried(const struct op_view *op, struct strbuf *why, const char *what,
+                          uint32_t i, const struct type *from, const struct type *to) {
   struct dim_table *t = op_dim_table(op);
   if (from->dtype != to->dtype || from->rank != to->rank)
     return op_refuse(why, "%s %u: %s of rank %u against %s of rank %u", what, i,
@@ -54,13 +54,15 @@ static bool check_body(const struct op_view *op, struct strbuf *why, uint32_t ca
   const struct region *r = function_region(f, op->regions[0]);
   const struct type iteration = type_make(DTYPE_I64, NULL, 0);
   const struct type go_on = type_make(DTYPE_BOOL, NULL, 0);
-  if (!check_carried(op, why, "iteration number", 0, &iteration, value_type(f, r->params.data[0])) ||
+  if (!check_carried(op, why, "iteration number", 0, &iteration,
+                     value_type(f, r->params.data[0])) ||
       !check_carried(op, why, "condition", 0, &go_on, value_type(f, r->results.data[0])))
     return false;
   for (uint32_t i = 0; i < carried; i++) {
     const struct type *param = value_type(f, r->params.data[1 + i]);
     if (!check_carried(op, why, "carried operand", i, param, op_operand(op, 2 + i)) ||
-        !check_carried(op, why, "carried result", i, param, value_type(f, r->results.data[1 + i])) ||
+        !check_carried(op, why, "carried result", i, param,
+                       value_type(f, r->results.data[1 + i])) ||
         !check_carried(op, why, "result", i, param, &types->data[i]))
       return false;
   }
@@ -91,8 +93,8 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
 struct loop_run {
   uint32_t carried, outputs, n_symbols;
   int64_t *outside;
-  struct tensor **params;  /* iteration number, then carried */
-  struct tensor **results; /* go on, then carried, then outputs */
+  struct tensor **params;    /* iteration number, then carried */
+  struct tensor **results;   /* go on, then carried, then outputs */
   VEC(struct tensor *) made; /* `outputs` for each iteration */
 };
 
@@ -124,8 +126,8 @@ static status iterate(struct interp *in, const struct op *op, struct loop_run *l
 
 /* The dims that output i of each iteration has; without iterations a dim that nothing binds is its
  * least value. */
-static void output_dims(struct interp *in, const struct op *op, const struct loop_run *l, uint32_t i,
-                        int64_t trips, int64_t *dims) {
+static void output_dims(struct interp *in, const struct op *op, const struct loop_run *l,
+                        uint32_t i, int64_t trips, int64_t *dims) {
   const struct type *type = value_type(in->function, op->results[l->carried + i]);
   struct dim_table *t = in->function->module->dims;
   dims[0] = trips;
@@ -153,8 +155,9 @@ static status stack_output(struct interp *in, const struct op *op, struct loop_r
     const struct tensor *x = l->made.data[k * l->outputs + i];
     for (uint32_t d = 0; d < x->rank; d++)
       if (x->dims[d] != dims[d + 1])
-        return interp_fail(in, op, DIAG_E0614, "dim %u is %" PRId64 " in iteration %" PRId64
-                           " and %" PRId64 " before", d, x->dims[d], k, dims[d + 1]);
+        return interp_fail(in, op, DIAG_E0614,
+                           "dim %u is %" PRId64 " in iteration %" PRId64 " and %" PRId64 " before",
+                           d, x->dims[d], k, dims[d + 1]);
     memcpy(to, x->data, (size_t)x->count * sizeof *to);
     to += x->count;
   }

@@ -97,7 +97,8 @@ static status eval(struct interp *in, const struct op *op) {
   if (s || result->count == 0)
     return s;
   uint32_t n = op->n_operands;
-  union scalar *scratch = interp_scratch(in, op, (uint64_t)body->len * SCALAR_BLOCK, sizeof *scratch);
+  union scalar *scratch =
+      interp_scratch(in, op, (uint64_t)body->len * SCALAR_BLOCK, sizeof *scratch);
   struct scalar_source *block = interp_scratch(in, op, n + 1u, sizeof *block);
   if (!scratch || !block)
     return in->failure;

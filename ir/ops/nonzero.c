@@ -19,7 +19,8 @@ static status eval(struct interp *in, const struct op *op) {
   const struct tensor *x = interp_operand(in, op, 0);
   struct tensor *t = interp_result(in, op, 0);
   struct tensor *count = t ? interp_result(in, op, 1) : NULL;
-  status s = count ? interp_check_dims(in, op, t, (int64_t[]){x->rank, x->count}, false) : in->failure;
+  status s =
+      count ? interp_check_dims(in, op, t, (int64_t[]){x->rank, x->count}, false) : in->failure;
   if (s || x->count == 0)
     return s;
   int64_t index[IR_MAX_RANK] = {0}, found = 0, at = 0;

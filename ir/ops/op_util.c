@@ -138,8 +138,8 @@ bool op_check_combiner(struct strbuf *why, enum combiner kind, enum dtype dtype)
 bool op_check_product_dtypes(struct strbuf *why, enum dtype lhs, enum dtype rhs,
                              enum dtype result) {
   unsigned mixed = dtype_is_float(lhs) ? 8 : 16;
-  bool same_class = (dtype_is_float(lhs) && dtype_is_float(rhs)) ||
-                    (dtype_is_int(lhs) && dtype_is_int(rhs));
+  bool same_class =
+      (dtype_is_float(lhs) && dtype_is_float(rhs)) || (dtype_is_int(lhs) && dtype_is_int(rhs));
   if (!same_class || (lhs != rhs && (dtype_bits(lhs) > mixed || dtype_bits(rhs) > mixed)))
     return op_refuse(why, "does not take %s with %s", dtype_name(lhs), dtype_name(rhs));
   if ((unsigned)result >= DTYPE_COUNT)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* random: counter-based random numbers. */
+#include "base/philox.h"
 #include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
-#include "base/philox.h"
 
 static bool infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
                   uint32_t *out_n_types) {

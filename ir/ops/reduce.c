@@ -47,7 +47,8 @@ static void reduce_row(bool f32, enum combiner kind, enum dtype dtype, union sca
   }
 }
 
-/* Walks the operand in memory order, so that every result combines its elements in row-major order. */
+/* Walks the operand in memory order, so that every result combines its elements in row-major order.
+ */
 static void reduce_plain(bool f32, enum combiner kind, const struct tensor *x, struct tensor *t) {
   int64_t dims[IR_MAX_RANK], index[IR_MAX_RANK] = {0}, strides[2 * IR_MAX_RANK];
   int64_t *to = strides + IR_MAX_RANK;

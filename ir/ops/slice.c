@@ -4,8 +4,8 @@
 #include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
-/* Whether start + i * step can be inside [0, n) for all i < size. Only a slice that is known to have
- * elements can be provably outside. */
+/* Whether start + i * step can be inside [0, n) for all i < size. Only a slice that is known to
+ * have elements can be provably outside. */
 static bool range_possible(struct dim_table *t, dim n, dim start, dim size, int64_t step) {
   dim zero = dim_const(t, 0);
   if (!dim_known_positive(t, size))
@@ -58,9 +58,9 @@ static status eval(struct interp *in, const struct op *op) {
   strides_of(t->dims, t->rank, to);
   for (uint32_t d = 0; d < x->rank; d++) {
     if (!slice_inside(x->dims[d], start[d], t->dims[d], a->step.data[d]))
-      return interp_fail(in, op, DIAG_E0620, "dim %u: %" PRId64 " elements from %" PRId64
-                         " by %" PRId64 " of %" PRId64, d, t->dims[d], start[d], a->step.data[d],
-                         x->dims[d]);
+      return interp_fail(in, op, DIAG_E0620,
+                         "dim %u: %" PRId64 " elements from %" PRId64 " by %" PRId64 " of %" PRId64,
+                         d, t->dims[d], start[d], a->step.data[d], x->dims[d]);
     if (t->count > 0)
       at += start[d] * from[d];
     from[d] *= t->dims[d] > 1 ? a->step.data[d] : 0;

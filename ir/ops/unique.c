@@ -51,8 +51,10 @@ static status eval(struct interp *in, const struct op *op) {
     if (s)
       return s;
   }
-  int64_t *order = interp_scratch(in, op, (uint64_t)n, 8), *group = interp_scratch(in, op, (uint64_t)n, 8);
-  int64_t *first = interp_scratch(in, op, (uint64_t)n, 8), *rank = interp_scratch(in, op, (uint64_t)n, 8);
+  int64_t *order = interp_scratch(in, op, (uint64_t)n, 8),
+          *group = interp_scratch(in, op, (uint64_t)n, 8);
+  int64_t *first = interp_scratch(in, op, (uint64_t)n, 8),
+          *rank = interp_scratch(in, op, (uint64_t)n, 8);
   if (!order || !group || !first || !rank)
     return in->failure;
   for (int64_t i = 0; i < n; i++)
