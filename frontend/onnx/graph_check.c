@@ -205,7 +205,7 @@ static bool domain_imported(const struct checker *c, const struct scope *s, cons
   }
   const Onnx__ModelProto *proto = c->model->proto;
   if (proto->ir_version < 3 && domain_same(domain, "")) return true;
-  return strmap_get_c(&c->model->function_domains, domain, NULL);
+  return strmap_get_c(&c->model->known_domains, domain_same(domain, "") ? "" : domain, NULL);
 }
 
 static void node_check(struct checker *c, struct scope *s, int32_t index) {
@@ -216,6 +216,7 @@ static void node_check(struct checker *c, struct scope *s, int32_t index) {
   if (!domain_imported(c, s, node->domain)) {
     diag_report(c->diags, DIAG_E0111, &where, NULL, "no opset of the node's domain '%s' is imported",
                 *node->domain ? node->domain : "ai.onnx");
+    strmap_put_c(&c->model->known_domains, node->domain, 1);
   }
   for (size_t i = 0; i < node->n_input; i++) {
     if (*node->input[i] && !use(s, node->input[i])) {

@@ -133,7 +133,7 @@ static void functions_check(struct onnx_model *model, struct diags *diags) {
   struct function_graph g = {0};
   for (size_t i = 0; i < proto->n_functions; i++) {
     const Onnx__FunctionProto *f = proto->functions[i];
-    strmap_put_c(&model->function_domains, f->domain, 1);
+    strmap_put_c(&model->known_domains, domain_canonical(f->domain), 1);
     if (!*f->name) {
       diag_report(diags, DIAG_E0120, &where, NULL, "function %zu of the model has no name", i);
       continue;
@@ -173,6 +173,7 @@ void onnx_model_check(struct onnx_model *model, struct diags *diags) {
   }
   if (proto->n_opset_import == 0 && proto->ir_version >= 3) {
     diag_report(diags, DIAG_E0111, &where, NULL, "the model imports no opset");
+    strmap_put_c(&model->known_domains, "", 1); /* said once is enough */
   }
   opsets_check(model, proto->opset_import, proto->n_opset_import, "the model", diags);
   if (proto->n_training_info > 0) {

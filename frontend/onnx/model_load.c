@@ -91,7 +91,7 @@ static struct onnx_model *model_create(const char *path) {
   struct onnx_model *m = mem_calloc(1, sizeof *m);
   arena_init(&m->arena);
   map_init(&m->resolved);
-  strmap_init(&m->function_domains);
+  strmap_init(&m->known_domains);
   m->external.folder = -1;
   m->path = arena_strdup(&m->arena, path);
   return m;
@@ -140,7 +140,7 @@ void onnx_model_destroy(struct onnx_model *model) {
   mapped_file_close(&model->mapped);
   mem_free(model->owned_bytes);
   map_deinit(&model->resolved);
-  strmap_deinit(&model->function_domains);
+  strmap_deinit(&model->known_domains);
   arena_deinit(&model->arena);
   mem_free(model);
 }

@@ -47,7 +47,7 @@ struct onnx_model {
   struct external_data external;
   struct arena arena;   /* converted tensors and their views */
   struct map resolved;  /* TensorProto pointer → struct onnx_tensor in the arena */
-  struct strmap function_domains; /* domains that local functions define */
+  struct strmap known_domains; /* that need no import: of local functions, or reported already */
 };
 
 /* Loads the model at `path`. `options` may be NULL. On success the caller owns *out_model and
