@@ -43,8 +43,9 @@ struct plan {
   uint32_t *symbol_first_use; /* per symbol: the first expression that depends on it; n_dim_exprs if
                                  none */
   uint32_t buffer_count;
-  uint32_t most_arguments;    /* slots of the largest launch, the error word included */
-  uint32_t most_carried_dims; /* of one loop */
+  uint32_t most_arguments; /* slots of the largest launch, the error word included */
+  uint32_t most_carried;   /* values and dims carried by one loop */
+  uint32_t most_carried_dims;
 };
 
 /* Decodes and checks the manifest of a file. Errors, reported: E0505..E0507, E0511, E0512, E0615.

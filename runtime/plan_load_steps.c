@@ -206,10 +206,12 @@ static status step_load_loop(struct plan_loader *l, const Engine__Loop *loop) {
     if (!s && l->plan->values[loop->scans[i]->element].root == loop->scans[i]->result)
       s = loader_fail(l, "value %u is a part of itself", loop->scans[i]->result);
   }
-  if (!s && dims > ENGINE_MAX_ROWS)
+  if (!s && (dims > ENGINE_MAX_ROWS || loop->n_carried > ENGINE_MAX_ROWS))
     s = loader_fail(l, "a loop carries too many dims");
   if (s)
     return s;
+  if (loop->n_carried > l->plan->most_carried)
+    l->plan->most_carried = (uint32_t)loop->n_carried;
   if (dims > l->plan->most_carried_dims)
     l->plan->most_carried_dims = (uint32_t)dims;
   return loader_child_block(l, loop->body);

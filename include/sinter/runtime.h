@@ -191,6 +191,7 @@ typedef struct sinter_session_options {
   const char *devices; /* "cpu"; the default is "cpu" */
   uint32_t threads; /* of the cpu device, the caller's included; 0: one per cpu this thread may run
                        on. Results do not depend on it */
+  uint64_t memory_limit; /* bytes of device memory the session may hold; 0: what the device has */
   sinter_profile_hook *profile; /* called on the thread that runs, after each kernel */
   void *profile_user;
 } sinter_session_options;

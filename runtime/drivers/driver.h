@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the runtime asks of a device. A driver is a table of functions over an opaque device;
+ * runtime/README.md says how to add one.
+ *
+ * Functions that return a status report their error (runtime/fault.h). All are called by one thread
+ * at a time per device. Work is done in the order of the calls; `launch`, `copy` and `fill` may
+ * return before it is done, `read` and `wait` return after it.
+ */
+#ifndef SINTER_RUNTIME_DRIVER_H
+#define SINTER_RUNTIME_DRIVER_H
+
+#include "base/status.h"
+#include "runtime/engine_file.h"
+#include "runtime/plan.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct device;        /* a driver's own */
+struct driver_module; /* likewise */
+
+/* Device memory that only grows. Zero-initialised is empty. */
+struct driver_buffer {
+  uint8_t *data; /* 64-byte aligned */
+  uint64_t bytes;
+};
+
+struct driver_options {
+  uint32_t threads;      /* cpu; 0: the driver decides */
+  uint64_t memory_limit; /* bytes; 0: none */
+};
+
+struct driver_launch {
+  uint32_t kernel;      /* row of the manifest */
+  const uint64_t *args; /* slots as kernel_function takes them; on a device without unified memory,
+                           device pointers */
+  uint32_t arg_count;
+  uint32_t tiles;         /* at least 1 */
+  uint64_t scratch_bytes; /* per thread */
+  bool serial;
+  uint64_t flops, traffic; /* estimates; 0: unknown */
+};
+
+struct driver {
+  const char *name; /* what a device string begins with: "cpu" */
+
+  status (*device_create)(const struct driver_options *options, struct device **out_device);
+  void (*device_destroy)(struct device *device);
+
+  /* Threads that share a launch; 1 where the notion does not apply. */
+  uint32_t (*thread_count)(const struct device *device);
+  /* Memory the driver holds for kernels' scratch. */
+  uint64_t (*scratch_bytes)(const struct device *device);
+
+  /* Makes a buffer at least this large; keep: its contents survive. Grows only. On failure it is as
+   * before if keep, else it may be empty. */
+  status (*buffer_reserve)(struct device *device, struct driver_buffer *buffer, uint64_t bytes,
+                           bool keep);
+  void (*buffer_release)(struct device *device, struct driver_buffer *buffer);
+
+  /* Picks the plan's best target for the device and loads its code. out_target: row of the
+   * manifest; 0 without kernels. */
+  status (*module_load)(struct device *device, const struct engine_file *file,
+                        const struct plan *plan, struct driver_module **out_module,
+                        uint32_t *out_target);
+  void (*module_unload)(struct device *device, struct driver_module *module);
+
+  status (*launch)(struct device *device, struct driver_module *module,
+                   const struct driver_launch *launch);
+  status (*copy)(struct device *device, void *dst, const void *src,
+                 uint64_t bytes); /* may overlap */
+  status (*fill)(struct device *device, void *dst, uint8_t byte, uint64_t bytes);
+  /* Between elements packed as ONNX packs them, low bits first, and one element per byte,
+   * sign-extended if the type is a signed integer. dtype is of less than 8 bits. Memory does not
+   * overlap. */
+  status (*unpack)(struct device *device, uint8_t *dst, const uint8_t *src, uint64_t elements,
+                   enum dtype dtype);
+  status (*pack)(struct device *device, uint8_t *dst, const uint8_t *src, uint64_t elements,
+                 enum dtype dtype);
+  /* To and from host memory, at once. */
+  status (*read)(struct device *device, void *host, const void *src, uint64_t bytes);
+  status (*write)(struct device *device, void *dst, const void *host, uint64_t bytes);
+  status (*wait)(struct device *device);
+};
+
+extern const struct driver cpu_driver;
+
+/* The driver for a device string; NULL, reported as E0701, for none. */
+const struct driver *driver_find(const char *devices);
+
+#endif

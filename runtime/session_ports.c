@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inputs and outputs of a run: the caller's tensors against the entry's ports. */
+#include "runtime/session.h"
+
+#include "base/checked.h"
+#include "runtime/fault.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *port_name(const struct sinter_session *s, const Engine__Port *port) {
+  return plan_string(s->plan, port->name);
+}
+
+static status count_fail(const struct sinter_session *s, const char *what, size_t wanted,
+                         size_t found) {
+  return fault_report(DIAG_E0602, s->engine->file.path, NULL,
+                      "entry point '%s' has %zu %s, %zu were given",
+                      plan_string(s->plan, s->entry->name), wanted, what, found);
+}
+
+/* --- Inputs --- */
+
+/* What stands for an input: the caller's tensor, or the constant behind an optional input that was
+ * left out. */
+static const sinter_tensor *effective_input(const struct sinter_session *s,
+                                            const Engine__Port *port, const sinter_tensor *given,
+                                            sinter_tensor *fallback) {
+  if (!port->optional || given->dtype != SINTER_UNDEFINED)
+    return given;
+  const Engine__Manifest *m = s->plan->manifest;
+  const Engine__Constant *c = m->constants[m->values[port->fallback]->index];
+  const struct slot *slot = &s->slots[port->fallback];
+  *fallback = (sinter_tensor){.dtype = (sinter_dtype)dtype_infos[c->dtype].onnx,
+                              .rank = (uint32_t)c->n_dims,
+                              .data = slot->data,
+                              .bytes = slot->bytes};
+  if (c->n_dims)
+    memcpy(fallback->dims, c->dims, c->n_dims * sizeof c->dims[0]);
+  return fallback;
+}
+
+static status check_type(const struct sinter_session *s, const Engine__Port *port,
+                         const sinter_tensor *tensor) {
+  enum dtype wanted = (enum dtype)port->dtype;
+  if ((int)tensor->dtype != dtype_infos[wanted].onnx) {
+    const char *found = sinter_dtype_name(tensor->dtype);
+    return fault_report(DIAG_E0603, s->engine->file.path, NULL,
+                        "input '%s' is of type %s, %s was given", port_name(s, port),
+                        dtype_name(wanted), found ? found : "no known type");
+  }
+  if (tensor->rank != port->n_dims)
+    return fault_report(DIAG_E0604, s->engine->file.path, NULL,
+                        "input '%s' has %zu dims, %u were given", port_name(s, port), port->n_dims,
+                        tensor->rank);
+  return STATUS_OK;
+}
+
+static status check_memory(const struct sinter_session *s, const Engine__Port *port,
+                           const sinter_tensor *tensor) {
+  enum dtype dtype = (enum dtype)port->dtype;
+  uint64_t wanted;
+  if (!shape_bytes(tensor->dims, tensor->rank, dtype_bits(dtype), &wanted))
+    return fault_report(DIAG_E0606, s->engine->file.path, NULL,
+                        "input '%s' has a negative dim or is too large", port_name(s, port));
+  if (wanted > tensor->bytes || (wanted && !tensor->data))
+    return fault_report(DIAG_E0607, s->engine->file.path, NULL,
+                        "input '%s' needs %llu B, %llu B were given", port_name(s, port),
+                        (unsigned long long)wanted,
+                        tensor->data ? (unsigned long long)tensor->bytes : 0ull);
+  if ((uintptr_t)tensor->data % dtype_unpacked_bytes(dtype))
+    return fault_report(DIAG_E0607, s->engine->file.path, NULL,
+                        "input '%s' is not aligned to its elements of %u B", port_name(s, port),
+                        dtype_unpacked_bytes(dtype));
+  return STATUS_OK;
+}
+
+/* A plain symbol that has no value yet takes the dim. All else waits until every input has been
+ * seen. */
+static status bind_dims(struct sinter_session *s, const Engine__Port *port,
+                        const sinter_tensor *tensor) {
+  const Engine__Manifest *m = s->plan->manifest;
+  for (uint32_t i = 0; i < tensor->rank; i++) {
+    const Engine__DimExpr *e = m->dim_exprs[port->dims[i]];
+    if (e->kind != EXPR_SYMBOL || s->exprs.symbol_bound[e->a])
+      continue;
+    const Engine__Symbol *symbol = m->symbols[e->a];
+    if (tensor->dims[i] < symbol->lo || tensor->dims[i] > symbol->hi)
+      return fault_report(DIAG_E0606, s->engine->file.path,
+                          "compile with other bounds for this dim",
+                          "input '%s', dim %u (%s): %lld is outside of %lld..%lld",
+                          port_name(s, port), i, plan_string(s->plan, symbol->name),
+                          (long long)tensor->dims[i], (long long)symbol->lo, (long long)symbol->hi);
+    expr_state_bind(&s->exprs, e->a, tensor->dims[i]);
+  }
+  return STATUS_OK;
+}
+
+static status compare_dims(struct sinter_session *s, const Engine__Port *port,
+                           const sinter_tensor *tensor) {
+  for (uint32_t i = 0; i < tensor->rank; i++) {
+    int64_t wanted;
+    char text[128];
+    status st = session_expr(s, port->dims[i], NULL, &wanted);
+    if (st)
+      return st;
+    if (wanted != tensor->dims[i])
+      return fault_report(DIAG_E0605, s->engine->file.path, NULL,
+                          "input '%s', dim %u (%s): %lld is needed, %lld was given",
+                          port_name(s, port), i,
+                          plan_expr_text(s->plan, port->dims[i], text, sizeof text),
+                          (long long)wanted, (long long)tensor->dims[i]);
+  }
+  return STATUS_OK;
+}
+
+static status first_look(struct sinter_session *s, const Engine__Port *port,
+                         const sinter_tensor *given) {
+  sinter_tensor fallback;
+  const sinter_tensor *tensor = effective_input(s, port, given, &fallback);
+  status st = check_type(s, port, tensor);
+  if (!st)
+    st = check_memory(s, port, tensor);
+  if (!st)
+    st = bind_dims(s, port, tensor);
+  if (!st)
+    s->slots[port->value] = (struct slot){tensor->data, tensor->bytes};
+  return st;
+}
+
+status session_bind_inputs(struct sinter_session *s, const sinter_tensor *inputs, size_t n) {
+  if (n != s->entry->n_inputs)
+    return count_fail(s, "inputs", s->entry->n_inputs, n);
+  for (size_t i = 0; i < n; i++) {
+    status st = first_look(s, s->entry->inputs[i], &inputs[i]);
+    if (st)
+      return st;
+  }
+  for (size_t i = 0; i < n; i++) {
+    sinter_tensor fallback;
+    status st = compare_dims(s, s->entry->inputs[i],
+                             effective_input(s, s->entry->inputs[i], &inputs[i], &fallback));
+    if (st)
+      return st;
+  }
+  return STATUS_OK;
+}
+
+/* --- Outputs --- */
+
+static struct driver_buffer *output_buffer(const struct sinter_session *s, size_t output) {
+  return &s->buffers[s->plan->values[s->entry->outputs[output]->value].buffer];
+}
+
+status session_bind_outputs(struct sinter_session *s, sinter_tensor *outputs, size_t n) {
+  if (n != s->entry->n_outputs)
+    return count_fail(s, "outputs", s->entry->n_outputs, n);
+  s->outputs = outputs;
+  for (size_t i = 0; i < n; i++) {
+    /* A tensor that still shows the session's memory from an earlier run asks for the session's
+     * memory. */
+    s->output_owned[i] = !outputs[i].data || outputs[i].data == output_buffer(s, i)->data;
+    if (s->output_owned[i]) {
+      outputs[i].data = NULL;
+      outputs[i].bytes = 0;
+    }
+    s->slots[s->entry->outputs[i]->value] = (struct slot){0};
+  }
+  return STATUS_OK;
+}
+
+static status output_shape(struct sinter_session *s, const Engine__Port *port,
+                           const Engine__Step *step, sinter_tensor *tensor, uint64_t *out_bytes) {
+  enum dtype dtype = (enum dtype)port->dtype;
+  tensor->dtype = (sinter_dtype)dtype_infos[dtype].onnx;
+  tensor->rank = (uint32_t)port->n_dims;
+  for (uint32_t i = 0; i < tensor->rank; i++) {
+    status st = session_expr(s, port->dims[i], step, &tensor->dims[i]);
+    if (st)
+      return st;
+  }
+  if (shape_bytes(tensor->dims, tensor->rank, dtype_bits(dtype), out_bytes))
+    return STATUS_OK;
+  return fault_report(DIAG_E0611, s->engine->file.path, NULL,
+                      "output '%s' has a negative dim or is too large", port_name(s, port));
+}
+
+static status place_in_callers(struct sinter_session *s, const Engine__Port *port,
+                               const sinter_tensor *tensor, uint64_t bytes) {
+  unsigned alignment = dtype_unpacked_bytes((enum dtype)port->dtype);
+  if (bytes > tensor->bytes)
+    return fault_report(DIAG_E0607, s->engine->file.path,
+                        "pass data NULL to let the session provide the memory",
+                        "output '%s' needs %llu B, %llu B were given", port_name(s, port),
+                        (unsigned long long)bytes, (unsigned long long)tensor->bytes);
+  if ((uintptr_t)tensor->data % alignment)
+    return fault_report(DIAG_E0607, s->engine->file.path, NULL,
+                        "output '%s' is not aligned to its elements of %u B", port_name(s, port),
+                        alignment);
+  s->slots[port->value] = (struct slot){tensor->data, bytes};
+  return STATUS_OK;
+}
+
+status session_size_output(struct sinter_session *s, uint32_t value, const Engine__Step *step) {
+  uint32_t index = s->plan->manifest->values[value]->index;
+  uint64_t bytes;
+  if (index >= s->entry->n_outputs || s->entry->outputs[index]->value != value)
+    return fault_report(DIAG_E0612, s->engine->file.path, NULL,
+                        "value %u is no output of entry point '%s'", value,
+                        plan_string(s->plan, s->entry->name));
+  const Engine__Port *port = s->entry->outputs[index];
+  status st = output_shape(s, port, step, &s->outputs[index], &bytes);
+  if (st)
+    return st;
+  return s->output_owned[index] ? session_reserve(s, value, bytes, false)
+                                : place_in_callers(s, port, &s->outputs[index], bytes);
+}
+
+status session_finish_outputs(struct sinter_session *s) {
+  for (size_t i = 0; i < s->entry->n_outputs; i++) {
+    const Engine__Port *port = s->entry->outputs[i];
+    const struct slot *slot = &s->slots[port->value];
+    if (!slot->data)
+      return fault_report(DIAG_E0612, s->engine->file.path,
+                          "compile the model again with this release",
+                          "the plan has not produced output '%s'", port_name(s, port));
+    if (s->output_owned[i]) {
+      s->outputs[i].data = slot->data;
+      s->outputs[i].bytes = slot->bytes;
+    }
+  }
+  return STATUS_OK;
+}
+
+void session_release_ports(struct sinter_session *s, bool failed) {
+  for (size_t i = 0; s->entry && i < s->entry->n_inputs; i++)
+    s->slots[s->entry->inputs[i]->value] = (struct slot){0};
+  for (size_t i = 0; s->entry && i < s->entry->n_outputs; i++) {
+    s->slots[s->entry->outputs[i]->value] = (struct slot){0};
+    if (failed && s->outputs && s->output_owned[i]) {
+      s->outputs[i].data = NULL;
+      s->outputs[i].bytes = 0;
+    }
+  }
+  s->entry = NULL;
+  s->outputs = NULL;
+}
