@@ -94,6 +94,15 @@ void external_data_deinit(struct external_data *x) {
   *x = (struct external_data){.folder = -1};
 }
 
+void external_data_abandon(struct external_data *x) {
+  for (uint32_t i = 0; i < x->files.len; i++) {
+    if (x->files.data[i].bytes) munmap((void *)x->files.data[i].bytes, x->files.data[i].size);
+  }
+  vec_deinit(&x->files);
+  if (x->folder >= 0) close(x->folder);
+  *x = (struct external_data){.folder = -1};
+}
+
 /* ---- Opening beneath the folder ---- */
 
 /* Why a location may not be used at all; NULL if it may be tried. */
@@ -209,6 +218,7 @@ static status file_open(struct external_data *x, const char *location, const cha
   char *folder = path_join(x->folder_path, "/");
   file->path = path_join(folder, path);
   mem_free(folder);
+  /* From here to close nothing allocates but diagnostics, which never jump. */
   int fd = open_beneath(x, path);
   status result;
   struct stat st;
@@ -229,6 +239,17 @@ static status file_open(struct external_data *x, const char *location, const cha
   return result;
 }
 
+/* The list outlives an out-of-memory jump, so that external_data_abandon can unmap. */
+static bool files_reserve(struct external_data *x) {
+  if (x->files.len < x->files.cap) return true;
+  uint32_t cap = x->files.cap ? x->files.cap * 2 : 8;
+  void *data = mem_try_realloc(x->files.data, cap * sizeof *x->files.data);
+  if (!data) return false;
+  x->files.data = data;
+  x->files.cap = cap;
+  return true;
+}
+
 /* The index of the file at `location`, opened now if it is new. */
 static status file_get(struct external_data *x, const char *location, const char *tensor,
                        const struct diag_where *where, struct diags *diags, uint32_t *out_index) {
@@ -237,9 +258,11 @@ static status file_get(struct external_data *x, const char *location, const char
     *out_index = (uint32_t)known;
     return x->files.data[known].state;
   }
+  if (!files_reserve(x)) return diag_report(diags, DIAG_E0901, where, NULL, "no memory for external data");
   struct external_file file = {.location = path_join(location, "")};
-  file.state = file_open(x, location, tensor, where, diags, &file);
   uint32_t index = x->files.len;
+  strmap_put(&x->by_location, location, strlen(location), index);
+  file.state = file_open(x, location, tensor, where, diags, &file);
   for (uint32_t i = 0; i < x->files.len && file.bytes; i++) {
     /* Another spelling ("a//b") or a link to a file that is mapped already. */
     struct external_file *other = &x->files.data[i];
@@ -253,8 +276,11 @@ static status file_get(struct external_data *x, const char *location, const char
       break;
     }
   }
-  if (index == x->files.len) vec_push(&x->files, file);
-  strmap_put(&x->by_location, location, strlen(location), index);
+  if (index == x->files.len) {
+    vec_push(&x->files, file);
+  } else {
+    strmap_put(&x->by_location, location, strlen(location), index);
+  }
   *out_index = index;
   return x->files.data[index].state;
 }

@@ -58,6 +58,9 @@ status external_data_init(struct external_data *x, const char *model_path, const
                           struct diags *diags);
 void external_data_deinit(struct external_data *x);
 
+/* After an out-of-memory jump has freed the strings and the map: unmaps and closes. */
+void external_data_abandon(struct external_data *x);
+
 /* Reads the keys of `tensor`, opens its file if needed, and checks the range. A missing length is
  * taken as `wanted` bytes. A file that cannot be used is reported once, for its first tensor.
  * Errors: E0116 (refused location or keys), E0117 (missing or unreadable), E0118 (range). */

@@ -69,67 +69,101 @@ static status unpack(struct onnx_model *m, const ProtobufCMessageDescriptor *typ
   return m->message ? STATUS_OK : unpack_failed(m, &m->budget, diags);
 }
 
-static status load(struct onnx_model *m, const char *folder_of, const struct onnx_load_options *options,
-                   struct diags *diags) {
-  status st = content_check(m, diags);
-  if (st == STATUS_OK) st = size_check(m, diags);
-  if (st == STATUS_OK) st = unpack(m, &onnx__model_proto__descriptor, diags);
+/* One call of a load function. It runs under a guard of its own: what memory cannot hold is an
+ * error like any other, and mappings and descriptors are released. */
+struct job {
+  struct onnx_model *model;
+  const char *path; /* NULL: from memory, which is in the model already */
+  const ProtobufCMessageDescriptor *type;
+  const struct onnx_load_options *options;
+  struct diags found;
+  bool finished;
+};
+
+static status model_check(struct job *job) {
+  if (job->type != &onnx__model_proto__descriptor) return STATUS_OK;
+  job->model->proto = (Onnx__ModelProto *)job->model->message;
+  onnx_model_check(job->model, &job->found);
+  return diags_status(&job->found);
+}
+
+static status load(struct job *job) {
+  struct onnx_model *m = job->model;
+  m->path = arena_strdup(&m->arena, job->path ? job->path : "<memory>");
+  status st = job->path ? file_get(m, &job->found) : STATUS_OK;
+  if (st == STATUS_OK && job->type == &onnx__model_proto__descriptor) st = content_check(m, &job->found);
+  if (st == STATUS_OK) st = size_check(m, &job->found);
+  if (st == STATUS_OK) st = unpack(m, job->type, &job->found);
   if (st == STATUS_OK) {
-    m->proto = (Onnx__ModelProto *)m->message;
-    st = external_data_init(&m->external, folder_of, options ? options->external_data_root : NULL, diags);
+    const char *root = job->options ? job->options->external_data_root : NULL;
+    st = external_data_init(&m->external, job->path, root, &job->found);
   }
-  if (st) return st;
-  struct diags found = {0};
-  onnx_model_check(m, &found);
-  st = diags_status(&found);
-  if (diags) diags_merge(diags, &found);
-  diags_deinit(&found);
+  return st == STATUS_OK ? model_check(job) : st;
+}
+
+static status load_guarded(void *context) {
+  struct job *job = context;
+  status st = load(job);
+  job->finished = true;
   return st;
 }
 
-static struct onnx_model *model_create(const char *path) {
-  struct onnx_model *m = mem_calloc(1, sizeof *m);
-  arena_init(&m->arena);
-  map_init(&m->resolved);
-  strmap_init(&m->known_domains);
-  m->external.folder = -1;
-  m->path = arena_strdup(&m->arena, path);
-  return m;
+/* After an out-of-memory jump: all that mem_alloc gave is gone, the rest is released here. */
+static void model_abandon(struct onnx_model *m) {
+  if (m->message) protobuf_c_message_free_unpacked(m->message, &m->budget.allocator);
+  external_data_abandon(&m->external);
+  mapped_file_close(&m->mapped);
+  mem_free(m);
 }
 
-static status finish(struct onnx_model *m, status st, struct onnx_model **out_model) {
-  if (st) {
-    onnx_model_destroy(m);
-    m = NULL;
+static status run(struct job *job, struct diags *diags, struct onnx_model **out_model) {
+  *out_model = NULL;
+  status st = STATUS_RESOURCES;
+  if (job->model) {
+    job->model->external.folder = -1;
+    st = oom_guard_run(load_guarded, job);
   }
-  *out_model = m;
+  if (diags) diags_merge(diags, &job->found);
+  diags_deinit(&job->found);
+  if (!job->finished) {
+    struct diag_where where = DIAG_NOWHERE;
+    where.file = job->path;
+    if (job->model) model_abandon(job->model);
+    return diag_report(diags, DIAG_E0901, &where, NULL, "no memory to load the model");
+  }
+  if (st == STATUS_OK) {
+    *out_model = job->model;
+  } else {
+    onnx_model_destroy(job->model);
+  }
   return st;
 }
 
 status onnx_model_load(const char *path, const struct onnx_load_options *options,
                        struct diags *diags, struct onnx_model **out_model) {
-  struct onnx_model *m = model_create(path);
-  status st = file_get(m, diags);
-  if (st == STATUS_OK) st = load(m, path, options, diags);
-  return finish(m, st, out_model);
+  struct job job = {.model = mem_try_calloc(1, sizeof(struct onnx_model)),
+                    .path = path,
+                    .type = &onnx__model_proto__descriptor,
+                    .options = options};
+  return run(&job, diags, out_model);
 }
 
 status onnx_message_load(const char *path, const ProtobufCMessageDescriptor *type,
                          struct diags *diags, struct onnx_model **out_model) {
-  struct onnx_model *m = model_create(path);
-  status st = file_get(m, diags);
-  if (st == STATUS_OK) st = size_check(m, diags);
-  if (st == STATUS_OK) st = unpack(m, type, diags);
-  if (st == STATUS_OK) st = external_data_init(&m->external, path, NULL, diags);
-  return finish(m, st, out_model);
+  struct job job = {.model = mem_try_calloc(1, sizeof(struct onnx_model)), .path = path, .type = type};
+  return run(&job, diags, out_model);
 }
 
 status onnx_model_load_memory(const void *bytes, size_t size, const struct onnx_load_options *options,
                               struct diags *diags, struct onnx_model **out_model) {
-  struct onnx_model *m = model_create("<memory>");
-  m->bytes = bytes;
-  m->size = size;
-  return finish(m, load(m, NULL, options, diags), out_model);
+  struct job job = {.model = mem_try_calloc(1, sizeof(struct onnx_model)),
+                    .type = &onnx__model_proto__descriptor,
+                    .options = options};
+  if (job.model) {
+    job.model->bytes = bytes;
+    job.model->size = size;
+  }
+  return run(&job, diags, out_model);
 }
 
 void onnx_model_destroy(struct onnx_model *model) {

@@ -3,7 +3,8 @@
 #include "frontend/onnx/proto_budget.h"
 
 #include <stddef.h>
-#include <stdlib.h>
+
+#include "base/mem.h"
 
 union header {
   size_t size;
@@ -17,7 +18,7 @@ static void *budget_alloc(void *data, size_t size) {
     b->exhausted = true;
     return NULL;
   }
-  union header *h = malloc(total);
+  union header *h = mem_try_alloc(total);
   if (!h) {
     b->failed = true;
     return NULL;
@@ -33,7 +34,7 @@ static void budget_free(void *data, void *pointer) {
   if (!pointer) return;
   union header *h = (union header *)pointer - 1;
   b->used -= h->size;
-  free(h);
+  mem_free(h);
 }
 
 void proto_budget_init(struct proto_budget *budget, uint64_t limit) {

@@ -2,7 +2,8 @@
 /* A ProtobufCAllocator with a ceiling: what protobuf-c may take for one message tree.
  *
  * The wire scan already estimates the tree; this is the second line. Exhaustion returns NULL,
- * which protobuf-c turns into a clean failure of the unpack, so no jump crosses its frames. */
+ * which protobuf-c turns into a clean failure of the unpack, so no out-of-memory jump crosses its
+ * frames; and no guard frees the tree: its owner does. */
 #ifndef SINTER_FRONTEND_ONNX_PROTO_BUDGET_H
 #define SINTER_FRONTEND_ONNX_PROTO_BUDGET_H
 
