@@ -71,3 +71,11 @@ if(text_tests AND EXISTS ${CMAKE_SOURCE_DIR}/tests/lit.cfg.py AND EXISTS ${SINTE
     --param build=${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR}/tests)
   set_tests_properties(lit PROPERTIES TIMEOUT 900)
 endif()
+
+# tests/conformance/<name>.c are programs to run over the cases of a standard, by hand or by a script.
+file(GLOB conformance_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/conformance/*.c)
+foreach(source IN LISTS conformance_sources)
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(${name} ${source})
+  target_link_libraries(${name} PRIVATE ${SINTER_ROOMS} m)
+endforeach()
