@@ -34,7 +34,7 @@ struct settings {
 
 struct test_case {
   const char *name;
-  char path[4096];
+  const char *path;
   struct onnx_model *model;
   struct module *module;
   struct arena arena;
@@ -131,12 +131,12 @@ static enum outcome compare(struct test_case *t, uint32_t output, const struct t
 static enum outcome run_data_set(struct test_case *t, const char *folder) {
   const struct entry *entry = &t->module->entries.data[0];
   const struct function *f = entry->variants.data[0].function;
-  char path[4400];
+  const char *path;
   uint32_t n_in = f->regions.data[0].params.len, n_out = f->regions.data[0].results.len;
   struct tensor **in = ARENA_ARRAY(&t->arena, struct tensor *, n_in);
   struct tensor **out = ARENA_ARRAY(&t->arena, struct tensor *, n_out);
   for (uint32_t i = 0; i < n_in; i++) {
-    snprintf(path, sizeof path, "%s/input_%u.pb", folder, i);
+    path = arena_printf(&t->arena, "%s/input_%u.pb", folder, i);
     if (!(in[i] = read_tensor(t, path)))
       return say(t, FAIL, "%s cannot be read", path);
   }
@@ -144,7 +144,7 @@ static enum outcome run_data_set(struct test_case *t, const char *folder) {
   if (s)
     return say_diags(t, s, "run");
   for (uint32_t i = 0; i < n_out; i++) {
-    snprintf(path, sizeof path, "%s/output_%u.pb", folder, i);
+    path = arena_printf(&t->arena, "%s/output_%u.pb", folder, i);
     struct tensor *want = read_tensor(t, path);
     if (!want)
       return say(t, FAIL, "%s cannot be read", path);
@@ -156,8 +156,7 @@ static enum outcome run_data_set(struct test_case *t, const char *folder) {
 }
 
 static enum outcome run_case(struct test_case *t) {
-  char path[4400];
-  snprintf(path, sizeof path, "%s/model.onnx", t->path);
+  const char *path = arena_printf(&t->arena, "%s/model.onnx", t->path);
   status s = onnx_model_load(path, NULL, &t->diags, &t->model);
   if (s)
     return say_diags(t, s, "load");
@@ -165,7 +164,7 @@ static enum outcome run_case(struct test_case *t) {
   if (s)
     return say_diags(t, s, "import");
   for (uint32_t i = 0;; i++) {
-    snprintf(path, sizeof path, "%s/test_data_set_%u", t->path, i);
+    path = arena_printf(&t->arena, "%s/test_data_set_%u", t->path, i);
     if (!exists(path))
       return say(t, PASS, "%u data sets", i);
     enum outcome o = run_data_set(t, path);
@@ -196,14 +195,14 @@ static enum outcome fork_case(struct test_case *t) {
 static void run_at(const struct settings *settings, const char *path, uint32_t *counts) {
   struct test_case t = {.settings = settings};
   const char *slash = strrchr(path, '/');
-  snprintf(t.path, sizeof t.path, "%s", path);
+  t.path = path;
   t.name = slash ? slash + 1 : path;
   if (!settings->filter || strstr(t.name, settings->filter))
     counts[fork_case(&t)]++;
 }
 
 static void run_folder(const struct settings *settings, const char *folder, uint32_t *counts) {
-  char path[4096 + 300];
+  char path[8192];
   snprintf(path, sizeof path, "%s/model.onnx", folder);
   if (exists(path)) {
     run_at(settings, folder, counts);
