@@ -50,6 +50,17 @@ if(TARGET sinter_runtime)
     COMMAND ${CMAKE_SOURCE_DIR}/tests/structure/runtime_symbols.sh $<TARGET_FILE:sinter_runtime>)
 endif()
 
+# tests/cli/cli_<name>.sh gets the program and the tree.
+file(GLOB program_tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/cli/cli_*.sh)
+foreach(script IN LISTS program_tests)
+  if(TARGET sinter)
+    get_filename_component(name ${script} NAME_WE)
+    string(REGEX REPLACE "^cli_" "" name ${name})
+    add_test(NAME cli/${name} COMMAND ${script} $<TARGET_FILE:sinter> ${CMAKE_SOURCE_DIR})
+    set_tests_properties(cli/${name} PROPERTIES TIMEOUT 600)
+  endif()
+endforeach()
+
 if(SINTER_FUZZ)
   file(GLOB_RECURSE fuzz_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_*.c)
   foreach(source IN LISTS fuzz_sources)
