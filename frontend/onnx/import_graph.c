@@ -131,8 +131,8 @@ struct import_value *import_value_new(struct importer *im, enum import_kind kind
 }
 
 /* Small data is copied, so that it is aligned; large data stays where it is. */
-static constant_id add_constant(struct importer *im, const struct onnx_tensor *t,
-                                const struct diag_where *where) {
+constant_id import_constant_of(struct importer *im, const struct onnx_tensor *t,
+                               const struct diag_where *where) {
   enum { COPY_BELOW = 4096 };
   struct constant c = {.name = t->name && t->name[0] ? t->name : "const"};
   if (!dtype_from_onnx(t->onnx_type, &c.dtype) || c.dtype == DTYPE_STRING ||
@@ -163,7 +163,7 @@ constant_id import_constant_add(struct importer *im, const Onnx__TensorProto *t,
     return (constant_id)known;
   constant_id c = CONSTANT_NONE;
   if (onnx_tensor_resolve(im->model, t, im->diags, &view) == STATUS_OK)
-    c = add_constant(im, &view, where);
+    c = import_constant_of(im, &view, where);
   map_put(&im->initializers, (uintptr_t)t, c);
   return c;
 }
@@ -210,7 +210,7 @@ static struct import_value *sparse_value(struct importer *im, struct import_scop
   struct import_value *v = import_value_new(im, IMPORT_BROKEN);
   if (onnx_sparse_resolve(im->model, sparse, &where, im->diags, &view) != STATUS_OK)
     return v;
-  constant_id c = add_constant(im, &view, &where);
+  constant_id c = import_constant_of(im, &view, &where);
   if (c == CONSTANT_NONE)
     return v;
   map_put(&im->initializers, (uintptr_t)sparse->values, c);

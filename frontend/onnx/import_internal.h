@@ -87,8 +87,10 @@ void import_scope_initializers(struct importer *im, struct import_scope *s,
                                const Onnx__GraphProto *graph);
 /* The IR value of a tensor, made now if it is an unused initializer; VALUE_NONE for other kinds. */
 value_id import_materialize(struct importer *im, struct import_value *v);
-/* A constant (or strings) from a resolved or unresolved tensor; NULL, reported, if it has none. */
 struct import_value *import_value_new(struct importer *im, enum import_kind kind);
+/* A module constant from a tensor; CONSTANT_NONE, reported, if its type has no dtype here. */
+constant_id import_constant_of(struct importer *im, const struct onnx_tensor *t,
+                               const struct diag_where *where);
 constant_id import_constant_add(struct importer *im, const Onnx__TensorProto *t,
                                 const struct diag_where *where);
 struct import_value *import_proto_value(struct importer *im, region_id home,
