@@ -3,7 +3,7 @@
 #include "ir/build.h"
 
 #include "base/checked.h"
-#include "base/softfloat.h"
+#include "ir/literal.h"
 
 #include <string.h>
 
@@ -28,48 +28,9 @@ value_id build_const_data(struct builder *b, enum dtype dtype, const int64_t *di
   return build_const(b, module_add_constant(m, &c));
 }
 
-static enum softfloat_kind small_float(enum dtype dtype) {
-  switch (dtype) {
-  case DTYPE_F16:
-    return SOFTFLOAT_F16;
-  case DTYPE_BF16:
-    return SOFTFLOAT_BF16;
-  case DTYPE_F8E4M3FN:
-    return SOFTFLOAT_F8E4M3FN;
-  case DTYPE_F8E4M3FNUZ:
-    return SOFTFLOAT_F8E4M3FNUZ;
-  case DTYPE_F8E5M2:
-    return SOFTFLOAT_F8E5M2;
-  case DTYPE_F8E5M2FNUZ:
-    return SOFTFLOAT_F8E5M2FNUZ;
-  case DTYPE_F8E8M0:
-    return SOFTFLOAT_F8E8M0;
-  default:
-    return SOFTFLOAT_F4E2M1;
-  }
-}
-
-/* The bits of a float literal in its own format. */
-static uint64_t float_bits(enum dtype dtype, double x) {
-  uint64_t bits = 0;
-  if (dtype == DTYPE_F64) {
-    memcpy(&bits, &x, sizeof x);
-  } else if (dtype == DTYPE_F32) {
-    float narrow = (float)x;
-    memcpy(&bits, &narrow, sizeof narrow);
-  } else {
-    bool saturate = dtype_bits(dtype) < 16;
-    bits = softfloat_encode(small_float(dtype), x, saturate, SOFTFLOAT_ROUND_UP);
-  }
-  return bits;
-}
-
 static value_id scalar_from_bits(struct builder *b, enum dtype dtype, uint64_t bits) {
-  unsigned width = dtype_bits(dtype);
-  if (width == 0)
+  if (dtype_bits(dtype) == 0)
     return builder_fail(b, "a string constant is not made of a number");
-  if (width < 64)
-    bits &= (UINT64_C(1) << width) - 1;
   uint8_t data[8];
   for (unsigned i = 0; i < 8; i++)
     data[i] = (uint8_t)(bits >> (8 * i));
@@ -78,7 +39,7 @@ static value_id scalar_from_bits(struct builder *b, enum dtype dtype, uint64_t b
 
 value_id build_scalar_f64(struct builder *b, enum dtype dtype, double x) {
   if (dtype_is_float(dtype))
-    return scalar_from_bits(b, dtype, float_bits(dtype, x));
+    return scalar_from_bits(b, dtype, literal_bits_f64(dtype, x));
   struct body_builder s; /* for its conversion */
   body_init(&s, 0);
   return build_scalar_i64(b, dtype, s.insts[body_f64(&s, dtype, x)].imm.i64);
@@ -86,8 +47,8 @@ value_id build_scalar_f64(struct builder *b, enum dtype dtype, double x) {
 
 value_id build_scalar_i64(struct builder *b, enum dtype dtype, int64_t x) {
   if (dtype_is_float(dtype))
-    return scalar_from_bits(b, dtype, float_bits(dtype, (double)x));
-  return scalar_from_bits(b, dtype, (uint64_t)scalar_literal_i64(dtype, x));
+    return scalar_from_bits(b, dtype, literal_bits_f64(dtype, (double)x));
+  return scalar_from_bits(b, dtype, literal_bits_i64(dtype, x));
 }
 
 value_id build_iota(struct builder *b, enum dtype dtype, const dim *dims, uint32_t rank,

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The text of a module constant. */
+#ifndef SINTER_IR_PRINT_CONSTANT_H
+#define SINTER_IR_PRINT_CONSTANT_H
+
+#include "ir/graph.h"
+
+/* A line `constant @name : type = ...`: few elements as numbers, more as hex digits, a mapped file by
+ * its name and offset. */
+void constant_print(const struct constant *c, struct strbuf *out);
+
+#endif
