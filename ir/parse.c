@@ -237,9 +237,7 @@ static void parse_text(struct sir_parser *p) {
   sir_lex_init_extra(p, &scanner);
   sir__scan_bytes(p->text, (int)p->len, scanner);
   int result = sir_parse(p, scanner);
-  if (result == 2)
-    sir_error(p, &p->next, DIAG_E0209, NULL, "the text is nested too deeply");
-  else if (result && p->errors == 0)
+  if (result && p->errors == 0)
     sir_error(p, &p->next, DIAG_E0201, NULL, "the text does not parse");
   sir_lex_destroy(scanner);
 }

@@ -13,7 +13,8 @@ void sir_mesh(struct sir_parser *p, struct sir_name name, struct sir_names axes,
   char wanted[16];
   snprintf(wanted, sizeof wanted, "m%u", p->m->meshes.len);
   if (strcmp(name.text, wanted))
-    sir_error(p, &name.at, DIAG_E0203, NULL, "mesh @%s must be @%s", name.text, wanted);
+    sir_error(p, &name.at, DIAG_E0203, "meshes are numbered from 0", "mesh @%s is to be named @%s",
+              name.text, wanted);
   if (axes.len > MESH_MAX_AXES) {
     sir_error(p, &name.at, DIAG_E0205, NULL, "a mesh of more than %d axes", MESH_MAX_AXES);
     return;

@@ -28,6 +28,11 @@ static void sir_error_at(struct sir_loc *at, struct sir_parser *p, void *scanner
                          const char *message) {
   (void)scanner;
   const char *detail = message;
+  /* The one thing that the parser's stack runs out for. */
+  if (!strcmp(detail, "memory exhausted")) {
+    sir_error(p, at, DIAG_E0209, NULL, "the text is nested too deeply");
+    return;
+  }
   if (!strncmp(detail, "syntax error, ", 14))
     detail += 14;
   sir_error(p, at, DIAG_E0201, NULL, "%s", detail);
