@@ -6,35 +6,22 @@
 #include <math.h>
 #include <string.h>
 
-/* What the codes beyond the finite ones mean. */
-enum specials {
-  SPECIALS_IEEE,   /* top exponent: inf, then NaNs */
-  SPECIALS_FN,     /* the all-ones code is NaN */
-  SPECIALS_FNUZ,   /* the code of -0 is NaN */
-  SPECIALS_FINITE, /* none */
+static const struct softfloat_format formats[SOFTFLOAT_KINDS] = {
+    [SOFTFLOAT_F16] = {16, 10, SOFTFLOAT_IEEE, 15, 0x7BFF, 0x7E00},
+    [SOFTFLOAT_BF16] = {16, 7, SOFTFLOAT_IEEE, 127, 0x7F7F, 0x7FC0},
+    [SOFTFLOAT_F8E4M3FN] = {8, 3, SOFTFLOAT_FN, 7, 0x7E, 0x7F},
+    [SOFTFLOAT_F8E4M3FNUZ] = {8, 3, SOFTFLOAT_FNUZ, 8, 0x7F, 0x80},
+    [SOFTFLOAT_F8E5M2] = {8, 2, SOFTFLOAT_IEEE, 15, 0x7B, 0x7E},
+    [SOFTFLOAT_F8E5M2FNUZ] = {8, 2, SOFTFLOAT_FNUZ, 16, 0x7F, 0x80},
+    [SOFTFLOAT_F8E8M0] = {8, 0, SOFTFLOAT_FINITE, 127, 0xFE, 0xFF},
+    [SOFTFLOAT_F4E2M1] = {4, 1, SOFTFLOAT_FINITE, 1, 0x7, 0x7},
 };
 
-struct format {
-  uint8_t bits;      /* of a code */
-  uint8_t man_bits;  /* stored significand bits */
-  uint8_t specials;  /* enum specials */
-  int16_t bias;      /* of the exponent */
-  uint16_t max_code; /* magnitude code of the largest finite value */
-  uint16_t nan_code; /* the NaN we write, without a sign */
-};
+static uint16_t sign_mask(const struct softfloat_format *f) {
+  return (uint16_t)(1u << (f->bits - 1));
+}
 
-static const struct format formats[SOFTFLOAT_KINDS] = {
-    [SOFTFLOAT_F16] = {16, 10, SPECIALS_IEEE, 15, 0x7BFF, 0x7E00},
-    [SOFTFLOAT_BF16] = {16, 7, SPECIALS_IEEE, 127, 0x7F7F, 0x7FC0},
-    [SOFTFLOAT_F8E4M3FN] = {8, 3, SPECIALS_FN, 7, 0x7E, 0x7F},
-    [SOFTFLOAT_F8E4M3FNUZ] = {8, 3, SPECIALS_FNUZ, 8, 0x7F, 0x80},
-    [SOFTFLOAT_F8E5M2] = {8, 2, SPECIALS_IEEE, 15, 0x7B, 0x7E},
-    [SOFTFLOAT_F8E5M2FNUZ] = {8, 2, SPECIALS_FNUZ, 16, 0x7F, 0x80},
-    [SOFTFLOAT_F8E8M0] = {8, 0, SPECIALS_FINITE, 127, 0xFE, 0xFF},
-    [SOFTFLOAT_F4E2M1] = {4, 1, SPECIALS_FINITE, 1, 0x7, 0x7},
-};
-
-static uint16_t sign_mask(const struct format *f) { return (uint16_t)(1u << (f->bits - 1)); }
+const struct softfloat_format *softfloat_format(enum softfloat_kind kind) { return &formats[kind]; }
 
 uint32_t softfloat_bits(enum softfloat_kind kind) { return formats[kind].bits; }
 
@@ -47,9 +34,10 @@ static double decode_e8m0(uint16_t bits) {
   return code == 0xFF ? (double)NAN : ldexp(1.0, (int)code - 127);
 }
 
-static double decode_magnitude(const struct format *f, uint16_t code) {
+static double decode_magnitude(const struct softfloat_format *f, uint16_t code) {
   if (code > f->max_code)
-    return f->specials == SPECIALS_IEEE && code == f->max_code + 1 ? (double)INFINITY : (double)NAN;
+    return f->specials == SOFTFLOAT_IEEE && code == f->max_code + 1 ? (double)INFINITY
+                                                                    : (double)NAN;
   int exponent = code >> f->man_bits;
   int significand = code & ((1 << f->man_bits) - 1);
   if (exponent != 0)
@@ -60,12 +48,12 @@ static double decode_magnitude(const struct format *f, uint16_t code) {
 }
 
 double softfloat_decode(enum softfloat_kind kind, uint16_t bits) {
-  const struct format *f = &formats[kind];
+  const struct softfloat_format *f = &formats[kind];
   if (kind == SOFTFLOAT_F8E8M0)
     return decode_e8m0(bits);
   uint16_t sign = sign_mask(f);
   uint16_t code = (uint16_t)(bits & (2u * sign - 1));
-  if (f->specials == SPECIALS_FNUZ && code == f->nan_code)
+  if (f->specials == SOFTFLOAT_FNUZ && code == f->nan_code)
     return (double)NAN;
   double magnitude = decode_magnitude(f, (uint16_t)(code & (sign - 1u)));
   return code & sign ? -magnitude : magnitude;
@@ -84,7 +72,7 @@ static uint64_t shift_right_even(uint64_t sig, int shift) {
 /* The magnitude code before any look at overflow; it grows past max_code as the value does. A carry
  * out of the significand runs into the exponent field, which is what rounding up to the next binade
  * means. */
-static uint32_t encode_finite(const struct format *f, uint64_t magnitude) {
+static uint32_t encode_finite(const struct softfloat_format *f, uint64_t magnitude) {
   int exponent = (int)(magnitude >> 52);
   uint64_t sig = magnitude & ((UINT64_C(1) << 52) - 1);
   if (exponent != 0)
@@ -115,7 +103,7 @@ static uint16_t encode_e8m0(uint64_t magnitude, bool saturate, enum softfloat_ro
 
 uint16_t softfloat_encode(enum softfloat_kind kind, double value, bool saturate,
                           enum softfloat_round round) {
-  const struct format *f = &formats[kind];
+  const struct softfloat_format *f = &formats[kind];
   uint64_t bits;
   memcpy(&bits, &value, sizeof bits);
   uint64_t magnitude = bits & (UINT64_MAX >> 1);
@@ -123,17 +111,17 @@ uint16_t softfloat_encode(enum softfloat_kind kind, double value, bool saturate,
     return encode_e8m0(magnitude, saturate, round);
 
   const uint64_t infinity = UINT64_C(0x7FF) << 52;
-  bool fnuz = f->specials == SPECIALS_FNUZ;
+  bool fnuz = f->specials == SOFTFLOAT_FNUZ;
   uint16_t sign = bits >> 63 ? sign_mask(f) : 0;
   uint16_t nan =
-      (uint16_t)(fnuz || f->specials == SPECIALS_FINITE ? f->nan_code : (f->nan_code | sign));
+      (uint16_t)(fnuz || f->specials == SOFTFLOAT_FINITE ? f->nan_code : (f->nan_code | sign));
   if (magnitude > infinity)
     return nan;
   uint32_t code = magnitude == infinity ? UINT32_MAX : encode_finite(f, magnitude);
   if (code > f->max_code) {
-    if (saturate || f->specials == SPECIALS_FINITE)
+    if (saturate || f->specials == SOFTFLOAT_FINITE)
       code = f->max_code;
-    else if (f->specials == SPECIALS_IEEE)
+    else if (f->specials == SOFTFLOAT_IEEE)
       code = f->max_code + 1u;
     else
       return nan;

@@ -33,6 +33,25 @@ enum softfloat_round {
   SOFTFLOAT_ROUND_NEAREST, /* to nearest, ties up */
 };
 
+/* What the codes beyond the finite ones mean. */
+enum softfloat_specials {
+  SOFTFLOAT_IEEE,   /* top exponent: inf, then NaNs */
+  SOFTFLOAT_FN,     /* the all-ones code is NaN */
+  SOFTFLOAT_FNUZ,   /* the code of -0 is NaN */
+  SOFTFLOAT_FINITE, /* none */
+};
+
+/* For those who generate code for a format. */
+struct softfloat_format {
+  uint8_t bits;      /* of a code */
+  uint8_t man_bits;  /* stored significand bits */
+  uint8_t specials;  /* enum softfloat_specials */
+  int16_t bias;      /* of the exponent */
+  uint16_t max_code; /* magnitude code of the largest finite value */
+  uint16_t nan_code; /* the NaN we write, without a sign */
+};
+const struct softfloat_format *softfloat_format(enum softfloat_kind kind);
+
 /* Width of a code in bits: 16, 8 or 4. */
 uint32_t softfloat_bits(enum softfloat_kind kind);
 

@@ -1,51 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs of straight-line plans: static and dynamic shapes, ports, variants, checks, errors of
  * kernels. */
-#include "tests/support/engine_maker.h"
+#include "tests/support/engine_fixture.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-
-struct fixture {
-  struct engine_maker maker;
-  uint8_t *bytes;
-  size_t n;
-  sinter_engine *engine;
-  sinter_session *session;
-};
-
-static void fixture_open(struct fixture *f, uint32_t threads) {
-  f->bytes = engine_maker_bytes(&f->maker, &f->n);
-  f->engine = engine_maker_open(f->bytes, f->n);
-  sinter_session_options options = {.struct_size = sizeof options, .threads = threads};
-  if (sinter_session_create(f->engine, &options, &f->session))
-    fail_msg("%s", sinter_last_error());
-}
-
-static void fixture_close(struct fixture *f) {
-  sinter_session_destroy(f->session);
-  sinter_engine_close(f->engine);
-  free(f->bytes);
-  engine_maker_deinit(&f->maker);
-}
-
-#define assert_ok(expression)                                                                      \
-  do {                                                                                             \
-    if (expression)                                                                                \
-      fail_msg("%s", sinter_last_error());                                                         \
-  } while (0)
-
-static void assert_error(sinter_status found, sinter_status wanted, const char *code,
-                         const char *text) {
-  if (found != wanted || strcmp(sinter_last_error_code(), code) != 0 ||
-      !strstr(sinter_last_error(), text))
-    fail_msg("wanted %d %s '%s', found %d: %s", wanted, code, text, found, sinter_last_error());
-}
 
 /* out = (x + bias) + x, in two launches: x[n], bias a constant of 4 that n may not pass. */
 static void make_add(struct engine_maker *e, int64_t n_or_symbol) {
