@@ -250,10 +250,11 @@ static status raw_resolve(const struct site *s, struct onnx_tensor *out) {
   if (t->cut > m->scan.cuts.len) return bad(s, "was not read from this model");
   struct wire_cut cut = m->scan.cuts.data[t->cut - 1];
   if (cut.size != out->bytes) return wrong_size(s, out->bytes, cut.size, "B");
+  out->data = m->bytes + cut.offset;
+  if (!m->owned_bytes && !m->mapped.data) return STATUS_OK; /* a model from memory has no file */
   out->source = ONNX_SOURCE_MODEL;
   out->file = m->path;
   out->offset = cut.offset;
-  out->data = m->bytes + cut.offset;
   return STATUS_OK;
 }
 

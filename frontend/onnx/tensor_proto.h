@@ -39,7 +39,7 @@ struct onnx_type {
 const struct onnx_type *onnx_type_get(int32_t code);
 
 enum onnx_source {
-  ONNX_SOURCE_MEMORY,   /* unpacked or converted: nothing to point at in a file */
+  ONNX_SOURCE_MEMORY,   /* unpacked, converted or from memory: nothing to point at in a file */
   ONNX_SOURCE_MODEL,    /* a range of the model's file */
   ONNX_SOURCE_EXTERNAL, /* a range of an external file */
 };
