@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Elements in memory: addresses, loads and stores, storage formats; see emit.h, emit_view.h. */
+#include <assert.h>
+#include <string.h>
+
+#include "base/softfloat.h"
+#include "codegen/convert.h"
+#include "codegen/emit_view.h"
+
+/* The element type in memory. */
+static LLVMTypeRef stored_type(struct emit *e, enum dtype dtype, uint32_t width) {
+  LLVMTypeRef t;
+  switch (dtype) {
+  case DTYPE_F64: t = e->f64; break;
+  case DTYPE_F32: t = e->f32; break;
+  default: t = LLVMIntTypeInContext(e->context, dtype_unpacked_bytes(dtype) * 8); break;
+  }
+  return width == 1 ? t : LLVMVectorType(t, width);
+}
+
+static bool small_float(enum dtype dtype, enum softfloat_kind *out_kind) {
+  switch (dtype) {
+  case DTYPE_F16: *out_kind = SOFTFLOAT_F16; return true;
+  case DTYPE_BF16: *out_kind = SOFTFLOAT_BF16; return true;
+  case DTYPE_F8E4M3FN: *out_kind = SOFTFLOAT_F8E4M3FN; return true;
+  case DTYPE_F8E4M3FNUZ: *out_kind = SOFTFLOAT_F8E4M3FNUZ; return true;
+  case DTYPE_F8E5M2: *out_kind = SOFTFLOAT_F8E5M2; return true;
+  case DTYPE_F8E5M2FNUZ: *out_kind = SOFTFLOAT_F8E5M2FNUZ; return true;
+  case DTYPE_F8E8M0: *out_kind = SOFTFLOAT_F8E8M0; return true;
+  case DTYPE_F4E2M1: *out_kind = SOFTFLOAT_F4E2M1; return true;
+  default: return false;
+  }
+}
+
+/* Stored bits to the compute dtype. */
+static LLVMValueRef decode(struct emit *e, enum dtype dtype, LLVMValueRef raw) {
+  enum softfloat_kind kind;
+  if (small_float(dtype, &kind)) return convert_decode(e->math->target, e->b, kind, raw);
+  if (dtype != DTYPE_BOOL) return raw;
+  return LLVMBuildICmp(e->b, LLVMIntNE, raw, LLVMConstNull(LLVMTypeOf(raw)), "");
+}
+
+static LLVMValueRef encode_mode(struct emit *e, enum dtype dtype, LLVMValueRef x, enum cast_mode mode,
+                                uint32_t width) {
+  enum softfloat_kind kind;
+  if (small_float(dtype, &kind)) {
+    bool wide = dtype == DTYPE_F16 || dtype == DTYPE_BF16;
+    bool saturate = !wide && mode != CAST_NO_SATURATE;
+    enum softfloat_round round = mode == CAST_UP     ? SOFTFLOAT_ROUND_UP
+                                 : mode == CAST_DOWN ? SOFTFLOAT_ROUND_DOWN
+                                                     : SOFTFLOAT_ROUND_NEAREST;
+    return convert_encode(e->math->target, e->b, kind, x, saturate, round);
+  }
+  if (dtype != DTYPE_BOOL) return x;
+  return LLVMBuildZExt(e->b, x, stored_type(e, DTYPE_BOOL, width), "");
+}
+
+LLVMValueRef emit_round_mode(struct emit *e, enum dtype dtype, LLVMValueRef x, enum cast_mode mode,
+                             uint32_t width) {
+  enum softfloat_kind kind;
+  if (small_float(dtype, &kind)) return decode(e, dtype, encode_mode(e, dtype, x, mode, width));
+  if (!dtype_is_sub_byte(dtype)) return x;
+  LLVMValueRef top = LLVMConstInt(e->i8, 8 - dtype_bits(dtype), false);
+  top = emit_splat(e, top, width);
+  x = LLVMBuildShl(e->b, x, top, "");
+  return dtype_is_signed(dtype) ? LLVMBuildAShr(e->b, x, top, "") : LLVMBuildLShr(e->b, x, top, "");
+}
+
+LLVMValueRef emit_round_to(struct emit *e, enum dtype dtype, LLVMValueRef x, uint32_t width) {
+  return emit_round_mode(e, dtype, x, CAST_DEFAULT, width);
+}
+
+LLVMValueRef emit_bitcast(struct emit *e, const struct op *op, const struct point *p) {
+  enum dtype from = value_type(e->f, op->operands[0])->dtype;
+  enum dtype to = OP_ATTRS(bitcast, op)->dtype;
+  LLVMValueRef x = emit_value(e, op->operands[0], p);
+  LLVMValueRef raw = encode_mode(e, from, x, CAST_DEFAULT, p->width);
+  raw = LLVMBuildBitCast(e->b, raw, stored_type(e, to, p->width), "");
+  return decode(e, to, raw);
+}
+
+/* ---- addresses ---- */
+
+/* The row-major element offset of a point: scalar base, and lanes as a constant stride or a vector. */
+struct offset {
+  LLVMValueRef base, lanes;
+  int64_t stride;
+};
+
+static struct offset point_offset(struct emit *e, const dim *dims, const struct point *p) {
+  const struct dim_table *t = e->f->module->dims;
+  struct offset o = {.base = emit_i64(e, 0)};
+  LLVMValueRef stride = emit_i64(e, 1);
+  int64_t k = 1; /* the stride where constant, else 0 */
+  for (uint32_t i = p->rank; i-- > 0;) {
+    const struct coord *c = &p->c[i];
+    if (c->lanes || (c->stride && !k)) {
+      LLVMValueRef x = coord_vector(e, c, p->width);
+      x = LLVMBuildMul(e->b, x, emit_splat(e, stride, p->width), "");
+      o.lanes = o.lanes ? LLVMBuildAdd(e->b, o.lanes, x, "") : x;
+    } else {
+      o.base = LLVMBuildAdd(e->b, o.base, LLVMBuildMul(e->b, c->base, stride, ""), "");
+      o.stride += c->stride * k;
+    }
+    int64_t n;
+    if (dim_is_const_value(t, dims[i], 1)) continue;
+    k = dim_is_const(t, dims[i], &n) ? k * n : 0;
+    stride = LLVMBuildMul(e->entry_builder, stride, emit_dim(e, dims[i]), "");
+  }
+  return o;
+}
+
+static LLVMValueRef element_pointer(struct emit *e, LLVMTypeRef type, LLVMValueRef base,
+                                    LLVMValueRef index) {
+  return LLVMBuildInBoundsGEP2(e->b, type, base, &index, 1, "");
+}
+
+static LLVMValueRef lane_index(struct emit *e, const struct offset *o, uint32_t width, uint32_t lane) {
+  LLVMValueRef x = o->base;
+  if (o->stride) x = LLVMBuildAdd(e->b, x, emit_i64(e, o->stride * lane), "");
+  if (o->lanes) x = LLVMBuildAdd(e->b, x, emit_lane(e, o->lanes, width, lane), "");
+  return x;
+}
+
+/* One element of less than a byte, from packed storage, as it would be unpacked. */
+static LLVMValueRef load_packed(struct emit *e, LLVMValueRef base, enum dtype dtype,
+                                LLVMValueRef index) {
+  unsigned bits = dtype_bits(dtype), per_byte = 8 / bits;
+  LLVMValueRef byte_index = LLVMBuildUDiv(e->b, index, emit_i64(e, per_byte), "");
+  LLVMValueRef byte = LLVMBuildLoad2(e->b, e->i8, element_pointer(e, e->i8, base, byte_index), "");
+  LLVMValueRef place = LLVMBuildURem(e->b, index, emit_i64(e, per_byte), "");
+  place = LLVMBuildTrunc(e->b, LLVMBuildMul(e->b, place, emit_i64(e, bits), ""), e->i8, "");
+  LLVMValueRef x = LLVMBuildLShr(e->b, byte, place, "");
+  LLVMValueRef top = LLVMConstInt(e->i8, 8 - bits, false);
+  x = LLVMBuildShl(e->b, x, top, "");
+  return dtype_is_signed(dtype) ? LLVMBuildAShr(e->b, x, top, "") : LLVMBuildLShr(e->b, x, top, "");
+}
+
+static LLVMValueRef load_raw(struct emit *e, LLVMValueRef base, LLVMTypeRef type, enum dtype dtype,
+                             bool packed, LLVMValueRef index) {
+  if (packed) return load_packed(e, base, dtype, index);
+  LLVMValueRef x = LLVMBuildLoad2(e->b, type, element_pointer(e, type, base, index), "");
+  LLVMSetAlignment(x, dtype_unpacked_bytes(dtype));
+  return x;
+}
+
+static LLVMValueRef load_lanes(struct emit *e, LLVMValueRef base, enum dtype dtype, LLVMTypeRef type,
+                               bool packed, const struct offset *o, uint32_t width) {
+  if (width == 1) return load_raw(e, base, type, dtype, packed, lane_index(e, o, 1, 0));
+  if (!packed && !o->lanes && o->stride == 1) {
+    LLVMValueRef at = element_pointer(e, type, base, o->base);
+    LLVMValueRef x = LLVMBuildLoad2(e->b, LLVMVectorType(type, width), at, "");
+    LLVMSetAlignment(x, dtype_unpacked_bytes(dtype));
+    return x;
+  }
+  LLVMValueRef x = LLVMGetPoison(LLVMVectorType(type, width));
+  for (uint32_t i = 0; i < width; i++) {
+    LLVMValueRef y = load_raw(e, base, type, dtype, packed, lane_index(e, o, width, i));
+    x = LLVMBuildInsertElement(e->b, x, y, emit_i64(e, i), "");
+  }
+  return x;
+}
+
+static void store_lanes(struct emit *e, LLVMValueRef base, unsigned align, LLVMTypeRef type,
+                        const struct offset *o, LLVMValueRef x, uint32_t width) {
+  if (width == 1 || (!o->lanes && o->stride == 1)) {
+    LLVMValueRef index = width == 1 ? lane_index(e, o, 1, 0) : o->base;
+    LLVMSetAlignment(LLVMBuildStore(e->b, x, element_pointer(e, type, base, index)), align);
+    return;
+  }
+  for (uint32_t i = 0; i < width; i++) {
+    LLVMValueRef at = element_pointer(e, type, base, lane_index(e, o, width, i));
+    LLVMSetAlignment(LLVMBuildStore(e->b, emit_lane(e, x, width, i), at), align);
+  }
+}
+
+LLVMValueRef emit_load(struct emit *e, uint32_t buffer, const struct type *type, bool packed,
+                       const struct point *p) {
+  struct offset o = point_offset(e, type->dims, p);
+  LLVMTypeRef element = stored_type(e, type->dtype, 1);
+  LLVMValueRef raw =
+      load_lanes(e, e->buffers[buffer], type->dtype, element, packed, &o, p->width);
+  return decode(e, type->dtype, raw);
+}
+
+void emit_store(struct emit *e, uint32_t buffer, const struct type *type, const struct point *p,
+                LLVMValueRef x) {
+  struct offset o = point_offset(e, type->dims, p);
+  LLVMTypeRef element = stored_type(e, type->dtype, 1);
+  LLVMValueRef raw = encode_mode(e, type->dtype, x, CAST_DEFAULT, p->width);
+  store_lanes(e, e->buffers[buffer], dtype_unpacked_bytes(type->dtype), element, &o, raw, p->width);
+}
+
+/* Rows of scratch hold the compute dtype, so that what is read back is what was written. */
+static enum dtype row_dtype(enum dtype dtype) {
+  return dtype == DTYPE_BOOL ? DTYPE_BOOL : dtype_compute(dtype);
+}
+
+LLVMValueRef emit_load_row(struct emit *e, LLVMValueRef base, enum dtype dtype, const dim *dims,
+                           const struct point *p) {
+  struct offset o = point_offset(e, dims, p);
+  dtype = row_dtype(dtype);
+  LLVMValueRef raw = load_lanes(e, base, dtype, stored_type(e, dtype, 1), false, &o, p->width);
+  return decode(e, dtype, raw);
+}
+
+void emit_store_row(struct emit *e, LLVMValueRef base, enum dtype dtype, const dim *dims,
+                    const struct point *p, LLVMValueRef x) {
+  struct offset o = point_offset(e, dims, p);
+  dtype = row_dtype(dtype);
+  LLVMValueRef raw = encode_mode(e, dtype, x, CAST_DEFAULT, p->width);
+  store_lanes(e, base, dtype_unpacked_bytes(dtype), stored_type(e, dtype, 1), &o, raw, p->width);
+}
+
+bool emit_is_packed(const struct function *f, value_id v) {
+  const struct op *def = value_def(f, v);
+  return def && def->kind == OP_CONST && dtype_is_sub_byte(value_type(f, v)->dtype);
+}
