@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "codegen/emit_nest.h"
 #include "codegen/emit_view.h"
 
 /* ---- combiners ---- */
@@ -102,12 +103,6 @@ static LLVMValueRef memo_results(struct emit *e, const struct op *op, const stru
 
 /* ---- reduce ---- */
 
-/* Elements per vector for code whose widest element is of this dtype. */
-static uint32_t vector_width(const struct emit *e, enum dtype dtype) {
-  uint32_t bytes = dtype_unpacked_bytes(dtype);
-  return e->vector_bytes / (bytes < 4 ? 4 : bytes);
-}
-
 static LLVMValueRef reduce_arg(struct emit *e, const struct op *op, uint32_t result,
                                const struct point *p) {
   const struct reduce_attrs *a = OP_ATTRS(reduce, op);
@@ -125,60 +120,53 @@ static LLVMValueRef reduce_arg(struct emit *e, const struct op *op, uint32_t res
   return memo_results(e, op, p, l.carried, 2, result);
 }
 
-/* Sums scalar by scalar, or, along a reduced last dim, W at a time with a scalar tail. */
+/* W neighbouring results at once: every operand is read at W lanes, loops run over the reduced dims. */
+static LLVMValueRef reduce_lanes(struct emit *e, const struct op *op, const struct nest *n,
+                                 const struct point *p) {
+  const struct reduce_attrs *a = OP_ATTRS(reduce, op);
+  enum dtype dtype = value_type(e->f, op->operands[0])->dtype;
+  LLVMValueRef acc = emit_identity(e, a->kind, dtype, p->width);
+  struct emit_loop loops[IR_MAX_RANK];
+  struct point q = *p;
+  for (uint32_t i = 0; i < n->n_axes; i++) {
+    emit_loop_begin(e, &loops[i], emit_i64(e, 0), emit_dim(e, n->dims[n->axes[i]]), 1, 1, &acc);
+    acc = loops[i].carried[0];
+    q.c[n->axes[i]] = coord_uniform(e, loops[i].index);
+  }
+  acc = emit_combine(e, a->kind, dtype, acc, emit_value(e, op->operands[0], &q), p->width);
+  for (uint32_t i = n->n_axes; i-- > 0;) {
+    emit_loop_end(e, &loops[i], &acc);
+    acc = loops[i].carried[0];
+  }
+  return emit_round_to(e, dtype, acc, p->width);
+}
+
+static void reduce_step(struct emit *e, void *user, const struct point *p, const LLVMValueRef *acc,
+                        LLVMValueRef *out_acc) {
+  const struct op *op = user;
+  enum dtype dtype = value_type(e->f, op->operands[0])->dtype;
+  LLVMValueRef x = emit_value(e, op->operands[0], p);
+  out_acc[0] = emit_combine(e, OP_ATTRS(reduce, op)->kind, dtype, acc[0], x, p->width);
+}
+
+/* For one result element along a reduced last dim W at a time; for W result elements in lanes. */
 static LLVMValueRef reduce_plain(struct emit *e, const struct op *op, const struct point *p) {
   const struct reduce_attrs *a = OP_ATTRS(reduce, op);
   const struct type *type = value_type(e->f, op->operands[0]);
-  const uint32_t n = a->axes.len, w = p->width;
-  struct point q = *p;
-  struct emit_loop loops[IR_MAX_RANK];
-  uint32_t wide = vector_width(e, type->dtype);
-  int64_t extent = INT64_MAX;
-  bool row = n && w == 1 && (uint32_t)a->axes.data[n - 1] + 1 == type->rank && wide > 1;
-  if (row) dim_is_const(e->f->module->dims, type->dims[type->rank - 1], &extent);
-  row = row && extent >= (int64_t)wide;
-  LLVMValueRef acc[2] = {emit_identity(e, a->kind, type->dtype, w),
-                         emit_identity(e, a->kind, type->dtype, row ? wide : w)};
-  uint32_t outer = row ? n - 1 : n, carried = row ? 2 : 1;
-  for (uint32_t i = 0; i < outer; i++) {
-    uint32_t axis = (uint32_t)a->axes.data[i];
-    emit_loop_begin(e, &loops[i], emit_i64(e, 0), emit_dim(e, type->dims[axis]), 1, carried, acc);
-    memcpy(acc, loops[i].carried, sizeof acc);
-    q.c[axis] = coord_uniform(e, loops[i].index);
+  struct nest n = {.n_axes = a->axes.len, .dims = type->dims, .width = 1, .n_carried = 1,
+                   .body = reduce_step, .user = (void *)op};
+  for (uint32_t i = 0; i < n.n_axes; i++) n.axes[i] = (uint32_t)a->axes.data[i];
+  if (p->width > 1) return reduce_lanes(e, op, &n, p);
+  uint32_t last = type->rank - 1;
+  if (n.n_axes && n.axes[n.n_axes - 1] == last) n.width = nest_width(e, type->dims[last], type->dtype);
+  LLVMValueRef scalar = emit_identity(e, a->kind, type->dtype, 1);
+  LLVMValueRef vector = emit_identity(e, a->kind, type->dtype, n.width);
+  emit_nest(e, &n, p, &scalar, &vector);
+  if (n.width > 1) {
+    LLVMValueRef x = emit_horizontal(e, a->kind, type->dtype, vector, n.width);
+    scalar = emit_combine(e, a->kind, type->dtype, x, scalar, 1);
   }
-  if (row) {
-    uint32_t axis = type->rank - 1;
-    LLVMValueRef size = emit_dim(e, type->dims[axis]);
-    LLVMValueRef rest = LLVMBuildURem(e->b, size, emit_i64(e, wide), "");
-    LLVMValueRef whole = LLVMBuildSub(e->b, size, rest, "");
-    struct emit_loop l;
-    emit_loop_begin(e, &l, emit_i64(e, 0), whole, wide, 1, &acc[1]);
-    q.width = wide;
-    q.c[axis] = (struct coord){.base = l.index, .stride = 1, .align = wide};
-    LLVMValueRef x = emit_value(e, op->operands[0], &q);
-    x = emit_combine(e, a->kind, type->dtype, l.carried[0], x, wide);
-    emit_loop_end(e, &l, &x);
-    acc[1] = l.carried[0];
-    emit_loop_begin(e, &l, whole, size, 1, 1, &acc[0]);
-    q.width = 1;
-    q.c[axis] = coord_uniform(e, l.index);
-    x = emit_value(e, op->operands[0], &q);
-    x = emit_combine(e, a->kind, type->dtype, l.carried[0], x, 1);
-    emit_loop_end(e, &l, &x);
-    acc[0] = l.carried[0];
-  } else {
-    LLVMValueRef x = emit_value(e, op->operands[0], &q);
-    acc[0] = emit_combine(e, a->kind, type->dtype, acc[0], x, w);
-  }
-  for (uint32_t i = outer; i-- > 0;) {
-    emit_loop_end(e, &loops[i], acc);
-    memcpy(acc, loops[i].carried, sizeof acc);
-  }
-  if (row) {
-    LLVMValueRef x = emit_horizontal(e, a->kind, type->dtype, acc[1], wide);
-    acc[0] = emit_combine(e, a->kind, type->dtype, acc[0], x, 1);
-  }
-  return emit_round_to(e, type->dtype, acc[0], w);
+  return emit_round_to(e, type->dtype, scalar, 1);
 }
 
 static LLVMValueRef emit_reduce(struct emit *e, const struct op *op, uint32_t result,

@@ -4,6 +4,7 @@
 #define SINTER_CODEGEN_KERNEL_H
 
 #include "base/vec.h"
+#include "codegen/assemble.h"
 #include "ir/graph.h"
 
 /* A kernel's arguments are 8-byte slots: [0] the error word, then one pointer per operand of the fused
@@ -11,15 +12,33 @@
 struct kernel {
   const struct function *function;
   op_id op;            /* the fused op; of several with the same key, the first */
-  const char *symbol;
+  char symbol[48];     /* k<number>_<root>, unique in the module */
   VEC(dim) dims;       /* filled while code is emitted */
   dim grid;            /* tiles of a launch */
   dim scratch_bytes;   /* per thread; const 0 where none */
-  uint64_t key;        /* equal keys: equal code */
-  const char *schedule; /* the row of kernels.def that made it */
+  uint64_t key[2];     /* equal keys: equal code */
+  const struct schedule *schedule;
 };
 
+/* Every distinct fused region of a module. */
+struct kernel_set {
+  VEC(struct kernel) kernels;
+  uint32_t **of_op; /* [function index][op id]: kernel number + 1; 0: not a fused op */
+  struct module *module;
+};
+
+/* Finds the kernels and chooses their schedules; may make dims. Everything lives until deinit. */
+status kernel_set_init(struct kernel_set *set, struct module *m, const struct cpu_isa *isa,
+                       struct diags *diags);
+void kernel_set_deinit(struct kernel_set *set);
+struct kernel *kernel_of(const struct kernel_set *set, const struct function *f, op_id op);
+
+/* Emits and links all of them; fills kernel->dims. */
+status kernel_set_assemble(struct kernel_set *set, const struct cpu_isa *isa, uint32_t threads,
+                           enum assemble_emit emit, struct arena *arena, struct diags *diags,
+                           struct assemble_result *out_result);
+
 /* Content key of a fused region: ops, attributes, types, literals; not value names or ids. */
-uint64_t kernel_key(const struct function *f, const struct op *fused);
+void kernel_key(const struct function *f, const struct op *fused, uint64_t out_key[2]);
 
 #endif

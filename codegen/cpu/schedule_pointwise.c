@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Point-wise: every result element by itself, W neighbours of the last dim at a time.
+ *
+ * All results share one index space. A tile is one row (or a chunk of a long one). Roots inside the
+ * region are emitted as loops at each point, which makes this the slow schedule of each of them. */
+#include "codegen/emit_nest.h"
+#include "codegen/schedule.h"
+
+/* Elements of a row that one tile computes at most. A multiple of every vector width. */
+#define CHUNK 4096
+
+static const struct type *space(const struct kernel *k) {
+  return value_type(k->function, kernel_result(k, 0));
+}
+
+static bool plan(struct kernel *k, const struct cpu_isa *isa) {
+  (void)isa;
+  struct dim_table *t = k->function->module->dims;
+  const struct type *type = space(k);
+  uint32_t outer = type->rank ? type->rank - 1 : 0;
+  k->grid = dim_product(t, type->dims, outer);
+  if (type->rank) {
+    dim chunks = dim_ceildiv(t, type->dims[outer], dim_const(t, CHUNK));
+    k->grid = dim_mul(t, k->grid, chunks);
+  }
+  k->scratch_bytes = dim_const(t, 0);
+  return true;
+}
+
+static void store_results(struct emit *e, const struct point *p) {
+  for (uint32_t i = 0; i < e->fused->n_results; i++) {
+    value_id v = kernel_result(e->kernel, i);
+    LLVMValueRef x = emit_value(e, v, p);
+    emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), p, x);
+  }
+}
+
+static void emit_span(struct emit *e, struct point *p, uint32_t axis, LLVMValueRef lo,
+                      LLVMValueRef hi, uint32_t width) {
+  struct emit_loop l;
+  emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
+  p->width = width;
+  p->c[axis] = width == 1 ? coord_uniform(e, l.index)
+                          : (struct coord){.base = l.index, .stride = 1, .align = width};
+  store_results(e, p);
+  emit_loop_end(e, &l, NULL);
+}
+
+static void emit(struct emit *e, LLVMValueRef tile) {
+  const struct type *type = space(e->kernel);
+  struct point p = {.rank = type->rank, .width = 1};
+  if (!type->rank) {
+    store_results(e, &p);
+    return;
+  }
+  uint32_t axis = type->rank - 1;
+  LLVMValueRef size = emit_dim(e, type->dims[axis]);
+  LLVMValueRef chunk = emit_i64(e, CHUNK);
+  LLVMValueRef lo = emit_i64(e, 0), hi = size;
+  int64_t n;
+  if (!dim_is_const(e->f->module->dims, type->dims[axis], &n) || n > CHUNK) {
+    LLVMValueRef up = LLVMBuildAdd(e->b, size, emit_i64(e, CHUNK - 1), "");
+    LLVMValueRef chunks = LLVMBuildUDiv(e->b, up, chunk, "");
+    lo = LLVMBuildMul(e->b, LLVMBuildURem(e->b, tile, chunks, ""), chunk, "");
+    tile = LLVMBuildUDiv(e->b, tile, chunks, "");
+    hi = LLVMBuildAdd(e->b, lo, chunk, "");
+    hi = LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, hi, size, ""), hi, size, "");
+  }
+  emit_delinearize(e, tile, type->dims, axis, p.c);
+  uint32_t width = nest_width(e, type->dims[axis], DTYPE_F32);
+  LLVMValueRef whole = lo;
+  if (width > 1) {
+    whole = LLVMBuildAnd(e->b, hi, emit_i64(e, -(int64_t)width), "");
+    emit_span(e, &p, axis, lo, whole, width);
+    /* A span shorter than a vector starts where it starts. */
+    LLVMValueRef none = LLVMBuildICmp(e->b, LLVMIntSLT, whole, lo, "");
+    whole = LLVMBuildSelect(e->b, none, lo, whole, "");
+  }
+  emit_span(e, &p, axis, whole, hi, 1);
+}
+
+const struct schedule schedule_pointwise = {"pointwise", ROOT_KIND_POINTWISE, plan, emit};
+const struct schedule schedule_reduce_any = {"reduce_any", ROOT_KIND_REDUCE, plan, emit};
+const struct schedule schedule_contract_any = {"contract_any", ROOT_KIND_CONTRACT, plan, emit};
+const struct schedule schedule_conv_any = {"conv_any", ROOT_KIND_CONV, plan, emit};
+const struct schedule schedule_window_any = {"window_any", ROOT_KIND_WINDOW, plan, emit};
+const struct schedule schedule_attention_any = {"attention_any", ROOT_KIND_ATTENTION, plan, emit};

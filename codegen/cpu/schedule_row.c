@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows: one or more reductions over the same trailing dims, and what follows from them (softmax,
+ * layer norm, RMS norm, ...).
+ *
+ * A tile is one row. Each reduction in turn is one pass over the row; then one pass stores the
+ * results. A value that a pass computes at some cost and a later pass wants again is kept in a row of
+ * scratch, so exp is evaluated once. Reduction results are registers.
+ *
+ * The fusion pass promises: reductions share their axes, which are the last dims of one space;
+ * everything between them and the results is a map in that space, or in it with the row dims 1. */
+#include <string.h>
+
+#include "codegen/emit_nest.h"
+#include "codegen/emit_view.h"
+#include "codegen/schedule.h"
+
+struct row {
+  dim dims[IR_MAX_RANK];
+  uint32_t rank, from; /* row dims are [from, rank) */
+};
+
+static bool row_space(const struct kernel *k, struct row *out) {
+  const struct op *reduce = kernel_root_op(k, OP_REDUCE);
+  if (!reduce) return false;
+  const struct type *type = value_type(k->function, reduce->operands[0]);
+  out->rank = type->rank;
+  out->from = (uint32_t)OP_ATTRS(reduce, reduce)->axes.data[0];
+  memcpy(out->dims, type->dims, sizeof out->dims);
+  return true;
+}
+
+/* Values worth keeping: not cheap, in the whole space, computed for a reduction and used again. */
+static uint32_t kept_values(const struct kernel *k, value_id *out) {
+  const struct function *f = k->function;
+  const struct region *r = &f->regions.data[kernel_op(k)->regions[0]];
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < r->ops.len && n < 4; i++) {
+    const struct op *op = function_op(f, r->ops.data[i]);
+    if (op->kind != OP_REDUCE) continue;
+    value_id v = op->operands[0];
+    const struct op *def = value_def(f, v);
+    if (!def || def->kind != OP_MAP || def->parent != kernel_op(k)->regions[0]) continue;
+    uint32_t cost = 0, uses = 0;
+    const struct scalar_body *body = OP_ATTRS(map, def)->body;
+    for (uint32_t j = 0; j < body->len; j++) cost += scalar_infos[body->insts[j].op].cost;
+    for (uint32_t j = 0; j < r->ops.len; j++) {
+      const struct op *user = function_op(f, r->ops.data[j]);
+      for (uint32_t o = 0; o < user->n_operands; o++) uses += user->operands[o] == v;
+    }
+    for (uint32_t j = 0; j < r->results.len; j++) uses += r->results.data[j] == v;
+    bool listed = false;
+    for (uint32_t j = 0; j < n; j++) listed |= out[j] == v;
+    if (cost >= 8 && uses > 1 && !listed) out[n++] = v;
+  }
+  return n;
+}
+
+static dim row_elements(struct dim_table *t, const struct row *row) {
+  return dim_product(t, row->dims + row->from, row->rank - row->from);
+}
+
+static bool plan(struct kernel *k, const struct cpu_isa *isa) {
+  (void)isa;
+  struct row row;
+  if (!row_space(k, &row)) return false;
+  struct dim_table *t = k->function->module->dims;
+  value_id kept[4];
+  int64_t bytes = 8 * (int64_t)kept_values(k, kept);
+  k->grid = dim_product(t, row.dims, row.from);
+  k->scratch_bytes = dim_mul(t, row_elements(t, &row), dim_const(t, bytes));
+  return true;
+}
+
+struct pass {
+  const struct op *op;    /* the reduction */
+  LLVMValueRef keep;      /* where its operand is written, or NULL */
+  const struct row *row;
+};
+
+static void reduce_step(struct emit *e, void *user, const struct point *p, const LLVMValueRef *acc,
+                        LLVMValueRef *out_acc) {
+  const struct pass *pass = user;
+  value_id v = pass->op->operands[0];
+  enum dtype dtype = value_type(e->f, v)->dtype;
+  LLVMValueRef x = emit_value(e, v, p);
+  if (pass->keep) {
+    struct point q = {.rank = p->rank - pass->row->from, .width = p->width};
+    memcpy(q.c, p->c + pass->row->from, q.rank * sizeof q.c[0]);
+    emit_store_row(e, pass->keep, dtype, pass->row->dims + pass->row->from, &q, x);
+  }
+  out_acc[0] = emit_combine(e, OP_ATTRS(reduce, pass->op)->kind, dtype, acc[0], x, p->width);
+}
+
+static struct nest row_nest(struct emit *e, const struct row *row, uint32_t n_carried,
+                            nest_body body, void *user) {
+  struct nest n = {.n_axes = row->rank - row->from, .dims = row->dims, .n_carried = n_carried,
+                   .body = body, .user = user};
+  for (uint32_t i = 0; i < n.n_axes; i++) n.axes[i] = row->from + i;
+  n.width = n.n_axes ? nest_width(e, row->dims[row->rank - 1], DTYPE_F32) : 1;
+  return n;
+}
+
+static void reduce_pass(struct emit *e, const struct row *row, const struct op *op,
+                        const struct point *p, LLVMValueRef keep) {
+  enum combiner kind = OP_ATTRS(reduce, op)->kind;
+  enum dtype dtype = value_type(e->f, op->operands[0])->dtype;
+  struct pass pass = {.op = op, .keep = keep, .row = row};
+  struct nest n = row_nest(e, row, 1, reduce_step, &pass);
+  LLVMValueRef scalar = emit_identity(e, kind, dtype, 1);
+  LLVMValueRef vector = emit_identity(e, kind, dtype, n.width);
+  emit_nest(e, &n, p, &scalar, &vector);
+  if (n.width > 1) {
+    LLVMValueRef x = emit_horizontal(e, kind, dtype, vector, n.width);
+    scalar = emit_combine(e, kind, dtype, x, scalar, 1);
+  }
+  emit_bind_scalar(e, op->results[0], emit_round_to(e, dtype, scalar, 1));
+}
+
+/* Whether a result has one element per row. */
+static bool per_row(const struct emit *e, const struct row *row, value_id v) {
+  const struct type *type = value_type(e->f, v);
+  for (uint32_t i = row->from; i < row->rank; i++) {
+    if (type->dims[i] != row->dims[i]) return true;
+  }
+  return false;
+}
+
+static void store_step(struct emit *e, void *user, const struct point *p, const LLVMValueRef *acc,
+                       LLVMValueRef *out_acc) {
+  const struct row *row = user;
+  (void)acc;
+  (void)out_acc;
+  for (uint32_t i = 0; i < e->fused->n_results; i++) {
+    value_id v = kernel_result(e->kernel, i);
+    if (per_row(e, row, v)) continue;
+    LLVMValueRef x = emit_value(e, v, p);
+    emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), p, x);
+  }
+}
+
+static void emit(struct emit *e, LLVMValueRef tile) {
+  struct row row;
+  row_space(e->kernel, &row);
+  struct point p = {.rank = row.rank, .width = 1};
+  for (uint32_t i = row.from; i < row.rank; i++) p.c[i] = coord_zero(e);
+  emit_delinearize(e, tile, row.dims, row.from, p.c);
+  value_id kept[4];
+  uint32_t n_kept = kept_values(e->kernel, kept);
+  LLVMValueRef elements = emit_product(e, row.dims + row.from, row.rank - row.from);
+  const struct region *r = &e->f->regions.data[e->fused->regions[0]];
+  bool is_kept[4] = {false};
+  for (uint32_t i = 0; i < r->ops.len; i++) {
+    const struct op *op = function_op(e->f, r->ops.data[i]);
+    if (op->kind != OP_REDUCE) continue;
+    LLVMValueRef keep = NULL;
+    for (uint32_t j = 0; j < n_kept; j++) {
+      if (kept[j] != op->operands[0] || is_kept[j]) continue;
+      LLVMValueRef offset = LLVMBuildMul(e->b, elements, emit_i64(e, 8 * (int64_t)j), "");
+      keep = LLVMBuildInBoundsGEP2(e->b, e->i8, e->scratch, &offset, 1, "");
+      is_kept[j] = true;
+    }
+    reduce_pass(e, &row, op, &p, keep);
+    if (!keep) continue;
+    struct emit_bound bound = {.value = op->operands[0], .cache = keep, .cache_rank_from = row.from};
+    vec_push(&e->bound, bound);
+  }
+  bool whole = false;
+  for (uint32_t i = 0; i < e->fused->n_results; i++) {
+    value_id v = kernel_result(e->kernel, i);
+    whole |= !per_row(e, &row, v);
+    if (!per_row(e, &row, v)) continue;
+    emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), &p, emit_value(e, v, &p));
+  }
+  if (!whole) return;
+  struct nest n = row_nest(e, &row, 0, store_step, &row);
+  emit_nest(e, &n, &p, NULL, NULL);
+}
+
+const struct schedule schedule_row = {"row", ROOT_KIND_ROW, plan, emit};

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Loop nests of the emitter; see emit_nest.h. */
+#include "codegen/emit_nest.h"
+
+#include <string.h>
+
+uint32_t nest_width(const struct emit *e, dim d, enum dtype widest) {
+  uint32_t bytes = dtype_unpacked_bytes(widest);
+  uint32_t width = e->vector_bytes / (bytes < 4 ? 4 : bytes);
+  int64_t n;
+  if (!dim_is_const(e->f->module->dims, d, &n)) return width;
+  while (width > 1 && (int64_t)width > n) width /= 2;
+  return width;
+}
+
+static void last_loop(struct emit *e, const struct nest *n, struct point *q, LLVMValueRef *scalar,
+                      LLVMValueRef *vector) {
+  uint32_t axis = n->axes[n->n_axes - 1];
+  LLVMValueRef size = emit_dim(e, n->dims[axis]), whole = emit_i64(e, 0);
+  LLVMValueRef next[NEST_MAX_CARRIED];
+  struct emit_loop l;
+  if (n->width > 1) {
+    LLVMValueRef rest = LLVMBuildAnd(e->b, size, emit_i64(e, -(int64_t)n->width), "");
+    whole = rest;
+    emit_loop_begin(e, &l, emit_i64(e, 0), whole, n->width, n->n_carried, vector);
+    q->width = n->width;
+    q->c[axis] = (struct coord){.base = l.index, .stride = 1, .align = n->width};
+    n->body(e, n->user, q, l.carried, next);
+    emit_loop_end(e, &l, next);
+    memcpy(vector, l.carried, n->n_carried * sizeof *vector);
+  }
+  emit_loop_begin(e, &l, whole, size, 1, n->n_carried, scalar);
+  q->width = 1;
+  q->c[axis] = coord_uniform(e, l.index);
+  n->body(e, n->user, q, l.carried, next);
+  emit_loop_end(e, &l, next);
+  memcpy(scalar, l.carried, n->n_carried * sizeof *scalar);
+}
+
+void emit_nest(struct emit *e, const struct nest *n, const struct point *p, LLVMValueRef *scalar,
+               LLVMValueRef *vector) {
+  struct point q = *p;
+  q.width = 1;
+  if (!n->n_axes) {
+    LLVMValueRef next[NEST_MAX_CARRIED];
+    n->body(e, n->user, &q, scalar, next);
+    memcpy(scalar, next, n->n_carried * sizeof *scalar);
+    return;
+  }
+  struct emit_loop loops[IR_MAX_RANK];
+  LLVMValueRef acc[2 * NEST_MAX_CARRIED];
+  const uint32_t c = n->n_carried, all = n->width > 1 ? 2 * c : c;
+  memcpy(acc, scalar, c * sizeof *acc);
+  if (n->width > 1) memcpy(acc + c, vector, c * sizeof *acc);
+  for (uint32_t i = 0; i + 1 < n->n_axes; i++) {
+    LLVMValueRef size = emit_dim(e, n->dims[n->axes[i]]);
+    emit_loop_begin(e, &loops[i], emit_i64(e, 0), size, 1, all, acc);
+    memcpy(acc, loops[i].carried, all * sizeof *acc);
+    q.c[n->axes[i]] = coord_uniform(e, loops[i].index);
+  }
+  last_loop(e, n, &q, acc, acc + c);
+  for (uint32_t i = n->n_axes - 1; i-- > 0;) {
+    emit_loop_end(e, &loops[i], acc);
+    memcpy(acc, loops[i].carried, all * sizeof *acc);
+  }
+  memcpy(scalar, acc, c * sizeof *acc);
+  if (n->width > 1) memcpy(vector, acc + c, c * sizeof *acc);
+}

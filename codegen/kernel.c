@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From fused regions to kernels: which are the same, which schedule each gets, and the function around
+ * a schedule's tiles. */
+#include "codegen/kernel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "codegen/schedule.h"
+
+static const struct schedule *const schedules[] = {
+#define KERNEL(target, root, name) &schedule_##name,
+#include "codegen/kernels.def"
+#undef KERNEL
+};
+
+/* ---- helpers of schedules ---- */
+
+const struct op *kernel_op(const struct kernel *k) { return function_op(k->function, k->op); }
+
+const struct op *kernel_root_op(const struct kernel *k, enum op_kind kind) {
+  const struct region *r = &k->function->regions.data[kernel_op(k)->regions[0]];
+  for (uint32_t i = 0; i < r->ops.len; i++) {
+    const struct op *op = function_op(k->function, r->ops.data[i]);
+    if (op->kind == kind) return op;
+  }
+  return NULL;
+}
+
+value_id kernel_result(const struct kernel *k, uint32_t i) {
+  return k->function->regions.data[kernel_op(k)->regions[0]].results.data[i];
+}
+
+uint32_t kernel_result_buffer(const struct kernel *k, uint32_t i) {
+  return kernel_op(k)->n_operands + i;
+}
+
+/* ---- the set ---- */
+
+static uint32_t function_index(const struct module *m, const struct function *f) {
+  for (uint32_t i = 0; i < m->functions.len; i++) {
+    if (m->functions.data[i] == f) return i;
+  }
+  return 0;
+}
+
+struct kernel *kernel_of(const struct kernel_set *set, const struct function *f, op_id op) {
+  uint32_t n = set->of_op[function_index(set->module, f)][op];
+  return n ? &set->kernels.data[n - 1] : NULL;
+}
+
+static status choose_schedule(struct kernel *k, const struct cpu_isa *isa, struct diags *diags) {
+  enum root_kind root = OP_ATTRS(fused, kernel_op(k))->root;
+  for (size_t i = 0; i < sizeof schedules / sizeof *schedules; i++) {
+    if (schedules[i]->root != root || !schedules[i]->plan(k, isa)) continue;
+    k->schedule = schedules[i];
+    return STATUS_OK;
+  }
+  return diag_report(diags, DIAG_E0410, NULL, NULL, "no schedule for a region of class '%s'",
+                     keyword_text(KEYWORD_KIND_root_kind, (int)root));
+}
+
+static status add_kernel(struct kernel_set *set, struct map *by_key, struct function *f, op_id id,
+                         const struct cpu_isa *isa, struct diags *diags, uint32_t *out_number) {
+  struct kernel k = {.function = f, .op = id};
+  kernel_key(f, function_op(f, id), k.key);
+  uint64_t found;
+  if (map_get(by_key, k.key[0], &found) && set->kernels.data[found].key[1] == k.key[1]) {
+    *out_number = (uint32_t)found + 1;
+    return STATUS_OK;
+  }
+  status st = choose_schedule(&k, isa, diags);
+  if (st != STATUS_OK) return st;
+  snprintf(k.symbol, sizeof k.symbol, "k%u_%s", set->kernels.len, k.schedule->name);
+  map_put(by_key, k.key[0], set->kernels.len);
+  vec_push(&set->kernels, k);
+  *out_number = set->kernels.len;
+  return STATUS_OK;
+}
+
+status kernel_set_init(struct kernel_set *set, struct module *m, const struct cpu_isa *isa,
+                       struct diags *diags) {
+  *set = (struct kernel_set){.module = m};
+  set->of_op = mem_calloc(m->functions.len, sizeof *set->of_op);
+  struct map by_key;
+  map_init(&by_key);
+  status st = STATUS_OK;
+  for (uint32_t i = 0; i < m->functions.len; i++) {
+    struct function *f = m->functions.data[i];
+    set->of_op[i] = mem_calloc(f->ops.len, sizeof **set->of_op);
+    for (op_id id = 1; id < f->ops.len && st == STATUS_OK; id++) {
+      if (function_op(f, id)->kind != OP_FUSED) continue;
+      st = add_kernel(set, &by_key, f, id, isa, diags, &set->of_op[i][id]);
+    }
+  }
+  map_deinit(&by_key);
+  return st;
+}
+
+void kernel_set_deinit(struct kernel_set *set) {
+  for (uint32_t i = 0; i < set->kernels.len; i++) vec_deinit(&set->kernels.data[i].dims);
+  vec_deinit(&set->kernels);
+  for (uint32_t i = 0; set->of_op && i < set->module->functions.len; i++) mem_free(set->of_op[i]);
+  mem_free(set->of_op);
+}
+
+/* ---- one function ---- */
+
+static LLVMValueRef load_slot(struct emit *e, uint32_t slot) {
+  LLVMValueRef index = emit_i64(e, slot);
+  LLVMValueRef at = LLVMBuildInBoundsGEP2(e->entry_builder, e->i64, e->args, &index, 1, "");
+  LLVMValueRef x = LLVMBuildLoad2(e->entry_builder, e->i64, at, "");
+  return LLVMBuildIntToPtr(e->entry_builder, x, e->ptr, "");
+}
+
+static void emit_init(struct emit *e, struct kernel *k, struct cpu_target *target,
+                      LLVMModuleRef module, struct vmath *math) {
+  LLVMContextRef c = cpu_target_context(target);
+  *e = (struct emit){.context = c, .module = module, .math = math, .f = k->function,
+                     .fused = kernel_op(k), .kernel = k,
+                     .vector_bytes = cpu_target_isa(target)->vector_bytes};
+  e->i1 = LLVMInt1TypeInContext(c);
+  e->i8 = LLVMInt8TypeInContext(c);
+  e->i16 = LLVMInt16TypeInContext(c);
+  e->i32 = LLVMInt32TypeInContext(c);
+  e->i64 = LLVMInt64TypeInContext(c);
+  e->f32 = LLVMFloatTypeInContext(c);
+  e->f64 = LLVMDoubleTypeInContext(c);
+  e->ptr = LLVMPointerTypeInContext(c, 0);
+  LLVMTypeRef params[4] = {e->ptr, e->i32, e->i32, e->ptr};
+  LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(c), params, 4, false);
+  e->fn = cpu_target_function_create(target, module, k->symbol, type);
+  e->entry = LLVMAppendBasicBlockInContext(c, e->fn, "entry");
+  e->entry_builder = LLVMCreateBuilderInContext(c);
+  e->b = LLVMCreateBuilderInContext(c);
+  LLVMPositionBuilderAtEnd(e->entry_builder, e->entry);
+  e->args = LLVMGetParam(e->fn, 0);
+  e->first = LLVMBuildZExt(e->entry_builder, LLVMGetParam(e->fn, 1), e->i64, "");
+  e->last = LLVMBuildZExt(e->entry_builder, LLVMGetParam(e->fn, 2), e->i64, "");
+  e->scratch = LLVMGetParam(e->fn, 3);
+  uint32_t n = e->fused->n_operands + e->fused->n_results;
+  e->buffers = mem_calloc(n ? n : 1, sizeof *e->buffers);
+  for (uint32_t i = 0; i < n; i++) e->buffers[i] = load_slot(e, 1 + i);
+}
+
+static void emit_deinit(struct emit *e) {
+  LLVMDisposeBuilder(e->b);
+  LLVMDisposeBuilder(e->entry_builder);
+  vec_deinit(&e->memo);
+  vec_deinit(&e->bound);
+  vec_deinit(&e->dim_values);
+  mem_free(e->buffers);
+}
+
+static status build_kernel(void *user, uint32_t index, struct cpu_target *target,
+                           LLVMModuleRef module, struct diags *diags) {
+  (void)diags;
+  struct kernel_set *set = user;
+  struct kernel *k = &set->kernels.data[index];
+  struct vmath math;
+  struct emit e;
+  vmath_init(&math, target, module);
+  emit_init(&e, k, target, module, &math);
+  LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(e.context, e.fn, "");
+  LLVMPositionBuilderAtEnd(e.b, start);
+  struct emit_loop l;
+  emit_loop_begin(&e, &l, e.first, e.last, 1, 0, NULL);
+  k->schedule->emit(&e, l.index);
+  emit_loop_end(&e, &l, NULL);
+  LLVMBuildRetVoid(e.b);
+  LLVMBuildBr(e.entry_builder, start);
+  emit_deinit(&e);
+  return STATUS_OK;
+}
+
+status kernel_set_assemble(struct kernel_set *set, const struct cpu_isa *isa, uint32_t threads,
+                           enum assemble_emit emit, struct arena *arena, struct diags *diags,
+                           struct assemble_result *out_result) {
+  struct assemble_options options = {.isa = isa, .build = build_kernel, .user = set,
+                                     .kernel_count = set->kernels.len, .threads = threads,
+                                     .emit = emit};
+  return assemble(&options, arena, diags, out_result);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Schedules: how the tiles of one fused region are computed on one target. A schedule is a row of
+ * kernels.def and a file codegen/<target>/schedule_<name>.c; the first row that matches is taken, and
+ * the last row of each root matches everything. */
+#ifndef SINTER_CODEGEN_SCHEDULE_H
+#define SINTER_CODEGEN_SCHEDULE_H
+
+#include "codegen/emit.h"
+#include "codegen/kernel.h"
+
+struct schedule {
+  const char *name;
+  enum root_kind root;
+  /* Serial, before code is emitted: may make dims. Sets kernel->grid and kernel->scratch_bytes and
+   * whatever else the schedule keeps in the kernel. Returns false where it does not apply. */
+  bool (*plan)(struct kernel *k, const struct cpu_isa *isa);
+  /* Emits the code of one tile; runs on a worker thread, must not make dims. */
+  void (*emit)(struct emit *e, LLVMValueRef tile);
+};
+
+#define KERNEL(target, root, name) extern const struct schedule schedule_##name;
+#include "codegen/kernels.def"
+#undef KERNEL
+
+/* Helpers of schedules. */
+const struct op *kernel_op(const struct kernel *k);
+/* The single op of the region that is of this kind; NULL if there is none. */
+const struct op *kernel_root_op(const struct kernel *k, enum op_kind kind);
+/* The region's result i and its buffer number. */
+value_id kernel_result(const struct kernel *k, uint32_t i);
+uint32_t kernel_result_buffer(const struct kernel *k, uint32_t i);
+
+#endif
