@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/dtype.h"
+
 enum softfloat_kind {
   SOFTFLOAT_F16,        /* s1 e5 m10, bias 15, inf and NaN */
   SOFTFLOAT_BF16,       /* s1 e8 m7, bias 127, inf and NaN */
@@ -51,6 +53,9 @@ struct softfloat_format {
   uint16_t nan_code; /* the NaN we write, without a sign */
 };
 const struct softfloat_format *softfloat_format(enum softfloat_kind kind);
+
+/* The kind of an element type; false for those that are none (f32, f64, integers). */
+bool softfloat_from_dtype(enum dtype dtype, enum softfloat_kind *out_kind);
 
 /* Width of a code in bits: 16, 8 or 4. */
 uint32_t softfloat_bits(enum softfloat_kind kind);

@@ -146,7 +146,7 @@ void emit_loop_begin(struct emit *e, struct emit_loop *l, LLVMValueRef lo, LLVMV
   for (uint32_t i = 0; i < n; i++) {
     l->init[i] = init[i];
     l->carried[i] = LLVMBuildPhi(e->b, LLVMTypeOf(init[i]), "");
-    LLVMAddIncoming(l->carried[i], &init[i], &l->before, 1);
+    LLVMAddIncoming(l->carried[i], &l->init[i], &l->before, 1);
   }
 }
 
@@ -155,12 +155,16 @@ void emit_loop_end(struct emit *e, struct emit_loop *l, const LLVMValueRef *next
   LLVMBasicBlockRef latch = LLVMGetInsertBlock(e->b);
   LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, index, l->hi, ""), l->body, l->exit);
   LLVMAddIncoming(l->index, &index, &latch, 1);
-  for (uint32_t i = 0; i < l->n; i++) LLVMAddIncoming(l->carried[i], &next[i], &latch, 1);
+  LLVMValueRef last[EMIT_MAX_CARRIED];
+  for (uint32_t i = 0; i < l->n; i++) {
+    last[i] = next[i];
+    LLVMAddIncoming(l->carried[i], &last[i], &latch, 1);
+  }
   LLVMPositionBuilderAtEnd(e->b, l->exit);
   for (uint32_t i = 0; i < l->n; i++) {
     LLVMValueRef phi = LLVMBuildPhi(e->b, LLVMTypeOf(next[i]), "");
     LLVMAddIncoming(phi, &l->init[i], &l->before, 1);
-    LLVMAddIncoming(phi, &next[i], &latch, 1);
+    LLVMAddIncoming(phi, &last[i], &latch, 1);
     l->carried[i] = phi;
   }
   memo_cut(e, l->memo_mark);

@@ -18,24 +18,10 @@ static LLVMTypeRef stored_type(struct emit *e, enum dtype dtype, uint32_t width)
   return width == 1 ? t : LLVMVectorType(t, width);
 }
 
-static bool small_float(enum dtype dtype, enum softfloat_kind *out_kind) {
-  switch (dtype) {
-  case DTYPE_F16: *out_kind = SOFTFLOAT_F16; return true;
-  case DTYPE_BF16: *out_kind = SOFTFLOAT_BF16; return true;
-  case DTYPE_F8E4M3FN: *out_kind = SOFTFLOAT_F8E4M3FN; return true;
-  case DTYPE_F8E4M3FNUZ: *out_kind = SOFTFLOAT_F8E4M3FNUZ; return true;
-  case DTYPE_F8E5M2: *out_kind = SOFTFLOAT_F8E5M2; return true;
-  case DTYPE_F8E5M2FNUZ: *out_kind = SOFTFLOAT_F8E5M2FNUZ; return true;
-  case DTYPE_F8E8M0: *out_kind = SOFTFLOAT_F8E8M0; return true;
-  case DTYPE_F4E2M1: *out_kind = SOFTFLOAT_F4E2M1; return true;
-  default: return false;
-  }
-}
-
 /* Stored bits to the compute dtype. */
 static LLVMValueRef decode(struct emit *e, enum dtype dtype, LLVMValueRef raw) {
   enum softfloat_kind kind;
-  if (small_float(dtype, &kind)) return convert_decode(e->math->target, e->b, kind, raw);
+  if (softfloat_from_dtype(dtype, &kind)) return convert_decode(e->math->target, e->b, kind, raw);
   if (dtype != DTYPE_BOOL) return raw;
   return LLVMBuildICmp(e->b, LLVMIntNE, raw, LLVMConstNull(LLVMTypeOf(raw)), "");
 }
@@ -43,7 +29,7 @@ static LLVMValueRef decode(struct emit *e, enum dtype dtype, LLVMValueRef raw) {
 static LLVMValueRef encode_mode(struct emit *e, enum dtype dtype, LLVMValueRef x, enum cast_mode mode,
                                 uint32_t width) {
   enum softfloat_kind kind;
-  if (small_float(dtype, &kind)) {
+  if (softfloat_from_dtype(dtype, &kind)) {
     bool wide = dtype == DTYPE_F16 || dtype == DTYPE_BF16;
     bool saturate = !wide && mode != CAST_NO_SATURATE;
     enum softfloat_round round = mode == CAST_UP     ? SOFTFLOAT_ROUND_UP
@@ -58,7 +44,7 @@ static LLVMValueRef encode_mode(struct emit *e, enum dtype dtype, LLVMValueRef x
 LLVMValueRef emit_round_mode(struct emit *e, enum dtype dtype, LLVMValueRef x, enum cast_mode mode,
                              uint32_t width) {
   enum softfloat_kind kind;
-  if (small_float(dtype, &kind)) return decode(e, dtype, encode_mode(e, dtype, x, mode, width));
+  if (softfloat_from_dtype(dtype, &kind)) return decode(e, dtype, encode_mode(e, dtype, x, mode, width));
   if (!dtype_is_sub_byte(dtype)) return x;
   LLVMValueRef top = LLVMConstInt(e->i8, 8 - dtype_bits(dtype), false);
   top = emit_splat(e, top, width);

@@ -38,7 +38,4 @@ LLVMValueRef emit_load_row(struct emit *e, LLVMValueRef base, enum dtype dtype, 
                            const struct point *p);
 void emit_store_row(struct emit *e, LLVMValueRef base, enum dtype dtype, const dim *dims,
                     const struct point *p, LLVMValueRef x);
-/* Element i of a constant, as a float or an integer by its dtype. */
-void constant_element(const struct constant *c, uint64_t i, double *out_f, int64_t *out_i);
-
 #endif
