@@ -156,9 +156,9 @@ const char *module_intern(struct module *m, const char *s); /* NULL stays NULL *
 struct function *function_create(struct module *m, const char *name); /* renames duplicates */
 struct function *module_find_function(const struct module *m, const char *name);
 constant_id module_add_constant(struct module *m, const struct constant *c); /* renames duplicates */
-/* An entry like the one added last gives that one's number. NULL strings count as "". */
 /* Element i of a constant, as a float or as an integer by its dtype; the other is 0. */
 void constant_element(const struct constant *c, uint64_t i, double *out_f, int64_t *out_i);
+/* An entry like the one added last gives that one's number. NULL strings count as "". */
 uint32_t module_add_provenance(struct module *m, const char *node, const char *op, int32_t index);
 /* Where a diagnostic about IR of that provenance points to; its strings live as long as m. */
 struct diag_where module_where(const struct module *m, uint32_t provenance);

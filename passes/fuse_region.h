@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside fuse: what its steps share, and step 3, moving clusters into regions. */
+#ifndef SINTER_PASSES_FUSE_REGION_H
+#define SINTER_PASSES_FUSE_REGION_H
+
+#include "ir/graph.h"
+
+#define NO_CLUSTER UINT32_MAX
+
+struct cluster {
+  enum root_kind root;
+  VEC(op_id) ops;
+  uint32_t first; /* position of its first op */
+};
+
+/* What computing a light op in a reader entails, inlined producers included. */
+struct light {
+  uint32_t ops, cost, operands;
+  bool branches, gathers; /* holds a concat or pad; reads by index */
+};
+
+struct fuse {
+  struct function *f;
+  region_id region;
+  struct diags *diags;
+  struct uses uses;
+  VEC(struct cluster) clusters;
+  uint32_t *cluster_of; /* by op; NO_CLUSTER: none */
+  bool *inlined;        /* by op: computed inside its readers */
+  struct light *light;
+  uint32_t *position; /* by op, in the region */
+  uint32_t *seen, stamp;
+  uint32_t uses_ops; /* ops of before: those made here are not inlined */
+};
+
+/* Replaces every cluster by a `fused` op. Ops that were inlined everywhere are left without uses. */
+status fuse_build_regions(struct fuse *s);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Passes: functions that rewrite a module in place. One pass per file; one row each in passes.def;
+ * the order is passes/pipeline.c. */
+#ifndef SINTER_PASSES_PASS_H
+#define SINTER_PASSES_PASS_H
+
+#include "base/diag.h"
+#include "ir/graph.h"
+
+struct pass_context {
+  struct module *module;
+  struct diags *diags;
+  struct arena *scratch; /* emptied after each pass */
+};
+
+/* OK, or a status that was reported to ctx->diags. The module verifies before and after. */
+typedef status (*pass_run)(struct pass_context *ctx);
+
+#define PASS(name, on, doc) status pass_##name(struct pass_context *ctx);
+#include "passes/passes.def"
+#undef PASS
+
+#endif
