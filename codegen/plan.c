@@ -1,0 +1,621 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The plan writer; see plan.h.
+ *
+ * Each region of control flow becomes a block. Values between kernels get storage:
+ *
+ *   parameter of the entry        INPUT (sub-byte: unpacked into the arena first)
+ *   const                         CONSTANT
+ *   result of a kernel            OUTPUT where it is a result of the entry, else ARENA with the steps
+ *                                 it lives between
+ *   reshape                       ALIAS
+ *   results of if, loop-carried   DYNAMIC
+ *
+ * Arenas are laid out in phases: a value whose size needs a symbol that is bound on the way belongs to
+ * a phase that begins after the binding. Lifetimes are counted in steps over all blocks; a value used
+ * inside a nested block lives until the step that holds the block ends. */
+#include "codegen/plan.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "runtime/engine_format.h"
+
+struct writer {
+  struct plan *plan;
+  struct manifest_build *b;
+  struct module *m;
+  const struct kernel_set *set;
+  struct diags *diags;
+  const struct function *f;
+  uint32_t *value;       /* by value id of f: manifest value; 0: none */
+  uint32_t *constant;    /* by constant id: manifest constant + 1 */
+  uint32_t *expr;        /* by dim id */
+  uint32_t n_expr;
+  uint32_t *kernel_row;  /* by kernel number: manifest kernel + 1 */
+  uint32_t clock;
+  uint32_t phase;        /* of the block being written */
+  bool stale;            /* symbols were bound since that phase was laid out */
+  uint32_t depth;
+  uint32_t *depth_of;    /* by manifest value: of the block that made it */
+  uint32_t depth_cap;
+  VEC(uint32_t) borrowed; /* outer values read since their nested block began */
+};
+
+/* ---- dims ---- */
+
+static uint32_t symbol_row(uint32_t symbol) { return symbol + 1; }
+
+static uint32_t expr_of(struct writer *w, dim d) {
+  struct dim_table *t = w->m->dims;
+  if (d >= w->n_expr) {
+    uint32_t n = d + 64;
+    w->expr = mem_realloc(w->expr, n * sizeof *w->expr);
+    memset(w->expr + w->n_expr, 0, (n - w->n_expr) * sizeof *w->expr);
+    w->n_expr = n;
+  }
+  if (w->expr[d]) return w->expr[d] - 1;
+  int64_t value = 0;
+  uint32_t leaf, row;
+  dim a, b;
+  if (dim_is_const(t, d, &value)) {
+    row = manifest_build_const(w->b, value);
+  } else if (dim_symbol_of(t, d, &leaf)) {
+    row = manifest_build_symbol_expr(w->b, symbol_row(leaf));
+  } else if (dim_coord_of(t, d, &leaf)) {
+    row = manifest_build_expr(w->b, EXPR_COORD, leaf, 0, dim_coord_size(t, leaf));
+  } else {
+    bool binary = dim_operands(t, d, &a, &b);
+    assert(binary);
+    (void)binary;
+    uint32_t x = expr_of(w, a), y = expr_of(w, b);
+    row = manifest_build_expr(w->b, (enum expr_op)dim_kind(t, d), x, y, 0);
+  }
+  w->expr[d] = row + 1;
+  return row;
+}
+
+static dim value_bytes(struct writer *w, const struct type *type) {
+  dim n = type_elements(w->m->dims, type);
+  return dim_mul(w->m->dims, n, dim_const(w->m->dims, dtype_unpacked_bytes(type->dtype)));
+}
+
+/* Packed, as constants and the API hold it. */
+static dim packed_bytes(struct writer *w, const struct type *type) {
+  struct dim_table *t = w->m->dims;
+  dim bits = dim_mul(t, type_elements(t, type), dim_const(t, dtype_bits(type->dtype)));
+  return dim_ceildiv(t, bits, dim_const(t, 8));
+}
+
+/* A relation as the manifest has it: lhs relation rhs. */
+static void relate(struct writer *w, dim lhs, enum relation relation, dim rhs, uint32_t *out_a,
+                   Engine__Relation *out_relation, uint32_t *out_b) {
+  struct dim_table *t = w->m->dims;
+  dim one = dim_const(t, 1), zero = dim_const(t, 0);
+  *out_relation = relation == RELATION_LE   ? ENGINE__RELATION__LE
+                  : relation == RELATION_LT ? ENGINE__RELATION__LT
+                                            : ENGINE__RELATION__EQ;
+  if (relation == RELATION_BROADCAST) { /* a = b, or one of them is 1: a product with a zero in it */
+    dim product = dim_mul(t, dim_sub(t, lhs, one), dim_sub(t, rhs, one));
+    lhs = dim_mul(t, dim_sub(t, lhs, rhs), product);
+    rhs = zero;
+  } else if (relation == RELATION_DIVIDES) {
+    lhs = dim_mod(t, rhs, lhs);
+    rhs = zero;
+  }
+  *out_a = expr_of(w, lhs);
+  *out_b = expr_of(w, rhs);
+}
+
+/* ---- provenance ---- */
+
+static void step_provenance(struct writer *w, uint32_t block, uint32_t provenance) {
+  if (provenance) manifest_build_step_provenance(w->b, block, &provenance, 1);
+}
+
+/* ---- values ---- */
+
+static Engine__Value *row_of(struct writer *w, uint32_t value) {
+  return w->b->manifest.values[value];
+}
+
+static uint32_t add_value(struct writer *w, const struct type *type, const char *name,
+                          Engine__Storage storage, uint32_t index, dim bytes) {
+  uint32_t dims[IR_MAX_RANK];
+  for (uint32_t i = 0; i < type->rank; i++) dims[i] = expr_of(w, type->dims[i]);
+  Engine__Value row = ENGINE__VALUE__INIT;
+  row.name = name ? manifest_build_string(w->b, name) : 0;
+  row.dtype = type->dtype;
+  row.bytes = expr_of(w, bytes);
+  row.storage = storage;
+  row.index = index;
+  row.phase = w->phase;
+  row.first = row.last = w->clock;
+  uint32_t v = manifest_build_value(w->b, row, dims, type->rank);
+  if (v >= w->depth_cap) {
+    w->depth_cap = v * 2 + 64;
+    w->depth_of = mem_realloc(w->depth_of, w->depth_cap * sizeof *w->depth_of);
+  }
+  w->depth_of[v] = w->depth;
+  return v;
+}
+
+static uint32_t add_typed(struct writer *w, const struct type *type, const char *name,
+                          Engine__Storage storage, uint32_t index) {
+  return add_value(w, type, name, storage, index, value_bytes(w, type));
+}
+
+static uint32_t alias_root(struct writer *w, uint32_t v) {
+  while (row_of(w, v)->storage == ENGINE__STORAGE__ALIAS) v = row_of(w, v)->alias_of;
+  return v;
+}
+
+/* The value is read (or written) by the step of now. */
+static void touch(struct writer *w, uint32_t v) {
+  v = alias_root(w, v);
+  row_of(w, v)->last = w->clock;
+  if (w->depth_of[v] < w->depth) vec_push(&w->borrowed, v);
+}
+
+static uint32_t constant_row(struct writer *w, constant_id id) {
+  if (w->constant[id]) return w->constant[id] - 1;
+  const struct constant *c = &w->m->constants.data[id];
+  Engine__Constant row = ENGINE__CONSTANT__INIT;
+  row.name = manifest_build_string(w->b, c->name);
+  row.dtype = c->dtype;
+  row.offset = (w->plan->weight_bytes + ENGINE_WEIGHT_ALIGNMENT - 1) / ENGINE_WEIGHT_ALIGNMENT *
+               ENGINE_WEIGHT_ALIGNMENT;
+  row.bytes = c->bytes;
+  struct plan_constant use = {.id = id, .offset = row.offset};
+  vec_push(&w->plan->constants, use);
+  w->plan->weight_bytes = row.offset + row.bytes;
+  uint32_t n = manifest_build_constant(w->b, row, c->dims, c->rank);
+  w->constant[id] = n + 1;
+  return n;
+}
+
+/* The manifest value of an IR value; constants appear at first use. */
+static uint32_t value_of(struct writer *w, value_id v) {
+  if (w->value[v]) return w->value[v];
+  const struct op *def = value_def(w->f, v);
+  assert(def && def->kind == OP_CONST);
+  const struct type *type = value_type(w->f, v);
+  uint32_t row = constant_row(w, OP_ATTRS(const, def)->value);
+  uint32_t saved = w->depth;
+  w->depth = 0;
+  w->value[v] = add_value(w, type, w->m->constants.data[OP_ATTRS(const, def)->value].name,
+                          ENGINE__STORAGE__CONSTANT, row, packed_bytes(w, type));
+  w->depth = saved;
+  return w->value[v];
+}
+
+static uint32_t use(struct writer *w, value_id v) {
+  uint32_t row = value_of(w, v);
+  touch(w, row);
+  return row;
+}
+
+/* ---- steps ---- */
+
+static void begin_phase(struct writer *w, uint32_t block) {
+  w->phase = w->b->manifest.phases++;
+  w->stale = false;
+  manifest_build_step_layout(w->b, block)->phase = w->phase;
+}
+
+static void copy(struct writer *w, uint32_t block, uint32_t dst, uint32_t src, dim bytes) {
+  Engine__Copy *step = manifest_build_step_copy(w->b, block);
+  step->dst = dst;
+  step->src = src;
+  step->bytes = expr_of(w, bytes);
+}
+
+static uint32_t kernel_row(struct writer *w, const struct kernel *k) {
+  return w->kernel_row[k - w->set->kernels.data] - 1;
+}
+
+static void write_launch(struct writer *w, uint32_t block, op_id id) {
+  const struct op *op = function_op(w->f, id);
+  const struct kernel *k = kernel_of(w->set, w->f, id);
+  uint32_t n = op->n_operands + op->n_results;
+  uint32_t *buffers = ARENA_ARRAY(w->b->arena, uint32_t, n);
+  uint32_t *dims = ARENA_ARRAY(w->b->arena, uint32_t, k->dims.len + 1);
+  if (w->stale) begin_phase(w, block);
+  w->clock++;
+  for (uint32_t i = 0; i < op->n_operands; i++) buffers[i] = use(w, op->operands[i]);
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    value_id v = op->results[i];
+    if (!w->value[v]) {
+      w->value[v] = add_typed(w, value_type(w->f, v), w->f->values.data[v].name,
+                              ENGINE__STORAGE__ARENA, 0);
+    } else {
+      row_of(w, w->value[v])->phase = w->phase; /* an output: sized with this phase */
+    }
+    buffers[op->n_operands + i] = w->value[v];
+  }
+  for (uint32_t i = 0; i < k->dims.len; i++) dims[i] = expr_of(w, k->dims.data[i]);
+  Engine__Launch *step = manifest_build_launch(w->b, block, kernel_row(w, k), buffers, n, dims,
+                                               k->dims.len);
+  step->tiles = expr_of(w, k->grid);
+  step->scratch = expr_of(w, k->scratch_bytes);
+  step_provenance(w, block, op->provenance);
+}
+
+static void write_alias(struct writer *w, const struct op *op) {
+  uint32_t of = use(w, op->operands[0]);
+  value_id v = op->results[0];
+  uint32_t saved = w->depth;
+  const struct type *type = value_type(w->f, v);
+  bool packed = row_of(w, alias_root(w, of))->storage == ENGINE__STORAGE__CONSTANT;
+  w->depth = w->depth_of[of];
+  w->value[v] = add_value(w, type, w->f->values.data[v].name, ENGINE__STORAGE__ALIAS, 0,
+                          packed ? packed_bytes(w, type) : value_bytes(w, type));
+  w->depth = saved;
+  row_of(w, w->value[v])->alias_of = of;
+}
+
+static void write_symbol(struct writer *w, uint32_t block, const struct op *op) {
+  const struct symbol_attrs *a = OP_ATTRS(symbol, op);
+  uint32_t symbol = 0;
+  bool plain = dim_symbol_of(w->m->dims, a->symbol, &symbol);
+  assert(plain);
+  (void)plain;
+  w->clock++;
+  Engine__BindSymbol *step = manifest_build_step_bind_symbol(w->b, block);
+  step->symbol = symbol_row(symbol);
+  step->value = use(w, op->operands[0]);
+  step->element = manifest_build_const(w->b, a->index);
+  step_provenance(w, block, op->provenance);
+  w->stale = true;
+}
+
+static void write_check(struct writer *w, uint32_t block, dim lhs, enum relation relation, dim rhs,
+                        const char *message, uint32_t provenance) {
+  uint32_t a, b;
+  Engine__Relation r;
+  relate(w, lhs, relation, rhs, &a, &r, &b);
+  Engine__Check *step = manifest_build_step_check(w->b, block);
+  step->condition->a = a;
+  step->condition->relation = r;
+  step->condition->b = b;
+  step->message = manifest_build_string(w->b, message);
+  step_provenance(w, block, provenance);
+}
+
+/* Symbols of `to` get the values of `from`'s dims, by a SET_SYMBOL each, where they differ. */
+static void set_symbols(struct writer *w, uint32_t block, const struct type *to,
+                        const struct type *from) {
+  for (uint32_t i = 0; i < to->rank; i++) {
+    uint32_t symbol;
+    if (to->dims[i] == from->dims[i] || !dim_symbol_of(w->m->dims, to->dims[i], &symbol)) continue;
+    Engine__SetSymbol *step = manifest_build_step_set_symbol(w->b, block);
+    step->symbol = symbol_row(symbol);
+    step->expr = expr_of(w, from->dims[i]);
+    w->stale = true;
+  }
+}
+
+static void write_region(struct writer *w, uint32_t block, region_id region);
+
+/* A nested block: its own phases; what it reads from outside lives on until it ends. */
+struct nested {
+  uint32_t phase, mark;
+  bool stale;
+};
+
+static struct nested enter(struct writer *w, uint32_t block) {
+  struct nested n = {.phase = w->phase, .mark = w->borrowed.len, .stale = w->stale};
+  w->depth++;
+  begin_phase(w, block);
+  return n;
+}
+
+static void leave(struct writer *w, struct nested n) {
+  w->depth--;
+  w->clock++;
+  uint32_t end = w->borrowed.len;
+  for (uint32_t i = n.mark; i < end; i++) {
+    uint32_t v = w->borrowed.data[i];
+    row_of(w, v)->last = w->clock;
+    if (w->depth_of[v] < w->depth) vec_push(&w->borrowed, v);
+  }
+  /* Those still borrowed by the block around move down. */
+  uint32_t kept = w->borrowed.len - end;
+  memmove(w->borrowed.data + n.mark, w->borrowed.data + end, kept * sizeof *w->borrowed.data);
+  w->borrowed.len = n.mark + kept;
+  w->phase = n.phase;
+  w->stale = true; /* symbols may have been bound inside */
+}
+
+static void write_branch(struct writer *w, uint32_t block, const struct op *op, region_id region) {
+  struct nested n = enter(w, block);
+  write_region(w, block, region);
+  w->clock++;
+  const struct region *r = &w->f->regions.data[region];
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    set_symbols(w, block, value_type(w->f, op->results[i]), value_type(w->f, r->results.data[i]));
+  }
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    const struct type *type = value_type(w->f, r->results.data[i]);
+    uint32_t from = use(w, r->results.data[i]);
+    manifest_build_step_reserve(w->b, block)->value = w->value[op->results[i]];
+    copy(w, block, w->value[op->results[i]], from, value_bytes(w, type));
+  }
+  leave(w, n);
+}
+
+static void write_if(struct writer *w, uint32_t block, const struct op *op) {
+  w->clock++;
+  uint32_t condition = use(w, op->operands[0]);
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    value_id v = op->results[i];
+    w->value[v] = add_typed(w, value_type(w->f, v), w->f->values.data[v].name,
+                            ENGINE__STORAGE__DYNAMIC, 0);
+  }
+  Engine__If *step = manifest_build_step_if_(w->b, block);
+  step_provenance(w, block, op->provenance);
+  step->condition = condition;
+  step->then_block = manifest_build_block(w->b);
+  write_branch(w, step->then_block, op, op->regions[0]);
+  step->else_block = manifest_build_block(w->b);
+  write_branch(w, step->else_block, op, op->regions[1]);
+}
+
+/* What of a carried value's shape changes: symbols of the parameter against init and next. */
+static void carried_dims(struct writer *w, Engine__Carried *c, const struct type *init,
+                         const struct type *param, const struct type *next) {
+  for (uint32_t i = 0; i < param->rank; i++) {
+    uint32_t symbol;
+    bool changes = param->dims[i] != init->dims[i] || param->dims[i] != next->dims[i];
+    if (!changes || !dim_symbol_of(w->m->dims, param->dims[i], &symbol)) continue;
+    manifest_build_carried_dim(w->b, c, symbol_row(symbol), expr_of(w, init->dims[i]),
+                               expr_of(w, next->dims[i]));
+  }
+}
+
+static void write_loop_results(struct writer *w, uint32_t block, const struct op *op) {
+  const struct region *r = &w->f->regions.data[op->regions[0]];
+  uint32_t carried = (uint32_t)OP_ATTRS(loop, op)->carried;
+  for (uint32_t i = 0; i < carried; i++) {
+    w->value[op->results[i]] = w->value[r->params.data[1 + i]];
+    set_symbols(w, block, value_type(w->f, op->results[i]), value_type(w->f, r->params.data[1 + i]));
+  }
+}
+
+static void write_loop(struct writer *w, uint32_t block, const struct op *op) {
+  const struct loop_attrs *a = OP_ATTRS(loop, op);
+  const struct region *r = &w->f->regions.data[op->regions[0]];
+  uint32_t carried = (uint32_t)a->carried, symbol;
+  w->clock++;
+  uint32_t trip = use(w, op->operands[0]), condition = use(w, op->operands[1]);
+  uint32_t *init = ARENA_ARRAY(w->b->arena, uint32_t, carried + 1);
+  for (uint32_t i = 0; i < carried; i++) init[i] = use(w, op->operands[2 + i]);
+  if (w->stale) begin_phase(w, block);
+  for (uint32_t i = 0; i < r->params.len; i++) {
+    value_id v = r->params.data[i];
+    w->value[v] = add_typed(w, value_type(w->f, v), w->f->values.data[v].name,
+                            i ? ENGINE__STORAGE__DYNAMIC : ENGINE__STORAGE__ARENA, 0);
+  }
+  uint32_t iteration = w->value[r->params.data[0]];
+  for (uint32_t i = carried; i < op->n_results; i++) {
+    value_id v = op->results[i];
+    w->value[v] = add_typed(w, value_type(w->f, v), w->f->values.data[v].name,
+                            ENGINE__STORAGE__DYNAMIC, 0);
+  }
+  Engine__Loop *step = manifest_build_step_loop(w->b, block);
+  step_provenance(w, block, op->provenance);
+  step->trip = ENGINE__TRIP__FROM_VALUE;
+  step->trip_value = trip;
+  step->condition = condition;
+  step->iteration = iteration;
+  if (a->trip != DIM_NONE && dim_symbol_of(w->m->dims, a->trip, &symbol)) {
+    step->trip_symbol = symbol_row(symbol);
+  }
+  step->body = manifest_build_block(w->b);
+  struct nested n = enter(w, step->body);
+  write_region(w, step->body, op->regions[0]);
+  w->clock++;
+  step->body_condition = use(w, r->results.data[0]);
+  for (uint32_t i = 0; i < carried; i++) {
+    value_id param = r->params.data[1 + i], next = r->results.data[1 + i];
+    Engine__Carried *c =
+        manifest_build_carried(w->b, step, init[i], w->value[param], use(w, next));
+    carried_dims(w, c, value_type(w->f, op->operands[2 + i]), value_type(w->f, param),
+                 value_type(w->f, next));
+  }
+  for (uint32_t i = carried; i < op->n_results; i++) {
+    manifest_build_scan(w->b, step, use(w, r->results.data[1 + i]), w->value[op->results[i]]);
+  }
+  touch(w, iteration);
+  leave(w, n);
+  row_of(w, iteration)->last = w->clock;
+  write_loop_results(w, block, op);
+}
+
+static void write_op(struct writer *w, uint32_t block, op_id id) {
+  const struct op *op = function_op(w->f, id);
+  switch (op->kind) {
+  case OP_CONST: break;
+  case OP_FUSED: write_launch(w, block, id); break;
+  case OP_RESHAPE: write_alias(w, op); break;
+  case OP_SYMBOL: write_symbol(w, block, op); break;
+  case OP_CHECK: {
+    const struct check_attrs *a = OP_ATTRS(check, op);
+    write_check(w, block, a->lhs, a->relation, a->rhs, a->message, op->provenance);
+    break;
+  }
+  case OP_IF: write_if(w, block, op); break;
+  case OP_LOOP: write_loop(w, block, op); break;
+  default: assert(!"an op that fuse leaves nowhere"); break;
+  }
+}
+
+static void write_region(struct writer *w, uint32_t block, region_id region) {
+  const struct region *r = &w->f->regions.data[region];
+  for (uint32_t i = 0; i < r->ops.len; i++) write_op(w, block, r->ops.data[i]);
+}
+
+/* ---- entries ---- */
+
+static void write_inputs(struct writer *w, uint32_t block, const struct entry *e, uint32_t entry,
+                         bool first_variant) {
+  const struct region *r = &w->f->regions.data[0];
+  for (uint32_t i = 0; i < r->params.len; i++) {
+    value_id v = r->params.data[i];
+    const struct type *type = value_type(w->f, v);
+    bool packed = dtype_is_sub_byte(type->dtype);
+    uint32_t input = add_value(w, type, e->input_names.data[i], ENGINE__STORAGE__INPUT, i,
+                               packed ? packed_bytes(w, type) : value_bytes(w, type));
+    w->value[v] = input;
+    if (first_variant) {
+      uint32_t dims[IR_MAX_RANK];
+      for (uint32_t d = 0; d < type->rank; d++) dims[d] = expr_of(w, type->dims[d]);
+      manifest_build_input(w->b, entry, e->input_names.data[i], type->dtype, dims, type->rank, input);
+    }
+    if (!packed) continue;
+    w->value[v] = add_typed(w, type, NULL, ENGINE__STORAGE__ARENA, 0);
+    Engine__Unpack *step = manifest_build_step_unpack(w->b, block);
+    step->dst = w->value[v];
+    step->src = input;
+    step->elements = expr_of(w, type_elements(w->m->dims, type));
+    step->dtype = type->dtype;
+  }
+}
+
+/* A result that a kernel of the body can write where the caller wants it. */
+static bool writes_directly(const struct writer *w, uint32_t i) {
+  const struct region *r = &w->f->regions.data[0];
+  value_id v = r->results.data[i];
+  const struct op *def = value_def(w->f, v);
+  if (!def || def->kind != OP_FUSED || def->parent != 0) return false;
+  if (dtype_is_sub_byte(value_type(w->f, v)->dtype)) return false;
+  for (uint32_t j = 0; j < i; j++) {
+    if (r->results.data[j] == v) return false;
+  }
+  return true;
+}
+
+static void declare_outputs(struct writer *w, uint32_t *out_rows) {
+  const struct region *r = &w->f->regions.data[0];
+  for (uint32_t i = 0; i < r->results.len; i++) {
+    value_id v = r->results.data[i];
+    const struct type *type = value_type(w->f, v);
+    bool packed = dtype_is_sub_byte(type->dtype);
+    out_rows[i] = add_value(w, type, NULL, ENGINE__STORAGE__OUTPUT, i,
+                            packed ? packed_bytes(w, type) : value_bytes(w, type));
+    if (writes_directly(w, i)) w->value[v] = out_rows[i];
+  }
+}
+
+static void write_outputs(struct writer *w, uint32_t block, const uint32_t *rows) {
+  const struct region *r = &w->f->regions.data[0];
+  w->clock++;
+  for (uint32_t i = 0; i < r->results.len; i++) {
+    value_id v = r->results.data[i];
+    const struct type *type = value_type(w->f, v);
+    if (writes_directly(w, i)) continue;
+    uint32_t from = use(w, v);
+    bool constant = row_of(w, alias_root(w, from))->storage == ENGINE__STORAGE__CONSTANT;
+    manifest_build_step_reserve(w->b, block)->value = rows[i];
+    if (!dtype_is_sub_byte(type->dtype) || constant) {
+      copy(w, block, rows[i], from, packed_bytes(w, type));
+      continue;
+    }
+    Engine__Pack *step = manifest_build_step_pack(w->b, block);
+    step->dst = rows[i];
+    step->src = from;
+    step->elements = expr_of(w, type_elements(w->m->dims, type));
+    step->dtype = type->dtype;
+  }
+}
+
+static void write_function(struct writer *w, uint32_t block, const struct entry *e, uint32_t entry,
+                           bool first_variant) {
+  const struct region *r = &w->f->regions.data[0];
+  w->value = mem_calloc(w->f->values.len, sizeof *w->value);
+  for (uint32_t i = 0; i < w->f->where.len; i++) {
+    const struct guard *g = &w->f->where.data[i];
+    write_check(w, block, g->lhs, g->relation, g->rhs, "the inputs' dims do not fit together", 0);
+  }
+  begin_phase(w, block);
+  write_inputs(w, block, e, entry, first_variant);
+  uint32_t *rows = ARENA_ARRAY(w->b->arena, uint32_t, r->results.len + 1);
+  declare_outputs(w, rows);
+  write_region(w, block, 0);
+  write_outputs(w, block, rows);
+  for (uint32_t i = 0; first_variant && i < r->results.len; i++) {
+    const struct type *type = value_type(w->f, r->results.data[i]);
+    uint32_t dims[IR_MAX_RANK];
+    for (uint32_t d = 0; d < type->rank; d++) dims[d] = expr_of(w, type->dims[d]);
+    manifest_build_output(w->b, entry, e->output_names.data[i], type->dtype, dims, type->rank, rows[i]);
+  }
+  mem_free(w->value);
+}
+
+static void write_entry(struct writer *w, const struct entry *e) {
+  uint32_t entry = manifest_build_entry(w->b, e->name);
+  for (uint32_t i = 0; i < e->variants.len; i++) {
+    const struct entry_variant *v = &e->variants.data[i];
+    w->f = v->function;
+    uint32_t block = manifest_build_block(w->b);
+    Engine__Variant *variant = manifest_build_variant(w->b, entry, block);
+    for (uint32_t g = 0; g < v->guards.len; g++) {
+      uint32_t a, b;
+      Engine__Relation r;
+      relate(w, v->guards.data[g].lhs, v->guards.data[g].relation, v->guards.data[g].rhs, &a, &r, &b);
+      manifest_build_guard(w->b, variant, a, r, b);
+    }
+    write_function(w, block, e, entry, i == 0);
+  }
+}
+
+/* ---- tables ---- */
+
+static void write_tables(struct writer *w, const struct cpu_blob *blob, const char *target,
+                         uint32_t section) {
+  struct module *m = w->m;
+  w->b->manifest.producer = arena_strdup(w->b->arena, "sinter 0.1.0");
+  for (uint32_t i = 0; i < dim_symbol_count(m->dims); i++) {
+    uint32_t row = manifest_build_symbol(w->b, dim_symbol_name(m->dims, i), dim_symbol_lo(m->dims, i),
+                                         dim_symbol_hi(m->dims, i));
+    assert(row == symbol_row(i));
+    (void)row;
+  }
+  manifest_build_provenance(w->b, "", "", -1); /* row 0: ids are rows */
+  for (uint32_t i = 1; i < m->provenance.len; i++) {
+    const struct provenance *p = &m->provenance.data[i];
+    manifest_build_provenance(w->b, p->node, p->op, p->index);
+  }
+  manifest_build_target(w->b, target, section);
+  w->kernel_row = mem_calloc(w->set->kernels.len + 1, sizeof *w->kernel_row);
+  for (uint32_t i = 0; i < w->set->kernels.len; i++) {
+    const struct kernel *k = &w->set->kernels.data[i];
+    const struct op *op = function_op(k->function, k->op);
+    const struct cpu_symbol *symbol = cpu_blob_find(blob, k->symbol);
+    assert(symbol);
+    w->kernel_row[i] = 1 + manifest_build_kernel(w->b, k->symbol, op->n_operands + op->n_results,
+                                                 k->dims.len, &symbol->offset, 1);
+  }
+}
+
+status plan_init(struct plan *p, struct module *m, const struct kernel_set *set,
+                 const struct cpu_blob *blob, const char *target, uint32_t section,
+                 struct arena *arena, struct diags *diags) {
+  *p = (struct plan){0};
+  manifest_build_init(&p->build, arena);
+  struct writer w = {.plan = p, .b = &p->build, .m = m, .set = set, .diags = diags};
+  w.constant = mem_calloc(m->constants.len + 1, sizeof *w.constant);
+  write_tables(&w, blob, target, section);
+  for (uint32_t i = 0; i < m->entries.len; i++) write_entry(&w, &m->entries.data[i]);
+  vec_deinit(&w.borrowed);
+  mem_free(w.constant);
+  mem_free(w.expr);
+  mem_free(w.kernel_row);
+  mem_free(w.depth_of);
+  return STATUS_OK;
+}
+
+void plan_deinit(struct plan *p) {
+  manifest_build_deinit(&p->build);
+  vec_deinit(&p->constants);
+}
