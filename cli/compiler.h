@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The compile driver: from a model file to an engine file, through every stage. */
+#ifndef SINTER_CLI_COMPILER_H
+#define SINTER_CLI_COMPILER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/diag.h"
+#include "passes/pipeline.h"
+
+struct compiler_options {
+  const char *model_path;
+  const char *output_path;        /* the engine; or, with `emit`, the text (NULL: stdout) */
+  const char *target;             /* "native", "x86-64-v3", ...; NULL: native */
+  const char *emit;               /* NULL: an engine; "graph", "plan", "llvm", "asm" */
+  const char *external_data_root; /* NULL: the model's folder */
+  const char *const *shapes;      /* as onnx_import takes them */
+  uint32_t n_shapes;
+  uint32_t threads; /* 0: one per processor */
+  struct pipeline_options pipeline;
+};
+
+/* Everything that is wrong is in `diags`. */
+status compiler_compile(const struct compiler_options *o, struct diags *diags);
+
+/* The first stages alone: load and import. The caller owns both; destroy the module first. */
+struct onnx_model;
+struct module;
+status compiler_import(const struct compiler_options *o, struct diags *diags,
+                       struct onnx_model **out_model, struct module **out_module);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a fused module to an engine file; see engine_build.h. */
+#include "codegen/engine_build.h"
+
+#include "runtime/engine_write.h"
+
+static void write_weights(struct engine_writer *w, const struct module *m, const struct plan *p) {
+  engine_writer_begin(w, ENGINE_SECTION_WEIGHTS, NULL);
+  for (uint32_t i = 0; i < p->constants.len; i++) {
+    const struct constant *c = &m->constants.data[p->constants.data[i].id];
+    engine_writer_align(w, ENGINE_WEIGHT_ALIGNMENT);
+    engine_writer_write(w, c->data, c->bytes);
+  }
+  engine_writer_end(w);
+}
+
+static status write_file(const struct module *m, struct plan *p, const struct cpu_blob *blob,
+                         const char *target, const char *path, struct diags *diags) {
+  struct engine_writer w;
+  status st = engine_writer_open(&w, path, diags);
+  if (st != STATUS_OK) return st;
+  engine_writer_begin(&w, ENGINE_SECTION_CODE, target); /* section 0, as the plan says */
+  engine_writer_write(&w, blob->data, blob->size);
+  engine_writer_end(&w);
+  if (p->constants.len) write_weights(&w, m, p);
+  size_t bytes;
+  const uint8_t *manifest = manifest_build_pack(&p->build, &bytes);
+  engine_writer_begin(&w, ENGINE_SECTION_MANIFEST, NULL);
+  engine_writer_write(&w, manifest, bytes);
+  engine_writer_end(&w);
+  return engine_writer_commit(&w, diags);
+}
+
+status engine_build(struct module *m, const struct engine_build_options *options, const char *path,
+                    struct diags *diags) {
+  struct kernel_set set;
+  struct arena arena = {0};
+  struct assemble_result code;
+  status st = kernel_set_init(&set, m, options->isa, diags);
+  if (st == STATUS_OK) {
+    st = kernel_set_assemble(&set, options->isa, options->threads, ASSEMBLE_BLOB, &arena, diags, &code);
+  }
+  if (st == STATUS_OK) {
+    struct plan plan;
+    st = plan_init(&plan, m, &set, &code.blob, options->isa->name, 0, &arena, diags);
+    if (st == STATUS_OK) st = write_file(m, &plan, &code.blob, options->isa->name, path, diags);
+    plan_deinit(&plan);
+  }
+  kernel_set_deinit(&set);
+  arena_deinit(&arena);
+  return st;
+}
+
+status engine_build_text(struct module *m, const struct engine_build_options *options,
+                         enum assemble_emit emit, struct arena *arena, struct diags *diags,
+                         const char **out_text) {
+  struct kernel_set set;
+  struct assemble_result code;
+  status st = kernel_set_init(&set, m, options->isa, diags);
+  if (st == STATUS_OK) {
+    st = kernel_set_assemble(&set, options->isa, options->threads, emit, arena, diags, &code);
+  }
+  if (st == STATUS_OK) *out_text = code.text;
+  kernel_set_deinit(&set);
+  return st;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a fused module to an engine file. */
+#ifndef SINTER_CODEGEN_ENGINE_BUILD_H
+#define SINTER_CODEGEN_ENGINE_BUILD_H
+
+#include "codegen/plan.h"
+
+struct engine_build_options {
+  const struct cpu_isa *isa;
+  uint32_t threads; /* of the compiler; 0: one per processor */
+};
+
+/* Compiles the kernels, writes the plan, and puts weights, code and manifest into `path`, which
+ * appears only when complete. The module stays as it is, apart from new dims. */
+status engine_build(struct module *m, const struct engine_build_options *options, const char *path,
+                    struct diags *diags);
+
+/* The kernels alone, as LLVM IR or assembly text; *out_text lives in `arena`. */
+status engine_build_text(struct module *m, const struct engine_build_options *options,
+                         enum assemble_emit emit, struct arena *arena, struct diags *diags,
+                         const char **out_text);
+
+#endif
