@@ -10,6 +10,8 @@
 #include <math.h>
 #include <stdint.h>
 
+#include "base/dtype.h"
+
 #define PHILOX_MULTIPLIER_0 0xD2511F53u
 #define PHILOX_MULTIPLIER_1 0xCD9E8D57u
 #define PHILOX_WEYL_0 0x9E3779B9u
@@ -37,6 +39,28 @@ static inline void philox_4x32_10(uint64_t counter, uint64_t key, uint32_t out_w
   out_words[1] = (uint32_t)(counter >> 32);
   out_words[2] = out_words[3] = 0;
   philox_rounds(out_words, (uint32_t)key, (uint32_t)(key >> 32));
+}
+
+/* Significant bits of a uniform number of the dtype: with more, rounding could give 1. */
+static inline unsigned philox_uniform_bits(enum dtype dtype) {
+  switch (dtype) {
+  case DTYPE_F64:
+    return 53;
+  case DTYPE_F32:
+    return 24;
+  case DTYPE_F16:
+    return 11;
+  case DTYPE_BF16:
+    return 8;
+  case DTYPE_F8E4M3FN:
+  case DTYPE_F8E4M3FNUZ:
+    return 4;
+  case DTYPE_F8E5M2:
+  case DTYPE_F8E5M2FNUZ:
+    return 3;
+  default:
+    return 1;
+  }
 }
 
 /* In [0, 1), a multiple of 2^-bits, 1 <= bits <= 53: the top bits of words 0 and 1, word 0 first. A

@@ -18,35 +18,13 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
   return true;
 }
 
-/* Significant bits of a uniform number of the dtype: with more, rounding could give 1. */
-static unsigned uniform_bits(enum dtype dtype) {
-  switch (dtype) {
-  case DTYPE_F64:
-    return 53;
-  case DTYPE_F32:
-    return 24;
-  case DTYPE_F16:
-    return 11;
-  case DTYPE_BF16:
-    return 8;
-  case DTYPE_F8E4M3FN:
-  case DTYPE_F8E4M3FNUZ:
-    return 4;
-  case DTYPE_F8E5M2:
-  case DTYPE_F8E5M2FNUZ:
-    return 3;
-  default:
-    return 1;
-  }
-}
-
 static status eval(struct interp *in, const struct op *op) {
   const struct random_attrs *a = OP_ATTRS(random, op);
   struct tensor *t = interp_result(in, op, 0);
   if (!t)
     return in->failure;
   uint64_t seed = (uint64_t)(op->n_operands ? interp_operand(in, op, 0)->i64[0] : a->seed);
-  unsigned bits = uniform_bits(t->dtype);
+  unsigned bits = philox_uniform_bits(t->dtype);
   for (int64_t e = 0; e < t->count; e++) {
     uint32_t words[4];
     philox_4x32_10((uint64_t)e, seed, words);
