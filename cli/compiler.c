@@ -20,9 +20,21 @@ status compiler_import(const struct compiler_options *o, struct diags *diags,
   return st;
 }
 
+/* What this machine runs is named by its level, so that an engine says what it needs elsewhere. */
+static status resolve_target(const char *target, struct diags *diags, struct cpu_isa *out_isa) {
+  static const char *const levels[] = {"x86-64-v4", "x86-64-v3", "x86-64-v2"};
+  if (target && strcmp(target, "native")) return cpu_isa_resolve(diags, target, out_isa);
+  for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+    if (cpu_isa_resolve(diags, levels[i], out_isa) == STATUS_OK && cpu_isa_runs_here(out_isa)) {
+      return STATUS_OK;
+    }
+  }
+  return cpu_isa_resolve(diags, "native", out_isa);
+}
+
 static status build(const struct compiler_options *o, struct module *m, struct diags *diags) {
   struct cpu_isa isa;
-  status st = cpu_isa_resolve(diags, o->target ? o->target : "native", &isa);
+  status st = resolve_target(o->target, diags, &isa);
   if (st != STATUS_OK) return st;
   struct engine_build_options build = {.isa = &isa, .threads = o->threads};
   return engine_build(m, &build, o->output_path, diags);

@@ -12,6 +12,7 @@ struct build {
   struct builder b;      /* inside the region */
   region_id inner;
   value_id *map;         /* outer value -> inner value */
+  uint32_t map_len;
   VEC(value_id) touched; /* of map, to be cleared */
   VEC(value_id) operands;
   const struct cluster *cluster;
@@ -24,6 +25,12 @@ static void bind(struct build *w, value_id outer, value_id inner) {
 
 /* Makes `v` available inside: a copy of what is inlined, a parameter for what is stored. */
 static void take(struct build *w, value_id v) {
+  if (v >= w->map_len) { /* the result of a fused op made before */
+    uint32_t n = v * 2;
+    w->map = mem_realloc(w->map, n * sizeof *w->map);
+    memset(w->map + w->map_len, 0, (n - w->map_len) * sizeof *w->map);
+    w->map_len = n;
+  }
   if (w->map[v] != VALUE_NONE) return;
   struct function *f = w->s->f;
   op_id def = function_value(f, v)->def;
@@ -125,8 +132,8 @@ static status build_one(struct build *w, uint32_t cluster) {
 status fuse_build_regions(struct fuse *s) {
   struct build w = {.s = s};
   s->uses_ops = s->f->ops.len;
-  /* Regions add values; ids of before stay below this size. */
-  w.map = mem_calloc(s->f->values.len, sizeof *w.map);
+  w.map_len = s->f->values.len;
+  w.map = mem_calloc(w.map_len, sizeof *w.map);
   status st = STATUS_OK;
   for (uint32_t i = 0; i < s->clusters.len && st == STATUS_OK; i++) st = build_one(&w, i);
   vec_deinit(&w.touched);
