@@ -3,7 +3,7 @@
 #ifndef SINTER_CODEGEN_ENGINE_BUILD_H
 #define SINTER_CODEGEN_ENGINE_BUILD_H
 
-#include "codegen/plan.h"
+#include "codegen/plan_write.h"
 
 struct engine_build_options {
   const struct cpu_isa *isa;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The plan writer; see plan.h.
+/* The plan writer; see plan_write.h.
  *
  * Each region of control flow becomes a block. Values between kernels get storage:
  *
@@ -13,7 +13,7 @@
  * Arenas are laid out in phases: a value whose size needs a symbol that is bound on the way belongs to
  * a phase that begins after the binding. Lifetimes are counted in steps over all blocks; a value used
  * inside a nested block lives until the step that holds the block ends. */
-#include "codegen/plan.h"
+#include "codegen/plan_write.h"
 
 #include <assert.h>
 #include <string.h>

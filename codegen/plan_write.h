@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The plan writer: from a fused module and its kernels to the manifest of an engine. */
-#ifndef SINTER_CODEGEN_PLAN_H
-#define SINTER_CODEGEN_PLAN_H
+#ifndef SINTER_CODEGEN_PLAN_WRITE_H
+#define SINTER_CODEGEN_PLAN_WRITE_H
 
 #include "base/diag.h"
 #include "codegen/kernel.h"
