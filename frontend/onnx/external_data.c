@@ -16,7 +16,8 @@
 
 #include "base/mem.h"
 
-#define ROOT_HINT "if links or another folder are intended, name a trusted folder with --external-data-root"
+#define ROOT_HINT                                                                                  \
+  "if links or another folder are intended, name a trusted folder with --external-data-root"
 
 /* O_NONBLOCK: opening a FIFO must not wait for a writer. */
 enum { OPEN_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
@@ -32,8 +33,10 @@ static char *path_join(const char *a, const char *b) {
 /* The folder of `path`: "x/y.onnx" → "x", "y.onnx" → ".". */
 static char *folder_of(const char *path) {
   const char *slash = strrchr(path, '/');
-  if (!slash) return path_join(".", "");
-  if (slash == path) return path_join("/", "");
+  if (!slash)
+    return path_join(".", "");
+  if (slash == path)
+    return path_join("/", "");
   char *folder = path_join(path, "");
   folder[slash - path] = 0;
   return folder;
@@ -74,21 +77,24 @@ status external_data_init(struct external_data *x, const char *model_path, const
     return STATUS_OK;
   }
   x->folder = open(x->folder_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (x->folder >= 0 || !root) return STATUS_OK;
-  return diag_report(diags, DIAG_E0116, NULL, NULL, "cannot open the external data root '%s': %s", root,
-                     strerror(errno));
+  if (x->folder >= 0 || !root)
+    return STATUS_OK;
+  return diag_report(diags, DIAG_E0116, NULL, NULL, "cannot open the external data root '%s': %s",
+                     root, strerror(errno));
 }
 
 void external_data_deinit(struct external_data *x) {
   for (uint32_t i = 0; i < x->files.len; i++) {
     struct external_file *f = &x->files.data[i];
-    if (f->bytes) munmap((void *)f->bytes, f->size);
+    if (f->bytes)
+      munmap((void *)f->bytes, f->size);
     mem_free(f->location);
     mem_free(f->path);
   }
   vec_deinit(&x->files);
   strmap_deinit(&x->by_location);
-  if (x->folder >= 0) close(x->folder);
+  if (x->folder >= 0)
+    close(x->folder);
   mem_free(x->folder_path);
   mem_free(x->prefix);
   *x = (struct external_data){.folder = -1};
@@ -96,10 +102,12 @@ void external_data_deinit(struct external_data *x) {
 
 void external_data_abandon(struct external_data *x) {
   for (uint32_t i = 0; i < x->files.len; i++) {
-    if (x->files.data[i].bytes) munmap((void *)x->files.data[i].bytes, x->files.data[i].size);
+    if (x->files.data[i].bytes)
+      munmap((void *)x->files.data[i].bytes, x->files.data[i].size);
   }
   vec_deinit(&x->files);
-  if (x->folder >= 0) close(x->folder);
+  if (x->folder >= 0)
+    close(x->folder);
   *x = (struct external_data){.folder = -1};
 }
 
@@ -107,12 +115,16 @@ void external_data_abandon(struct external_data *x) {
 
 /* Why a location may not be used at all; NULL if it may be tried. */
 static const char *location_fault(const char *location) {
-  if (!*location) return "is empty";
-  if (*location == '/') return "is an absolute path";
-  if (strlen(location) >= PATH_MAX) return "is too long";
+  if (!*location)
+    return "is empty";
+  if (*location == '/')
+    return "is an absolute path";
+  if (strlen(location) >= PATH_MAX)
+    return "is too long";
   for (const char *p = location; p;) {
     const char *end = strchrnul(p, '/');
-    if (end - p == 2 && p[0] == '.' && p[1] == '.') return "contains '..'";
+    if (end - p == 2 && p[0] == '.' && p[1] == '.')
+      return "contains '..'";
     p = *end ? end + 1 : NULL;
   }
   return NULL;
@@ -123,18 +135,21 @@ static int open_by_component(int folder, const char *path) {
   int dir = folder;
   char name[NAME_MAX + 1];
   for (;;) {
-    while (*path == '/') path++;
+    while (*path == '/')
+      path++;
     const char *end = strchrnul(path, '/');
     size_t n = (size_t)(end - path);
     const char *rest = end;
-    while (*rest == '/') rest++;
+    while (*rest == '/')
+      rest++;
     int fd = -1;
     if (n > NAME_MAX) {
       errno = ENAMETOOLONG;
     } else {
       memcpy(name, path, n);
       name[n] = 0;
-      fd = openat(dir, name, *rest ? O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC : OPEN_FLAGS | O_NOFOLLOW);
+      fd = openat(dir, name,
+                  *rest ? O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC : OPEN_FLAGS | O_NOFOLLOW);
     }
     int error = errno;
     struct stat st;
@@ -143,9 +158,11 @@ static int open_by_component(int folder, const char *path) {
         S_ISLNK(st.st_mode)) {
       error = ELOOP;
     }
-    if (dir != folder) close(dir);
+    if (dir != folder)
+      close(dir);
     errno = error;
-    if (fd < 0 || !*rest) return fd;
+    if (fd < 0 || !*rest)
+      return fd;
     dir = fd;
     path = rest;
   }
@@ -158,11 +175,14 @@ static int open_beneath(struct external_data *x, const char *path) {
                                       (x->trusted ? 0 : RESOLVE_NO_SYMLINKS)};
     for (int tries = 0; tries < 8; tries++) {
       long fd = syscall(SYS_openat2, x->folder, path, &how, sizeof how);
-      if (fd >= 0) return (int)fd;
-      if (errno != EAGAIN && errno != EINTR) break; /* EAGAIN: a rename ran beside us */
+      if (fd >= 0)
+        return (int)fd;
+      if (errno != EAGAIN && errno != EINTR)
+        break; /* EAGAIN: a rename ran beside us */
     }
     /* EPERM: containers whose seccomp filter is older than the call. */
-    if (errno != ENOSYS && errno != EPERM) return -1;
+    if (errno != ENOSYS && errno != EPERM)
+      return -1;
     x->no_openat2 = true;
   }
   return open_by_component(x->folder, path);
@@ -170,24 +190,30 @@ static int open_beneath(struct external_data *x, const char *path) {
 
 static status refuse(struct diags *diags, const struct diag_where *where, const char *tensor,
                      const char *location, const char *why, const char *hint) {
-  return diag_report(diags, DIAG_E0116, where, hint, "external data of '%s': location '%s' %s", tensor,
-                     location, why);
+  return diag_report(diags, DIAG_E0116, where, hint, "external data of '%s': location '%s' %s",
+                     tensor, location, why);
 }
 
 /* Why the opened thing may not be read; NULL if it may. */
 static const char *file_fault(const struct external_data *x, const struct stat *st) {
-  if (S_ISDIR(st->st_mode)) return "is a folder";
-  if (!S_ISREG(st->st_mode)) return "is not a regular file";
-  if (st->st_nlink > 1 && !x->trusted) return "is a hard link to a file with other names";
+  if (S_ISDIR(st->st_mode))
+    return "is a folder";
+  if (!S_ISREG(st->st_mode))
+    return "is not a regular file";
+  if (st->st_nlink > 1 && !x->trusted)
+    return "is a hard link to a file with other names";
   return NULL;
 }
 
-static status open_fault(struct external_data *x, const struct diag_where *where, struct diags *diags,
-                         const char *tensor, const char *location) {
+static status open_fault(struct external_data *x, const struct diag_where *where,
+                         struct diags *diags, const char *tensor, const char *location) {
   int error = errno;
-  if (error == ELOOP) return refuse(diags, where, tensor, location, "leads through a symbolic link", ROOT_HINT);
-  if (error == EXDEV) return refuse(diags, where, tensor, location, "leads out of the folder", ROOT_HINT);
-  if (error == ENXIO) return refuse(diags, where, tensor, location, "is not a regular file", NULL);
+  if (error == ELOOP)
+    return refuse(diags, where, tensor, location, "leads through a symbolic link", ROOT_HINT);
+  if (error == EXDEV)
+    return refuse(diags, where, tensor, location, "leads out of the folder", ROOT_HINT);
+  if (error == ENXIO)
+    return refuse(diags, where, tensor, location, "is not a regular file", NULL);
   return diag_report(diags, DIAG_E0117, where,
                      "keep the model's data files beside it, under the names that it gives",
                      "external data of '%s': cannot open '%s' in '%s': %s", tensor, location,
@@ -198,9 +224,11 @@ static status file_map(int fd, const struct stat *st, struct external_file *file
   file->size = (uint64_t)st->st_size;
   file->device = st->st_dev;
   file->inode = st->st_ino;
-  if (file->size == 0) return STATUS_OK;
+  if (file->size == 0)
+    return STATUS_OK;
   void *p = mmap(NULL, file->size, PROT_READ, MAP_PRIVATE, fd, 0);
-  if (p == MAP_FAILED) return STATUS_RESOURCES;
+  if (p == MAP_FAILED)
+    return STATUS_RESOURCES;
   file->bytes = p;
   return STATUS_OK;
 }
@@ -209,7 +237,8 @@ static status file_open(struct external_data *x, const char *location, const cha
                         const struct diag_where *where, struct diags *diags,
                         struct external_file *file) {
   const char *fault = location_fault(location);
-  if (fault) return refuse(diags, where, tensor, location, fault, ROOT_HINT);
+  if (fault)
+    return refuse(diags, where, tensor, location, fault, ROOT_HINT);
   if (x->folder < 0) {
     return refuse(diags, where, tensor, location, "cannot be resolved: the model has no folder",
                   "name the folder of the data files with --external-data-root");
@@ -229,22 +258,26 @@ static status file_open(struct external_data *x, const char *location, const cha
   } else if ((fault = file_fault(x, &st))) {
     result = refuse(diags, where, tensor, location, fault, S_ISREG(st.st_mode) ? ROOT_HINT : NULL);
   } else if (file_map(fd, &st, file) != STATUS_OK) {
-    result = diag_report(diags, DIAG_E0117, where, NULL, "external data of '%s': cannot map '%s': %s", tensor,
-                         location, strerror(errno));
+    result =
+        diag_report(diags, DIAG_E0117, where, NULL, "external data of '%s': cannot map '%s': %s",
+                    tensor, location, strerror(errno));
   } else {
     result = STATUS_OK;
   }
-  if (fd >= 0) close(fd);
+  if (fd >= 0)
+    close(fd);
   mem_free(path);
   return result;
 }
 
 /* The list outlives an out-of-memory jump, so that external_data_abandon can unmap. */
 static bool files_reserve(struct external_data *x) {
-  if (x->files.len < x->files.cap) return true;
+  if (x->files.len < x->files.cap)
+    return true;
   uint32_t cap = x->files.cap ? x->files.cap * 2 : 8;
   void *data = mem_try_realloc(x->files.data, cap * sizeof *x->files.data);
-  if (!data) return false;
+  if (!data)
+    return false;
   x->files.data = data;
   x->files.cap = cap;
   return true;
@@ -258,7 +291,8 @@ static status file_get(struct external_data *x, const char *location, const char
     *out_index = (uint32_t)known;
     return x->files.data[known].state;
   }
-  if (!files_reserve(x)) return diag_report(diags, DIAG_E0901, where, NULL, "no memory for external data");
+  if (!files_reserve(x))
+    return diag_report(diags, DIAG_E0901, where, NULL, "no memory for external data");
   struct external_file file = {.location = path_join(location, "")};
   uint32_t index = x->files.len;
   strmap_put(&x->by_location, location, strlen(location), index);
@@ -289,11 +323,15 @@ static status file_get(struct external_data *x, const char *location, const char
 
 static bool number_parse(const char *text, uint64_t *out) {
   uint64_t value = 0;
-  if (!*text) return false;
+  if (!*text)
+    return false;
   for (; *text; text++) {
-    if (*text < '0' || *text > '9') return false;
-    if (__builtin_mul_overflow(value, 10, &value)) return false;
-    if (__builtin_add_overflow(value, (uint64_t)(*text - '0'), &value)) return false;
+    if (*text < '0' || *text > '9')
+      return false;
+    if (__builtin_mul_overflow(value, 10, &value))
+      return false;
+    if (__builtin_add_overflow(value, (uint64_t)(*text - '0'), &value))
+      return false;
   }
   *out = value;
   return true;
@@ -315,36 +353,43 @@ static status keys_read(const Onnx__TensorProto *tensor, const struct diag_where
                         : strcmp(e->key, "offset") == 0 ? &out->offset
                         : strcmp(e->key, "length") == 0 ? &out->length
                                                         : NULL;
-    if (!slot) continue;
+    if (!slot)
+      continue;
     if (*slot) {
-      return diag_report(diags, DIAG_E0116, where, NULL, "external data of '%s': '%s' is given twice",
-                         tensor->name, e->key);
+      return diag_report(diags, DIAG_E0116, where, NULL,
+                         "external data of '%s': '%s' is given twice", tensor->name, e->key);
     }
     *slot = e->value;
   }
-  if (out->location) return STATUS_OK;
+  if (out->location)
+    return STATUS_OK;
   return diag_report(diags, DIAG_E0116, where, NULL, "external data of '%s': no location is given",
                      tensor->name);
 }
 
-status external_data_locate(struct external_data *x, const Onnx__TensorProto *tensor, uint64_t wanted,
-                            const struct diag_where *where, struct diags *diags,
+status external_data_locate(struct external_data *x, const Onnx__TensorProto *tensor,
+                            uint64_t wanted, const struct diag_where *where, struct diags *diags,
                             struct external_range *out) {
   struct keys keys;
   status st = keys_read(tensor, where, diags, &keys);
-  if (st) return st;
+  if (st)
+    return st;
   *out = (struct external_range){.size = wanted};
   if ((keys.offset && !number_parse(keys.offset, &out->offset)) ||
       (keys.length && !number_parse(keys.length, &out->size))) {
-    return diag_report(diags, DIAG_E0116, where, NULL,
-                       "external data of '%s': offset '%s' and length '%s' must be decimal numbers of bytes",
-                       tensor->name, keys.offset ? keys.offset : "", keys.length ? keys.length : "");
+    return diag_report(
+        diags, DIAG_E0116, where, NULL,
+        "external data of '%s': offset '%s' and length '%s' must be decimal numbers of bytes",
+        tensor->name, keys.offset ? keys.offset : "", keys.length ? keys.length : "");
   }
   st = file_get(x, keys.location, tensor->name, where, diags, &out->file);
-  if (st) return st;
+  if (st)
+    return st;
   const struct external_file *file = &x->files.data[out->file];
-  if (out->offset <= file->size && out->size <= file->size - out->offset) return STATUS_OK;
-  return diag_report(diags, DIAG_E0118, where, "the data file may be cut short; copy or download it again",
-                     "external data of '%s': %" PRIu64 " B at offset %" PRIu64 " of '%s', which has %" PRIu64 " B",
-                     tensor->name, out->size, out->offset, keys.location, file->size);
+  if (out->offset <= file->size && out->size <= file->size - out->offset)
+    return STATUS_OK;
+  return diag_report(
+      diags, DIAG_E0118, where, "the data file may be cut short; copy or download it again",
+      "external data of '%s': %" PRIu64 " B at offset %" PRIu64 " of '%s', which has %" PRIu64 " B",
+      tensor->name, out->size, out->offset, keys.location, file->size);
 }

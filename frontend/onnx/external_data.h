@@ -36,11 +36,11 @@ struct external_file {
 };
 
 struct external_data {
-  int folder;         /* descriptor that locations are opened beneath; -1: no external data */
-  char *folder_path;  /* for messages */
-  char *prefix;       /* of every location, beneath `folder`: "" or "a/b/" */
-  bool trusted;       /* the user named the root: links inside it are followed */
-  bool no_openat2;    /* take the fallback at once; tests set it */
+  int folder;        /* descriptor that locations are opened beneath; -1: no external data */
+  char *folder_path; /* for messages */
+  char *prefix;      /* of every location, beneath `folder`: "" or "a/b/" */
+  bool trusted;      /* the user named the root: links inside it are followed */
+  bool no_openat2;   /* take the fallback at once; tests set it */
   VEC(struct external_file) files;
   struct strmap by_location;
 };
@@ -64,8 +64,8 @@ void external_data_abandon(struct external_data *x);
 /* Reads the keys of `tensor`, opens its file if needed, and checks the range. A missing length is
  * taken as `wanted` bytes. A file that cannot be used is reported once, for its first tensor.
  * Errors: E0116 (refused location or keys), E0117 (missing or unreadable), E0118 (range). */
-status external_data_locate(struct external_data *x, const Onnx__TensorProto *tensor, uint64_t wanted,
-                            const struct diag_where *where, struct diags *diags,
+status external_data_locate(struct external_data *x, const Onnx__TensorProto *tensor,
+                            uint64_t wanted, const struct diag_where *where, struct diags *diags,
                             struct external_range *out);
 
 #endif

@@ -69,7 +69,8 @@ static void define(struct checker *c, struct scope *s, const char *name, struct 
   } else if (d.initializer && before->node == NO_NODE && !before->initializer) {
     before->initializer = true; /* the default of an input */
   } else {
-    diag_report(c->diags, DIAG_E0113, &where, NULL, "%s '%s' has a name that is defined already", what, name);
+    diag_report(c->diags, DIAG_E0113, &where, NULL, "%s '%s' has a name that is defined already",
+                what, name);
   }
 }
 
@@ -81,7 +82,8 @@ static void define_node_outputs(struct checker *c, struct scope *s) {
   for (size_t i = 0; i < s->n_nodes; i++) {
     const Onnx__NodeProto *node = s->nodes[i];
     for (size_t k = 0; k < node->n_output; k++) {
-      if (!*node->output[k]) continue; /* an output that nobody wants */
+      if (!*node->output[k])
+        continue; /* an output that nobody wants */
       define(c, s, node->output[k], (struct definition){(int32_t)i, NO_NODE, false}, "node output");
     }
   }
@@ -89,7 +91,8 @@ static void define_node_outputs(struct checker *c, struct scope *s) {
 
 static void define_graph(struct checker *c, struct scope *s, const Onnx__GraphProto *g) {
   const struct definition input = {NO_NODE, NO_NODE, false}, initializer = {NO_NODE, NO_NODE, true};
-  for (size_t i = 0; i < g->n_input; i++) define(c, s, g->input[i]->name, input, "graph input");
+  for (size_t i = 0; i < g->n_input; i++)
+    define(c, s, g->input[i]->name, input, "graph input");
   for (size_t i = 0; i < g->n_initializer; i++) {
     define(c, s, g->initializer[i]->name, initializer, "initializer");
   }
@@ -105,11 +108,15 @@ static void define_graph(struct checker *c, struct scope *s, const Onnx__GraphPr
 static bool use(struct scope *s, const char *name) {
   for (; s; s = s->outer) {
     struct definition *d = definition_find(s, name);
-    if (!d) continue;
-    if (d->consumer == NO_NODE) d->consumer = s->current;
-    if (d->node == NO_NODE || s->current == NO_NODE) return true;
+    if (!d)
+      continue;
+    if (d->consumer == NO_NODE)
+      d->consumer = s->current;
+    if (d->node == NO_NODE || s->current == NO_NODE)
+      return true;
     topo_edge(&s->topo, (uint32_t)d->node, (uint32_t)s->current);
-    if (d->node >= s->current) s->out_of_order = true;
+    if (d->node >= s->current)
+      s->out_of_order = true;
     return true;
   }
   return false;
@@ -120,38 +127,50 @@ static void graph_check(struct checker *c, struct scope *outer, Onnx__GraphProto
 /* ---- Attributes ---- */
 
 static Onnx__AttributeProto__AttributeType attribute_type_of_value(const Onnx__AttributeProto *a) {
-  if (a->g) return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH;
-  if (a->t) return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR;
-  if (a->sparse_tensor) return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__SPARSE_TENSOR;
-  if (a->tp) return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TYPE_PROTO;
-  if (a->n_ints) return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS;
-  if (a->n_floats) return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOATS;
-  if (a->n_strings) return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRINGS;
-  if (a->n_tensors) return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSORS;
-  if (a->n_graphs) return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPHS;
-  if (a->s.len) return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING;
-  if (a->f != 0) return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT;
+  if (a->g)
+    return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH;
+  if (a->t)
+    return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR;
+  if (a->sparse_tensor)
+    return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__SPARSE_TENSOR;
+  if (a->tp)
+    return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TYPE_PROTO;
+  if (a->n_ints)
+    return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS;
+  if (a->n_floats)
+    return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOATS;
+  if (a->n_strings)
+    return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRINGS;
+  if (a->n_tensors)
+    return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSORS;
+  if (a->n_graphs)
+    return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPHS;
+  if (a->s.len)
+    return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING;
+  if (a->f != 0)
+    return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT;
   return ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT;
 }
 
 /* Whether the message that the type promises is there. */
 static bool attribute_complete(const Onnx__AttributeProto *a) {
   switch (a->type) {
-    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR:
-      return a->t != NULL;
-    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH:
-      return a->g != NULL;
-    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__SPARSE_TENSOR:
-      return a->sparse_tensor != NULL;
-    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TYPE_PROTO:
-      return a->tp != NULL;
-    default:
-      return a->type > 0 && a->type <= ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TYPE_PROTOS;
+  case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR:
+    return a->t != NULL;
+  case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH:
+    return a->g != NULL;
+  case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__SPARSE_TENSOR:
+    return a->sparse_tensor != NULL;
+  case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TYPE_PROTO:
+    return a->tp != NULL;
+  default:
+    return a->type > 0 && a->type <= ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TYPE_PROTOS;
   }
 }
 
 static void attribute_tensor_check(struct checker *c, const Onnx__AttributeProto *a,
-                                   const Onnx__TensorProto *tensor, const struct diag_where *where) {
+                                   const Onnx__TensorProto *tensor,
+                                   const struct diag_where *where) {
   struct onnx_tensor ignored;
   strbuf_clear(&c->text);
   strbuf_printf(&c->text, "the tensor of attribute '%s'", a->name);
@@ -161,9 +180,12 @@ static void attribute_tensor_check(struct checker *c, const Onnx__AttributeProto
 static void attribute_tensors_check(struct checker *c, const Onnx__AttributeProto *a,
                                     const struct diag_where *where) {
   struct onnx_tensor ignored;
-  if (a->t) attribute_tensor_check(c, a, a->t, where);
-  for (size_t i = 0; i < a->n_tensors; i++) attribute_tensor_check(c, a, a->tensors[i], where);
-  if (a->sparse_tensor) onnx_sparse_resolve(c->model, a->sparse_tensor, where, c->diags, &ignored);
+  if (a->t)
+    attribute_tensor_check(c, a, a->t, where);
+  for (size_t i = 0; i < a->n_tensors; i++)
+    attribute_tensor_check(c, a, a->tensors[i], where);
+  if (a->sparse_tensor)
+    onnx_sparse_resolve(c->model, a->sparse_tensor, where, c->diags, &ignored);
   for (size_t i = 0; i < a->n_sparse_tensors; i++) {
     onnx_sparse_resolve(c->model, a->sparse_tensors[i], where, c->diags, &ignored);
   }
@@ -180,14 +202,17 @@ static void attributes_check(struct checker *c, struct scope *s, Onnx__NodeProto
       diag_report(c->diags, DIAG_E0113, where, NULL, "attribute '%s' is given twice", a->name);
     }
     strmap_put_c(&seen, a->name, 1);
-    if (a->type == 0) a->type = attribute_type_of_value(a);
+    if (a->type == 0)
+      a->type = attribute_type_of_value(a);
     if (!*a->ref_attr_name && !attribute_complete(a)) {
-      diag_report(c->diags, DIAG_E0121, where, NULL, "attribute '%s' of type %d has no such value", a->name,
-                  (int)a->type);
+      diag_report(c->diags, DIAG_E0121, where, NULL, "attribute '%s' of type %d has no such value",
+                  a->name, (int)a->type);
     }
     attribute_tensors_check(c, a, where);
-    if (a->g) graph_check(c, s, a->g);
-    for (size_t k = 0; k < a->n_graphs; k++) graph_check(c, s, a->graphs[k]);
+    if (a->g)
+      graph_check(c, s, a->g);
+    for (size_t k = 0; k < a->n_graphs; k++)
+      graph_check(c, s, a->graphs[k]);
   }
   strmap_deinit(&seen);
 }
@@ -201,10 +226,12 @@ static bool domain_same(const char *a, const char *b) {
 
 static bool domain_imported(const struct checker *c, const struct scope *s, const char *domain) {
   for (size_t i = 0; i < s->n_opsets; i++) {
-    if (domain_same(s->opsets[i]->domain, domain)) return true;
+    if (domain_same(s->opsets[i]->domain, domain))
+      return true;
   }
   const Onnx__ModelProto *proto = c->model->proto;
-  if (proto->ir_version < 3 && domain_same(domain, "")) return true;
+  if (proto->ir_version < 3 && domain_same(domain, ""))
+    return true;
   return strmap_get_c(&c->model->known_domains, domain_same(domain, "") ? "" : domain, NULL);
 }
 
@@ -212,15 +239,18 @@ static void node_check(struct checker *c, struct scope *s, int32_t index) {
   Onnx__NodeProto *node = s->nodes[index];
   struct diag_where where = where_node(c, s, index);
   s->current = index;
-  if (!*node->op_type) diag_report(c->diags, DIAG_E0121, &where, NULL, "the node names no operator");
+  if (!*node->op_type)
+    diag_report(c->diags, DIAG_E0121, &where, NULL, "the node names no operator");
   if (!domain_imported(c, s, node->domain)) {
-    diag_report(c->diags, DIAG_E0111, &where, NULL, "no opset of the node's domain '%s' is imported",
+    diag_report(c->diags, DIAG_E0111, &where, NULL,
+                "no opset of the node's domain '%s' is imported",
                 *node->domain ? node->domain : "ai.onnx");
     strmap_put_c(&c->model->known_domains, node->domain, 1);
   }
   for (size_t i = 0; i < node->n_input; i++) {
     if (*node->input[i] && !use(s, node->input[i])) {
-      diag_report(c->diags, DIAG_E0114, &where, NULL, "input %zu, '%s', is defined nowhere", i, node->input[i]);
+      diag_report(c->diags, DIAG_E0114, &where, NULL, "input %zu, '%s', is defined nowhere", i,
+                  node->input[i]);
     }
   }
   attributes_check(c, s, node, &where);
@@ -231,19 +261,23 @@ static void nodes_sort(struct checker *c, struct scope *s) {
   uint32_t culprit;
   if (!topo_sort(&s->topo, &culprit)) {
     struct diag_where where = where_node(c, s, (int32_t)culprit);
-    diag_report(c->diags, DIAG_E0115, &where, NULL, "the node needs its own result, directly or through others");
+    diag_report(c->diags, DIAG_E0115, &where, NULL,
+                "the node needs its own result, directly or through others");
     return;
   }
   struct diag_where where = where_node(c, s, NO_NODE);
-  diag_report(c->diags, DIAG_W0102, &where, NULL, "the graph's nodes are out of order and were sorted");
+  diag_report(c->diags, DIAG_W0102, &where, NULL,
+              "the graph's nodes are out of order and were sorted");
   Onnx__NodeProto **sorted = mem_calloc(s->n_nodes, sizeof *sorted);
-  for (size_t i = 0; i < s->n_nodes; i++) sorted[i] = s->nodes[s->topo.order[i]];
+  for (size_t i = 0; i < s->n_nodes; i++)
+    sorted[i] = s->nodes[s->topo.order[i]];
   memcpy(s->nodes, sorted, s->n_nodes * sizeof *sorted);
   mem_free(sorted);
 }
 
 static void nodes_check(struct checker *c, struct scope *s) {
-  for (size_t i = 0; i < s->n_nodes; i++) node_check(c, s, (int32_t)i);
+  for (size_t i = 0; i < s->n_nodes; i++)
+    node_check(c, s, (int32_t)i);
 }
 
 /* ---- Graphs ---- */
@@ -265,7 +299,8 @@ static void initializers_check(struct checker *c, struct scope *s, const Onnx__G
   }
 }
 
-static void scope_init(struct scope *s, struct scope *outer, Onnx__NodeProto **nodes, size_t n_nodes) {
+static void scope_init(struct scope *s, struct scope *outer, Onnx__NodeProto **nodes,
+                       size_t n_nodes) {
   *s = (struct scope){.outer = outer, .nodes = nodes, .n_nodes = n_nodes, .current = NO_NODE};
   strmap_init(&s->names);
   topo_init(&s->topo, (uint32_t)n_nodes);
@@ -295,7 +330,8 @@ static void graph_check(struct checker *c, struct scope *outer, Onnx__GraphProto
     }
   }
   initializers_check(c, &s, graph);
-  if (s.out_of_order) nodes_sort(c, &s);
+  if (s.out_of_order)
+    nodes_sort(c, &s);
   scope_deinit(&s);
 }
 
@@ -305,7 +341,8 @@ void onnx_graph_check(struct onnx_model *model, Onnx__GraphProto *graph, struct 
   strbuf_deinit(&c.text);
 }
 
-void onnx_function_check(struct onnx_model *model, const Onnx__FunctionProto *f, struct diags *diags) {
+void onnx_function_check(struct onnx_model *model, const Onnx__FunctionProto *f,
+                         struct diags *diags) {
   struct checker c = {.model = model, .diags = diags};
   struct scope s;
   scope_init(&s, NULL, f->node, f->n_node);
@@ -319,11 +356,12 @@ void onnx_function_check(struct onnx_model *model, const Onnx__FunctionProto *f,
   struct diag_where where = where_node(&c, &s, NO_NODE);
   for (size_t i = 0; i < f->n_output; i++) {
     if (!use(&s, f->output[i])) {
-      diag_report(diags, DIAG_E0114, &where, NULL, "output '%s' of function '%s' is defined nowhere",
-                  f->output[i], f->name);
+      diag_report(diags, DIAG_E0114, &where, NULL,
+                  "output '%s' of function '%s' is defined nowhere", f->output[i], f->name);
     }
   }
-  if (s.out_of_order) nodes_sort(&c, &s);
+  if (s.out_of_order)
+    nodes_sort(&c, &s);
   scope_deinit(&s);
   strbuf_deinit(&c.text);
 }

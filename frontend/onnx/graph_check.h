@@ -5,8 +5,8 @@
 #define SINTER_FRONTEND_ONNX_GRAPH_CHECK_H
 
 #include "base/diag.h"
-#include "frontend/onnx/topo.h"
 #include "frontend/onnx/onnx.pb-c.h"
+#include "frontend/onnx/topo.h"
 
 struct onnx_model;
 

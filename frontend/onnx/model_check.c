@@ -29,21 +29,23 @@ static void ir_version_check(struct onnx_model *model, struct diags *diags) {
                 "the model states no IR version");
   } else if (version > ONNX_IR_NEWEST) {
     diag_report(diags, DIAG_E0112, &where, "export the model for an older version of ONNX",
-                "the model has IR version %" PRId64 ", and this compiler knows versions up to %d", version,
-                ONNX_IR_NEWEST);
+                "the model has IR version %" PRId64 ", and this compiler knows versions up to %d",
+                version, ONNX_IR_NEWEST);
   }
 }
 
 static void opset_newest_check(struct onnx_model *model, const Onnx__OperatorSetIdProto *opset,
                                struct diags *diags) {
   const char *domain = domain_canonical(opset->domain);
-  int64_t newest = *domain == 0 ? ONNX_OPSET_NEWEST
+  int64_t newest = *domain == 0                        ? ONNX_OPSET_NEWEST
                    : strcmp(domain, "ai.onnx.ml") == 0 ? ONNX_OPSET_ML_NEWEST
                                                        : INT64_MAX;
-  if (opset->version <= newest) return;
+  if (opset->version <= newest)
+    return;
   struct diag_where where = where_of(model);
   diag_report(diags, DIAG_E0112, &where, "export the model with an older opset",
-              "the model imports opset %" PRId64 " of '%s', and this compiler knows versions up to %" PRId64,
+              "the model imports opset %" PRId64
+              " of '%s', and this compiler knows versions up to %" PRId64,
               opset->version, domain_shown(domain), newest);
 }
 
@@ -88,14 +90,17 @@ struct function_graph {
   struct strbuf key;
 };
 
-static void calls_collect(struct function_graph *g, uint32_t from, Onnx__NodeProto **nodes, size_t n);
+static void calls_collect(struct function_graph *g, uint32_t from, Onnx__NodeProto **nodes,
+                          size_t n);
 
-static void calls_collect_graph(struct function_graph *g, uint32_t from, const Onnx__GraphProto *graph) {
+static void calls_collect_graph(struct function_graph *g, uint32_t from,
+                                const Onnx__GraphProto *graph) {
   calls_collect(g, from, graph->node, graph->n_node);
 }
 
 /* Recurses into subgraphs, which the wire scan keeps shallow. */
-static void calls_collect(struct function_graph *g, uint32_t from, Onnx__NodeProto **nodes, size_t n) {
+static void calls_collect(struct function_graph *g, uint32_t from, Onnx__NodeProto **nodes,
+                          size_t n) {
   for (size_t i = 0; i < n; i++) {
     const Onnx__NodeProto *node = nodes[i];
     uint64_t to;
@@ -105,8 +110,10 @@ static void calls_collect(struct function_graph *g, uint32_t from, Onnx__NodePro
     }
     for (size_t a = 0; a < node->n_attribute; a++) {
       const Onnx__AttributeProto *attribute = node->attribute[a];
-      if (attribute->g) calls_collect_graph(g, from, attribute->g);
-      for (size_t k = 0; k < attribute->n_graphs; k++) calls_collect_graph(g, from, attribute->graphs[k]);
+      if (attribute->g)
+        calls_collect_graph(g, from, attribute->g);
+      for (size_t k = 0; k < attribute->n_graphs; k++)
+        calls_collect_graph(g, from, attribute->graphs[k]);
     }
   }
 }
@@ -117,11 +124,13 @@ static void functions_recursion_check(struct onnx_model *model, struct function_
   uint32_t n = (uint32_t)proto->n_functions;
   struct topo topo;
   topo_init(&topo, n);
-  for (uint32_t i = 0; i < g->calls.len; i++) topo_edge(&topo, g->calls.data[i].to, g->calls.data[i].from);
+  for (uint32_t i = 0; i < g->calls.len; i++)
+    topo_edge(&topo, g->calls.data[i].to, g->calls.data[i].from);
   uint32_t culprit;
   if (!topo_sort(&topo, &culprit)) {
     struct diag_where where = where_of(model);
-    diag_report(diags, DIAG_E0120, &where, NULL, "function '%s' calls itself, directly or through others",
+    diag_report(diags, DIAG_E0120, &where, NULL,
+                "function '%s' calls itself, directly or through others",
                 proto->functions[culprit]->name);
   }
   topo_deinit(&topo);
@@ -140,8 +149,8 @@ static void functions_check(struct onnx_model *model, struct diags *diags) {
     }
     function_key(f->domain, f->name, f->overload, &g.key);
     if (strmap_get(&g.index, g.key.data, g.key.len, NULL)) {
-      diag_report(diags, DIAG_E0120, &where, NULL, "function '%s' of domain '%s' is defined twice", f->name,
-                  f->domain);
+      diag_report(diags, DIAG_E0120, &where, NULL, "function '%s' of domain '%s' is defined twice",
+                  f->name, f->domain);
     } else {
       strmap_put(&g.index, g.key.data, g.key.len, i);
     }
@@ -187,7 +196,8 @@ int64_t onnx_model_opset(const struct onnx_model *model, const char *domain) {
   const Onnx__ModelProto *proto = model->proto;
   for (size_t i = 0; i < proto->n_opset_import; i++) {
     const Onnx__OperatorSetIdProto *o = proto->opset_import[i];
-    if (strcmp(domain_canonical(o->domain), domain_canonical(domain)) == 0) return o->version;
+    if (strcmp(domain_canonical(o->domain), domain_canonical(domain)) == 0)
+      return o->version;
   }
   return 0;
 }

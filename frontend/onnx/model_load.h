@@ -17,15 +17,15 @@
 #include "base/map.h"
 #include "base/status.h"
 #include "frontend/onnx/external_data.h"
+#include "frontend/onnx/onnx.pb-c.h"
 #include "frontend/onnx/proto_budget.h"
 #include "frontend/onnx/tensor_proto.h"
 #include "frontend/onnx/wire_scan.h"
-#include "frontend/onnx/onnx.pb-c.h"
 
 enum {
-  ONNX_IR_NEWEST = 13,        /* IR version of ONNX 1.22 */
-  ONNX_OPSET_NEWEST = 27,     /* ai.onnx */
-  ONNX_OPSET_ML_NEWEST = 5,   /* ai.onnx.ml */
+  ONNX_IR_NEWEST = 13,      /* IR version of ONNX 1.22 */
+  ONNX_OPSET_NEWEST = 27,   /* ai.onnx */
+  ONNX_OPSET_ML_NEWEST = 5, /* ai.onnx.ml */
 };
 
 struct onnx_load_options {
@@ -33,20 +33,20 @@ struct onnx_load_options {
 };
 
 struct onnx_model {
-  const char *path;         /* as given; "<memory>" for a model from memory */
-  Onnx__ModelProto *proto;  /* the tree; large raw_data is empty in it (tensor_proto.h) */
+  const char *path;          /* as given; "<memory>" for a model from memory */
+  Onnx__ModelProto *proto;   /* the tree; large raw_data is empty in it (tensor_proto.h) */
   ProtobufCMessage *message; /* the same tree; of another type after onnx_message_load */
 
   /* The rest belongs to the loader and the tensor views. */
   const uint8_t *bytes; /* the file, or the caller's memory */
   size_t size;
-  void *owned_bytes;    /* read from the file; NULL if mapped or the caller's */
+  void *owned_bytes;         /* read from the file; NULL if mapped or the caller's */
   struct mapped_file mapped; /* empty if not mapped */
   struct wire_scan scan;
   struct proto_budget budget;
   struct external_data external;
-  struct arena arena;   /* converted tensors and their views */
-  struct map resolved;  /* TensorProto pointer → struct onnx_tensor in the arena */
+  struct arena arena;          /* converted tensors and their views */
+  struct map resolved;         /* TensorProto pointer → struct onnx_tensor in the arena */
   struct strmap known_domains; /* that need no import: of local functions, or reported already */
 };
 
@@ -58,8 +58,9 @@ status onnx_model_load(const char *path, const struct onnx_load_options *options
 
 /* The same from memory, which must outlive the model. External data is only found if the options
  * give a root. */
-status onnx_model_load_memory(const void *bytes, size_t size, const struct onnx_load_options *options,
-                              struct diags *diags, struct onnx_model **out_model);
+status onnx_model_load_memory(const void *bytes, size_t size,
+                              const struct onnx_load_options *options, struct diags *diags,
+                              struct onnx_model **out_model);
 
 /* Loads a file that is one message of another type, such as a TensorProto: scanned and unpacked
  * into ->message, with no checks of content; ->proto is NULL. An empty file is an empty message. */

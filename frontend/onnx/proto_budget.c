@@ -25,13 +25,15 @@ static void *budget_alloc(void *data, size_t size) {
   }
   h->size = total;
   b->used += total;
-  if (b->used > b->peak) b->peak = b->used;
+  if (b->used > b->peak)
+    b->peak = b->used;
   return h + 1;
 }
 
 static void budget_free(void *data, void *pointer) {
   struct proto_budget *b = data;
-  if (!pointer) return;
+  if (!pointer)
+    return;
   union header *h = (union header *)pointer - 1;
   b->used -= h->size;
   mem_free(h);

@@ -8,16 +8,19 @@
 #include "base/checked.h"
 #include "frontend/onnx/model_load.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "views of ONNX data assume little endian");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "views of ONNX data assume little endian");
 
 static const struct onnx_type types[] = {
-#define ONNX_TYPE(NAME, code, text, bits, field, width) [code] = {text, bits, ONNX_FIELD_##field, width},
+#define ONNX_TYPE(NAME, code, text, bits, field, width)                                            \
+  [code] = {text, bits, ONNX_FIELD_##field, width},
 #include "frontend/onnx/onnx_type.def"
 #undef ONNX_TYPE
 };
 
 const struct onnx_type *onnx_type_get(int32_t code) {
-  if (code <= 0 || (size_t)code >= sizeof types / sizeof *types || !types[code].name) return NULL;
+  if (code <= 0 || (size_t)code >= sizeof types / sizeof *types || !types[code].name)
+    return NULL;
   return &types[code];
 }
 
@@ -40,17 +43,20 @@ static const char *grouped(uint64_t value, char out[32]) {
   char *p = out + 31;
   *p = 0;
   for (int digits = 0;; digits++) {
-    if (digits && digits % 3 == 0) *--p = ',';
+    if (digits && digits % 3 == 0)
+      *--p = ',';
     *--p = (char)('0' + value % 10);
     value /= 10;
-    if (value == 0) return p;
+    if (value == 0)
+      return p;
   }
 }
 
 void onnx_tensor_describe(int32_t onnx_type, const int64_t *dims, size_t rank, struct strbuf *out) {
   const struct onnx_type *type = onnx_type_get(onnx_type);
   strbuf_printf(out, "%s[", type ? type->name : "?");
-  for (size_t i = 0; i < rank; i++) strbuf_printf(out, "%s%" PRId64, i ? "," : "", dims[i]);
+  for (size_t i = 0; i < rank; i++)
+    strbuf_printf(out, "%s%" PRId64, i ? "," : "", dims[i]);
   strbuf_printf(out, "]");
 }
 
@@ -59,9 +65,10 @@ static status wrong_size(const struct site *s, uint64_t wanted, uint64_t found, 
   struct strbuf shape = {0};
   char a[32], b[32];
   onnx_tensor_describe(s->tensor->data_type, s->tensor->dims, s->tensor->n_dims, &shape);
-  status st = diag_report(s->diags, DIAG_E0107, s->where, "the file may be truncated; export it again",
-                          "%s needs %s %s (%s) but has %s %s", s->subject,
-                          grouped(wanted, a), unit, strbuf_c(&shape), grouped(found, b), unit);
+  status st =
+      diag_report(s->diags, DIAG_E0107, s->where, "the file may be truncated; export it again",
+                  "%s needs %s %s (%s) but has %s %s", s->subject, grouped(wanted, a), unit,
+                  strbuf_c(&shape), grouped(found, b), unit);
   strbuf_deinit(&shape);
   return st;
 }
@@ -70,37 +77,37 @@ static status wrong_size(const struct site *s, uint64_t wanted, uint64_t found, 
 
 static size_t field_entries(const Onnx__TensorProto *t, unsigned field) {
   switch (field) {
-    case ONNX_FIELD_FLOAT_DATA:
-      return t->n_float_data;
-    case ONNX_FIELD_INT32_DATA:
-      return t->n_int32_data;
-    case ONNX_FIELD_STRING_DATA:
-      return t->n_string_data;
-    case ONNX_FIELD_INT64_DATA:
-      return t->n_int64_data;
-    case ONNX_FIELD_DOUBLE_DATA:
-      return t->n_double_data;
-    case ONNX_FIELD_UINT64_DATA:
-      return t->n_uint64_data;
-    default:
-      return 0;
+  case ONNX_FIELD_FLOAT_DATA:
+    return t->n_float_data;
+  case ONNX_FIELD_INT32_DATA:
+    return t->n_int32_data;
+  case ONNX_FIELD_STRING_DATA:
+    return t->n_string_data;
+  case ONNX_FIELD_INT64_DATA:
+    return t->n_int64_data;
+  case ONNX_FIELD_DOUBLE_DATA:
+    return t->n_double_data;
+  case ONNX_FIELD_UINT64_DATA:
+    return t->n_uint64_data;
+  default:
+    return 0;
   }
 }
 
 static const void *field_data(const Onnx__TensorProto *t, unsigned field) {
   switch (field) {
-    case ONNX_FIELD_FLOAT_DATA:
-      return t->float_data;
-    case ONNX_FIELD_INT32_DATA:
-      return t->int32_data;
-    case ONNX_FIELD_INT64_DATA:
-      return t->int64_data;
-    case ONNX_FIELD_DOUBLE_DATA:
-      return t->double_data;
-    case ONNX_FIELD_UINT64_DATA:
-      return t->uint64_data;
-    default:
-      return NULL;
+  case ONNX_FIELD_FLOAT_DATA:
+    return t->float_data;
+  case ONNX_FIELD_INT32_DATA:
+    return t->int32_data;
+  case ONNX_FIELD_INT64_DATA:
+    return t->int64_data;
+  case ONNX_FIELD_DOUBLE_DATA:
+    return t->double_data;
+  case ONNX_FIELD_UINT64_DATA:
+    return t->uint64_data;
+  default:
+    return NULL;
   }
 }
 
@@ -122,14 +129,19 @@ static status places_check(const struct site *s) {
   if (!external && t->data_location != ONNX__TENSOR_PROTO__DATA_LOCATION__DEFAULT) {
     return bad(s, "has an unknown data location");
   }
-  if (raw && external) return bad(s, "has both raw_data and external data");
-  if (raw && s->type->bits == 0) return bad(s, "holds strings in raw_data");
-  if (external && s->type->bits == 0) return bad(s, "holds strings in external data");
+  if (raw && external)
+    return bad(s, "has both raw_data and external data");
+  if (raw && s->type->bits == 0)
+    return bad(s, "holds strings in raw_data");
+  if (external && s->type->bits == 0)
+    return bad(s, "holds strings in external data");
   for (unsigned f = ONNX_FIELD_FLOAT_DATA; f <= ONNX_FIELD_UINT64_DATA; f++) {
-    if (field_entries(t, f) == 0) continue;
+    if (field_entries(t, f) == 0)
+      continue;
     char what[96];
     if (raw || external) {
-      snprintf(what, sizeof what, "has both %s and %s", raw ? "raw_data" : "external data", field_names[f]);
+      snprintf(what, sizeof what, "has both %s and %s", raw ? "raw_data" : "external data",
+               field_names[f]);
       return bad(s, what);
     }
     if (f != s->type->field) {
@@ -144,7 +156,8 @@ static status shape_check(const struct site *s, struct onnx_tensor *out) {
   const Onnx__TensorProto *t = s->tensor;
   int64_t elements;
   for (size_t i = 0; i < t->n_dims; i++) {
-    if (t->dims[i] >= 0) continue;
+    if (t->dims[i] >= 0)
+      continue;
     char what[64];
     snprintf(what, sizeof what, "has dimension %zu of size %" PRId64, i, t->dims[i]);
     return bad(s, what);
@@ -175,7 +188,8 @@ static status int32_narrow(const struct site *s, uint8_t *to) {
     int32_t v = t->int32_data[i];
     if (!int32_fits(v, width)) {
       char what[96];
-      snprintf(what, sizeof what, "of type %s has %" PRId32 " at index %zu of int32_data", s->type->name, v, i);
+      snprintf(what, sizeof what, "of type %s has %" PRId32 " at index %zu of int32_data",
+               s->type->name, v, i);
       return bad(s, what);
     }
     memcpy(to + i * (width / 8), &v, width / 8);
@@ -186,7 +200,8 @@ static status int32_narrow(const struct site *s, uint8_t *to) {
 static status uint64_narrow(const struct site *s, uint8_t *to) {
   const Onnx__TensorProto *t = s->tensor;
   for (size_t i = 0; i < t->n_uint64_data; i++) {
-    if (t->uint64_data[i] > UINT32_MAX) return bad(s, "of type u32 has a greater number in uint64_data");
+    if (t->uint64_data[i] > UINT32_MAX)
+      return bad(s, "of type u32 has a greater number in uint64_data");
     memcpy(to + i * 4, &t->uint64_data[i], 4);
   }
   return STATUS_OK;
@@ -195,7 +210,8 @@ static status uint64_narrow(const struct site *s, uint8_t *to) {
 static status strings_resolve(const struct site *s, struct onnx_tensor *out) {
   const Onnx__TensorProto *t = s->tensor;
   out->bytes = 0;
-  if (t->n_string_data != out->elements) return wrong_size(s, out->elements, t->n_string_data, "strings");
+  if (t->n_string_data != out->elements)
+    return wrong_size(s, out->elements, t->n_string_data, "strings");
   struct str *strings = ARENA_ARRAY(&s->model->arena, struct str, t->n_string_data);
   for (size_t i = 0; i < t->n_string_data; i++) {
     strings[i] = (struct str){(const char *)t->string_data[i].data, t->string_data[i].len};
@@ -208,7 +224,8 @@ static status typed_resolve(const struct site *s, struct onnx_tensor *out) {
   const struct onnx_type *type = s->type;
   size_t entries = field_entries(s->tensor, type->field);
   uint64_t has = (uint64_t)entries * type->width / 8;
-  if (has != out->bytes) return wrong_size(s, out->bytes, has, "B");
+  if (has != out->bytes)
+    return wrong_size(s, out->bytes, has, "B");
   if (type->width == 32 && type->field == ONNX_FIELD_UINT64_DATA) {
     uint8_t *to = arena_alloc(&s->model->arena, out->bytes);
     out->data = to;
@@ -229,8 +246,10 @@ static status external_resolve(const struct site *s, struct onnx_tensor *out) {
   struct external_range range;
   struct external_data *x = &s->model->external;
   status st = external_data_locate(x, s->tensor, out->bytes, s->where, s->diags, &range);
-  if (st) return st;
-  if (range.size != out->bytes) return wrong_size(s, out->bytes, range.size, "B");
+  if (st)
+    return st;
+  if (range.size != out->bytes)
+    return wrong_size(s, out->bytes, range.size, "B");
   const struct external_file *file = &x->files.data[range.file];
   out->source = ONNX_SOURCE_EXTERNAL;
   out->file = file->path;
@@ -243,15 +262,19 @@ static status raw_resolve(const struct site *s, struct onnx_tensor *out) {
   const Onnx__TensorProto *t = s->tensor;
   struct onnx_model *m = s->model;
   if (!t->cut) {
-    if (t->raw_data.len != out->bytes) return wrong_size(s, out->bytes, t->raw_data.len, "B");
+    if (t->raw_data.len != out->bytes)
+      return wrong_size(s, out->bytes, t->raw_data.len, "B");
     out->data = t->raw_data.data;
     return STATUS_OK;
   }
-  if (t->cut > m->scan.cuts.len) return bad(s, "was not read from this model");
+  if (t->cut > m->scan.cuts.len)
+    return bad(s, "was not read from this model");
   struct wire_cut cut = m->scan.cuts.data[t->cut - 1];
-  if (cut.size != out->bytes) return wrong_size(s, out->bytes, cut.size, "B");
+  if (cut.size != out->bytes)
+    return wrong_size(s, out->bytes, cut.size, "B");
   out->data = m->bytes + cut.offset;
-  if (!m->owned_bytes && !m->mapped.data) return STATUS_OK; /* a model from memory has no file */
+  if (!m->owned_bytes && !m->mapped.data)
+    return STATUS_OK; /* a model from memory has no file */
   out->source = ONNX_SOURCE_MODEL;
   out->file = m->path;
   out->offset = cut.offset;
@@ -262,10 +285,13 @@ static status raw_resolve(const struct site *s, struct onnx_tensor *out) {
 static void bools_normalise(const struct site *s, struct onnx_tensor *out) {
   const uint8_t *from = out->data;
   uint64_t i = 0;
-  while (i < out->bytes && from[i] <= 1) i++;
-  if (i == out->bytes) return;
+  while (i < out->bytes && from[i] <= 1)
+    i++;
+  if (i == out->bytes)
+    return;
   uint8_t *to = arena_alloc(&s->model->arena, out->bytes);
-  for (i = 0; i < out->bytes; i++) to[i] = from[i] != 0;
+  for (i = 0; i < out->bytes; i++)
+    to[i] = from[i] != 0;
   out->data = to;
   out->source = ONNX_SOURCE_MEMORY;
   out->file = NULL;
@@ -275,7 +301,8 @@ static void bools_normalise(const struct site *s, struct onnx_tensor *out) {
 static status data_resolve(const struct site *s, struct onnx_tensor *out) {
   const Onnx__TensorProto *t = s->tensor;
   status st;
-  if (s->type->bits == 0) return strings_resolve(s, out);
+  if (s->type->bits == 0)
+    return strings_resolve(s, out);
   if (t->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL) {
     st = external_resolve(s, out);
   } else if (t->raw_data.len > 0 || t->cut) {
@@ -283,14 +310,16 @@ static status data_resolve(const struct site *s, struct onnx_tensor *out) {
   } else {
     st = typed_resolve(s, out);
   }
-  if (st == STATUS_OK && t->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL) bools_normalise(s, out);
-  if (out->bytes == 0) out->data = NULL;
+  if (st == STATUS_OK && t->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL)
+    bools_normalise(s, out);
+  if (out->bytes == 0)
+    out->data = NULL;
   return st;
 }
 
 status onnx_tensor_resolve_at(struct onnx_model *model, const Onnx__TensorProto *tensor,
-                              const char *subject, const struct diag_where *where, struct diags *diags,
-                              struct onnx_tensor *out) {
+                              const char *subject, const struct diag_where *where,
+                              struct diags *diags, struct onnx_tensor *out) {
   uint64_t known;
   if (map_get(&model->resolved, (uintptr_t)tensor, &known)) {
     *out = *(const struct onnx_tensor *)(uintptr_t)known;
@@ -303,11 +332,15 @@ status onnx_tensor_resolve_at(struct onnx_model *model, const Onnx__TensorProto 
     snprintf(what, sizeof what, "has unknown data type %" PRId32, tensor->data_type);
     return bad(&s, what);
   }
-  if (tensor->segment) return bad(&s, "is one segment of a larger tensor, which no exporter writes");
+  if (tensor->segment)
+    return bad(&s, "is one segment of a larger tensor, which no exporter writes");
   status st = places_check(&s);
-  if (st == STATUS_OK) st = shape_check(&s, out);
-  if (st == STATUS_OK) st = data_resolve(&s, out);
-  if (st) return st;
+  if (st == STATUS_OK)
+    st = shape_check(&s, out);
+  if (st == STATUS_OK)
+    st = data_resolve(&s, out);
+  if (st)
+    return st;
   struct onnx_tensor *kept = ARENA_NEW(&model->arena, struct onnx_tensor);
   *kept = *out;
   map_put(&model->resolved, (uintptr_t)tensor, (uintptr_t)kept);

@@ -71,8 +71,8 @@ status onnx_tensor_resolve(struct onnx_model *model, const Onnx__TensorProto *te
 
 /* The same, with words for the message: `subject` as in "initializer 'w'", and where it is used. */
 status onnx_tensor_resolve_at(struct onnx_model *model, const Onnx__TensorProto *tensor,
-                              const char *subject, const struct diag_where *where, struct diags *diags,
-                              struct onnx_tensor *out);
+                              const char *subject, const struct diag_where *where,
+                              struct diags *diags, struct onnx_tensor *out);
 
 /* A sparse tensor as a dense one: zeros (empty strings are refused) and the given values. Its
  * name is that of its values. Errors: as above, E0119, and E0106 if the dense size is far beyond

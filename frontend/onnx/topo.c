@@ -23,7 +23,7 @@ void topo_edge(struct topo *t, uint32_t needed, uint32_t node) {
 struct search {
   uint32_t *first; /* node → its range in `needs` */
   uint32_t *needs;
-  uint32_t *next;  /* node → what to look at next in its range */
+  uint32_t *next; /* node → what to look at next in its range */
   uint32_t *stack;
   uint8_t *state;
   uint32_t found;
@@ -36,8 +36,10 @@ static void search_init(struct search *s, const struct topo *t) {
                        .next = mem_calloc(n + 1, sizeof(uint32_t)),
                        .stack = mem_calloc(n + 1, sizeof(uint32_t)),
                        .state = mem_calloc(n + 1, 1)};
-  for (uint32_t i = 0; i < t->edges.len; i++) s->first[t->edges.data[i].node + 1]++;
-  for (uint32_t i = 0; i < n; i++) s->first[i + 1] += s->first[i];
+  for (uint32_t i = 0; i < t->edges.len; i++)
+    s->first[t->edges.data[i].node + 1]++;
+  for (uint32_t i = 0; i < n; i++)
+    s->first[i + 1] += s->first[i];
   memcpy(s->next, s->first, (n + 1) * sizeof(uint32_t));
   for (uint32_t i = 0; i < t->edges.len; i++) {
     s->needs[s->next[t->edges.data[i].node]++] = t->edges.data[i].needs;
@@ -55,7 +57,8 @@ static void search_deinit(struct search *s) {
 
 /* Visits `root` and what it needs; false if that leads back to an open node, *culprit. */
 static bool visit(struct search *s, struct topo *t, uint32_t root, uint32_t *culprit) {
-  if (s->state[root] == DONE) return true;
+  if (s->state[root] == DONE)
+    return true;
   uint32_t depth = 0;
   s->stack[depth++] = root;
   s->state[root] = OPEN;
@@ -86,7 +89,8 @@ bool topo_sort(struct topo *t, uint32_t *out_culprit) {
   mem_free(t->order);
   t->order = mem_calloc((size_t)t->nodes + 1, sizeof(uint32_t));
   bool ok = true;
-  for (uint32_t i = 0; i < t->nodes && ok; i++) ok = visit(&s, t, i, out_culprit);
+  for (uint32_t i = 0; i < t->nodes && ok; i++)
+    ok = visit(&s, t, i, out_culprit);
   search_deinit(&s);
   return ok;
 }

@@ -11,11 +11,11 @@
 #include "frontend/onnx/onnx.pb-c.h"
 
 enum {
-  FIELDS_MAX = 32,      /* of one message in onnx.proto */
-  ALLOC_OVERHEAD = 16,  /* of one allocation */
-  MEMBER_BYTES = 48,    /* protobuf-c's note of one field while it parses a message */
+  FIELDS_MAX = 32,     /* of one message in onnx.proto */
+  ALLOC_OVERHEAD = 16, /* of one allocation */
+  MEMBER_BYTES = 48,   /* protobuf-c's note of one field while it parses a message */
   EDIT_BYTES_MAX = 12,
-  REPORTS_MAX = 20,     /* bad strings */
+  REPORTS_MAX = 20, /* bad strings */
   DROPS_REPORTED = 5,
 };
 
@@ -62,15 +62,12 @@ struct field {
   const ProtobufCFieldDescriptor *desc; /* NULL if unknown */
 };
 
-uint64_t wire_memory_limit(uint64_t size) {
-  return UINT64_C(32) * 1024 * 1024 + size * 24;
-}
+uint64_t wire_memory_limit(uint64_t size) { return UINT64_C(32) * 1024 * 1024 + size * 24; }
 
 static struct frame *top(struct scanner *s) { return &s->stack[s->depth - 1]; }
 
 static struct diag_where where_at(const struct scanner *s, size_t offset) {
-  return (struct diag_where){
-      .file = s->options->file, .node_index = -1, .byte_offset = offset};
+  return (struct diag_where){.file = s->options->file, .node_index = -1, .byte_offset = offset};
 }
 
 /* "graph.node[12].attribute[0]", for messages; `last` may be NULL. */
@@ -79,10 +76,13 @@ static void path_format(const struct scanner *s, const ProtobufCFieldDescriptor 
   for (uint32_t i = 1; i < s->depth; i++) {
     const struct frame *f = &s->stack[i];
     strbuf_printf(out, "%s%s", i > 1 ? "." : "", f->via->name);
-    if (f->via->label == PROTOBUF_C_LABEL_REPEATED) strbuf_printf(out, "[%" PRIu32 "]", f->via_index);
+    if (f->via->label == PROTOBUF_C_LABEL_REPEATED)
+      strbuf_printf(out, "[%" PRIu32 "]", f->via_index);
   }
-  if (last) strbuf_printf(out, "%s%s", s->depth > 1 ? "." : "", last->name);
-  if (!last && s->depth <= 1) strbuf_printf(out, "%s", s->stack[0].type->short_name);
+  if (last)
+    strbuf_printf(out, "%s%s", s->depth > 1 ? "." : "", last->name);
+  if (!last && s->depth <= 1)
+    strbuf_printf(out, "%s", s->stack[0].type->short_name);
 }
 
 static status malformed(struct scanner *s, size_t offset, const ProtobufCFieldDescriptor *last,
@@ -99,13 +99,16 @@ static status malformed(struct scanner *s, size_t offset, const ProtobufCFieldDe
 
 static status charge(struct scanner *s, uint64_t bytes, const ProtobufCFieldDescriptor *field) {
   s->out->memory += bytes;
-  if (s->out->memory <= s->memory_limit) return STATUS_OK;
+  if (s->out->memory <= s->memory_limit)
+    return STATUS_OK;
   struct strbuf path = {0};
   path_format(s, field, &path);
   struct diag_where where = where_at(s, s->pos);
-  status result = diag_report(
-      s->diags, DIAG_E0106, &where, "a real model of this size needs far less; the file is not trustworthy",
-      "%s: reading on would take more than %" PRIu64 " B of memory", strbuf_c(&path), s->memory_limit);
+  status result =
+      diag_report(s->diags, DIAG_E0106, &where,
+                  "a real model of this size needs far less; the file is not trustworthy",
+                  "%s: reading on would take more than %" PRIu64 " B of memory", strbuf_c(&path),
+                  s->memory_limit);
   strbuf_deinit(&path);
   return result;
 }
@@ -145,19 +148,26 @@ bool wire_utf8_valid(const uint8_t *p, size_t size) {
   size_t i = 0;
   while (i < size) {
     uint8_t c = p[i];
-    if (c == 0) return false;
+    if (c == 0)
+      return false;
     if (c < 0x80) {
       i++;
       continue;
     }
-    size_t more = c >= 0xc2 && c <= 0xdf ? 1 : c >= 0xe0 && c <= 0xef ? 2 : c >= 0xf0 && c <= 0xf4 ? 3 : 0;
-    if (more == 0 || size - i <= more) return false;
+    size_t more = c >= 0xc2 && c <= 0xdf   ? 1
+                  : c >= 0xe0 && c <= 0xef ? 2
+                  : c >= 0xf0 && c <= 0xf4 ? 3
+                                           : 0;
+    if (more == 0 || size - i <= more)
+      return false;
     /* The second byte's range rules out overlong forms, surrogates and values past U+10FFFF. */
     uint8_t low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
     uint8_t high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-    if (p[i + 1] < low || p[i + 1] > high) return false;
+    if (p[i + 1] < low || p[i + 1] > high)
+      return false;
     for (size_t k = 2; k <= more; k++) {
-      if ((p[i + k] & 0xc0) != 0x80) return false;
+      if ((p[i + k] & 0xc0) != 0x80)
+        return false;
     }
     i += more + 1;
   }
@@ -204,7 +214,8 @@ static void edits_apply(struct scanner *s, size_t size) {
   struct wire_scan *out = s->out;
   out->bytes = s->bytes;
   out->size = size;
-  if (s->edits.len == 0) return;
+  if (s->edits.len == 0)
+    return;
   /* Messages close after what is inside them, so their prefixes come late. */
   qsort(s->edits.data, s->edits.len, sizeof(struct edit), edit_compare);
   uint8_t *to = out->rewritten = mem_alloc(size - s->stack[0].removed + 1);
@@ -227,34 +238,34 @@ static void edits_apply(struct scanner *s, size_t size) {
 
 static enum wire_type wire_of(ProtobufCType type) {
   switch (type) {
-    case PROTOBUF_C_TYPE_FIXED64:
-    case PROTOBUF_C_TYPE_SFIXED64:
-    case PROTOBUF_C_TYPE_DOUBLE:
-      return WIRE_I64;
-    case PROTOBUF_C_TYPE_FIXED32:
-    case PROTOBUF_C_TYPE_SFIXED32:
-    case PROTOBUF_C_TYPE_FLOAT:
-      return WIRE_I32;
-    case PROTOBUF_C_TYPE_STRING:
-    case PROTOBUF_C_TYPE_BYTES:
-    case PROTOBUF_C_TYPE_MESSAGE:
-      return WIRE_LEN;
-    default:
-      return WIRE_VARINT;
+  case PROTOBUF_C_TYPE_FIXED64:
+  case PROTOBUF_C_TYPE_SFIXED64:
+  case PROTOBUF_C_TYPE_DOUBLE:
+    return WIRE_I64;
+  case PROTOBUF_C_TYPE_FIXED32:
+  case PROTOBUF_C_TYPE_SFIXED32:
+  case PROTOBUF_C_TYPE_FLOAT:
+    return WIRE_I32;
+  case PROTOBUF_C_TYPE_STRING:
+  case PROTOBUF_C_TYPE_BYTES:
+  case PROTOBUF_C_TYPE_MESSAGE:
+    return WIRE_LEN;
+  default:
+    return WIRE_VARINT;
   }
 }
 
 static unsigned scalar_size(ProtobufCType type) {
   switch (type) {
-    case PROTOBUF_C_TYPE_INT64:
-    case PROTOBUF_C_TYPE_UINT64:
-    case PROTOBUF_C_TYPE_SINT64:
-    case PROTOBUF_C_TYPE_FIXED64:
-    case PROTOBUF_C_TYPE_SFIXED64:
-    case PROTOBUF_C_TYPE_DOUBLE:
-      return 8;
-    default:
-      return 4;
+  case PROTOBUF_C_TYPE_INT64:
+  case PROTOBUF_C_TYPE_UINT64:
+  case PROTOBUF_C_TYPE_SINT64:
+  case PROTOBUF_C_TYPE_FIXED64:
+  case PROTOBUF_C_TYPE_SFIXED64:
+  case PROTOBUF_C_TYPE_DOUBLE:
+    return 8;
+  default:
+    return 4;
   }
 }
 
@@ -282,10 +293,12 @@ static status tag_read(struct scanner *s, struct field *f) {
 static status length_read(struct scanner *s, const struct field *f, size_t *out_length) {
   size_t at = s->pos, end = top(s)->end;
   uint64_t length;
-  if (!varint_read(s, end, 5, &length)) return malformed(s, at, f->desc, "no valid length");
+  if (!varint_read(s, end, 5, &length))
+    return malformed(s, at, f->desc, "no valid length");
   if (length > end - s->pos) {
     char what[96];
-    snprintf(what, sizeof what, "a length of %" PRIu64 " B where %zu B are left", length, end - s->pos);
+    snprintf(what, sizeof what, "a length of %" PRIu64 " B where %zu B are left", length,
+             end - s->pos);
     return malformed(s, at, f->desc, what);
   }
   *out_length = (size_t)length;
@@ -293,7 +306,8 @@ static status length_read(struct scanner *s, const struct field *f, size_t *out_
 }
 
 static status fixed_skip(struct scanner *s, const struct field *f, size_t size) {
-  if (top(s)->end - s->pos < size) return malformed(s, s->pos, f->desc, "a number is cut short");
+  if (top(s)->end - s->pos < size)
+    return malformed(s, s->pos, f->desc, "a number is cut short");
   s->pos += size;
   return STATUS_OK;
 }
@@ -301,12 +315,14 @@ static status fixed_skip(struct scanner *s, const struct field *f, size_t size) 
 static status varint_skip(struct scanner *s, const struct field *f) {
   uint64_t ignored;
   size_t at = s->pos;
-  if (!varint_read(s, top(s)->end, 10, &ignored)) return malformed(s, at, f->desc, "no valid integer");
+  if (!varint_read(s, top(s)->end, 10, &ignored))
+    return malformed(s, at, f->desc, "no valid integer");
   return STATUS_OK;
 }
 
 static status scalar_skip(struct scanner *s, const struct field *f) {
-  if (f->wire == WIRE_VARINT) return varint_skip(s, f);
+  if (f->wire == WIRE_VARINT)
+    return varint_skip(s, f);
   return fixed_skip(s, f, f->wire == WIRE_I64 ? 8 : 4);
 }
 
@@ -314,16 +330,19 @@ static status unknown_skip(struct scanner *s, const struct field *f) {
   if (f->wire == WIRE_LEN) {
     size_t length;
     status st = length_read(s, f, &length);
-    if (st) return st;
+    if (st)
+      return st;
     s->pos += length;
   } else {
     status st = scalar_skip(s, f);
-    if (st) return st;
+    if (st)
+      return st;
   }
   if (s->drops++ < DROPS_REPORTED) {
     struct diag_where where = where_at(s, f->start);
-    diag_report(s->diags, DIAG_W0101, &where, NULL, "field %" PRIu32 " of %s is unknown and ignored",
-                f->number, top(s)->type->short_name);
+    diag_report(s->diags, DIAG_W0101, &where, NULL,
+                "field %" PRIu32 " of %s is unknown and ignored", f->number,
+                top(s)->type->short_name);
   }
   drop(s, f->start);
   return STATUS_OK;
@@ -338,16 +357,19 @@ static status packed_skip(struct scanner *s, const struct field *f, size_t lengt
     unsigned run = 0;
     for (size_t i = start; i < end; i++) {
       run++;
-      if (run > 10) return malformed(s, i, f->desc, "no valid integer");
+      if (run > 10)
+        return malformed(s, i, f->desc, "no valid integer");
       if (s->bytes[i] < 0x80) {
         count++;
         run = 0;
       }
     }
-    if (run) return malformed(s, end - 1, f->desc, "an integer is cut short");
+    if (run)
+      return malformed(s, end - 1, f->desc, "an integer is cut short");
   } else {
     size_t size = wire == WIRE_I64 ? 8 : 4;
-    if (length % size) return malformed(s, start, f->desc, "a packed list ends within a number");
+    if (length % size)
+      return malformed(s, start, f->desc, "a packed list ends within a number");
     count = length / size;
   }
   s->pos = end;
@@ -355,7 +377,8 @@ static status packed_skip(struct scanner *s, const struct field *f, size_t lengt
 }
 
 static void string_check(struct scanner *s, const struct field *f, size_t length) {
-  if (wire_utf8_valid(s->bytes + s->pos, length) || s->string_errors++ >= REPORTS_MAX) return;
+  if (wire_utf8_valid(s->bytes + s->pos, length) || s->string_errors++ >= REPORTS_MAX)
+    return;
   struct strbuf path = {0};
   path_format(s, f->desc, &path);
   struct diag_where where = where_at(s, s->pos);
@@ -369,7 +392,8 @@ static status message_open(struct scanner *s, const struct field *f, uint32_t in
                            size_t length) {
   const ProtobufCMessageDescriptor *type = f->desc->descriptor;
   status st = charge(s, type->sizeof_message + sizeof(void *) + ALLOC_OVERHEAD, f->desc);
-  if (st) return st;
+  if (st)
+    return st;
   if (s->depth == WIRE_DEPTH_MAX) {
     struct diag_where where = where_at(s, f->start);
     return diag_report(s->diags, DIAG_E0105, &where, NULL, "messages are nested more than %d deep",
@@ -389,7 +413,8 @@ static status message_open(struct scanner *s, const struct field *f, uint32_t in
 static void message_close(struct scanner *s) {
   struct frame *f = top(s);
   s->depth--;
-  if (f->removed == 0) return;
+  if (f->removed == 0)
+    return;
   size_t body = f->prefix + f->prefix_width;
   struct edit *e = edit_add(s, f->prefix, f->prefix_width);
   e->new_size = (uint8_t)f->prefix_width;
@@ -400,13 +425,17 @@ static void message_close(struct scanner *s) {
 static status delimited_read(struct scanner *s, const struct field *f, uint32_t index) {
   size_t prefix = s->pos, length;
   status st = length_read(s, f, &length);
-  if (st) return st;
+  if (st)
+    return st;
   const ProtobufCFieldDescriptor *d = f->desc;
-  if (d->type == PROTOBUF_C_TYPE_MESSAGE) return message_open(s, f, index, prefix, length);
-  if (wire_of(d->type) != WIRE_LEN) return packed_skip(s, f, length);
+  if (d->type == PROTOBUF_C_TYPE_MESSAGE)
+    return message_open(s, f, index, prefix, length);
+  if (wire_of(d->type) != WIRE_LEN)
+    return packed_skip(s, f, length);
 
   size_t payload = s->pos;
-  if (d->type == PROTOBUF_C_TYPE_STRING) string_check(s, f, length);
+  if (d->type == PROTOBUF_C_TYPE_STRING)
+    string_check(s, f, length);
   s->pos += length;
   bool is_raw = top(s)->type == &onnx__tensor_proto__descriptor && d->id == 9;
   if (is_raw && length > s->options->cut_above) {
@@ -419,8 +448,10 @@ static status delimited_read(struct scanner *s, const struct field *f, uint32_t 
 static status field_read(struct scanner *s) {
   struct field f;
   status st = tag_read(s, &f);
-  if (st) return st;
-  if (!f.desc) return unknown_skip(s, &f);
+  if (st)
+    return st;
+  if (!f.desc)
+    return unknown_skip(s, &f);
 
   bool repeated = f.desc->label == PROTOBUF_C_LABEL_REPEATED;
   enum wire_type wanted = wire_of(f.desc->type);
@@ -432,8 +463,10 @@ static status field_read(struct scanner *s) {
     return malformed(s, f.start, f.desc, "the field is given twice");
   }
   st = charge(s, MEMBER_BYTES, f.desc);
-  if (st) return st;
-  if (f.wire == WIRE_LEN) return delimited_read(s, &f, index);
+  if (st)
+    return st;
+  if (f.wire == WIRE_LEN)
+    return delimited_read(s, &f, index);
   return scalar_skip(s, &f);
 }
 
@@ -462,11 +495,14 @@ status wire_scan_run(const uint8_t *bytes, size_t size, const ProtobufCMessageDe
       break;
     }
   }
-  if (st == STATUS_OK && s->string_errors) st = STATUS_INVALID;
-  if (st == STATUS_OK) edits_apply(s, size);
+  if (st == STATUS_OK && s->string_errors)
+    st = STATUS_INVALID;
+  if (st == STATUS_OK)
+    edits_apply(s, size);
   vec_deinit(&s->edits);
   mem_free(s);
-  if (st) wire_scan_deinit(out);
+  if (st)
+    wire_scan_deinit(out);
   return st;
 }
 

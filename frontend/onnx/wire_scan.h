@@ -28,8 +28,8 @@
 #include "base/vec.h"
 
 enum {
-  WIRE_DEPTH_MAX = 100,          /* nested messages, as Google's protobuf */
-  WIRE_CUT_ABOVE = 64 * 1024,    /* bytes; smaller raw_data is copied by protobuf-c */
+  WIRE_DEPTH_MAX = 100,       /* nested messages, as Google's protobuf */
+  WIRE_CUT_ABOVE = 64 * 1024, /* bytes; smaller raw_data is copied by protobuf-c */
 };
 
 struct wire_cut {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* .npy round trips, headers as other writers make them, and damaged files. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
 #include <cmocka.h>
 
 #include "base/npy.h"
@@ -22,10 +23,12 @@ static void write_bytes(const void *bytes, size_t size) {
 
 static void test_round_trip(void **state) {
   (void)state;
-  const enum dtype dtypes[] = {DTYPE_F64, DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I64, DTYPE_I8, DTYPE_U16, DTYPE_BOOL};
+  const enum dtype dtypes[] = {DTYPE_F64, DTYPE_F32, DTYPE_F16, DTYPE_BF16,
+                               DTYPE_I64, DTYPE_I8,  DTYPE_U16, DTYPE_BOOL};
   const int64_t shapes[][3] = {{2, 3, 4}, {7, 1, 1}, {0, 3, 2}};
   uint8_t data[24 * 8];
-  for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)(i & 1);
+  for (size_t i = 0; i < sizeof data; i++)
+    data[i] = (uint8_t)(i & 1);
   for (size_t t = 0; t < sizeof dtypes / sizeof *dtypes; t++) {
     for (uint32_t rank = 0; rank <= 3; rank++) {
       for (size_t s = 0; s < 3; s++) {
@@ -35,7 +38,8 @@ static void test_round_trip(void **state) {
         assert_int_equal(a.dtype, dtypes[t]);
         assert_int_equal(a.rank, rank);
         assert_memory_equal(a.dims, shapes[s], rank * 8);
-        if (a.bytes) assert_memory_equal(a.data, data, a.bytes);
+        if (a.bytes)
+          assert_memory_equal(a.data, data, a.bytes);
         assert_int_equal((uintptr_t)a.data % 16, 0);
         npy_deinit(&a);
       }
@@ -62,12 +66,16 @@ static status parse(const char *header, size_t bytes, struct npy_array *a) {
 static void test_headers(void **state) {
   (void)state;
   struct npy_array a;
-  assert_int_equal(parse("{\"shape\":(2,),\"fortran_order\":False,\"descr\":\"<i4\"}\n", 8, &a), STATUS_OK);
+  assert_int_equal(parse("{\"shape\":(2,),\"fortran_order\":False,\"descr\":\"<i4\"}\n", 8, &a),
+                   STATUS_OK);
   assert_int_equal(a.dtype, DTYPE_I32);
   assert_int_equal(a.dims[0], 2);
   npy_deinit(&a);
   const char *bad[] = {
-      "", "{", "{}", "{'descr': '<f4', 'fortran_order': False}",
+      "",
+      "{",
+      "{}",
+      "{'descr': '<f4', 'fortran_order': False}",
       "{'descr': '>f4', 'fortran_order': False, 'shape': (2,)}",
       "{'descr': '<c8', 'fortran_order': False, 'shape': (1,)}",
       "{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (2,)}",
@@ -92,10 +100,12 @@ static void test_every_truncation_and_bit_flip(void **state) {
   struct npy_array a;
   assert_int_equal(npy_parse("a.npy", file, n, NULL, &a), STATUS_OK);
   npy_deinit(&a);
-  for (size_t i = 0; i < n; i++) assert_int_equal(npy_parse("a.npy", file, i, NULL, &a), STATUS_INVALID);
+  for (size_t i = 0; i < n; i++)
+    assert_int_equal(npy_parse("a.npy", file, i, NULL, &a), STATUS_INVALID);
   for (size_t bit = 0; bit < n * 8; bit++) {
     file[bit / 8] ^= (uint8_t)(1 << bit % 8);
-    if (npy_parse("a.npy", file, n, NULL, &a) == STATUS_OK) npy_deinit(&a);
+    if (npy_parse("a.npy", file, n, NULL, &a) == STATUS_OK)
+      npy_deinit(&a);
     file[bit / 8] ^= (uint8_t)(1 << bit % 8);
   }
 }
@@ -115,7 +125,8 @@ static void test_raw(void **state) {
 static int setup(void **state) {
   (void)state;
   int fd = mkstemp(path);
-  if (fd >= 0) close(fd);
+  if (fd >= 0)
+    close(fd);
   return fd < 0;
 }
 

@@ -2,14 +2,15 @@
 /* External data: what may be named, what may not, ranges, sparse files, trusted roots; each with
  * openat2 and with the fallback. */
 #include <fcntl.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
 #include <cmocka.h>
 
 #include "base/mem.h"
@@ -38,8 +39,8 @@ struct ask {
 };
 
 /* Locates 8 bytes as asked for; returns the status and the first code. */
-static status locate(const struct ask *ask, bool no_openat2, const char *root, enum diag_code *out_code,
-                     uint8_t *out_first) {
+static status locate(const struct ask *ask, bool no_openat2, const char *root,
+                     enum diag_code *out_code, uint8_t *out_first) {
   Onnx__TensorProto t = ONNX__TENSOR_PROTO__INIT;
   Onnx__StringStringEntryProto entries[3], *list[3];
   const char *keys[] = {"location", "offset", "length"};
@@ -47,7 +48,8 @@ static status locate(const struct ask *ask, bool no_openat2, const char *root, e
   t.name = (char *)"w";
   t.external_data = list;
   for (int i = 0; i < 3; i++) {
-    if (!values[i]) continue;
+    if (!values[i])
+      continue;
     onnx__string_string_entry_proto__init(&entries[i]);
     entries[i].key = (char *)keys[i];
     entries[i].value = (char *)values[i];
@@ -59,8 +61,10 @@ static status locate(const struct ask *ask, bool no_openat2, const char *root, e
   assert_int_equal(external_data_init(&x, in_folder("model/m.onnx"), root, &diags), STATUS_OK);
   x.no_openat2 = no_openat2;
   status st = external_data_locate(&x, &t, 8, &DIAG_NOWHERE, &diags, &range);
-  if (st == STATUS_OK) *out_first = x.files.data[range.file].bytes[range.offset];
-  if (st != STATUS_OK) *out_code = diags_get(&diags, 0)->code;
+  if (st == STATUS_OK)
+    *out_first = x.files.data[range.file].bytes[range.offset];
+  if (st != STATUS_OK)
+    *out_code = diags_get(&diags, 0)->code;
   external_data_deinit(&x);
   diags_deinit(&diags);
   return st;
@@ -71,7 +75,8 @@ static void expect_ok(struct ask ask, const char *root, uint8_t first) {
   uint8_t found = 0;
   for (int fallback = 0; fallback < (root ? 1 : 2); fallback++) {
     status st = locate(&ask, fallback, root, &code, &found);
-    if (st) print_message("%s: %s\n", ask.location, diag_code_name(code));
+    if (st)
+      print_message("%s: %s\n", ask.location, diag_code_name(code));
     assert_int_equal(st, STATUS_OK);
     assert_int_equal(found, first);
   }
@@ -97,9 +102,20 @@ static void test_regular_files(void **state) {
 
 static void test_locations(void **state) {
   (void)state;
-  const char *refused[] = {"",           "/etc/passwd",  "../secret.bin", "sub/../../secret.bin", "sub/..",
-                           "link.bin",   "dir_link/v.bin", "out_link",    "hard.bin",             "fifo",
-                           "sub",        ".",            "..",            "a/../../secret.bin"};
+  const char *refused[] = {"",
+                           "/etc/passwd",
+                           "../secret.bin",
+                           "sub/../../secret.bin",
+                           "sub/..",
+                           "link.bin",
+                           "dir_link/v.bin",
+                           "out_link",
+                           "hard.bin",
+                           "fifo",
+                           "sub",
+                           ".",
+                           "..",
+                           "a/../../secret.bin"};
   for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
     expect_bad((struct ask){refused[i], NULL, NULL}, NULL, DIAG_E0116);
   }
@@ -114,7 +130,8 @@ static void test_locations(void **state) {
 
 static void test_device(void **state) {
   (void)state;
-  if (mknod(in_folder("model/null"), S_IFCHR | 0600, 0x103) != 0) skip();
+  if (mknod(in_folder("model/null"), S_IFCHR | 0600, 0x103) != 0)
+    skip();
   expect_bad((struct ask){"null", NULL, NULL}, NULL, DIAG_E0116);
   unlink(in_folder("model/null"));
 }
@@ -144,7 +161,8 @@ static void test_trusted_root(void **state) {
   expect_ok((struct ask){"secret.bin", NULL, NULL}, in_folder("elsewhere"), 'S');
   enum diag_code code = 0;
   uint8_t found;
-  assert_int_not_equal(locate(&(struct ask){"out_link", NULL, NULL}, false, folder, &code, &found), STATUS_OK);
+  assert_int_not_equal(locate(&(struct ask){"out_link", NULL, NULL}, false, folder, &code, &found),
+                       STATUS_OK);
   assert_string_equal(diag_code_name(code), "E0116");
   struct external_data x;
   assert_int_equal(external_data_init(&x, NULL, in_folder("missing"), NULL), STATUS_INVALID);
@@ -174,7 +192,8 @@ static void test_sparse_file_of_many_gigabytes(void **state) {
   assert_true(fd >= 0);
   int truncated = ftruncate(fd, (off_t)size);
   close(fd);
-  if (truncated != 0) skip();
+  if (truncated != 0)
+    skip();
   model_make("model/m.onnx", (int64_t)(size / 4), "huge.bin", 1);
   struct diags diags = {0};
   struct onnx_model *model;
@@ -182,7 +201,8 @@ static void test_sparse_file_of_many_gigabytes(void **state) {
   status st = onnx_model_load(in_folder("model/m.onnx"), NULL, &diags, &model);
   diags_print(&diags, stderr);
   assert_int_equal(st, STATUS_OK);
-  assert_int_equal(onnx_tensor_resolve(model, model->proto->graph->initializer[0], &diags, &view), STATUS_OK);
+  assert_int_equal(onnx_tensor_resolve(model, model->proto->graph->initializer[0], &diags, &view),
+                   STATUS_OK);
   assert_true(view.bytes == size);
   assert_int_equal(view.source, ONNX_SOURCE_EXTERNAL);
   assert_string_equal(view.file, in_folder("model/huge.bin"));
@@ -197,7 +217,8 @@ static void test_a_missing_file_is_reported_once(void **state) {
   model_make("model/m.onnx", 4, "missing.bin", 50);
   struct diags diags = {0};
   struct onnx_model *model;
-  assert_int_equal(onnx_model_load(in_folder("model/m.onnx"), NULL, &diags, &model), STATUS_RESOURCES);
+  assert_int_equal(onnx_model_load(in_folder("model/m.onnx"), NULL, &diags, &model),
+                   STATUS_RESOURCES);
   assert_null(model);
   assert_int_equal(diags_errors(&diags), 1);
   diags_deinit(&diags);
@@ -230,26 +251,31 @@ static void test_each_allocation_fails(void **state) {
     assert_true(st == STATUS_OK || st == STATUS_RESOURCES);
     onnx_model_destroy(model);
     diags_deinit(&diags);
-    if (pending) break;
+    if (pending)
+      break;
     assert_true(n < 10000);
   }
 }
 
 static int setup(void **state) {
   (void)state;
-  if (!mkdtemp(folder)) return 1;
+  if (!mkdtemp(folder))
+    return 1;
   const char *folders[] = {"model", "model/sub", "cache", "elsewhere"};
   for (int i = 0; i < 4; i++) {
-    if (mkdir(in_folder(folders[i]), 0700) != 0) return 1;
+    if (mkdir(in_folder(folders[i]), 0700) != 0)
+      return 1;
   }
   file_make("model/w.bin", "abcdefghijklmnop", 16);
   file_make("model/sub/v.bin", "ABCDEFGHIJKLMNOP", 16);
   file_make("model/empty.bin", "", 0);
   file_make("secret.bin", "secret, secret!!", 16);
   file_make("elsewhere/secret.bin", "SECRET, SECRET!!", 16);
-  return symlink("../secret.bin", in_folder("model/link.bin")) || symlink("sub", in_folder("model/dir_link")) ||
+  return symlink("../secret.bin", in_folder("model/link.bin")) ||
+         symlink("sub", in_folder("model/dir_link")) ||
          symlink("/etc/passwd", in_folder("model/out_link")) ||
-         link(in_folder("secret.bin"), in_folder("model/hard.bin")) || mkfifo(in_folder("model/fifo"), 0600);
+         link(in_folder("secret.bin"), in_folder("model/hard.bin")) ||
+         mkfifo(in_folder("model/fifo"), 0600);
 }
 
 static int teardown(void **state) {

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Versions, opsets, names, order and functions of models made by hand. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <string.h>
+
 #include <cmocka.h>
 
 #include "frontend/onnx/model_load.h"
 #include "tests/support/pb_build.h"
 
-static void add_node(struct strbuf *g, const char *op, const char *a, const char *b, const char *output) {
+static void add_node(struct strbuf *g, const char *op, const char *a, const char *b,
+                     const char *output) {
   struct strbuf n = pb_node(op, a, b, output);
   pb_message(g, 1, &n);
 }
@@ -51,7 +53,8 @@ static void expect(struct strbuf *m, const char *codes) {
   for (uint32_t i = 0; i < diags_count(&diags); i++) {
     strbuf_printf(&found, "%s%s", i ? " " : "", diag_code_name(diags_get(&diags, i)->code));
   }
-  if (strcmp(strbuf_c(&found), codes) != 0) diags_print(&diags, stderr);
+  if (strcmp(strbuf_c(&found), codes) != 0)
+    diags_print(&diags, stderr);
   assert_string_equal(strbuf_c(&found), codes);
   assert_int_equal(st == STATUS_OK, diags_errors(&diags) == 0);
   assert_int_equal(model != NULL, st == STATUS_OK);
@@ -68,9 +71,11 @@ static void expect_graph(struct strbuf *g, const char *codes) {
 
 static struct strbuf versions(int64_t ir, int64_t opset) {
   struct strbuf m = {0}, g = relu_graph();
-  if (ir) pb_int(&m, 1, ir);
+  if (ir)
+    pb_int(&m, 1, ir);
   pb_message(&m, 7, &g);
-  if (opset) add_opset(&m, 8, "", opset);
+  if (opset)
+    add_opset(&m, 8, "", opset);
   return m;
 }
 
@@ -79,9 +84,10 @@ static void test_versions(void **state) {
   const struct {
     int64_t ir, opset;
     const char *codes;
-  } cases[] = {{13, 27, ""},      {3, 8, ""},        {1, 0, ""},           {8, 0, "E0111"},
-               {0, 20, "E0110"},  {-1, 20, "E0110"}, {14, 20, "E0112"},    {10, 28, "E0112"},
-               {10, -1, "E0111"}, {14, 28, "E0112 E0112"}};
+  } cases[] = {{13, 27, ""},           {3, 8, ""},        {1, 0, ""},
+               {8, 0, "E0111"},        {0, 20, "E0110"},  {-1, 20, "E0110"},
+               {14, 20, "E0112"},      {10, 28, "E0112"}, {10, -1, "E0111"},
+               {14, 28, "E0112 E0112"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct strbuf m = versions(cases[i].ir, cases[i].opset);
     expect(&m, cases[i].codes);
@@ -170,7 +176,8 @@ static void test_order_and_cycles(void **state) {
   assert_int_equal(onnx_model_load_memory(m.data, m.len, NULL, &diags, &model), STATUS_OK);
   assert_int_equal(diags_get(&diags, 0)->code, DIAG_W0102);
   const char *order[] = {"Neg", "Abs", "Relu"};
-  for (int i = 0; i < 3; i++) assert_string_equal(model->proto->graph->node[i]->op_type, order[i]);
+  for (int i = 0; i < 3; i++)
+    assert_string_equal(model->proto->graph->node[i]->op_type, order[i]);
   onnx_model_destroy(model);
   diags_deinit(&diags);
   strbuf_deinit(&m);
@@ -244,7 +251,8 @@ static void test_attributes(void **state) {
   struct strbuf m = pb_model(&g);
   struct onnx_model *model;
   assert_int_equal(onnx_model_load_memory(m.data, m.len, NULL, NULL, &model), STATUS_OK);
-  assert_int_equal(model->proto->graph->node[0]->attribute[0]->type, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);
+  assert_int_equal(model->proto->graph->node[0]->attribute[0]->type,
+                   ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);
   onnx_model_destroy(model);
   strbuf_deinit(&m);
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Loads every model of the data set, and its inputs and outputs, where there is one. */
 #include <dirent.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
 #include <cmocka.h>
 
 #include "frontend/onnx/model_load.h"
@@ -15,17 +16,22 @@
 
 static const char *shared_root(void) {
   const char *root = getenv("SINTER_SHARED");
-  if (root) return root;
-  return access(SINTER_TEST_SOURCE_DIR "/../shared/data", R_OK) == 0 ? SINTER_TEST_SOURCE_DIR "/../shared" : NULL;
+  if (root)
+    return root;
+  return access(SINTER_TEST_SOURCE_DIR "/../shared/data", R_OK) == 0 ? SINTER_TEST_SOURCE_DIR
+             "/../shared"
+                                                                     : NULL;
 }
 
 /* Reads input_0.pb, input_1.pb, … (or output_) as the declared types say; returns how many. */
-static int read_values(const char *folder, int set, const char *kind, Onnx__ValueInfoProto **infos, size_t n) {
+static int read_values(const char *folder, int set, const char *kind, Onnx__ValueInfoProto **infos,
+                       size_t n) {
   int count = 0;
   for (size_t i = 0; i < n; i++) {
     char path[4096];
     snprintf(path, sizeof path, "%s/test_data_set_%d/%s_%zu.pb", folder, set, kind, i);
-    if (access(path, R_OK) != 0) continue;
+    if (access(path, R_OK) != 0)
+      continue;
     struct diags diags = {0};
     struct onnx_value_file file;
     status st = onnx_value_read(path, infos[i]->type, &diags, &file);
@@ -68,14 +74,16 @@ static void test_loads_every_model(void **state) {
   double ratio = 0;
   for (struct dirent *e; (e = readdir(dir));) {
     snprintf(path, sizeof path, "%s/data/%s/model.onnx", root, e->d_name);
-    if (access(path, R_OK) != 0) continue;
+    if (access(path, R_OK) != 0)
+      continue;
     struct diags diags = {0};
     struct onnx_model *model;
     status st = onnx_model_load(path, NULL, &diags, &model);
     diags_print(&diags, stderr);
     assert_int_equal(st, STATUS_OK);
     double r = (double)model->budget.peak / (double)model->size;
-    if (r > ratio) ratio = r;
+    if (r > ratio)
+      ratio = r;
     snprintf(path, sizeof path, "%s/data/%s", root, e->d_name);
     values += read_sets(path, model->proto->graph);
     onnx_model_destroy(model);
@@ -83,7 +91,8 @@ static void test_loads_every_model(void **state) {
     loaded++;
   }
   closedir(dir);
-  print_message("%d models, %d values; unpacked at most %.1f times their size\n", loaded, values, ratio);
+  print_message("%d models, %d values; unpacked at most %.1f times their size\n", loaded, values,
+                ratio);
   assert_true(loaded > 0);
 }
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Large models, as sparse files: which are mapped, which are refused, and that weights are not read. */
+/* Large models, as sparse files: which are mapped, which are refused, and that weights are not
+ * read. */
 #include <fcntl.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
 #include <cmocka.h>
 
 #include "frontend/onnx/model_load.h"
@@ -43,7 +45,8 @@ static bool model_make(uint64_t hole) {
 }
 
 static void load_and_look(uint64_t hole, bool mapped) {
-  if (!model_make(hole)) skip();
+  if (!model_make(hole))
+    skip();
   struct diags diags = {0};
   struct onnx_model *model;
   struct onnx_tensor view;
@@ -51,7 +54,8 @@ static void load_and_look(uint64_t hole, bool mapped) {
   diags_print(&diags, stderr);
   assert_int_equal(st, STATUS_OK);
   assert_int_equal(model->mapped.data != NULL, mapped);
-  assert_int_equal(onnx_tensor_resolve(model, model->proto->graph->initializer[0], NULL, &view), STATUS_OK);
+  assert_int_equal(onnx_tensor_resolve(model, model->proto->graph->initializer[0], NULL, &view),
+                   STATUS_OK);
   assert_int_equal(view.source, ONNX_SOURCE_MODEL);
   assert_string_equal(view.file, path);
   assert_int_equal(view.offset + view.bytes, model->size);
@@ -74,7 +78,8 @@ static void test_large_files_are_mapped(void **state) {
 
 static void test_over_2_gib_is_refused_with_a_hint(void **state) {
   (void)state;
-  if (!model_make(UINT64_C(3) << 30)) skip();
+  if (!model_make(UINT64_C(3) << 30))
+    skip();
   struct diags diags = {0};
   struct onnx_model *model;
   assert_int_equal(onnx_model_load(path, NULL, &diags, &model), STATUS_UNSUPPORTED);
@@ -97,7 +102,8 @@ static void test_files_that_are_none(void **state) {
 static int setup(void **state) {
   (void)state;
   int fd = mkstemp(path);
-  if (fd >= 0) close(fd);
+  if (fd >= 0)
+    close(fd);
   return fd < 0;
 }
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every data type through every field that may hold it; sizes; sparse tensors; round trips. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
 #include <cmocka.h>
 
 #include "base/dtype.h"
@@ -24,7 +25,8 @@ static void test_types_agree_with_dtype_def(void **state) {
     const struct onnx_type *type = onnx_type_get(code);
     enum dtype dtype;
     assert_int_equal(type != NULL, code >= 1 && code <= CODES);
-    if (!type || !dtype_from_onnx(code, &dtype)) continue;
+    if (!type || !dtype_from_onnx(code, &dtype))
+      continue;
     assert_string_equal(type->name, dtype_name(dtype));
     assert_int_equal(type->bits, dtype_bits(dtype));
     shared++;
@@ -37,7 +39,8 @@ static status view(struct strbuf *tensor, struct diags *diags, struct onnx_model
                    struct onnx_tensor *out) {
   struct strbuf m = pb_model_of_tensor(tensor);
   status st = onnx_model_load_memory(m.data, m.len, NULL, diags, model);
-  if (st == STATUS_OK) st = onnx_tensor_resolve(*model, (*model)->proto->graph->initializer[0], diags, out);
+  if (st == STATUS_OK)
+    st = onnx_tensor_resolve(*model, (*model)->proto->graph->initializer[0], diags, out);
   strbuf_deinit(&m); /* nothing here is large enough to be left in place */
   return st;
 }
@@ -50,21 +53,26 @@ static void expect_bad(struct strbuf *tensor, enum diag_code code, const char *t
   assert_int_equal(diags_errors(&diags), 1);
   const struct diag *d = diags_get(&diags, 0);
   assert_string_equal(diag_code_name(d->code), diag_code_name(code));
-  if (!strstr(d->message, text)) print_message("'%s' lacks '%s'\n", d->message, text);
+  if (!strstr(d->message, text))
+    print_message("'%s' lacks '%s'\n", d->message, text);
   assert_non_null(strstr(d->message, text));
   diags_deinit(&diags);
 }
 
-static size_t raw_bytes(const struct onnx_type *type, int64_t n) { return ((size_t)n * type->bits + 7) / 8; }
+static size_t raw_bytes(const struct onnx_type *type, int64_t n) {
+  return ((size_t)n * type->bits + 7) / 8;
+}
 
 static void test_raw_data_of_every_type(void **state) {
   (void)state;
   const int64_t dims[] = {5};
   for (int32_t code = 1; code <= CODES; code++) {
     const struct onnx_type *type = onnx_type_get(code);
-    if (type->bits == 0) continue;
+    if (type->bits == 0)
+      continue;
     uint8_t data[80];
-    for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)(i & 1);
+    for (size_t i = 0; i < sizeof data; i++)
+      data[i] = (uint8_t)(i & 1);
     struct strbuf t = pb_tensor("w", code, 1, dims);
     pb_bytes(&t, 9, data, raw_bytes(type, 5));
     struct diags diags = {0};
@@ -86,25 +94,25 @@ static void entry_add(struct strbuf *t, const struct onnx_type *type, uint64_t v
   double d = (double)value;
   float f = (float)value;
   switch (type->field) {
-    case ONNX_FIELD_FLOAT_DATA:
-      pb_tag(t, 4, 5);
-      strbuf_append(t, (const char *)&f, 4);
-      break;
-    case ONNX_FIELD_INT32_DATA:
-      pb_int(t, 5, (int64_t)value);
-      break;
-    case ONNX_FIELD_STRING_DATA:
-      pb_str(t, 6, value ? "one" : "");
-      break;
-    case ONNX_FIELD_INT64_DATA:
-      pb_int(t, 7, (int64_t)value);
-      break;
-    case ONNX_FIELD_DOUBLE_DATA:
-      pb_tag(t, 10, 1);
-      strbuf_append(t, (const char *)&d, 8);
-      break;
-    default:
-      pb_int(t, 11, (int64_t)value);
+  case ONNX_FIELD_FLOAT_DATA:
+    pb_tag(t, 4, 5);
+    strbuf_append(t, (const char *)&f, 4);
+    break;
+  case ONNX_FIELD_INT32_DATA:
+    pb_int(t, 5, (int64_t)value);
+    break;
+  case ONNX_FIELD_STRING_DATA:
+    pb_str(t, 6, value ? "one" : "");
+    break;
+  case ONNX_FIELD_INT64_DATA:
+    pb_int(t, 7, (int64_t)value);
+    break;
+  case ONNX_FIELD_DOUBLE_DATA:
+    pb_tag(t, 10, 1);
+    strbuf_append(t, (const char *)&d, 8);
+    break;
+  default:
+    pb_int(t, 11, (int64_t)value);
   }
 }
 
@@ -119,8 +127,10 @@ static void test_typed_data_of_every_type(void **state) {
     const struct onnx_type *type = onnx_type_get(code);
     struct strbuf t = pb_tensor("w", code, 1, dims), few = pb_tensor("w", code, 1, dims);
     size_t n = entries_of(type, 5);
-    for (size_t i = 0; i < n; i++) entry_add(&t, type, i & 1);
-    for (size_t i = 0; i + 1 < n; i++) entry_add(&few, type, 1);
+    for (size_t i = 0; i < n; i++)
+      entry_add(&t, type, i & 1);
+    for (size_t i = 0; i + 1 < n; i++)
+      entry_add(&few, type, 1);
     struct diags diags = {0};
     struct onnx_model *model;
     struct onnx_tensor out;
@@ -136,8 +146,10 @@ static void test_typed_data_of_every_type(void **state) {
         float f = (float)wanted;
         double d = (double)wanted;
         memcpy(&low, p + i * width, width);
-        if (type->field == ONNX_FIELD_FLOAT_DATA) memcpy(&wanted, &f, 4);
-        if (type->field == ONNX_FIELD_DOUBLE_DATA) memcpy(&wanted, &d, 8);
+        if (type->field == ONNX_FIELD_FLOAT_DATA)
+          memcpy(&wanted, &f, 4);
+        if (type->field == ONNX_FIELD_DOUBLE_DATA)
+          memcpy(&wanted, &d, 8);
         assert_true(low == wanted);
       }
     }
@@ -246,7 +258,8 @@ static struct strbuf sparse(const float *values, int64_t n, const int64_t *indic
   pb_bytes(&i, 9, indices, (size_t)(n * (columns ? columns : 1)) * 8);
   pb_message(&s, 1, &v);
   pb_message(&s, 2, &i);
-  for (size_t d = 0; d < rank; d++) pb_int(&s, 3, dims[d]);
+  for (size_t d = 0; d < rank; d++)
+    pb_int(&s, 3, dims[d]);
   return s;
 }
 
@@ -259,7 +272,9 @@ static status sparse_view(struct strbuf *s, float *out, size_t n) {
   struct onnx_tensor view_of;
   status st = onnx_model_load_memory(m.data, m.len, NULL, &diags, &model);
   if (st == STATUS_OK) {
-    assert_int_equal(onnx_sparse_resolve(model, model->proto->graph->sparse_initializer[0], NULL, &diags, &view_of), STATUS_OK);
+    assert_int_equal(onnx_sparse_resolve(model, model->proto->graph->sparse_initializer[0], NULL,
+                                         &diags, &view_of),
+                     STATUS_OK);
     assert_int_equal(view_of.bytes, n * 4);
     memcpy(out, view_of.data, n * 4);
     onnx_model_destroy(model);
@@ -273,7 +288,8 @@ static void test_sparse(void **state) {
   (void)state;
   const float values[] = {1, 2, 3}, wanted[] = {0, 1, 0, 2, 0, 3};
   const int64_t dims[] = {2, 3}, linear[] = {1, 3, 5}, pairs[] = {0, 1, 1, 0, 1, 2};
-  const int64_t outside[] = {1, 3, 6}, negative[] = {-1, 3, 5}, twice[] = {1, 1, 5}, far[] = {0, 3, 1, 0, 1, 2};
+  const int64_t outside[] = {1, 3, 6}, negative[] = {-1, 3, 5}, twice[] = {1, 1, 5},
+                far[] = {0, 3, 1, 0, 1, 2};
   const int64_t bomb[] = {INT64_C(1) << 20, INT64_C(1) << 20};
   float out[6];
   struct strbuf s = sparse(values, 3, linear, 0, 2, dims);
@@ -303,9 +319,21 @@ static void test_write_and_read(void **state) {
   const float data[] = {1, 2, 3, 4};
   const struct str strings[] = {STR("a"), STR(""), STR("c\0d"), STR("\xff")};
   const struct onnx_tensor tensors[] = {
-      {.name = "t", .onnx_type = 1, .rank = 2, .dims = dims, .elements = 4, .data = data, .bytes = 16},
+      {.name = "t",
+       .onnx_type = 1,
+       .rank = 2,
+       .dims = dims,
+       .elements = 4,
+       .data = data,
+       .bytes = 16},
       {.name = "s", .onnx_type = 8, .rank = 2, .dims = dims, .elements = 4, .strings = strings},
-      {.name = "z", .onnx_type = 22, .rank = 2, .dims = dims, .elements = 4, .data = data, .bytes = 2},
+      {.name = "z",
+       .onnx_type = 22,
+       .rank = 2,
+       .dims = dims,
+       .elements = 4,
+       .data = data,
+       .bytes = 2},
       {.name = "scalar", .onnx_type = 1, .elements = 1, .data = data, .bytes = 4},
   };
   for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
@@ -317,8 +345,10 @@ static void test_write_and_read(void **state) {
     assert_int_equal(t->onnx_type, tensors[i].onnx_type);
     assert_int_equal(t->rank, tensors[i].rank);
     assert_int_equal(t->bytes, tensors[i].bytes);
-    if (t->bytes) assert_memory_equal(t->data, tensors[i].data, t->bytes);
-    for (uint64_t k = 0; t->strings && k < t->elements; k++) assert_true(str_eq(t->strings[k], strings[k]));
+    if (t->bytes)
+      assert_memory_equal(t->data, tensors[i].data, t->bytes);
+    for (uint64_t k = 0; t->strings && k < t->elements; k++)
+      assert_true(str_eq(t->strings[k], strings[k]));
     onnx_value_deinit(&file);
   }
 }
@@ -326,7 +356,8 @@ static void test_write_and_read(void **state) {
 static void file_make(struct strbuf *b) {
   FILE *f = fopen(path, "wb");
   assert_non_null(f);
-  if (b->len > 0) fwrite(b->data, 1, b->len, f);
+  if (b->len > 0)
+    fwrite(b->data, 1, b->len, f);
   fclose(f);
   strbuf_deinit(b);
 }
@@ -390,7 +421,8 @@ static void test_sequences_maps_and_optionals(void **state) {
 static int setup(void **state) {
   (void)state;
   int fd = mkstemp(path);
-  if (fd >= 0) close(fd);
+  if (fd >= 0)
+    close(fd);
   return fd < 0;
 }
 

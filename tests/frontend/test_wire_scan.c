@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Hostile bytes: truncation, bit flips, bombs, bad strings, forged fields, foreign files. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
 #include <cmocka.h>
 
 #include "base/mem.h"
@@ -26,7 +27,8 @@ static void expect(struct strbuf *m, enum diag_code code) {
   assert_int_not_equal(load(m->data, m->len, &diags), STATUS_OK);
   for (uint32_t i = 0; i < diags_count(&diags); i++) {
     const struct diag *d = diags_get(&diags, i);
-    if (diag_code_status(d->code) == STATUS_OK) continue;
+    if (diag_code_status(d->code) == STATUS_OK)
+      continue;
     assert_string_equal(diag_code_name(d->code), diag_code_name(code));
     break;
   }
@@ -38,7 +40,8 @@ static void expect(struct strbuf *m, enum diag_code code) {
 static struct strbuf rich_model(void) {
   const int64_t dims[] = {2};
   const float data[] = {1, 2};
-  struct strbuf inner = {0}, inner_node = pb_node("Neg", "x", NULL, "i"), inner_out = pb_value_info("i", 1, dims);
+  struct strbuf inner = {0}, inner_node = pb_node("Neg", "x", NULL, "i"),
+                inner_out = pb_value_info("i", 1, dims);
   pb_message(&inner, 1, &inner_node);
   pb_str(&inner, 2, "inner");
   pb_message(&inner, 12, &inner_out);
@@ -51,7 +54,8 @@ static struct strbuf rich_model(void) {
   pb_int(&ints, 8, -1);
   pb_int(&ints, 8, 3);
   pb_int(&ints, 20, 7);
-  struct strbuf g = {0}, branch = pb_node("If", "c", NULL, "b"), add = pb_node("Add", "b", "w", "y");
+  struct strbuf g = {0}, branch = pb_node("If", "c", NULL, "b"),
+                add = pb_node("Add", "b", "w", "y");
   pb_message(&branch, 5, &then_branch);
   pb_message(&branch, 5, &ints);
   pb_message(&g, 1, &branch);
@@ -158,11 +162,13 @@ static void test_count_bomb(void **state) {
   (void)state;
   struct strbuf g = {0};
   size_t n = 10 * 1024 * 1024;
-  for (size_t i = 0; i < n / 2; i++) strbuf_append(&g, "\x0a\x00", 2); /* an empty node */
+  for (size_t i = 0; i < n / 2; i++)
+    strbuf_append(&g, "\x0a\x00", 2); /* an empty node */
   struct strbuf m = pb_model(&g);
   expect(&m, DIAG_E0106);
   struct strbuf tensors = {0};
-  for (size_t i = 0; i < n / 2; i++) strbuf_append(&tensors, "\x2a\x00", 2);
+  for (size_t i = 0; i < n / 2; i++)
+    strbuf_append(&tensors, "\x2a\x00", 2);
   m = pb_model(&tensors);
   expect(&m, DIAG_E0106);
 }
@@ -254,7 +260,8 @@ static void test_cuts(void **state) {
   const int64_t dims[] = {WIRE_CUT_ABOVE};
   struct strbuf t = pb_tensor("w", 1, 1, dims);
   float *data = mem_calloc(WIRE_CUT_ABOVE, sizeof *data);
-  for (int i = 0; i < WIRE_CUT_ABOVE; i++) data[i] = (float)i;
+  for (int i = 0; i < WIRE_CUT_ABOVE; i++)
+    data[i] = (float)i;
   pb_bytes(&t, 9, data, WIRE_CUT_ABOVE * sizeof *data);
   pb_entry(&t, 16, "after", "the data");
   pb_int(&t, 77, 5); /* and a field to drop beside it */
@@ -310,7 +317,8 @@ static void test_foreign_files(void **state) {
   for (uint32_t first = 0; first < 256; first++) {
     uint8_t bytes[16];
     memset(bytes, (int)first, sizeof bytes);
-    for (size_t n = 1; n <= sizeof bytes; n++) assert_int_not_equal(load(bytes, n, NULL), STATUS_OK);
+    for (size_t n = 1; n <= sizeof bytes; n++)
+      assert_int_not_equal(load(bytes, n, NULL), STATUS_OK);
   }
 }
 

@@ -10,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   struct diags diags = {0};
   struct onnx_model *model;
-  if (onnx_model_load_memory(bytes, size, NULL, &diags, &model) == STATUS_OK) onnx_model_destroy(model);
+  if (onnx_model_load_memory(bytes, size, NULL, &diags, &model) == STATUS_OK)
+    onnx_model_destroy(model);
   diags_deinit(&diags);
   return 0;
 }

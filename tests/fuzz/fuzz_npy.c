@@ -9,6 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   struct npy_array array;
-  if (npy_parse("fuzz", bytes, size, NULL, &array) == STATUS_OK) npy_deinit(&array);
+  if (npy_parse("fuzz", bytes, size, NULL, &array) == STATUS_OK)
+    npy_deinit(&array);
   return 0;
 }

@@ -51,9 +51,11 @@ static inline void pb_entry(struct strbuf *b, uint32_t field, const char *key, c
 }
 
 /* A TensorProto without data. */
-static inline struct strbuf pb_tensor(const char *name, int32_t type, size_t rank, const int64_t *dims) {
+static inline struct strbuf pb_tensor(const char *name, int32_t type, size_t rank,
+                                      const int64_t *dims) {
   struct strbuf t = {0};
-  for (size_t i = 0; i < rank; i++) pb_int(&t, 1, dims[i]);
+  for (size_t i = 0; i < rank; i++)
+    pb_int(&t, 1, dims[i]);
   pb_int(&t, 2, type);
   pb_str(&t, 8, name);
   return t;
@@ -76,11 +78,15 @@ static inline struct strbuf pb_value_info(const char *name, size_t rank, const i
 }
 
 /* A NodeProto with up to two inputs (NULL: absent) and one output. */
-static inline struct strbuf pb_node(const char *op, const char *a, const char *b, const char *output) {
+static inline struct strbuf pb_node(const char *op, const char *a, const char *b,
+                                    const char *output) {
   struct strbuf n = {0};
-  if (a) pb_str(&n, 1, a);
-  if (b) pb_str(&n, 1, b);
-  if (output) pb_str(&n, 2, output);
+  if (a)
+    pb_str(&n, 1, a);
+  if (b)
+    pb_str(&n, 1, b);
+  if (output)
+    pb_str(&n, 2, output);
   pb_str(&n, 3, op);
   pb_str(&n, 4, op);
   return n;
