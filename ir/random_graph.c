@@ -48,10 +48,14 @@ enum dtype random_dtype(struct random_gen *g, bool (*accept)(enum dtype)) {
   return accept && accept(DTYPE_I64) && !accept(DTYPE_F32) ? DTYPE_I64 : DTYPE_F32;
 }
 
-static dim random_dim(struct random_gen *g) {
+static dim symbolic_dim(struct random_gen *g, uint32_t i) {
   static const char *const names[] = {"batch", "n", "seq"};
+  return dim_symbol(g->t, names[i], 1, 4);
+}
+
+static dim random_dim(struct random_gen *g) {
   if (g->options->symbolic && random_chance(g, 30))
-    return dim_symbol(g->t, names[random_below(g, 3)], 1, 4);
+    return symbolic_dim(g, random_below(g, 3));
   return dim_const(g->t, random_chance(g, 15) ? 1 : random_range(g, 1, 6));
 }
 
@@ -188,6 +192,15 @@ static enum op_kind random_kind(struct random_gen *g) {
   return map || n == 0 ? OP_MAP : found[random_below(g, n)];
 }
 
+/* An input that binds every symbol. */
+static void add_anchor(struct random_gen *g) {
+  dim dims[3];
+  for (uint32_t i = 0; i < 3; i++)
+    dims[i] = symbolic_dim(g, i);
+  struct type type = type_make(random_dtype(g, NULL), dims, 3);
+  random_keep(g, region_add_param(g->f, 0, &type, "sizes"));
+}
+
 static void name_some(struct random_gen *g) {
   static const char *const names[] = {"h", "/layer.0/out", "a b", "7", "q\"uote", "step"};
   for (uint32_t v = 1; v < g->f->values.len; v++) {
@@ -201,6 +214,8 @@ struct module *random_graph(const struct random_graph_options *options, struct d
   struct random_gen g = {.options = options, .state = options->seed, .m = m, .t = m->dims};
   g.f = function_create(m, "main");
   builder_init(&g.b, g.f, 0, diags);
+  if (options->symbolic)
+    add_anchor(&g);
   for (uint32_t i = 0; i < options->ops; i++) {
     enum op_kind kind = random_kind(&g);
     g.b.provenance =
