@@ -248,6 +248,7 @@ static void importer_init(struct importer *im, struct onnx_model *model,
   strmap_init(&im->rows);
   strmap_init(&im->functions);
   strmap_init(&im->unknown);
+  map_init(&im->types);
   map_init(&im->initializers);
   map_init(&im->facts);
 }
@@ -257,6 +258,7 @@ static void importer_deinit(struct importer *im) {
   strmap_deinit(&im->rows);
   strmap_deinit(&im->functions);
   strmap_deinit(&im->unknown);
+  map_deinit(&im->types);
   map_deinit(&im->initializers);
   map_deinit(&im->facts);
   vec_deinit(&im->declarations);

@@ -58,6 +58,7 @@ struct importer {
   uint32_t nodes; /* imported so far */
   struct strmap declared; /* value names of the main graph to indices of `declarations` */
   VEC(const Onnx__TypeProto *) declarations;
+  struct map types;        /* values to copies of their types, which stay in place */
   struct map initializers; /* TensorProto pointers to constants */
   struct map facts;        /* value and element to indices of fact_list */
   VEC(struct fact) fact_list;

@@ -38,7 +38,7 @@ bool import_broadcast_dims(struct import_node *n, const dim *a, uint32_t rank_a,
 /* Gives x the batch dims, keeping its last two. */
 static value_id with_batch(struct import_node *n, value_id x, const dim *batch, uint32_t rank) {
   dim dims[IR_MAX_RANK];
-  const struct type *type = value_type(n->f, x);
+  const struct type *type = import_value_type(n, x);
   if (rank + 2 > IR_MAX_RANK)
     return VALUE_NONE;
   memcpy(dims, batch, rank * sizeof *dims);
@@ -49,7 +49,7 @@ static value_id with_batch(struct import_node *n, value_id x, const dim *batch, 
 /* Both of rank 2 or more. A plain matrix on the right takes all dims of the left as rows. */
 static value_id matrix_product(struct import_node *n, value_id lhs, value_id rhs,
                                enum dtype dtype) {
-  const struct type *l = value_type(n->f, lhs), *r = value_type(n->f, rhs);
+  const struct type *l = import_value_type(n, lhs), *r = import_value_type(n, rhs);
   if (r->rank == 2) {
     int64_t lhs_k = l->rank - 1, rhs_k = 0;
     struct contract_attrs attrs = {.lhs_k = {&lhs_k, 1}, .rhs_k = {&rhs_k, 1}, .dtype = dtype};

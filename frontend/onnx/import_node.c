@@ -53,8 +53,15 @@ value_id import_in(struct import_node *n, uint32_t i) {
   return import_value_id(n, n->inputs[i]);
 }
 
+/* The function's tables move as ops are built, so callers get copies, one per value. */
 const struct type *import_value_type(const struct import_node *n, value_id v) {
-  return value_type(n->f, v);
+  uint64_t known;
+  if (map_get(&n->im->types, v, &known))
+    return (const struct type *)(uintptr_t)known;
+  struct type *copy = ARENA_NEW(import_arena(n), struct type);
+  *copy = *value_type(n->f, v);
+  map_put(&n->im->types, v, (uintptr_t)copy);
+  return copy;
 }
 
 /* Stands for what cannot be had, so that callers need not check every step. */
@@ -64,7 +71,7 @@ const struct type *import_type(struct import_node *n, uint32_t i) {
   if (import_has(n, i) && n->inputs[i]->kind == IMPORT_STRINGS)
     return &no_type;
   value_id v = import_in(n, i);
-  return v == VALUE_NONE ? &no_type : value_type(n->f, v);
+  return v == VALUE_NONE ? &no_type : import_value_type(n, v);
 }
 
 enum dtype import_dtype(struct import_node *n, uint32_t i) { return import_type(n, i)->dtype; }

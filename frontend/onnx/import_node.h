@@ -83,7 +83,9 @@ const struct type *import_type(struct import_node *n, uint32_t i);
 enum dtype import_dtype(struct import_node *n, uint32_t i);
 uint32_t import_rank(struct import_node *n, uint32_t i);
 dim import_dim(struct import_node *n, uint32_t i, uint32_t axis);
-const struct type *import_value_type(const struct import_node *n, value_id v); /* v != VALUE_NONE */
+/* The type of a value, v != VALUE_NONE. These stay where they are, unlike what value_type points to,
+ * which the next op that is built may move. */
+const struct type *import_value_type(const struct import_node *n, value_id v);
 
 /* Operands min..max (UINT32_MAX: any number) must be given, the first `min` present, and no more
  * than `outputs` outputs asked for; all operands must be tensors. Else fails (E0144) and returns
