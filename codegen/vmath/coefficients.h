@@ -142,11 +142,13 @@ static const float POLY_TANH_F[] = {
     -0x1.8f6b1e0000000p-8f, 0x1.57fe940000000p-6f,  -0x1.b924ea0000000p-5f,
     0x1.110e1a0000000p-3f,  -0x1.5555520000000p-2f,
 };
-/* degree 8, error 2^-27.1 */
-static const float POLY_LOGERFC_F[] = {
-    0x1.bd6cea0000000p-20f, -0x1.85e5a60000000p-15f, 0x1.3aaf1a0000000p-11f,
-    -0x1.38ed440000000p-8f, 0x1.b190a80000000p-6f,   -0x1.c32cc40000000p-4f,
-    -0x1.43755e0000000p-1f, -0x1.21599a0000000p+0f,  0x1.59a1ee0000000p-12f,
+/* degree 14, error 2^-26.9 */
+static const float POLY_ERFC_F[] = {
+    -0x1.1fb9460000000p-20f, -0x1.1ecf0c0000000p-23f, 0x1.2006560000000p-16f,
+    -0x1.9187960000000p-16f, -0x1.41aebc0000000p-14f, 0x1.36e8440000000p-12f,
+    -0x1.682a6e0000000p-12f, -0x1.f097cc0000000p-12f, 0x1.7ef5b80000000p-9f,
+    -0x1.b802040000000p-8f,  0x1.3f80540000000p-7f,   -0x1.3bf36a0000000p-7f,
+    0x1.a2f9640000000p-8f,   -0x1.53f3220000000p-9f,  0x1.013c6a0000000p-11f,
 };
 /* A zero word, then the first 1408 bits of 2/pi, most significant word first. */
 static const uint64_t TWO_OVER_PI[] = {

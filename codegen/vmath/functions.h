@@ -23,9 +23,9 @@ val vmath_exp_normal(struct lanes *l, val x);
 val vmath_exp2_pair(struct lanes *l, val hi, val lo);
 
 /* vmath_log.c */
-val vmath_log(struct lanes *l, val x); /* f32 and f64 */
+val vmath_log(struct lanes *l, val x);   /* f32 and f64 */
+val vmath_log1p(struct lanes *l, val x); /* f32 and f64 */
 val vmath_log2(struct lanes *l, val x);
-val vmath_log1p(struct lanes *l, val x);
 val vmath_asinh(struct lanes *l, val x);
 val vmath_acosh(struct lanes *l, val x);
 val vmath_atanh(struct lanes *l, val x);

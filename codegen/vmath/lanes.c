@@ -181,11 +181,19 @@ val lanes_pow2(struct lanes *l, val n) {
 
 /* Adding 1.5 * 2^significand leaves no bits for a fraction: the sum's low bits are the integer, in
  * two's complement. Unlike conversion instructions this exists for vectors of doubles. */
-val lanes_round(struct lanes *l, val x, val *out_bits) {
-  val magic = lanes_const(l, l->f64 ? 0x1.8p52 : 0x1.8p23);
-  val sum = lanes_add(l, x, magic);
+static val round_sum(struct lanes *l, val sum, val magic, val *out_bits) {
   *out_bits = lanes_to_bits(l, sum);
   return lanes_sub(l, sum, magic);
+}
+
+static val magic(struct lanes *l) { return lanes_const(l, l->f64 ? 0x1.8p52 : 0x1.8p23); }
+
+val lanes_round(struct lanes *l, val x, val *out_bits) {
+  return round_sum(l, lanes_add(l, x, magic(l)), magic(l), out_bits);
+}
+
+val lanes_round_product(struct lanes *l, val x, double factor, val *out_bits) {
+  return round_sum(l, lanes_fma(l, x, lanes_const(l, factor), magic(l)), magic(l), out_bits);
 }
 
 val lanes_get(struct lanes *l, val a, unsigned i) {

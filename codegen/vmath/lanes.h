@@ -100,6 +100,8 @@ val lanes_pow2(struct lanes *l, val n);
 /* x rounded to an integer n, |n| < 2^22 or 2^51: as a float, and in the low 9 or 12 bits (and more)
  * of *out_bits. NaN gives NaN. */
 val lanes_round(struct lanes *l, val x, val *out_bits);
+/* The same of x * factor. */
+val lanes_round_product(struct lanes *l, val x, double factor, val *out_bits);
 
 /* Lane i of any vector (the value itself for a scalar), and its replacement. */
 val lanes_get(struct lanes *l, val a, unsigned i);

@@ -21,7 +21,7 @@
 
 /* x = n ln 2 + r; the low bits of *out_bits are n. */
 static val reduce(struct lanes *l, val x, val *out_bits) {
-  val n = lanes_round(l, lanes_mul(l, x, lanes_const(l, LOG2_E)), out_bits);
+  val n = lanes_round_product(l, x, LOG2_E, out_bits);
   val r = lanes_fnma(l, n, lanes_const(l, l->f64 ? LN2_HI : LN2_HI_F), x);
   return lanes_fnma(l, n, lanes_const(l, l->f64 ? LN2_LO : LN2_LO_F), r);
 }

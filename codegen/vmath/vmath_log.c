@@ -62,10 +62,13 @@ static val log_sum(struct lanes *l, val f, val e, val c) {
   return e ? lanes_fma(l, e, lanes_const(l, LN2_HI), sum) : sum;
 }
 
-static val log_float(struct lanes *l, val f, val e) {
+/* The same in f32; c may be NULL. */
+static val log_float(struct lanes *l, val f, val e, val c) {
   val square = lanes_mul(l, f, f);
   val cubic = lanes_mul(l, lanes_mul(l, f, square), LANES_POLY_F(l, f, POLY_LOG1F_F));
   val low = lanes_fma(l, e, lanes_const(l, LN2_LO_F), cubic);
+  if (c)
+    low = lanes_add(l, low, c);
   val rest = lanes_fma(l, square, lanes_const(l, -0.5), low);
   return lanes_fma(l, e, lanes_const(l, LN2_HI_F), lanes_add(l, f, rest));
 }
@@ -73,16 +76,16 @@ static val log_float(struct lanes *l, val f, val e) {
 /* `result` for positive finite x; the logarithm's values elsewhere. */
 static val with_specials(struct lanes *l, val x, val result) {
   val zero = lanes_const(l, 0.0), infinity = lanes_const(l, (double)INFINITY);
-  val special = lanes_select(l, lanes_lt(l, x, zero), lanes_const(l, (double)NAN), x);
-  special = lanes_select(l, lanes_eq(l, x, zero), lanes_neg(l, infinity), special);
-  val ordinary = lanes_both(l, lanes_lt(l, zero, x), lanes_lt(l, x, infinity));
-  return lanes_select(l, ordinary, result, special);
+  val outside = lanes_select(l, lanes_eq(l, x, zero), lanes_const(l, -(double)INFINITY),
+                             lanes_const(l, (double)NAN));
+  result = lanes_select(l, lanes_lt(l, zero, x), result, outside);
+  return lanes_select(l, lanes_eq(l, x, infinity), infinity, result);
 }
 
 val vmath_log(struct lanes *l, val x) {
   val f, e;
   vmath_split(l, x, &f, &e);
-  return with_specials(l, x, l->f64 ? log_sum(l, f, e, NULL) : log_float(l, f, e));
+  return with_specials(l, x, l->f64 ? log_sum(l, f, e, NULL) : log_float(l, f, e, NULL));
 }
 
 val vmath_log2(struct lanes *l, val x) {
@@ -104,9 +107,15 @@ static val log_corrected(struct lanes *l, val x, val c, val twice) {
   return log_sum(l, f, e, c ? lanes_div(l, c, x) : NULL);
 }
 
+static val log1p_float(struct lanes *l, val sum, val rest) {
+  val f, e;
+  vmath_split(l, sum, &f, &e);
+  return log_float(l, f, e, lanes_div(l, rest, sum));
+}
+
 val vmath_log1p(struct lanes *l, val x) {
   struct pair w = lanes_two_sum(l, lanes_const(l, 1.0), x);
-  val result = log_corrected(l, w.hi, w.lo, NULL);
+  val result = l->f64 ? log_corrected(l, w.hi, w.lo, NULL) : log1p_float(l, w.hi, w.lo);
   /* w is 0 below the domain's edge, infinite or NaN where x is. */
   val special = with_specials(l, w.hi, result);
   return lanes_select(l, lanes_eq(l, x, lanes_const(l, 0.0)), x, special);

@@ -32,7 +32,7 @@ static const double pio2_25[3] = {0x1.921fb5p0, 0x1.110b46p-26, 0x1.1a62633145c0
 
 static struct reduced reduce_narrow(struct lanes *l, val x) {
   struct reduced out = {0};
-  val q = lanes_round(l, lanes_mul(l, x, lanes_const(l, TWO_OVER_PI_D)), &out.quadrant);
+  val q = lanes_round_product(l, x, TWO_OVER_PI_D, &out.quadrant);
   out.r = x;
   for (int i = 0; i < 3; i++)
     out.r = lanes_fnma(l, q, lanes_const(l, pio2_25[i]), out.r);
@@ -41,7 +41,7 @@ static struct reduced reduce_narrow(struct lanes *l, val x) {
 
 static struct reduced reduce_wide(struct lanes *l, val x) {
   struct reduced out = {0};
-  val q = lanes_round(l, lanes_mul(l, x, lanes_const(l, TWO_OVER_PI_D)), &out.quadrant);
+  val q = lanes_round_product(l, x, TWO_OVER_PI_D, &out.quadrant);
   val t = lanes_sub(l, x, lanes_mul(l, q, lanes_const(l, pio2_23[0])));
   struct pair second = lanes_two_sum(l, t, lanes_mul(l, q, lanes_const(l, -pio2_23[1])));
   struct pair third = lanes_two_sum(l, second.hi, lanes_mul(l, q, lanes_const(l, -pio2_23[2])));
