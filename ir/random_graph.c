@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-enum { MOST_ELEMENTS = 2000 };
+enum { MOST_ELEMENTS = 2000, BASE_SYMBOLS = 3 };
 
 /* ---- random numbers: splitmix64 ---- */
 
@@ -49,13 +49,13 @@ enum dtype random_dtype(struct random_gen *g, bool (*accept)(enum dtype)) {
 }
 
 static dim symbolic_dim(struct random_gen *g, uint32_t i) {
-  static const char *const names[] = {"batch", "n", "seq"};
+  static const char *const names[BASE_SYMBOLS] = {"batch", "n", "seq"};
   return dim_symbol(g->t, names[i], 1, 4);
 }
 
 static dim random_dim(struct random_gen *g) {
   if (g->options->symbolic && random_chance(g, 30))
-    return symbolic_dim(g, random_below(g, 3));
+    return symbolic_dim(g, random_below(g, BASE_SYMBOLS));
   return dim_const(g->t, random_chance(g, 15) ? 1 : random_range(g, 1, 6));
 }
 
@@ -112,6 +112,18 @@ value_id random_constant(struct random_gen *g, enum dtype dtype, const int64_t *
   return v;
 }
 
+/* Whether inputs may have this type: only the symbols that inputs bind. */
+static bool input_type(const struct random_gen *g, const struct type *type) {
+  uint32_t n = dim_symbol_count(g->t);
+  for (uint32_t s = g->options->symbolic ? BASE_SYMBOLS : 0; s < n; s++) {
+    for (uint32_t i = 0; i < type->rank; i++) {
+      if (dim_uses_symbol(g->t, type->dims[i], s))
+        return false;
+    }
+  }
+  return true;
+}
+
 value_id random_value_of(struct random_gen *g, const struct type *type) {
   int64_t dims[IR_MAX_RANK];
   uint32_t start = g->values.len ? random_below(g, g->values.len) : 0;
@@ -122,6 +134,12 @@ value_id random_value_of(struct random_gen *g, const struct type *type) {
   }
   if (type_static_dims(g->t, type, dims) && random_chance(g, 50))
     return random_constant(g, type->dtype, dims, type->rank, -5, 5);
+  if (!input_type(g, type)) {
+    value_id positions = build_iota(&g->b, DTYPE_I64, type->dims, type->rank, type->rank - 1);
+    value_id v = build_cast(&g->b, positions, type->dtype);
+    random_keep(g, v);
+    return v;
+  }
   char name[16];
   snprintf(name, sizeof name, "x%u", g->f->regions.data[0].params.len);
   value_id v = region_add_param(g->f, 0, type, random_chance(g, 50) ? name : NULL);
@@ -194,10 +212,10 @@ static enum op_kind random_kind(struct random_gen *g) {
 
 /* An input that binds every symbol. */
 static void add_anchor(struct random_gen *g) {
-  dim dims[3];
-  for (uint32_t i = 0; i < 3; i++)
+  dim dims[BASE_SYMBOLS];
+  for (uint32_t i = 0; i < BASE_SYMBOLS; i++)
     dims[i] = symbolic_dim(g, i);
-  struct type type = type_make(random_dtype(g, NULL), dims, 3);
+  struct type type = type_make(random_dtype(g, NULL), dims, BASE_SYMBOLS);
   random_keep(g, region_add_param(g->f, 0, &type, "sizes"));
 }
 
