@@ -17,11 +17,19 @@ static value_id build_conv(struct import_node *n, value_id x, value_id w,
   return build_op1(n->b, OP_CONV, operands, 2, &attrs);
 }
 
+/* What a convolution sums in: with a bias it is rounded to the dtype only after that is added. */
+static enum dtype sum_dtype(struct import_node *n, uint32_t bias) {
+  enum dtype dtype = import_dtype(n, 0);
+  return import_has(n, bias) ? dtype_compute(dtype) : dtype;
+}
+
+/* y + bias per channel, in the dtype of operand 0. */
 static value_id add_channel_bias(struct import_node *n, value_id y, uint32_t operand) {
   if (!import_has(n, operand) || y == VALUE_NONE)
     return y;
-  value_id bias = import_along_axis(n, import_in(n, operand), value_type(n->f, y)->rank, 1);
-  return build_binary(n->b, SCALAR_ADD, y, bias);
+  value_id bias = build_cast(n->b, import_in(n, operand), sum_dtype(n, operand));
+  y = build_binary(n->b, SCALAR_ADD, y, import_along_axis(n, bias, import_rank(n, 0), 1));
+  return build_cast(n->b, y, import_dtype(n, 0));
 }
 
 /* Reads the window of a convolution whose weight is operand 1. */
@@ -45,7 +53,7 @@ void import_conv(struct import_node *n) {
   if (!import_arity(n, 2, 3, 1) || !read_conv(n, &w, &groups))
     return;
   import_window_auto_pad(n, &import_type(n, 0)->dims[2], &w);
-  value_id y = build_conv(n, import_in(n, 0), import_in(n, 1), &w, groups, import_dtype(n, 0));
+  value_id y = build_conv(n, import_in(n, 0), import_in(n, 1), &w, groups, sum_dtype(n, 2));
   import_out(n, 0, add_channel_bias(n, y, 2));
 }
 
@@ -169,6 +177,6 @@ void import_conv_transpose(struct import_node *n) {
     return;
   value_id weight = turn_weight(n, import_in(n, 1), groups);
   value_id x = spread(n, import_in(n, 0), &extra, &w);
-  value_id y = build_conv(n, x, weight, &w, groups, import_dtype(n, 0));
+  value_id y = build_conv(n, x, weight, &w, groups, sum_dtype(n, 2));
   import_out(n, 0, add_channel_bias(n, y, 2));
 }

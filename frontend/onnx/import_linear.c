@@ -120,11 +120,14 @@ void import_gemm(struct import_node *n) {
                    import_rank(n, 1));
     return;
   }
-  enum dtype dtype = import_dtype(n, 0);
-  struct contract_attrs attrs = {.lhs_k = {&lhs_k, 1}, .rhs_k = {&rhs_k, 1}, .dtype = dtype};
+  /* Floats below f32 are rounded once, at the end. */
+  enum dtype dtype = import_dtype(n, 0), work = dtype_compute(dtype);
+  struct contract_attrs attrs = {.lhs_k = {&lhs_k, 1}, .rhs_k = {&rhs_k, 1}, .dtype = work};
   value_id y = build_contract(n->b, import_in(n, 0), import_in(n, 1), &attrs);
-  y = scaled(n, y, alpha, dtype);
-  if (import_has(n, 2) && beta != 0)
-    y = build_binary(n->b, SCALAR_ADD, y, scaled(n, import_in(n, 2), beta, dtype));
-  import_out(n, 0, y);
+  y = scaled(n, y, alpha, work);
+  if (import_has(n, 2) && beta != 0) {
+    value_id c = build_cast(n->b, import_in(n, 2), work);
+    y = build_binary(n->b, SCALAR_ADD, y, scaled(n, c, beta, work));
+  }
+  import_out(n, 0, build_cast(n->b, y, dtype));
 }
