@@ -55,7 +55,7 @@ status loader_relate(struct plan_loader *l, const Engine__Relate *relate) {
 /* protobuf-c has no bound of its own: two bytes can become a struct. */
 struct budget {
   size_t left;
-  bool exhausted;
+  bool exceeded, no_memory;
 };
 
 #define BUDGET_PER_BYTE 160u
@@ -65,12 +65,14 @@ static void *budget_alloc(void *data, size_t bytes) {
   struct budget *budget = data;
   size_t charge;
   if (!size_add(bytes, 32, &charge) || charge > budget->left) {
-    budget->exhausted = true;
+    budget->exceeded = true;
     return NULL;
   }
   void *p = mem_try_alloc(bytes);
   if (p)
     budget->left -= charge;
+  else
+    budget->no_memory = true;
   return p;
 }
 
@@ -88,12 +90,14 @@ static status decode(struct plan *plan, const struct engine_file *file) {
       engine__manifest__unpack(&allocator, bytes, engine_file_bytes(file, file->manifest));
   if (plan->manifest)
     return STATUS_OK;
-  if (budget.exhausted)
+  if (budget.exceeded)
     return fault_report(DIAG_E0511, file->path, rebuild_hint,
                         "the engine's manifest would take more than %llu B",
                         (unsigned long long)before);
+  if (budget.no_memory)
+    return fault_no_memory("the engine's manifest", bytes);
   return fault_report(DIAG_E0506, file->path, rebuild_hint,
-                      "the engine's manifest cannot be decoded (or memory ran out)");
+                      "the engine's manifest cannot be decoded");
 }
 
 void plan_unload(struct plan *plan) {
