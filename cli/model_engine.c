@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Engines for verbs. */
+#include "cli/model_engine.h"
+
+#include "base/str.h"
+#include "cli/host_tensor.h"
+#include "runtime/engine_format.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* "a,b" of a repeated option, as the pipeline takes lists; NULL if it was not given. */
+static const char *joined(struct invocation *v, enum option_id id) {
+  const struct option_value *value = &v->options.values[id];
+  const char *all = NULL;
+  for (uint32_t i = 0; i < value->count; i++)
+    all = all ? arena_printf(&v->arena, "%s,%s", all, value->texts[i]) : value->texts[i];
+  return all;
+}
+
+void compiler_options_from(struct invocation *v, const char *model, struct compiler_options *out) {
+  const struct options *o = &v->options;
+  *out = (struct compiler_options){
+      .model_path = model,
+      .target = option_text(o, OPT_TARGET),
+      .external_data_root = option_text(o, OPT_EXTERNAL_DATA_ROOT),
+      .shapes = o->values[OPT_SHAPE].texts,
+      .n_shapes = o->values[OPT_SHAPE].count,
+      .threads = (uint32_t)option_number(o, OPT_THREADS, 0),
+      .pipeline = {.disabled = joined(v, OPT_DISABLE)},
+  };
+}
+
+status file_is_engine(const char *path, struct diags *d, bool *out_is) {
+  char magic[8];
+  struct diag_where where = DIAG_NOWHERE;
+  where.file = path;
+  FILE *f = fopen(path, "rb");
+  if (!f)
+    return diag_report(d, DIAG_E0903, &where, NULL, "cannot open: %s", strerror(errno));
+  *out_is = fread(magic, 1, sizeof magic, f) == sizeof magic &&
+            !memcmp(magic, ENGINE_MAGIC, sizeof magic);
+  fclose(f);
+  return STATUS_OK;
+}
+
+static const char *temporary_name(struct strbuf *out) {
+  static unsigned number;
+  const char *folder = getenv("TMPDIR");
+  strbuf_printf(out, "%s/sinter-%ld-%u.engine", folder && *folder ? folder : "/tmp", (long)getpid(),
+                number++);
+  return out->data;
+}
+
+status engine_from_model(const struct compiler_options *o, struct diags *d, sinter_engine **out) {
+  struct strbuf name = {0};
+  struct compiler_options with_output = *o;
+  with_output.output_path = temporary_name(&name);
+  status s = compiler_compile(&with_output, d);
+  if (!s) {
+    s = runtime_error_to_diags(sinter_engine_open(name.data, NULL, out), d);
+    unlink(name.data);
+  }
+  strbuf_deinit(&name);
+  return s;
+}
+
+status engine_for_verb(struct invocation *v, const char *path, sinter_engine **out) {
+  static const enum option_id of_compiler[] = {OPT_TARGET, OPT_DISABLE, OPT_EXTERNAL_DATA_ROOT,
+                                               OPT_COUNT};
+  bool is_engine;
+  status s = file_is_engine(path, &v->diags, &is_engine);
+  if (s)
+    return s;
+  if (is_engine) {
+    s = options_refuse(&v->options, of_compiler, "has no effect on a compiled engine", &v->diags);
+    return s ? s : runtime_error_to_diags(sinter_engine_open(path, NULL, out), &v->diags);
+  }
+  struct compiler_options o;
+  compiler_options_from(v, path, &o);
+  return engine_from_model(&o, &v->diags, out);
+}
+
+status engine_entry(const struct options *o, const sinter_engine *e, struct diags *d,
+                    uint32_t *out_entry) {
+  const char *name = option_text(o, OPT_ENTRY);
+  struct strbuf all = {0};
+  *out_entry = 0;
+  for (uint32_t i = 0; i < sinter_engine_entry_count(e); i++) {
+    const char *here = sinter_engine_entry_name(e, i);
+    if (!name || !strcmp(here, name)) {
+      *out_entry = i;
+      strbuf_deinit(&all);
+      return STATUS_OK;
+    }
+    strbuf_printf(&all, "%s%s", i ? ", " : "the engine has ", here);
+  }
+  status s = diag_report(d, DIAG_E0601, NULL, all.data, "there is no entry point '%s'",
+                         name ? name : "main");
+  strbuf_deinit(&all);
+  return s;
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One test case, in its own process. */
+#include "cli/test_case.h"
+
+#include "cli/host_tensor.h"
+#include "cli/model_engine.h"
+#include "frontend/onnx/model_load.h"
+#include "frontend/onnx/onnx_value.h"
+
+#include <string.h>
+
+const char *test_outcome_name(enum test_outcome outcome) {
+  static const char *const names[] = {"passed", "failed", "unsupported"};
+  return names[outcome];
+}
+
+struct test_run {
+  const struct test_settings *settings;
+  const struct compare_limits *limits;
+  struct diags diags;
+  struct onnx_model *model;
+  sinter_engine *engine;
+  sinter_session *session;
+  struct strbuf *reason;
+};
+
+/* ---- reasons ---- */
+
+static enum test_outcome fail_by_diags(struct test_run *t, status s) {
+  const struct diag *first = NULL;
+  for (uint32_t i = 0; i < diags_count(&t->diags) && !first; i++)
+    if (diag_code_status(diags_get(&t->diags, i)->code))
+      first = diags_get(&t->diags, i);
+  if (first) {
+    strbuf_printf(t->reason, "%s: %s", diag_code_name(first->code), first->message);
+    if (first->where.op && first->where.op[0])
+      strbuf_printf(t->reason, " (node %d, %s)", first->where.node_index, first->where.op);
+    if (diags_errors(&t->diags) > 1)
+      strbuf_printf(t->reason, ", and %u more", diags_errors(&t->diags) - 1);
+  } else {
+    strbuf_printf(t->reason, "%s, without a diagnostic", status_name(s));
+  }
+  return s == STATUS_UNSUPPORTED ? TEST_UNSUPPORTED : TEST_FAILED;
+}
+
+/* ---- one data set ---- */
+
+struct test_values {
+  uint32_t n;
+  struct onnx_value_file *files;
+};
+
+static bool is_initializer(const Onnx__GraphProto *graph, const char *name) {
+  for (size_t i = 0; i < graph->n_initializer; i++)
+    if (!strcmp(graph->initializer[i]->name, name))
+      return true;
+  for (size_t i = 0; i < graph->n_sparse_initializer; i++)
+    if (graph->sparse_initializer[i]->values &&
+        !strcmp(graph->sparse_initializer[i]->values->name, name))
+      return true;
+  return false;
+}
+
+static int64_t engine_input_named(const sinter_engine *e, const char *name) {
+  for (uint32_t i = 0; i < sinter_engine_input_count(e, 0); i++)
+    if (!strcmp(sinter_engine_input(e, 0, i)->name, name))
+      return i;
+  return -1;
+}
+
+static sinter_tensor view_of(const struct onnx_tensor *t) {
+  sinter_tensor view = {.dtype = (sinter_dtype)t->onnx_type,
+                        .rank = t->rank,
+                        .data = (void *)t->data,
+                        .bytes = t->bytes};
+  memcpy(view.dims, t->dims, t->rank * sizeof *t->dims);
+  return view;
+}
+
+static bool is_plain_tensor(const struct onnx_value *v) {
+  enum dtype dtype;
+  return v->kind == ONNX_VALUE_TENSOR && v->tensor.rank <= SINTER_MAX_RANK &&
+         dtype_from_onnx(v->tensor.onnx_type, &dtype) && dtype != DTYPE_STRING;
+}
+
+static enum test_outcome no_such_value(struct test_run *t, const char *what, const char *name) {
+  strbuf_printf(t->reason, "%s '%s' is not a numeric tensor, which is not supported", what, name);
+  return TEST_UNSUPPORTED;
+}
+
+/* The runtime wants aligned memory, so the bytes of the file are copied. */
+static enum test_outcome set_input(struct test_run *t, const char *path,
+                                   const Onnx__ValueInfoProto *info, sinter_tensor *out) {
+  struct onnx_value_file file;
+  status s = onnx_value_read(path, info->type, &t->diags, &file);
+  if (s)
+    return fail_by_diags(t, s);
+  enum test_outcome outcome = TEST_PASSED;
+  if (is_plain_tensor(&file.value)) {
+    sinter_tensor view = view_of(&file.value.tensor);
+    s = host_tensor_alloc(view.dtype, view.rank, view.dims, &t->diags, out);
+    if (s)
+      outcome = fail_by_diags(t, s);
+    else if (out->bytes)
+      memcpy(out->data, view.data, out->bytes);
+  } else if (file.value.kind != ONNX_VALUE_NONE) {
+    outcome = no_such_value(t, "input", info->name);
+  }
+  onnx_value_deinit(&file);
+  return outcome;
+}
+
+/* Files are numbered by the graph's inputs; some exporters number only those that are no
+ * initializers. */
+static enum test_outcome set_inputs(struct test_run *t, const path_list *files,
+                                    sinter_tensor *inputs) {
+  const Onnx__GraphProto *graph = t->model->proto->graph;
+  bool all = files->len >= graph->n_input;
+  uint32_t at = 0;
+  for (size_t i = 0; i < graph->n_input && at < files->len; i++) {
+    const Onnx__ValueInfoProto *info = graph->input[i];
+    if (!all && is_initializer(graph, info->name))
+      continue;
+    int64_t port = engine_input_named(t->engine, info->name);
+    const char *path = files->data[at++];
+    if (port < 0)
+      continue; /* the initializer's value is in the engine */
+    enum test_outcome outcome = set_input(t, path, info, &inputs[port]);
+    if (outcome)
+      return outcome;
+  }
+  return TEST_PASSED;
+}
+
+static enum test_outcome compare_output(struct test_run *t, const char *path,
+                                        const Onnx__ValueInfoProto *info,
+                                        const sinter_tensor *actual) {
+  struct onnx_value_file file;
+  status s = onnx_value_read(path, info->type, &t->diags, &file);
+  if (s)
+    return fail_by_diags(t, s);
+  enum test_outcome outcome = TEST_PASSED;
+  if (is_plain_tensor(&file.value)) {
+    sinter_tensor expected = view_of(&file.value.tensor);
+    struct compare_result result;
+    struct strbuf why = {0};
+    if (!compare_tensors(actual, &expected, t->limits, &why, &result)) {
+      strbuf_printf(t->reason, "output '%s' %s", info->name, strbuf_c(&why));
+      outcome = TEST_FAILED;
+    }
+    strbuf_deinit(&why);
+  } else {
+    outcome = no_such_value(t, "output", info->name);
+  }
+  onnx_value_deinit(&file);
+  return outcome;
+}
+
+static enum test_outcome compare_outputs(struct test_run *t, const path_list *files,
+                                         const sinter_tensor *outputs, uint32_t n) {
+  const Onnx__GraphProto *graph = t->model->proto->graph;
+  if (files->len != n || graph->n_output != n || !n) {
+    strbuf_printf(t->reason, "the engine has %u outputs, the model %zu, the data set %u", n,
+                  graph->n_output, files->len);
+    return TEST_FAILED;
+  }
+  for (uint32_t i = 0; i < n; i++) {
+    enum test_outcome outcome =
+        compare_output(t, files->data[i], graph->output[i], &outputs[i]);
+    if (outcome)
+      return outcome;
+  }
+  return TEST_PASSED;
+}
+
+static enum test_outcome run_and_compare(struct test_run *t, const path_list *in,
+                                         const path_list *expected, sinter_tensor *inputs,
+                                         uint32_t n_inputs) {
+  enum test_outcome outcome = set_inputs(t, in, inputs);
+  if (outcome)
+    return outcome;
+  uint32_t n = sinter_engine_output_count(t->engine, 0);
+  sinter_tensor *outputs = mem_calloc(n + 1, sizeof *outputs);
+  status s = runtime_error_to_diags(sinter_session_run(t->session,
+                                                       sinter_engine_entry_name(t->engine, 0),
+                                                       inputs, n_inputs, outputs, n),
+                                    &t->diags);
+  outcome = s ? fail_by_diags(t, s) : compare_outputs(t, expected, outputs, n);
+  mem_free(outputs);
+  return outcome;
+}
+
+static enum test_outcome run_data_set(struct test_run *t, const char *folder) {
+  path_list in = {0}, expected = {0};
+  numbered_files(folder, "input_", ".pb", &in);
+  numbered_files(folder, "output_", ".pb", &expected);
+  uint32_t n = sinter_engine_input_count(t->engine, 0);
+  sinter_tensor *inputs = mem_calloc(n + 1, sizeof *inputs);
+  enum test_outcome outcome = run_and_compare(t, &in, &expected, inputs, n);
+  for (uint32_t i = 0; i < n; i++)
+    mem_free(inputs[i].data);
+  mem_free(inputs);
+  path_list_deinit(&in);
+  path_list_deinit(&expected);
+  return outcome;
+}
+
+/* ---- the case ---- */
+
+static enum test_outcome run_data_sets(struct test_run *t, const char *folder) {
+  path_list sets = {0};
+  enum test_outcome outcome = TEST_PASSED;
+  numbered_files(folder, "test_data_set_", "", &sets);
+  for (uint32_t i = 0; i < sets.len && !outcome; i++) {
+    outcome = run_data_set(t, sets.data[i]);
+    if (outcome)
+      strbuf_printf(t->reason, " [data set %u]", i);
+  }
+  if (!sets.len) {
+    strbuf_append_c(t->reason, "there is no test_data_set_0");
+    outcome = TEST_FAILED;
+  }
+  path_list_deinit(&sets);
+  return outcome;
+}
+
+/* The engine first, with nothing of the data sets read; the model again for the declared types. */
+static status prepare(struct test_run *t, const char *model) {
+  struct compiler_options compile = t->settings->compile;
+  struct onnx_load_options load = {.external_data_root = compile.external_data_root};
+  compile.model_path = model;
+  status s = engine_from_model(&compile, &t->diags, &t->engine);
+  if (!s)
+    s = onnx_model_load(model, &load, &t->diags, &t->model);
+  if (s)
+    return s;
+  sinter_session_options options = {.struct_size = sizeof options,
+                                    .devices = t->settings->devices,
+                                    .threads = t->settings->threads};
+  return runtime_error_to_diags(sinter_session_create(t->engine, &options, &t->session), &t->diags);
+}
+
+enum test_outcome test_case_run(const struct test_settings *settings, const char *folder,
+                                struct strbuf *reason) {
+  const char *slash = strrchr(folder, '/');
+  struct test_run t = {
+      .settings = settings,
+      .limits = tolerances_find(&settings->tolerances, slash ? slash + 1 : folder),
+      .reason = reason};
+  struct strbuf model = {0};
+  strbuf_printf(&model, "%s/model.onnx", folder);
+  status s = prepare(&t, model.data);
+  enum test_outcome outcome = s ? fail_by_diags(&t, s) : run_data_sets(&t, folder);
+  sinter_session_destroy(t.session);
+  sinter_engine_close(t.engine);
+  onnx_model_destroy(t.model);
+  diags_deinit(&t.diags);
+  strbuf_deinit(&model);
+  return outcome;
+}

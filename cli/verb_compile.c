@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sinter compile: a model to an engine, or to the text of a stage on the way. */
+#include "cli/model_engine.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* "a/model.onnx" to "a/model.sinter" */
+static const char *usual_output(struct invocation *v, const char *model) {
+  size_t n = strlen(model);
+  const char *slash = strrchr(model, '/'), *dot = strrchr(model, '.');
+  if (dot && (!slash || dot > slash))
+    n = (size_t)(dot - model);
+  return arena_printf(&v->arena, "%.*s.sinter", (int)n, model);
+}
+
+static void options_of_compile(struct invocation *v, struct compiler_options *out) {
+  const struct options *o = &v->options;
+  compiler_options_from(v, o->arguments[0], out);
+  out->emit = option_text(o, OPT_EMIT);
+  out->output_path = option_text(o, OPT_COMPILE_OUTPUT);
+  if (!out->output_path && !out->emit)
+    out->output_path = usual_output(v, out->model_path);
+  out->pipeline.passes = option_text(o, OPT_PASSES);
+  out->pipeline.stop_after = option_text(o, OPT_STOP_AFTER);
+  out->pipeline.print_after = option_text(o, OPT_PRINT_AFTER);
+  out->pipeline.dump_ir_to = option_text(o, OPT_DUMP_IR_TO);
+  out->pipeline.verify_each = option_given(o, OPT_VERIFY_EACH);
+}
+
+static status check_options(struct invocation *v, const struct compiler_options *o) {
+  if (o->emit && !o->output_path && v->as_json)
+    return diag_report(&v->diags, DIAG_E0803, NULL, "write the text to a file with --output",
+                       "--emit and --json would both print to standard output");
+  if (o->pipeline.stop_after && !o->emit)
+    return diag_report(&v->diags, DIAG_E0803, NULL, "--emit graph prints what it stopped with",
+                       "--stop-after leaves nothing that an engine could be made of");
+  return STATUS_OK;
+}
+
+static void report(struct invocation *v, const struct compiler_options *o, double seconds) {
+  struct stat st;
+  uint64_t bytes = o->output_path && !stat(o->output_path, &st) ? (uint64_t)st.st_size : 0;
+  if (v->as_json) {
+    json_key(&v->json, "model"), json_string(&v->json, o->model_path);
+    json_key(&v->json, "output"), json_string(&v->json, o->output_path);
+    json_key(&v->json, "bytes"), json_u64(&v->json, bytes);
+    json_key(&v->json, "seconds"), json_f64(&v->json, seconds);
+  } else if (!o->emit && !option_given(&v->options, OPT_QUIET)) {
+    fprintf(stderr, "%s: %.2f MiB in %.2f s\n", o->output_path, (double)bytes / 0x1p20, seconds);
+  }
+}
+
+status verb_compile(struct invocation *v) {
+  struct compiler_options o;
+  options_of_compile(v, &o);
+  status s = check_options(v, &o);
+  if (s)
+    return s;
+  double begin = now();
+  s = compiler_compile(&o, &v->diags);
+  if (!s)
+    report(v, &o, now() - begin);
+  return s;
+}
