@@ -179,7 +179,8 @@ static status read_npy(const char *path, struct diags *d, sinter_tensor *out) {
   status s = npy_read(path, UINT64_MAX, d, &a);
   if (s)
     return s;
-  s = copy_in(path, (sinter_dtype)dtype_infos[a.dtype].onnx, a.rank, a.dims, a.data, a.bytes, d, out);
+  s = copy_in(path, (sinter_dtype)dtype_infos[a.dtype].onnx, a.rank, a.dims, a.data, a.bytes, d,
+              out);
   npy_deinit(&a);
   return s;
 }
@@ -206,8 +207,8 @@ status host_tensor_read(const char *path, struct diags *d, sinter_tensor *out) {
   return host_format_of(path) == HOST_PB ? read_pb(path, d, out) : read_npy(path, d, out);
 }
 
-status host_tensor_read_raw(const char *path, sinter_dtype dtype, uint32_t rank, const int64_t *dims,
-                            struct diags *d, sinter_tensor *out) {
+status host_tensor_read_raw(const char *path, sinter_dtype dtype, uint32_t rank,
+                            const int64_t *dims, struct diags *d, sinter_tensor *out) {
   enum dtype t;
   struct npy_array a;
   if (!dtype_from_onnx((int32_t)dtype, &t))
@@ -235,7 +236,8 @@ status host_tensor_write(const char *path, const char *name, const sinter_tensor
                          struct diags *d) {
   enum dtype dtype;
   if (!host_tensor_dtype(t, &dtype))
-    return diag_report(d, DIAG_E0802, NULL, NULL, "output '%s' has no type that can be written", name);
+    return diag_report(d, DIAG_E0802, NULL, NULL, "output '%s' has no type that can be written",
+                       name);
   switch (host_format_of(path)) {
   case HOST_NPY:
     return npy_write(path, dtype, t->rank, t->dims, t->data, d);

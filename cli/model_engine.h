@@ -13,7 +13,8 @@ void compiler_options_from(struct invocation *v, const char *model, struct compi
 /* Whether the file begins as an engine does. E0903 if it cannot be read. */
 status file_is_engine(const char *path, struct diags *d, bool *out_is);
 
-/* Compiles to a file in the temporary folder ($TMPDIR) that has lost its name before this returns. */
+/* Compiles to a file in the temporary folder ($TMPDIR) that has lost its name before this returns.
+ */
 status engine_from_model(const struct compiler_options *o, struct diags *d, sinter_engine **out);
 
 /* Opens an engine, or compiles a model. Compile options beside an engine are E0803. */

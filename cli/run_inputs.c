@@ -86,7 +86,8 @@ static bool parse_source(const char *text, struct wanted_input *in) {
 
 static void read_input_option(struct maker *m, const char *text) {
   const char *equals = strchr(text, '=');
-  const char *hint = "write name=@file.npy, name=@file.pb, name=@file.f32, name=random or name=zeros";
+  const char *hint =
+      "write name=@file.npy, name=@file.pb, name=@file.f32, name=random or name=zeros";
   if (!equals || equals == text) {
     diag_report(m->d, DIAG_E0802, NULL, hint, "'--input %s' is not understood", text);
     return;
@@ -130,7 +131,8 @@ static void want_all(struct maker *m) {
 
 /* ---- dims ---- */
 
-static void bind_dims(struct maker *m, const sinter_port *port, const int64_t *dims, uint32_t rank) {
+static void bind_dims(struct maker *m, const sinter_port *port, const int64_t *dims,
+                      uint32_t rank) {
   for (uint32_t i = 0; i < rank && rank == port->rank; i++)
     if (port->dims[i].value < 0 && dim_text_is_name(port->dims[i].text))
       dim_names_bind(&m->names, port->dims[i].text, dims[i]);
@@ -229,8 +231,8 @@ static void fill_random(struct maker *m, const struct wanted_input *in, sinter_t
     usual_range(dtype, &lo, &hi);
   for (uint64_t i = 0; i < n; i++) {
     double unit = (double)(next_random(&state) >> 11) * 0x1p-53;
-    host_tensor_set(t, i,
-                    dtype_is_float(dtype) ? lo + unit * (hi - lo) : floor(lo + unit * (hi - lo + 1)));
+    host_tensor_set(
+        t, i, dtype_is_float(dtype) ? lo + unit * (hi - lo) : floor(lo + unit * (hi - lo + 1)));
   }
 }
 
@@ -247,8 +249,8 @@ static void make_one(struct maker *m, uint32_t i) {
     fill_random(m, in, t);
 }
 
-/* What is known decides what is not: files that carry shapes, then --shape, then sizes of raw files,
- * then lower bounds. */
+/* What is known decides what is not: files that carry shapes, then --shape, then sizes of raw
+ * files, then lower bounds. */
 static void make_all(struct maker *m) {
   uint32_t n = m->out->n;
   for (uint32_t i = 0; i < n; i++) {

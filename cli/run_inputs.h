@@ -2,10 +2,9 @@
 /* The inputs of a run, from --input, --random-inputs and --shape.
  *
  *   name=@file.npy   name=@file.pb   what the file says
- *   name=@file.f32   any other name: plain bytes of the input's type. Its shape is the engine's; one
- *                    unknown dim follows from the size of the file
- *   name=random      floats in [-1, 1), integers of 32 bits and more 0 or 1, small ones over their
- *                    whole range; name=random:lo..hi sets the range
+ *   name=@file.f32   any other name: plain bytes of the input's type. Its shape is the engine's;
+ * one unknown dim follows from the size of the file name=random      floats in [-1, 1), integers of
+ * 32 bits and more 0 or 1, small ones over their whole range; name=random:lo..hi sets the range
  *   name=zeros
  *
  * Unknown dims of random and zero inputs are what other inputs say, else --shape, else their lower

@@ -165,8 +165,7 @@ static enum test_outcome compare_outputs(struct test_run *t, const path_list *fi
     return TEST_FAILED;
   }
   for (uint32_t i = 0; i < n; i++) {
-    enum test_outcome outcome =
-        compare_output(t, files->data[i], graph->output[i], &outputs[i]);
+    enum test_outcome outcome = compare_output(t, files->data[i], graph->output[i], &outputs[i]);
     if (outcome)
       return outcome;
   }
@@ -181,10 +180,10 @@ static enum test_outcome run_and_compare(struct test_run *t, const path_list *in
     return outcome;
   uint32_t n = sinter_engine_output_count(t->engine, 0);
   sinter_tensor *outputs = mem_calloc(n + 1, sizeof *outputs);
-  status s = runtime_error_to_diags(sinter_session_run(t->session,
-                                                       sinter_engine_entry_name(t->engine, 0),
-                                                       inputs, n_inputs, outputs, n),
-                                    &t->diags);
+  status s =
+      runtime_error_to_diags(sinter_session_run(t->session, sinter_engine_entry_name(t->engine, 0),
+                                                inputs, n_inputs, outputs, n),
+                             &t->diags);
   outcome = s ? fail_by_diags(t, s) : compare_outputs(t, expected, outputs, n);
   mem_free(outputs);
   return outcome;
@@ -243,10 +242,9 @@ static status prepare(struct test_run *t, const char *model) {
 enum test_outcome test_case_run(const struct test_settings *settings, const char *folder,
                                 struct strbuf *reason) {
   const char *slash = strrchr(folder, '/');
-  struct test_run t = {
-      .settings = settings,
-      .limits = tolerances_find(&settings->tolerances, slash ? slash + 1 : folder),
-      .reason = reason};
+  struct test_run t = {.settings = settings,
+                       .limits = tolerances_find(&settings->tolerances, slash ? slash + 1 : folder),
+                       .reason = reason};
   struct strbuf model = {0};
   strbuf_printf(&model, "%s/model.onnx", folder);
   status s = prepare(&t, model.data);

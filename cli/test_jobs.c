@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Test cases in child processes. A child writes its outcome (one byte) and its reason to a pipe; one
- * that dies before is a failure that says how it died. */
+/* Test cases in child processes. A child writes its outcome (one byte) and its reason to a pipe;
+ * one that dies before is a failure that says how it died. */
 #include "cli/test_jobs.h"
 
 #include "base/file.h"

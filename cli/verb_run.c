@@ -124,8 +124,8 @@ static status report(struct runner *r) {
       json_output(&v->json, name, &r->outputs[i], &sum);
     else
       print_output(name, &r->outputs[i], &sum);
-    status written = r->files[i] ? host_tensor_write(r->files[i], name, &r->outputs[i], &v->diags)
-                                 : STATUS_OK;
+    status written =
+        r->files[i] ? host_tensor_write(r->files[i], name, &r->outputs[i], &v->diags) : STATUS_OK;
     s = s ? s : written;
   }
   if (v->as_json)

@@ -105,9 +105,7 @@ static status read_expected(const struct tester *t, const char *path, path_list 
 static uint32_t print_changes(const path_list *was, const path_list *is, FILE *out) {
   uint32_t i = 0, k = 0, changes = 0;
   while (i < was->len || k < is->len) {
-    int order = i == was->len  ? 1
-                : k == is->len ? -1
-                               : strcmp(was->data[i], is->data[k]);
+    int order = i == was->len ? 1 : k == is->len ? -1 : strcmp(was->data[i], is->data[k]);
     if (order < 0)
       fprintf(out, "-%s\n", was->data[i++]);
     else if (order > 0)
@@ -171,8 +169,8 @@ static status conclude(struct tester *t) {
   if (t->v->as_json)
     json_results(t);
   else
-    printf("%u passed, %u failed, %u unsupported\n", t->counts[TEST_PASSED],
-           t->counts[TEST_FAILED], t->counts[TEST_UNSUPPORTED]);
+    printf("%u passed, %u failed, %u unsupported\n", t->counts[TEST_PASSED], t->counts[TEST_FAILED],
+           t->counts[TEST_UNSUPPORTED]);
   return s ? s : t->counts[TEST_FAILED] ? STATUS_MISMATCH : STATUS_OK;
 }
 
@@ -190,9 +188,8 @@ static status settings_from(struct tester *t) {
   s->threads = (uint32_t)option_number(o, OPT_THREADS, 1);
   s->compile.threads = s->threads;
   s->devices = option_text(o, OPT_DEVICES);
-  s->tolerances.otherwise = (struct compare_limits){.rtol = option_real(o, OPT_RTOL, 1e-3),
-                                                    .atol = option_real(o, OPT_ATOL, 1e-7),
-                                                    .range = -1};
+  s->tolerances.otherwise = (struct compare_limits){
+      .rtol = option_real(o, OPT_RTOL, 1e-3), .atol = option_real(o, OPT_ATOL, 1e-7), .range = -1};
   const char *tolerances = option_text(o, OPT_TOLERANCES);
   return tolerances ? tolerances_read(&s->tolerances, tolerances, &t->v->diags) : STATUS_OK;
 }
