@@ -60,21 +60,15 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
 
 /* c[m, n] += a[m, k] b[k, n], k outermost of the sums, so that each result adds its products in
  * order. */
-#define DEFINE_PRODUCT(name, T)                                                                    \
+#define DEFINE_PRODUCT(name, axpy, T)                                                              \
   static void name(const T *a, const T *b, T *c, int64_t m, int64_t n, int64_t k) {                \
-    for (int64_t i = 0; i < m; i++) {                                                              \
-      T *row = c + i * n;                                                                          \
-      for (int64_t p = 0; p < k; p++) {                                                            \
-        T x = a[i * k + p];                                                                        \
-        const T *y = b + p * n;                                                                    \
-        for (int64_t j = 0; j < n; j++)                                                            \
-          row[j] += x * y[j];                                                                      \
-      }                                                                                            \
-    }                                                                                              \
+    for (int64_t i = 0; i < m; i++)                                                                \
+      for (int64_t p = 0; p < k; p++)                                                              \
+        axpy(c + i * n, b + p * n, a[i * k + p], n);                                               \
   }
-DEFINE_PRODUCT(product_f32, float)
-DEFINE_PRODUCT(product_f64, double)
-DEFINE_PRODUCT(product_u64, uint64_t)
+DEFINE_PRODUCT(product_f32, axpy_f32, float)
+DEFINE_PRODUCT(product_f64, axpy_f64, double)
+DEFINE_PRODUCT(product_u64, axpy_u64, uint64_t)
 
 /* One operand packed as [batch, rows, columns] of the accumulation's type. */
 struct side {

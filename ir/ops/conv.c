@@ -80,7 +80,7 @@ static bool reach_of(const struct conv_plan *p, const int64_t *kernel_index, str
   return true;
 }
 
-#define DEFINE_CONV(name, T)                                                                       \
+#define DEFINE_CONV(name, axpy, T)                                                                 \
   static void name##_reach(const struct reach *r, T weight, const T *x, T *y) {                    \
     const int64_t *x_step = r->steps, *y_step = r->steps + IR_MAX_RANK;                            \
     uint32_t outer = r->rank - 1;                                                                  \
@@ -93,8 +93,7 @@ static bool reach_of(const struct conv_plan *p, const int64_t *kernel_index, str
         y_at += index[d] * y_step[d];                                                              \
       }                                                                                            \
       if (xs == 1 && ys == 1)                                                                      \
-        for (int64_t i = 0; i < n; i++)                                                            \
-          y[y_at + i] += weight * x[x_at + i];                                                     \
+        axpy(y + y_at, x + x_at, weight, n);                                                       \
       else                                                                                         \
         for (int64_t i = 0; i < n; i++)                                                            \
           y[y_at + i * ys] += weight * x[x_at + i * xs];                                           \
@@ -112,9 +111,9 @@ static bool reach_of(const struct conv_plan *p, const int64_t *kernel_index, str
       k++;                                                                                         \
     } while (index_next(kernel_index, p->w, p->spatial));                                          \
   }
-DEFINE_CONV(conv_f32, float)
-DEFINE_CONV(conv_f64, double)
-DEFINE_CONV(conv_u64, uint64_t)
+DEFINE_CONV(conv_f32, axpy_f32, float)
+DEFINE_CONV(conv_f64, axpy_f64, double)
+DEFINE_CONV(conv_u64, axpy_u64, uint64_t)
 
 static status make_plan(struct interp *in, const struct op *op, const struct tensor *x,
                         const struct tensor *w, const struct tensor *y, struct conv_plan *p) {

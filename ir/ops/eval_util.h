@@ -41,6 +41,21 @@ static inline union scalar accumulate(bool f32, enum combiner kind, enum dtype d
   return y;
 }
 
+/* y += a * x over n neighbours, in vectors: every element still sees one product and one sum. */
+#define DEFINE_AXPY(name, T)                                                                       \
+  static inline void name(T *y, const T *x, T a, int64_t n) {                                      \
+    typedef T vector __attribute__((vector_size(32), aligned(sizeof(T)), may_alias));              \
+    const int64_t lanes = (int64_t)(sizeof(vector) / sizeof(T));                                   \
+    int64_t i = 0;                                                                                 \
+    for (; i + lanes <= n; i += lanes)                                                             \
+      *(vector *)(y + i) += a * *(const vector *)(x + i);                                          \
+    for (; i < n; i++)                                                                             \
+      y[i] += a * x[i];                                                                            \
+  }
+DEFINE_AXPY(axpy_f32, float)
+DEFINE_AXPY(axpy_f64, double)
+DEFINE_AXPY(axpy_u64, uint64_t)
+
 /* Sums of products of two dtypes (contract, conv) as the result: integers of at most 16 bits have
  * accumulated in i32; then everything becomes the result's dtype. */
 void product_settle(const struct interp *in, enum dtype lhs, enum dtype rhs, struct tensor *t);
