@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sequences and optionals, which exist while importing only: their operators pick, add and drop items
+ * of a list. So positions must be constants, unless all items have one shape. */
+#include "frontend/onnx/import_util.h"
+
+#include <string.h>
+
+static struct import_value *sequence_in(struct import_node *n, uint32_t i) {
+  if (import_has(n, i) && n->inputs[i]->kind == IMPORT_SEQUENCE)
+    return n->inputs[i];
+  import_invalid(n, "operand %u is not a sequence", i);
+  return NULL;
+}
+
+static void out_list(struct import_node *n, enum import_kind kind,
+                     struct import_value *const *items, uint32_t count) {
+  import_out_value(n, 0, import_value_list(n, kind, items, count));
+}
+
+void import_sequence_construct(struct import_node *n) {
+  if (import_arity(n, 1, UINT32_MAX, 1))
+    out_list(n, IMPORT_SEQUENCE, n->inputs, n->n_inputs);
+}
+
+void import_sequence_empty(struct import_node *n) {
+  enum dtype dtype = import_attr_dtype(n, "dtype", DTYPE_F32);
+  if (!import_arity(n, 0, 0, 1))
+    return;
+  struct import_value *v = import_value_list(n, IMPORT_SEQUENCE, NULL, 0);
+  v->item_dtype = dtype;
+  import_out_value(n, 0, v);
+}
+
+/* A constant position below `count`, counted from the end if negative. `otherwise` if absent. */
+static bool position_in(struct import_node *n, uint32_t i, uint32_t count, uint32_t otherwise,
+                        uint32_t *out) {
+  int64_t p;
+  *out = otherwise;
+  if (!import_has(n, i))
+    return true;
+  if (!import_const_int(n, i, "a position in a sequence", &p))
+    return false;
+  if (p < -(int64_t)count || p >= (int64_t)count) {
+    import_invalid(n, "position %lld in a sequence of %u", (long long)p, count);
+    return false;
+  }
+  *out = (uint32_t)(p < 0 ? p + count : p);
+  return true;
+}
+
+void import_sequence_insert(struct import_node *n) {
+  struct import_value *s = sequence_in(n, 0);
+  uint32_t at;
+  int64_t end = 0;
+  if (!s || !import_has(n, 1))
+    return;
+  /* The end is a place too. */
+  struct ints given;
+  bool at_end = import_has(n, 2) && import_const_ints_get(n, 2, &given) && given.len == 1 &&
+                given.data[0] == (end = s->n_items);
+  if (!at_end && !position_in(n, 2, s->n_items, s->n_items, &at))
+    return;
+  at = at_end ? (uint32_t)end : at;
+  struct import_value **items =
+      ARENA_ARRAY(import_arena(n), struct import_value *, s->n_items + 1);
+  for (uint32_t i = 0; i <= s->n_items; i++)
+    items[i] = i < at ? s->items[i] : i == at ? n->inputs[1] : s->items[i - 1];
+  out_list(n, IMPORT_SEQUENCE, items, s->n_items + 1);
+}
+
+void import_sequence_erase(struct import_node *n) {
+  struct import_value *s = sequence_in(n, 0);
+  uint32_t at;
+  if (!s)
+    return;
+  if (s->n_items == 0) {
+    import_invalid(n, "its sequence is empty");
+    return;
+  }
+  if (!position_in(n, 1, s->n_items, s->n_items - 1, &at))
+    return;
+  struct import_value **items = ARENA_ARRAY(import_arena(n), struct import_value *, s->n_items);
+  for (uint32_t i = 0; i + 1 < s->n_items; i++)
+    items[i] = s->items[i < at ? i : i + 1];
+  out_list(n, IMPORT_SEQUENCE, items, s->n_items - 1);
+}
+
+/* A run-time position in tensors that are alike: a gather of their stack. */
+static value_id item_dynamic(struct import_node *n, const struct import_value *s) {
+  value_id *xs = ARENA_ARRAY(import_arena(n), value_id, s->n_items);
+  bool same = s->n_items > 0;
+  for (uint32_t i = 0; same && i < s->n_items; i++) {
+    xs[i] = import_value_id(n, s->items[i]);
+    same = xs[i] != VALUE_NONE &&
+           type_same_shape(value_type(n->f, xs[i]),
+                           value_type(n->f, import_value_id(n, s->items[0])));
+    xs[i] = build_unsqueeze(n->b, xs[i], (int64_t[]){0}, 1);
+  }
+  if (!same) {
+    import_unsupported(n, "a position that is not constant, in a sequence of different shapes");
+    return VALUE_NONE;
+  }
+  value_id index = import_wrap_index(n, import_scalar(n, 1, DTYPE_I64),
+                                     dim_const(n->dims, s->n_items));
+  value_id stack = build_concat(n->b, xs, s->n_items, 0);
+  return import_gather_axis(n, stack, index, 0, OUT_OF_RANGE_ERROR);
+}
+
+void import_sequence_at(struct import_node *n) {
+  struct import_value *s = sequence_in(n, 0);
+  struct ints given;
+  uint32_t at;
+  if (!s)
+    return;
+  if (!import_has(n, 1))
+    import_invalid(n, "its position is missing");
+  else if (!import_const_ints_get(n, 1, &given))
+    import_out(n, 0, item_dynamic(n, s));
+  else if (position_in(n, 1, s->n_items, 0, &at))
+    import_out_value(n, 0, s->items[at]);
+}
+
+void import_sequence_length(struct import_node *n) {
+  struct import_value *s = sequence_in(n, 0);
+  if (s)
+    import_out(n, 0, build_scalar_i64(n->b, DTYPE_I64, s->n_items));
+}
+
+/* ---- from and to tensors ---- */
+
+/* The sizes of the parts; false, reported, if their number is not known. */
+static bool part_sizes(struct import_node *n, dim whole, struct dims *out) {
+  struct dim_table *t = n->dims;
+  int64_t total, size = 1;
+  if (import_has(n, 1) && import_rank(n, 1) == 1)
+    return import_dims_or_symbols(n, 1, "the sizes of parts", out);
+  if (import_has(n, 1) && !import_const_int(n, 1, "the size of parts", &size))
+    return false;
+  if (!dim_is_const(t, whole, &total) || size < 1 || total / size >= IMPORT_MAX_LIST) {
+    import_unsupported(n, "the number of parts must be known, and at most %d", IMPORT_MAX_LIST);
+    return false;
+  }
+  uint32_t count = (uint32_t)((total + size - 1) / size);
+  dim *list = ARENA_ARRAY(import_arena(n), dim, count);
+  for (uint32_t i = 0; i < count; i++, total -= size)
+    list[i] = dim_const(t, total < size ? total : size);
+  *out = (struct dims){list, count};
+  return true;
+}
+
+void import_split_to_sequence(struct import_node *n) {
+  int64_t axis = import_attr_int(n, "axis", 0);
+  bool keep = import_attr_int(n, "keepdims", 1) != 0;
+  uint32_t at;
+  struct dims sizes;
+  if (!import_arity(n, 1, 2, 1) || !import_axis(n, axis, import_rank(n, 0), &at) ||
+      !part_sizes(n, import_dim(n, 0, at), &sizes))
+    return;
+  keep |= import_has(n, 1);
+  dim start = dim_const(n->dims, 0);
+  struct import_value **items = ARENA_ARRAY(import_arena(n), struct import_value *, sizes.len);
+  for (uint32_t i = 0; i < sizes.len; i++) {
+    value_id part =
+        build_slice_axis(n->b, import_in(n, 0), at, start, import_size(n, sizes.data[i]));
+    start = dim_add(n->dims, start, sizes.data[i]);
+    if (!keep)
+      part = build_squeeze(n->b, part, (int64_t[]){at}, 1);
+    items[i] = import_value_tensor(n, part);
+  }
+  build_check(n->b, start, RELATION_EQ, import_dim(n, 0, at), "the parts are not the whole");
+  out_list(n, IMPORT_SEQUENCE, items, sizes.len);
+}
+
+void import_concat_from_sequence(struct import_node *n) {
+  int64_t axis = import_attr_int(n, "axis", 0);
+  bool fresh = import_attr_int(n, "new_axis", 0) != 0;
+  struct import_value *s = sequence_in(n, 0);
+  uint32_t at;
+  if (!s)
+    return;
+  if (s->n_items == 0) {
+    import_unsupported(n, "its sequence is empty");
+    return;
+  }
+  value_id *xs = ARENA_ARRAY(import_arena(n), value_id, s->n_items);
+  for (uint32_t i = 0; i < s->n_items; i++) {
+    xs[i] = import_value_id(n, s->items[i]);
+    if (xs[i] == VALUE_NONE) {
+      import_unsupported(n, "an item of its sequence is not a numeric tensor");
+      return;
+    }
+  }
+  if (!import_axis(n, axis, value_type(n->f, xs[0])->rank + fresh, &at))
+    return;
+  for (uint32_t i = 0; fresh && i < s->n_items; i++)
+    xs[i] = build_unsqueeze(n->b, xs[i], (int64_t[]){at}, 1);
+  import_out(n, 0, build_concat(n->b, xs, s->n_items, at));
+}
+
+/* The body for each item of the first sequence; other operands are sequences of the same length, or
+ * tensors that all items share. */
+void import_sequence_map(struct import_node *n) {
+  const Onnx__GraphProto *body = import_attr_graph(n, "body");
+  struct import_value *first = sequence_in(n, 0);
+  if (!first)
+    return;
+  if (!body || body->n_output < n->n_outputs) {
+    import_invalid(n, "its body does not give its outputs");
+    return;
+  }
+  uint32_t length = first->n_items, outputs = (uint32_t)body->n_output;
+  struct arena *arena = import_arena(n);
+  struct import_value **params = ARENA_ARRAY(arena, struct import_value *, n->n_inputs);
+  struct import_value **results = ARENA_ARRAY(arena, struct import_value *, outputs);
+  struct import_value ***lists = ARENA_ARRAY(arena, struct import_value **, outputs);
+  for (uint32_t k = 0; k < outputs; k++)
+    lists[k] = ARENA_ARRAY(arena, struct import_value *, length);
+  for (uint32_t i = 0; i < length; i++) {
+    for (uint32_t k = 0; k < n->n_inputs; k++) {
+      struct import_value *v = n->inputs[k];
+      if (v->kind == IMPORT_SEQUENCE && v->n_items != length) {
+        import_invalid(n, "its sequences have %u and %u items", length, v->n_items);
+        return;
+      }
+      params[k] = v->kind == IMPORT_SEQUENCE ? v->items[i] : v;
+    }
+    if (!import_subgraph(n, body, n->b->region, params, n->n_inputs, results))
+      return;
+    for (uint32_t k = 0; k < outputs; k++)
+      lists[k][i] = results[k];
+  }
+  for (uint32_t k = 0; k < n->n_outputs; k++)
+    import_out_value(n, k, import_value_list(n, IMPORT_SEQUENCE, lists[k], length));
+}
+
+/* ---- optionals ---- */
+
+void import_optional(struct import_node *n) {
+  import_attr_ignore(n, "type");
+  if (n->n_inputs > 1)
+    import_invalid(n, "it has %u operands", n->n_inputs);
+  else
+    out_list(n, IMPORT_OPTIONAL, n->inputs, import_has(n, 0));
+}
+
+/* What is not an optional counts as a full one. */
+void import_optional_has_element(struct import_node *n) {
+  bool full = import_has(n, 0) && (n->inputs[0]->kind != IMPORT_OPTIONAL || n->inputs[0]->n_items);
+  if (n->n_inputs > 1)
+    import_invalid(n, "it has %u operands", n->n_inputs);
+  else
+    import_out(n, 0, build_scalar_i64(n->b, DTYPE_BOOL, full));
+}
+
+void import_optional_get_element(struct import_node *n) {
+  if (n->n_inputs != 1 || !import_has(n, 0))
+    import_invalid(n, "it must have one operand");
+  else if (n->inputs[0]->kind != IMPORT_OPTIONAL)
+    import_out_value(n, 0, n->inputs[0]);
+  else if (n->inputs[0]->n_items == 0)
+    import_invalid(n, "its operand is empty");
+  else
+    import_out_value(n, 0, n->inputs[0]->items[0]);
+}
