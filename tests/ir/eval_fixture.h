@@ -57,7 +57,7 @@ static inline value_id constant(struct fixture *x, enum dtype dtype, const int64
                                 size_t rank, const void *values) {
   struct tensor *t = tensor_create(&x->arena, dtype, dims, (uint32_t)rank);
   uint64_t bytes;
-  if (t->count)
+  if (values && t->count > 0)
     memcpy(t->data, values, (size_t)t->count * 8);
   void *data = tensor_to_bytes(&x->arena, t, &bytes);
   return build_const_data(&x->b, dtype, dims, (uint32_t)rank, data, bytes);
