@@ -12,7 +12,8 @@ bool builder_rank_allowed(struct builder *b, uint32_t rank) {
 }
 
 static bool dims_are(const struct type *type, const dim *dims, uint32_t rank) {
-  return type->rank == rank && !memcmp(type->dims, dims, rank * sizeof *dims);
+  /* dims may be NULL for a scalar. */
+  return type->rank == rank && (!rank || !memcmp(type->dims, dims, rank * sizeof *dims));
 }
 
 value_id build_reshape(struct builder *b, value_id x, const dim *dims, uint32_t rank) {
