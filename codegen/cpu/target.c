@@ -19,15 +19,15 @@
 
 #define TRIPLE "x86_64-unknown-linux-gnu"
 
-/* Ours arrives as straight-line vector code in simple loops, so most of O2 has nothing to do: no
- * inlining across functions, no vectorisers, no unrolling. What pays is forwarding through the
- * allocas of tiles (sroa), common addresses (early-cse, gvn), the peepholes, hoisting out of the
- * tile loops (licm, which wants rotated loops), and strength reduction before instruction
- * selection. */
+/* Ours arrives as straight-line vector code in simple loops, so most of O2 has nothing to do: there
+ * is nothing to inline, and what should be vectorised or unrolled is. What pays is promoting the
+ * allocas of tiles (sroa), common addresses (early-cse), the peepholes, and hoisting out of loops
+ * (licm, which wants rotated ones); strength reduction comes with instruction selection.
+ * Measured on 8 GEMM micro-kernels and 8 element-wise kernels: 27 ms; with gvn and dse 60 ms; O2
+ * 269 ms; selection and emission 210 ms each time; the same speed of the code within noise. */
 #define PASSES                                                                                     \
-  "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,"                   \
-  "loop-mssa(loop-rotate,licm),gvn,dse,instcombine<no-verify-fixpoint>,"                           \
-  "simplifycfg)"
+  "function(sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg,"                           \
+  "loop-mssa(loop-rotate,licm),early-cse<memssa>,simplifycfg)"
 
 struct cpu_target {
   struct cpu_isa isa;

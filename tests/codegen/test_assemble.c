@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -100,6 +102,24 @@ static status build_unselectable(void *user, uint32_t i, struct cpu_target *targ
       LLVMGetInlineAsm(type, "nop", 3, "=f,Q", 4, false, false, LLVMInlineAsmDialectATT, false);
   LLVMValueRef x = LLVMGetParam(f, 0);
   LLVMBuildRet(b, LLVMBuildCall2(b, type, assembly, &x, 1, ""));
+  LLVMDisposeBuilder(b);
+  return STATUS_OK;
+}
+
+/* An intrinsic of another processor: nothing selects it, which LLVM takes for the end of the world.
+ */
+static status build_fatal(void *user, uint32_t i, struct cpu_target *target, LLVMModuleRef module,
+                          struct diags *diags) {
+  if (i != *(uint32_t *)user)
+    return build_good(NULL, i, target, module, diags);
+  LLVMContextRef c = cpu_target_context(target);
+  LLVMTypeRef i32 = LLVMInt32TypeInContext(c), i64 = LLVMInt64TypeInContext(c);
+  LLVMTypeRef type = LLVMFunctionType(i32, NULL, 0, false);
+  LLVMValueRef foreign = LLVMAddFunction(module, "llvm.nvvm.read.ptx.sreg.tid.x", type);
+  LLVMValueRef f = declare(target, module, i);
+  LLVMBuilderRef b = LLVMCreateBuilderInContext(c);
+  LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(c, f, ""));
+  LLVMBuildRet(b, LLVMBuildZExt(b, LLVMBuildCall2(b, type, foreign, NULL, 0, ""), i64, ""));
   LLVMDisposeBuilder(b);
   return STATUS_OK;
 }
@@ -209,6 +229,29 @@ static void llvm_errors_are_diagnostics(void **unused) {
   diags_deinit(&diags);
 }
 
+/* In a child, because what LLVM held when it gave up is leaked by design and the sanitizer would
+ * say so. */
+static bool survives_a_fatal_error(void) {
+  struct diags diags = {0};
+  uint32_t bad = 2;
+  bool ok = try_assemble(build_fatal, &bad, 6, &diags) == STATUS_INTERNAL &&
+            diags_count(&diags) == 1 && diags_get(&diags, 0)->code == DIAG_E0402 &&
+            strstr(diags_get(&diags, 0)->message, "gave up");
+  diags_deinit(&diags);
+  return ok;
+}
+
+static void fatal_errors_do_not_kill(void **unused) {
+  (void)unused;
+  fflush(NULL);
+  pid_t child = fork();
+  if (child == 0)
+    _exit(survives_a_fatal_error() ? 0 : 1);
+  int state;
+  assert_int_equal(waitpid(child, &state, 0), child);
+  assert_true(WIFEXITED(state) && WEXITSTATUS(state) == 0);
+}
+
 static void targets_have_names(void **unused) {
   (void)unused;
   struct cpu_isa isa;
@@ -234,6 +277,7 @@ int main(void) {
       cmocka_unit_test(broken_kernels_are_named),
       cmocka_unit_test(undefined_symbols_are_named),
       cmocka_unit_test(llvm_errors_are_diagnostics),
+      cmocka_unit_test(fatal_errors_do_not_kill),
       cmocka_unit_test(targets_have_names),
       cmocka_unit_test(nothing_gives_an_empty_blob),
   };
