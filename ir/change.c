@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Changing functions: uses, replacement, erasure, the sweep of what is unused. */
-#include "ir/graph.h"
+/* Changing functions: uses, replacement, erasure. */
+#include "ir/change.h"
 
 #include <string.h>
 
 /* ---- uses ---- */
 
-typedef void (*use_fn)(void *user, value_id v, op_id by);
-
-static void visit_uses(const struct function *f, use_fn fn, void *user) {
+void function_visit_uses(const struct function *f, use_fn fn, void *user) {
   for (uint32_t i = 1; i < f->ops.len; i++) {
     const struct op *op = &f->ops.data[i];
     for (uint32_t k = 0; op->kind != OP_NONE && k < op->n_operands; k++)
@@ -36,14 +34,14 @@ static void enter_use(void *user, value_id v, op_id by) {
 void uses_build(const struct function *f, struct arena *scratch, struct uses *out_uses) {
   uint32_t n = f->values.len;
   struct uses u = {.start = ARENA_ARRAY(scratch, uint32_t, (size_t)n + 2)};
-  visit_uses(f, count_use, &u);
+  function_visit_uses(f, count_use, &u);
   for (uint32_t v = 0; v < n; v++)
     u.start[v + 1] += u.start[v];
   u.ops = ARENA_ARRAY(scratch, op_id, u.start[n]);
   /* Entering counts start[v + 1] down from the end of v's users to their beginning, which is where
    * start[v] belongs; so the array is shifted by one afterwards. */
   uint32_t total = u.start[n];
-  visit_uses(f, enter_use, &u);
+  function_visit_uses(f, enter_use, &u);
   memmove(u.start, u.start + 1, n * sizeof *u.start);
   u.start[n] = total;
   for (uint32_t v = 0; v < n; v++) {
@@ -82,9 +80,7 @@ void op_set_operands(struct function *f, op_id op, const value_id *operands, uin
   f->ops.data[op].n_operands = n;
 }
 
-/* Empties the slot and what is inside; the caller takes it off its list. Nesting is bounded by what
- * builders and the parser let through. */
-static void op_bury(struct function *f, op_id id) {
+void op_bury(struct function *f, op_id id) {
   struct op op = f->ops.data[id];
   for (uint32_t i = 0; i < op.n_regions; i++) {
     struct region *r = &f->regions.data[op.regions[i]];
@@ -106,84 +102,4 @@ void function_erase_op(struct function *f, op_id op) {
     break;
   }
   op_bury(f, op);
-}
-
-/* ---- the sweep ---- */
-
-struct sweep {
-  struct function *f;
-  uint32_t *uses;
-  uint32_t erased;
-};
-
-static void sweep_count(void *user, value_id v, op_id by) {
-  (void)by;
-  ((struct sweep *)user)->uses[v]++;
-}
-
-static bool has_effect(const struct function *f, const struct op *op) {
-  if (op_infos[op->kind].flags & OP_FLAG_EFFECT)
-    return true;
-  for (uint32_t i = 0; i < op->n_regions; i++) {
-    const struct region *r = &f->regions.data[op->regions[i]];
-    for (uint32_t k = 0; k < r->ops.len; k++) {
-      if (has_effect(f, &f->ops.data[r->ops.data[k]]))
-        return true;
-    }
-  }
-  return false;
-}
-
-static void release(struct sweep *s, const struct op *op) {
-  for (uint32_t i = 0; i < op->n_operands; i++)
-    s->uses[op->operands[i]]--;
-  for (uint32_t i = 0; i < op->n_regions; i++) {
-    const struct region *r = &s->f->regions.data[op->regions[i]];
-    for (uint32_t k = 0; k < r->results.len; k++)
-      s->uses[r->results.data[k]]--;
-    for (uint32_t k = 0; k < r->ops.len; k++) {
-      release(s, &s->f->ops.data[r->ops.data[k]]);
-      s->erased++;
-    }
-  }
-}
-
-static bool is_dead(const struct sweep *s, const struct op *op) {
-  for (uint32_t i = 0; i < op->n_results; i++) {
-    if (s->uses[op->results[i]])
-      return false;
-  }
-  return !has_effect(s->f, op);
-}
-
-/* From the end, so that an op comes after all its users. */
-static void sweep_region(struct sweep *s, region_id id) {
-  struct region *r = &s->f->regions.data[id];
-  for (uint32_t i = r->ops.len; i-- > 0;) {
-    op_id op_number = r->ops.data[i];
-    const struct op *op = &s->f->ops.data[op_number];
-    if (is_dead(s, op)) {
-      release(s, op);
-      op_bury(s->f, op_number);
-      s->erased++;
-      continue;
-    }
-    for (uint32_t k = 0; k < op->n_regions; k++)
-      sweep_region(s, op->regions[k]);
-  }
-  uint32_t kept = 0;
-  for (uint32_t i = 0; i < r->ops.len; i++) {
-    if (s->f->ops.data[r->ops.data[i]].kind != OP_NONE)
-      r->ops.data[kept++] = r->ops.data[i];
-  }
-  r->ops.len = kept;
-}
-
-uint32_t function_sweep(struct function *f) {
-  struct arena scratch = {0};
-  struct sweep s = {.f = f, .uses = ARENA_ARRAY(&scratch, uint32_t, f->values.len)};
-  visit_uses(f, sweep_count, &s);
-  sweep_region(&s, 0);
-  arena_deinit(&scratch);
-  return s.erased;
 }

@@ -148,7 +148,7 @@ value_id random_value_of(struct random_gen *g, const struct type *type) {
 }
 
 value_id random_pick(struct random_gen *g, bool (*accept)(struct random_gen *, value_id)) {
-  for (int tries = 0; tries < 12 && g->values.len; tries++) {
+  for (int tries = random_chance(g, 15) ? 12 : 0; tries < 12 && g->values.len; tries++) {
     value_id v = g->values.data[random_below(g, g->values.len)];
     if (!accept || accept(g, v))
       return v;
