@@ -155,21 +155,37 @@ SINTER_API void sinter_engine_close(sinter_engine *engine) {
   mem_free(engine);
 }
 
+static status verify_constant(const sinter_engine *engine, size_t i) {
+  const Engine__Constant *c = engine->plan.manifest->constants[i];
+  const uint8_t *data = engine_file_bytes(&engine->file, engine->file.weights) + c->offset;
+  struct digest found = digest_bytes(data, (size_t)c->bytes);
+  if (memcmp(found.b, c->digest.data, sizeof found.b) == 0)
+    return STATUS_OK;
+  return fault_report(DIAG_E0509, engine->file.path, "copy or compile the engine again",
+                      "weight %zu '%s' (%llu B) is damaged", i, plan_string(&engine->plan, c->name),
+                      (unsigned long long)c->bytes);
+}
+
+static status verify_section(const sinter_engine *engine) {
+  const struct engine_section *weights = engine->file.weights;
+  struct digest found =
+      digest_bytes(engine_file_bytes(&engine->file, weights), (size_t)weights->bytes);
+  if (memcmp(found.b, weights->digest, sizeof found.b) == 0)
+    return STATUS_OK;
+  return fault_report(DIAG_E0509, engine->file.path, "copy or compile the engine again",
+                      "the weights (%llu B) are damaged", (unsigned long long)weights->bytes);
+}
+
 SINTER_API sinter_status sinter_engine_verify_weights(const sinter_engine *engine) {
-  const struct plan *plan = &engine->plan;
-  for (size_t i = 0; i < plan->manifest->n_constants; i++) {
-    const Engine__Constant *c = plan->manifest->constants[i];
-    if (!c->digest.len)
-      continue;
-    const uint8_t *data = engine_file_bytes(&engine->file, engine->file.weights) + c->offset;
-    struct digest found = digest_bytes(data, (size_t)c->bytes);
-    if (memcmp(found.b, c->digest.data, sizeof found.b) != 0)
-      return (sinter_status)fault_report(DIAG_E0509, engine->file.path,
-                                         "copy or compile the engine again",
-                                         "weight %zu '%s' (%llu B) is damaged", i,
-                                         plan_string(plan, c->name), (unsigned long long)c->bytes);
+  const Engine__Manifest *m = engine->plan.manifest;
+  bool all = true; /* constants have digests of their own */
+  for (size_t i = 0; i < m->n_constants; i++) {
+    status s = m->constants[i]->digest.len ? verify_constant(engine, i) : STATUS_OK;
+    if (s)
+      return (sinter_status)s;
+    all = all && m->constants[i]->digest.len;
   }
-  return SINTER_OK;
+  return (sinter_status)(all || !engine->file.weights ? STATUS_OK : verify_section(engine));
 }
 
 /* --- Queries --- */

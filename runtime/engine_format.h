@@ -20,13 +20,13 @@
 #define ENGINE_WEIGHT_ALIGNMENT 64u
 
 /* Limits of one file. A writer refuses to exceed them, a loader refuses what does. */
-#define ENGINE_MAX_SECTIONS 32u
+#define ENGINE_MAX_SECTIONS 16u
 #define ENGINE_MAX_MANIFEST (256u << 20)
-#define ENGINE_MAX_ROWS (1u << 24) /* of any table of the manifest */
-#define ENGINE_MAX_RANK 16u        /* dims of a value */
-#define ENGINE_MAX_ARGUMENTS 4096u /* buffers and dims of one launch */
-#define ENGINE_MAX_NESTING 64u     /* blocks in blocks, aliases of aliases */
-#define ENGINE_MAX_TARGET_NAME 64u /* with the terminating zero */
+#define ENGINE_MAX_ROWS (1u << 24)  /* of any table of the manifest */
+#define ENGINE_MAX_RANK 16u         /* dims of a value */
+#define ENGINE_MAX_ARGUMENTS 4096u  /* buffers and dims of one launch */
+#define ENGINE_MAX_NESTING 64u      /* blocks in blocks, aliases of aliases */
+#define ENGINE_MAX_TARGET_NAME 192u /* with the terminating zero */
 
 enum engine_section_kind {
   ENGINE_SECTION_MANIFEST = 1, /* exactly one: engine.proto's Manifest */
@@ -56,7 +56,7 @@ struct engine_section {
 };
 
 _Static_assert(sizeof(struct engine_header) == 48, "the header is part of the file format");
-_Static_assert(sizeof(struct engine_section) == 104,
+_Static_assert(sizeof(struct engine_section) == 232,
                "the section table is part of the file format");
 _Static_assert(sizeof(struct engine_header) + ENGINE_MAX_SECTIONS * sizeof(struct engine_section) <=
                    ENGINE_PAGE,

@@ -59,6 +59,21 @@ static status value_fail(struct sinter_session *s, uint32_t value, const Engine_
                       (unsigned long long)wanted, (unsigned long long)found);
 }
 
+/* An entry's variants each have rows of their own for its inputs and outputs: the position says
+ * which is meant. */
+static const struct slot *root_slot(const struct sinter_session *s, uint32_t root) {
+  static const struct slot nowhere;
+  const Engine__Value *v = s->plan->manifest->values[root];
+  switch (v->storage) {
+  case ENGINE__STORAGE__INPUT:
+    return v->index < s->entry->n_inputs ? &s->input_slots[v->index] : &nowhere;
+  case ENGINE__STORAGE__OUTPUT:
+    return v->index < s->entry->n_outputs ? &s->output_slots[v->index] : &nowhere;
+  default:
+    return &s->slots[root];
+  }
+}
+
 status session_value(struct sinter_session *s, uint32_t value, const Engine__Step *step,
                      struct slot *out_slot) {
   const Engine__Value *v = s->plan->manifest->values[value];
@@ -74,7 +89,7 @@ status session_value(struct sinter_session *s, uint32_t value, const Engine__Ste
     if (!u64_add(offset, part, &offset))
       return value_fail(s, value, step, UINT64_MAX, 0);
   }
-  const struct slot *root = &s->slots[s->plan->values[value].root];
+  const struct slot *root = root_slot(s, s->plan->values[value].root);
   if (!u64_add(offset, bytes, &end) || end > root->bytes)
     return value_fail(s, value, step, end, root->bytes);
   *out_slot = (struct slot){root->data ? root->data + offset : NULL, bytes};
@@ -261,7 +276,8 @@ static status step_run_layout(struct sinter_session *s, const Engine__Step *step
     state->current = layout;
   }
   for (uint32_t i = 0; i < phase->output_count && !st; i++)
-    st = session_size_output(s, phase->outputs[i], step);
+    if (session_output_known(s, phase->outputs[i])) /* else a RESERVE follows */
+      st = session_size_output(s, phase->outputs[i], step);
   return st;
 }
 
@@ -303,16 +319,19 @@ static status launch_profiled(struct sinter_session *s, const Engine__Step *step
   return st;
 }
 
+/* Fills in the slots; *out_bytes is the size of all buffers together. */
 static status gather_args(struct sinter_session *s, const Engine__Step *step,
-                          const Engine__Launch *body) {
+                          const Engine__Launch *body, uint64_t *out_bytes) {
   uint64_t *args = s->args;
   *args++ = (uint64_t)(uintptr_t)s->error_word.data;
+  *out_bytes = 0;
   for (size_t i = 0; i < body->n_buffers; i++) {
     struct slot slot = {0};
     status st = body->buffers[i] ? session_value(s, body->buffers[i], step, &slot) : STATUS_OK;
     if (st)
       return st;
     *args++ = (uint64_t)(uintptr_t)slot.data;
+    *out_bytes += slot.bytes;
   }
   for (size_t i = 0; i < body->n_dims; i++) {
     int64_t value;
@@ -326,12 +345,12 @@ static status gather_args(struct sinter_session *s, const Engine__Step *step,
 
 static status step_run_launch(struct sinter_session *s, const Engine__Step *step,
                               const Engine__Launch *body) {
-  uint64_t tiles, scratch;
+  uint64_t tiles, scratch, bytes;
   status st = session_size(s, body->tiles, step, &tiles);
   if (!st)
     st = session_size(s, body->scratch, step, &scratch);
   if (!st)
-    st = gather_args(s, step, body);
+    st = gather_args(s, step, body, &bytes);
   if (st || !tiles)
     return st;
   if (tiles > UINT32_MAX) {
@@ -339,7 +358,7 @@ static status step_run_launch(struct sinter_session *s, const Engine__Step *step
     return fault_report(DIAG_E0611, plan_node_text(s->plan, step, where, sizeof where), NULL,
                         "a grid of %llu tiles is too large", (unsigned long long)tiles);
   }
-  const struct driver_launch launch = {
+  struct driver_launch launch = {
       .kernel = body->kernel,
       .args = s->args,
       .arg_count = (uint32_t)(1 + body->n_buffers + body->n_dims),
@@ -349,6 +368,8 @@ static status step_run_launch(struct sinter_session *s, const Engine__Step *step
       .flops = estimate(s, body->flops),
       .traffic = estimate(s, body->traffic),
   };
+  if (!launch.traffic)
+    launch.traffic = bytes;
   s->launches++;
   return s->profile ? launch_profiled(s, step, &launch)
                     : s->driver->launch(s->device, s->module, &launch);

@@ -21,7 +21,7 @@
 /* Derived facts of a value. */
 struct plan_value {
   uint32_t root;   /* the value at the end of its aliases; itself if none */
-  uint32_t buffer; /* DYNAMIC, OUTPUT: its growable buffer, else PLAN_NO_BUFFER */
+  uint32_t buffer; /* DYNAMIC: its growable buffer, else PLAN_NO_BUFFER */
   uint32_t
       spare;     /* carried params: the buffer the next version is copied to, else PLAN_NO_BUFFER */
   uint32_t slot; /* ARENA: its place in its phase's values */

@@ -286,7 +286,6 @@ static status check_storage(struct plan_loader *l, uint32_t i, uint32_t *alias_d
       return loader_fail(l, "value %u lives from step %u to step %u", i, v->first, v->last);
     return loader_index(l, "phase", v->phase, l->m->phases);
   case ENGINE__STORAGE__OUTPUT:
-    pv->buffer = l->plan->buffer_count++;
     return loader_index(l, "phase", v->phase, l->m->phases);
   case ENGINE__STORAGE__DYNAMIC:
     pv->buffer = l->plan->buffer_count++;

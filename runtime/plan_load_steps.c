@@ -111,7 +111,8 @@ static status step_load_set_symbol(struct plan_loader *l, const Engine__SetSymbo
 
 static status step_load_reserve(struct plan_loader *l, const Engine__Reserve *reserve) {
   status s = loader_value(l, reserve->value);
-  if (!s && l->plan->values[reserve->value].buffer == PLAN_NO_BUFFER)
+  if (!s && !is_storage(l, reserve->value, ENGINE__STORAGE__DYNAMIC) &&
+      !is_storage(l, reserve->value, ENGINE__STORAGE__OUTPUT))
     s = loader_fail(l, "value %u has no buffer of its own to reserve", reserve->value);
   return s;
 }

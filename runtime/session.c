@@ -39,12 +39,27 @@ static status create_phases(struct sinter_session *s) {
   return STATUS_OK;
 }
 
-static size_t most_outputs(const Engine__Manifest *m) {
-  size_t most = 0;
-  for (size_t i = 0; i < m->n_entries; i++)
-    if (m->entries[i]->n_outputs > most)
-      most = m->entries[i]->n_outputs;
-  return most;
+static void most_ports(const Engine__Manifest *m, uint32_t *out_inputs, uint32_t *out_outputs) {
+  *out_inputs = *out_outputs = 0;
+  for (size_t i = 0; i < m->n_entries; i++) {
+    if (m->entries[i]->n_inputs > *out_inputs)
+      *out_inputs = (uint32_t)m->entries[i]->n_inputs;
+    if (m->entries[i]->n_outputs > *out_outputs)
+      *out_outputs = (uint32_t)m->entries[i]->n_outputs;
+  }
+}
+
+static status create_ports(struct sinter_session *s) {
+  uint32_t inputs, outputs;
+  most_ports(s->plan->manifest, &inputs, &outputs);
+  s->input_slots = POOL_ARRAY(&s->pool, struct slot, inputs);
+  s->output_slots = POOL_ARRAY(&s->pool, struct slot, outputs);
+  s->output_owned = POOL_ARRAY(&s->pool, bool, outputs);
+  s->output_buffers = POOL_ARRAY(&s->pool, struct driver_buffer, outputs);
+  if (!s->input_slots || !s->output_slots || !s->output_owned || !s->output_buffers)
+    return STATUS_RESOURCES;
+  s->output_buffer_count = outputs;
+  return STATUS_OK;
 }
 
 static status create_tables(struct sinter_session *s) {
@@ -55,11 +70,11 @@ static status create_tables(struct sinter_session *s) {
   s->carried = POOL_ARRAY(&s->pool, int64_t, plan->most_carried_dims);
   s->carried_bytes = POOL_ARRAY(&s->pool, uint64_t, plan->most_carried);
   s->scan_bytes = POOL_ARRAY(&s->pool, uint64_t, plan->buffer_count);
-  s->output_owned = POOL_ARRAY(&s->pool, bool, most_outputs(plan->manifest));
-  if (!s->slots || !s->buffers || !s->args || !s->carried || !s->carried_bytes || !s->scan_bytes ||
-      !s->output_owned)
+  if (!s->slots || !s->buffers || !s->args || !s->carried || !s->carried_bytes || !s->scan_bytes)
     return STATUS_RESOURCES;
   status st = expr_state_init(&s->exprs, plan, &s->pool);
+  if (!st)
+    st = create_ports(s);
   return st ? st : create_phases(s);
 }
 
@@ -139,6 +154,8 @@ static void release_memory(struct sinter_session *s) {
   s->driver->buffer_release(s->device, &s->error_word);
   for (uint32_t i = 0; s->buffers && i < s->plan->buffer_count; i++)
     s->driver->buffer_release(s->device, &s->buffers[i]);
+  for (uint32_t i = 0; i < s->output_buffer_count; i++)
+    s->driver->buffer_release(s->device, &s->output_buffers[i]);
   for (uint32_t p = 0; s->phases && p < s->plan->manifest->phases; p++)
     s->driver->buffer_release(s->device, &s->phases[p].arena);
   if (s->module)
@@ -242,6 +259,8 @@ SINTER_API sinter_status sinter_session_get_stats(const sinter_session *session,
     stats.arena_bytes += session->phases[p].arena.bytes;
   for (uint32_t i = 0; i < session->plan->buffer_count; i++)
     stats.dynamic_bytes += session->buffers[i].bytes;
+  for (uint32_t i = 0; i < session->output_buffer_count; i++)
+    stats.dynamic_bytes += session->output_buffers[i].bytes;
   stats.target = sinter_engine_target_name(session->engine, session->target);
   size_t n = out_stats->struct_size < sizeof stats ? out_stats->struct_size : sizeof stats;
   memcpy(out_stats, &stats, n);

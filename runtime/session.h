@@ -55,8 +55,8 @@ struct sinter_session {
   void *profile_user;
 
   struct expr_state exprs;
-  struct slot *slots;            /* per value */
-  struct driver_buffer *buffers; /* of DYNAMIC and OUTPUT values, and spares */
+  struct slot *slots;            /* per CONSTANT, ARENA and DYNAMIC value */
+  struct driver_buffer *buffers; /* of DYNAMIC values, and spares */
   struct phase_state *phases;
   struct memory_item *items; /* room for the largest phase */
   uint64_t *sizes;
@@ -67,9 +67,12 @@ struct sinter_session {
   uint64_t *scan_bytes;    /* per buffer: of one element of a scan result */
   struct driver_buffer error_word;
 
-  const Engine__Entry *entry; /* of the run in progress */
-  sinter_tensor *outputs;     /* likewise */
-  bool *output_owned;         /* per output: the session provides the memory */
+  const Engine__Entry *entry;              /* of the run in progress */
+  sinter_tensor *outputs;                  /* likewise */
+  struct slot *input_slots, *output_slots; /* per input and output of the entry */
+  bool *output_owned;                      /* per output: the session provides the memory */
+  struct driver_buffer *output_buffers;    /* per output; entries share them */
+  uint32_t output_buffer_count;
   uint64_t launches, runs;
   _Atomic bool busy, cancelled;
 };
@@ -82,6 +85,9 @@ struct sinter_session {
  */
 status session_bind_inputs(struct sinter_session *s, const sinter_tensor *inputs, size_t n);
 status session_bind_outputs(struct sinter_session *s, sinter_tensor *outputs, size_t n);
+
+/* Whether an OUTPUT value's dims have values by now. */
+bool session_output_known(struct sinter_session *s, uint32_t value);
 
 /* Sizes an OUTPUT value's memory, now that its dims are known, and says so in the caller's tensor.
  * Errors: E0607, E0611, E0612. */

@@ -124,7 +124,8 @@ static status first_look(struct sinter_session *s, const Engine__Port *port,
   if (!st)
     st = bind_dims(s, port, tensor);
   if (!st)
-    s->slots[port->value] = (struct slot){tensor->data, tensor->bytes};
+    s->input_slots[s->plan->manifest->values[port->value]->index] =
+        (struct slot){tensor->data, tensor->bytes};
   return st;
 }
 
@@ -148,10 +149,6 @@ status session_bind_inputs(struct sinter_session *s, const sinter_tensor *inputs
 
 /* --- Outputs --- */
 
-static struct driver_buffer *output_buffer(const struct sinter_session *s, size_t output) {
-  return &s->buffers[s->plan->values[s->entry->outputs[output]->value].buffer];
-}
-
 status session_bind_outputs(struct sinter_session *s, sinter_tensor *outputs, size_t n) {
   if (n != s->entry->n_outputs)
     return count_fail(s, "outputs", s->entry->n_outputs, n);
@@ -159,34 +156,45 @@ status session_bind_outputs(struct sinter_session *s, sinter_tensor *outputs, si
   for (size_t i = 0; i < n; i++) {
     /* A tensor that still shows the session's memory from an earlier run asks for the session's
      * memory. */
-    s->output_owned[i] = !outputs[i].data || outputs[i].data == output_buffer(s, i)->data;
+    s->output_owned[i] = !outputs[i].data || outputs[i].data == s->output_buffers[i].data;
     if (s->output_owned[i]) {
       outputs[i].data = NULL;
       outputs[i].bytes = 0;
     }
-    s->slots[s->entry->outputs[i]->value] = (struct slot){0};
+    s->output_slots[i] = (struct slot){0};
   }
   return STATUS_OK;
 }
 
-static status output_shape(struct sinter_session *s, const Engine__Port *port,
+bool session_output_known(struct sinter_session *s, uint32_t value) {
+  const Engine__Value *v = s->plan->manifest->values[value];
+  int64_t ignored;
+  for (size_t i = 0; i < v->n_dims; i++)
+    if (expr_state_get(&s->exprs, v->dims[i], &ignored) == EXPR_UNBOUND)
+      return false;
+  return true;
+}
+
+static status output_shape(struct sinter_session *s, const Engine__Value *v,
                            const Engine__Step *step, sinter_tensor *tensor, uint64_t *out_bytes) {
-  enum dtype dtype = (enum dtype)port->dtype;
+  enum dtype dtype = (enum dtype)v->dtype;
   tensor->dtype = (sinter_dtype)dtype_infos[dtype].onnx;
-  tensor->rank = (uint32_t)port->n_dims;
+  tensor->rank = (uint32_t)v->n_dims;
   for (uint32_t i = 0; i < tensor->rank; i++) {
-    status st = session_expr(s, port->dims[i], step, &tensor->dims[i]);
+    status st = session_expr(s, v->dims[i], step, &tensor->dims[i]);
     if (st)
       return st;
   }
   if (shape_bytes(tensor->dims, tensor->rank, dtype_bits(dtype), out_bytes))
     return STATUS_OK;
   return fault_report(DIAG_E0611, s->engine->file.path, NULL,
-                      "output '%s' has a negative dim or is too large", port_name(s, port));
+                      "output '%s' has a negative dim or is too large",
+                      port_name(s, s->entry->outputs[v->index]));
 }
 
-static status place_in_callers(struct sinter_session *s, const Engine__Port *port,
-                               const sinter_tensor *tensor, uint64_t bytes) {
+static status place_in_callers(struct sinter_session *s, uint32_t output, uint64_t bytes) {
+  const Engine__Port *port = s->entry->outputs[output];
+  const sinter_tensor *tensor = &s->outputs[output];
   unsigned alignment = dtype_unpacked_bytes((enum dtype)port->dtype);
   if (bytes > tensor->bytes)
     return fault_report(DIAG_E0607, s->engine->file.path,
@@ -197,33 +205,38 @@ static status place_in_callers(struct sinter_session *s, const Engine__Port *por
     return fault_report(DIAG_E0607, s->engine->file.path, NULL,
                         "output '%s' is not aligned to its elements of %u B", port_name(s, port),
                         alignment);
-  s->slots[port->value] = (struct slot){tensor->data, bytes};
+  s->output_slots[output] = (struct slot){tensor->data, bytes};
   return STATUS_OK;
 }
 
+static status place_in_sessions(struct sinter_session *s, uint32_t output, uint64_t bytes) {
+  struct driver_buffer *buffer = &s->output_buffers[output];
+  status st = s->driver->buffer_reserve(s->device, buffer, bytes, false);
+  s->output_slots[output] = (struct slot){buffer->data, st ? 0 : bytes};
+  return st;
+}
+
 status session_size_output(struct sinter_session *s, uint32_t value, const Engine__Step *step) {
-  uint32_t index = s->plan->manifest->values[value]->index;
+  const Engine__Value *v = s->plan->manifest->values[value];
   uint64_t bytes;
-  if (index >= s->entry->n_outputs || s->entry->outputs[index]->value != value)
+  if (v->index >= s->entry->n_outputs || s->entry->outputs[v->index]->dtype != v->dtype)
     return fault_report(DIAG_E0612, s->engine->file.path, NULL,
                         "value %u is no output of entry point '%s'", value,
                         plan_string(s->plan, s->entry->name));
-  const Engine__Port *port = s->entry->outputs[index];
-  status st = output_shape(s, port, step, &s->outputs[index], &bytes);
+  status st = output_shape(s, v, step, &s->outputs[v->index], &bytes);
   if (st)
     return st;
-  return s->output_owned[index] ? session_reserve(s, value, bytes, false)
-                                : place_in_callers(s, port, &s->outputs[index], bytes);
+  return s->output_owned[v->index] ? place_in_sessions(s, v->index, bytes)
+                                   : place_in_callers(s, v->index, bytes);
 }
 
 status session_finish_outputs(struct sinter_session *s) {
   for (size_t i = 0; i < s->entry->n_outputs; i++) {
-    const Engine__Port *port = s->entry->outputs[i];
-    const struct slot *slot = &s->slots[port->value];
+    const struct slot *slot = &s->output_slots[i];
     if (!slot->data)
-      return fault_report(DIAG_E0612, s->engine->file.path,
-                          "compile the model again with this release",
-                          "the plan has not produced output '%s'", port_name(s, port));
+      return fault_report(
+          DIAG_E0612, s->engine->file.path, "compile the model again with this release",
+          "the plan has not produced output '%s'", port_name(s, s->entry->outputs[i]));
     if (s->output_owned[i]) {
       s->outputs[i].data = slot->data;
       s->outputs[i].bytes = slot->bytes;
@@ -234,9 +247,9 @@ status session_finish_outputs(struct sinter_session *s) {
 
 void session_release_ports(struct sinter_session *s, bool failed) {
   for (size_t i = 0; s->entry && i < s->entry->n_inputs; i++)
-    s->slots[s->entry->inputs[i]->value] = (struct slot){0};
+    s->input_slots[i] = (struct slot){0};
   for (size_t i = 0; s->entry && i < s->entry->n_outputs; i++) {
-    s->slots[s->entry->outputs[i]->value] = (struct slot){0};
+    s->output_slots[i] = (struct slot){0};
     if (failed && s->outputs && s->output_owned[i]) {
       s->outputs[i].data = NULL;
       s->outputs[i].bytes = 0;

@@ -39,7 +39,7 @@ struct driver_launch {
   uint32_t tiles;         /* at least 1 */
   uint64_t scratch_bytes; /* per thread */
   bool serial;
-  uint64_t flops, traffic; /* estimates; 0: unknown */
+  uint64_t flops, traffic; /* estimates; flops 0: unknown */
 };
 
 struct driver {

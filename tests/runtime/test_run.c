@@ -194,7 +194,7 @@ static void optional_input_and_derived_dims(void **state) {
   fixture_close(&f);
 }
 
-/* Entry with the variants n == 1 and n < 4, telling which ran by filling the output. */
+/* The variants n == 1, which fills y, and n < 4, which copies x by rows of its own for x and y. */
 static void variants(void **state) {
   (void)state;
   struct fixture f;
@@ -203,24 +203,31 @@ static void variants(void **state) {
   uint32_t n = manifest_build_symbol_expr(&e->build, manifest_build_symbol(&e->build, "n", 0, 100));
   uint32_t entry = manifest_build_entry(&e->build, "main");
   engine_input(e, entry, "x", DTYPE_U8, n);
+  uint32_t y = engine_output(e, entry, 0, "y", DTYPE_U8, n);
+  uint32_t own_x = engine_value(e, ENGINE__STORAGE__INPUT, 0, 0, DTYPE_U8, n, 0, 0);
+  uint32_t own_y = engine_value(e, ENGINE__STORAGE__OUTPUT, 0, 1, DTYPE_U8, n, 0, 0);
   for (uint32_t i = 0; i < 2; i++) {
-    uint32_t y = i ? 2 : engine_output(e, entry, 0, "y", DTYPE_U8, n);
     uint32_t block = manifest_build_block(&e->build);
     Engine__Variant *variant = manifest_build_variant(&e->build, entry, block);
     manifest_build_guard(&e->build, variant, n, i ? ENGINE__RELATION__LT : ENGINE__RELATION__EQ,
                          engine_const(e, i ? 4 : 1));
-    manifest_build_step_layout(&e->build, block);
-    Engine__Fill *fill = manifest_build_step_fill(&e->build, block);
-    fill->dst = y, fill->bytes = n, fill->byte = i + 1;
+    manifest_build_step_layout(&e->build, block)->phase = i;
+    if (i == 0) {
+      Engine__Fill *fill = manifest_build_step_fill(&e->build, block);
+      fill->dst = y, fill->bytes = n, fill->byte = 1;
+    } else {
+      Engine__Copy *copy = manifest_build_step_copy(&e->build, block);
+      copy->dst = own_y, copy->src = own_x, copy->bytes = n;
+    }
   }
   fixture_open(&f, 1);
-  uint8_t x[8] = {0};
+  uint8_t x[8] = {7, 8, 9};
   sinter_tensor input = engine_tensor(SINTER_U8, 1, x, sizeof x), output = {0};
   assert_ok(sinter_session_run(f.session, "main", &input, 1, &output, 1));
   assert_int_equal(*(uint8_t *)output.data, 1);
   input.dims[0] = 3;
   assert_ok(sinter_session_run(f.session, "main", &input, 1, &output, 1));
-  assert_int_equal(((uint8_t *)output.data)[2], 2);
+  assert_int_equal(((uint8_t *)output.data)[2], 9);
   input.dims[0] = 0; /* nothing to compute, yet memory to show */
   assert_ok(sinter_session_run(f.session, "main", &input, 1, &output, 1));
   assert_int_equal(output.bytes, 0);

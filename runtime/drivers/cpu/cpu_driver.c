@@ -219,13 +219,13 @@ static void run_tiles(void *context, uint32_t first, uint32_t last, uint32_t slo
 }
 
 /* Waking a thread costs some microseconds: not worth it for less work than this. */
-#define LEAST_PARALLEL_WORK 40000u
+#define LEAST_PARALLEL_WORK 16384u
 
 static bool worth_threads(const struct driver_launch *launch) {
   uint64_t work = launch->flops / 4;
   if (work < launch->traffic)
     work = launch->traffic;
-  return work == 0 || work >= LEAST_PARALLEL_WORK;
+  return work >= LEAST_PARALLEL_WORK;
 }
 
 static status reserve_scratch(struct device *device, uint64_t bytes) {

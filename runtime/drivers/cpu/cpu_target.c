@@ -3,6 +3,7 @@
 #include "runtime/drivers/cpu/cpu_target.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #if defined(__x86_64__)
@@ -103,4 +104,15 @@ const char *cpu_target_best(unsigned long long features) {
     if (has_level(level, features, &missing))
       return level_names[level - 1];
   return "none";
+}
+
+bool cpu_target_describe(unsigned long long features, char *buffer, size_t n) {
+  const char *best = cpu_target_best(features), *missing;
+  if (!cpu_target_runs(best, features, &missing))
+    return false;
+  size_t length = (size_t)snprintf(buffer, n, "%s", best);
+  for (int i = 0; i < FEATURE_COUNT && length < n; i++)
+    if (features >> i & 1 && table[i].level == 9)
+      length += (size_t)snprintf(buffer + length, n - length, "+%s", table[i].name);
+  return length < n;
 }

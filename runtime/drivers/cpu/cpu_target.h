@@ -7,6 +7,7 @@
 #define SINTER_RUNTIME_CPU_TARGET_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* What the processor and the system offer, as bits in the order of cpu_feature.def. */
 unsigned long long cpu_target_features(void);
@@ -16,6 +17,12 @@ unsigned long long cpu_target_features(void);
  * such part, in static storage or in the name itself.
  */
 bool cpu_target_runs(const char *target, unsigned long long features, const char **out_missing);
+
+/*
+ * The name of a target that asks for everything this processor has: what code made for "native"
+ * needs. Returns false if it does not fit, or the processor is of no level.
+ */
+bool cpu_target_describe(unsigned long long features, char *buffer, size_t n);
 
 /* The best level this processor has: "x86-64-v3". Static storage. */
 const char *cpu_target_best(unsigned long long features);
