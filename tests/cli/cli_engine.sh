@@ -84,6 +84,15 @@ expect 2 E0701 "$sinter" run "$engine" --random-inputs --devices toaster
 expect 2 E0903 "$sinter" run "$engine" --input "image=@$work/missing.npy"
 expect 2 E060 "$sinter" run "$engine" --input "image=@$model/test_data_set_0/output_0.pb"
 
+# bench
+expect 0 '' "$sinter" bench "$engine" --random-inputs --warmup 0s --iterations 5 --threads 1
+shows '^5 runs in '
+expect 0 '' "$sinter" bench "$engine" --random-inputs --warmup 0s --duration 50ms --profile --json
+is_json "$work/out"
+for key in latency_ms p50 p99 kernels roofline; do shows "\"$key\""; done
+expect 2 "has no effect beside --iterations" "$sinter" bench "$engine" --random-inputs --iterations 5 --duration 1s
+expect 2 "'--duration' takes a time with its unit" "$sinter" bench "$engine" --random-inputs --duration 5
+
 # check
 expect 0 '' "$sinter" check "$model/model.onnx"
 shows 'Softmax'
