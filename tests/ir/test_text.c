@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Text IR: what is printed parses to the same, and what is wrong is told where. */
+#include "base/mem.h"
 #include "base/str.h"
 #include "ir/text.h"
 #include "ir/verify.h"
@@ -280,6 +281,47 @@ static void test_damaged_texts(void **state) {
   diags_deinit(&d);
 }
 
+/* ---- memory ---- */
+
+static const char oom_text[] =
+    "mesh @m0 [tp=4]\n"
+    "constant @w : f32[2] = [1.0, 2.0]\n"
+    "func @main(%c: bool[], %x: f32[n, 2] @ {-, tp*2}) -> (f32[n, 2]) where n in 1..4 {\n"
+    "  %w = const @w : f32[2]\n"
+    "  %0 = reshape %w { dims = [1, 2] } : f32[1, 2]\n"
+    "  %1 = map %x, %0 { %t0 = mul($0, $1); select(lt(%t0, 2.0), %t0, -1.0) } : f32[n, 2]\n"
+    "  %2 = if %c region { yield %1 } region { yield %x } : f32[n, 2] loc(\"a\", \"If\", 1)\n"
+    "  return %2\n"
+    "}\n";
+
+/* Everything is made and destroyed inside the guard that this runs under. */
+static status parse_and_print(void *context) {
+  struct module *m = NULL;
+  struct strbuf text = {0};
+  status s = module_parse("oom.sir", oom_text, sizeof oom_text - 1, context, &m);
+  if (s)
+    return s;
+  module_print(m, &text);
+  module_destroy(m);
+  strbuf_deinit(&text);
+  return STATUS_OK;
+}
+
+static void test_exhaustion_leaves_nothing_behind(void **state) {
+  (void)state;
+  for (uint64_t n = 1;; n++) {
+    struct diags d = {0};
+    mem_fail_nth(n);
+    status s = oom_guard_run(parse_and_print, &d);
+    bool pending = mem_fail_pending();
+    mem_fail_nth(0);
+    diags_deinit(&d);
+    if (s == STATUS_OK && pending)
+      break;
+    assert_int_equal(s, STATUS_RESOURCES);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_layer),
@@ -294,6 +336,7 @@ int main(void) {
       cmocka_unit_test(test_several_errors_in_one_go),
       cmocka_unit_test(test_hostile_nesting_is_refused),
       cmocka_unit_test(test_damaged_texts),
+      cmocka_unit_test(test_exhaustion_leaves_nothing_behind),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
