@@ -31,10 +31,13 @@ struct crew {
   atomic_uint next;
 };
 
+/* What a thread holds of LLVM is written here, so that it can be let go when memory runs out. */
 struct worker {
   struct crew *crew;
   pthread_t thread;
   status status;
+  struct cpu_target *target;
+  LLVMModuleRef module;
 };
 
 static status build_kernels(struct crew *crew, uint32_t index, struct cpu_target *target,
@@ -63,11 +66,24 @@ static status emit_module(struct crew *crew, struct slot *slot, struct cpu_targe
   return cpu_target_emit(target, module, LLVMObjectFile, &slot->diags, &slot->buffer);
 }
 
-static status make_module(struct crew *crew, uint32_t index, struct cpu_target *target) {
+static void drop_module(struct worker *worker) {
+  if (worker->module && !cpu_target_poisoned(worker->target))
+    LLVMDisposeModule(worker->module);
+  worker->module = NULL;
+}
+
+static void drop_target(struct worker *worker) {
+  cpu_target_destroy(worker->target);
+  worker->target = NULL;
+}
+
+static status make_module(struct worker *worker, uint32_t index) {
+  struct crew *crew = worker->crew;
   struct slot *slot = &crew->slots[index];
+  struct cpu_target *target = worker->target;
   char name[32];
   snprintf(name, sizeof name, "kernels.%u", index);
-  LLVMModuleRef module = cpu_target_module_create(target, name);
+  LLVMModuleRef module = worker->module = cpu_target_module_create(target, name);
   status s = build_kernels(crew, index, target, module, &slot->diags);
   if (s == STATUS_OK)
     s = cpu_target_verify(target, module, &slot->diags);
@@ -75,33 +91,31 @@ static status make_module(struct crew *crew, uint32_t index, struct cpu_target *
     s = cpu_target_optimize(target, module, &slot->diags);
   if (s == STATUS_OK)
     s = emit_module(crew, slot, target, module);
-  if (!cpu_target_poisoned(target))
-    LLVMDisposeModule(module);
+  drop_module(worker);
   return s;
 }
 
 static status work(void *context) {
-  struct crew *crew = context;
-  struct cpu_target *target = NULL;
+  struct worker *worker = context;
+  struct crew *crew = worker->crew;
   uint32_t index;
   while ((index = atomic_fetch_add(&crew->next, 1)) < crew->module_count) {
     struct slot *slot = &crew->slots[index];
-    if (target && cpu_target_poisoned(target)) {
-      cpu_target_destroy(target);
-      target = NULL;
-    }
-    if (!target)
-      slot->status = cpu_target_create(&slot->diags, crew->options->isa, &target);
-    if (target)
-      slot->status = make_module(crew, index, target);
+    if (worker->target && cpu_target_poisoned(worker->target))
+      drop_target(worker);
+    if (!worker->target)
+      slot->status = cpu_target_create(&slot->diags, crew->options->isa, &worker->target);
+    if (worker->target)
+      slot->status = make_module(worker, index);
   }
-  cpu_target_destroy(target);
   return STATUS_OK;
 }
 
 static void *thread_main(void *context) {
   struct worker *worker = context;
-  worker->status = oom_guard_run(work, worker->crew);
+  worker->status = oom_guard_run(work, worker);
+  drop_module(worker);
+  drop_target(worker);
   return NULL;
 }
 
@@ -118,12 +132,14 @@ static uint32_t choose_threads(const struct crew *crew) {
 static status run_crew(struct crew *crew, struct arena *arena) {
   uint32_t threads = choose_threads(crew), started = 1;
   struct worker *workers = ARENA_ARRAY(arena, struct worker, threads + 1);
+  workers[0].crew = crew;
   for (uint32_t i = 1; i < threads; i++, started++) {
     workers[i].crew = crew;
     if (pthread_create(&workers[i].thread, NULL, thread_main, &workers[i]) != 0)
       break;
   }
-  status s = oom_guard_run(work, crew);
+  thread_main(&workers[0]);
+  status s = workers[0].status;
   for (uint32_t i = 1; i < started; i++) {
     pthread_join(workers[i].thread, NULL);
     s = s ? s : workers[i].status;

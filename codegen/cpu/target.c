@@ -173,7 +173,11 @@ static status create_machine(struct cpu_target *target, struct diags *diags) {
 status cpu_target_create(struct diags *diags, const struct cpu_isa *isa,
                          struct cpu_target **out_target) {
   pthread_once(&setup_once, setup);
-  struct cpu_target *target = mem_calloc(1, sizeof *target);
+  *out_target = NULL;
+  /* Not a guard's to free: the context inside has to go first. */
+  struct cpu_target *target = mem_try_calloc(1, sizeof *target);
+  if (!target)
+    return diag_report(diags, DIAG_E0901, NULL, NULL, "out of memory for a code generator");
   target->isa = *isa;
   target->context = LLVMContextCreate();
   LLVMContextSetDiagnosticHandler(target->context, on_diagnostic, target);

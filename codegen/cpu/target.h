@@ -38,7 +38,7 @@ bool cpu_isa_runs_here(const struct cpu_isa *isa);
 struct cpu_target;
 
 /* Sets LLVM up on first use in the process (thread safe). The target belongs to one thread at a
- * time. `isa` is copied. */
+ * time. `isa` is copied. Out of memory is DIAG_E0901, never a jump. */
 status cpu_target_create(struct diags *diags, const struct cpu_isa *isa,
                          struct cpu_target **out_target);
 void cpu_target_destroy(struct cpu_target *target);

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/diag.h"
+#include "base/mem.h"
 #include "tests/support/jit.h"
 
 /* kernel i: int64 f(int64 x) { switch (x) { cases 0..9: table } default: x * i + 0.5-ish constant
@@ -252,6 +253,36 @@ static void fatal_errors_do_not_kill(void **unused) {
   assert_true(WIFEXITED(state) && WEXITSTATUS(state) == 0);
 }
 
+static status guarded_assembly(void *diags) { return try_assemble(build_good, NULL, 3, diags); }
+
+/* Every n-th allocation fails once, until there are no more of them. */
+static bool survives_exhaustion(void) {
+  for (uint64_t n = 1;; n++) {
+    struct diags diags = {0};
+    mem_fail_nth(n);
+    status s = oom_guard_run(guarded_assembly, &diags);
+    bool over = mem_fail_pending();
+    mem_fail_nth(0);
+    diags_deinit(&diags);
+    if (over)
+      return s == STATUS_OK;
+    if (s != STATUS_OK && s != STATUS_RESOURCES)
+      return false;
+  }
+}
+
+/* In a child too: objects that are waiting to be linked are leaked then. */
+static void exhaustion_is_an_error(void **unused) {
+  (void)unused;
+  fflush(NULL);
+  pid_t child = fork();
+  if (child == 0)
+    _exit(survives_exhaustion() ? 0 : 1);
+  int state;
+  assert_int_equal(waitpid(child, &state, 0), child);
+  assert_true(WIFEXITED(state) && WEXITSTATUS(state) == 0);
+}
+
 static void targets_have_names(void **unused) {
   (void)unused;
   struct cpu_isa isa;
@@ -278,6 +309,7 @@ int main(void) {
       cmocka_unit_test(undefined_symbols_are_named),
       cmocka_unit_test(llvm_errors_are_diagnostics),
       cmocka_unit_test(fatal_errors_do_not_kill),
+      cmocka_unit_test(exhaustion_is_an_error),
       cmocka_unit_test(targets_have_names),
       cmocka_unit_test(nothing_gives_an_empty_blob),
   };
