@@ -361,7 +361,7 @@ static void gather_axis(struct emit *e, const struct op *op, const struct point 
   struct coord *c = &g->at.c[a->axes.data[j]];
   *c = width == 1 ? coord_uniform(e, low) : (struct coord){.lanes = low};
   if (a->mode == OUT_OF_RANGE_CLAMP) return;
-  bad = emit_splat(e, bad, p->width);
+  if (width == 1) bad = emit_splat(e, bad, p->width);
   g->outside = g->outside ? LLVMBuildOr(e->b, g->outside, bad, "") : bad;
 }
 

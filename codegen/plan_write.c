@@ -510,13 +510,18 @@ static void declare_outputs(struct writer *w, uint32_t *out_rows) {
 static void write_outputs(struct writer *w, uint32_t block, const uint32_t *rows) {
   const struct region *r = &w->f->regions.data[0];
   w->clock++;
+  bool any = false;
+  for (uint32_t i = 0; i < r->results.len; i++) any |= !writes_directly(w, i);
+  for (uint32_t i = 0; i < r->results.len; i++) {
+    if (!writes_directly(w, i)) row_of(w, rows[i])->phase = w->b->manifest.phases;
+  }
+  if (any) begin_phase(w, block); /* sizes the outputs that are copied to */
   for (uint32_t i = 0; i < r->results.len; i++) {
     value_id v = r->results.data[i];
     const struct type *type = value_type(w->f, v);
     if (writes_directly(w, i)) continue;
     uint32_t from = use(w, v);
     bool constant = row_of(w, alias_root(w, from))->storage == ENGINE__STORAGE__CONSTANT;
-    manifest_build_step_reserve(w->b, block)->value = rows[i];
     if (!dtype_is_sub_byte(type->dtype) || constant) {
       copy(w, block, rows[i], from, packed_bytes(w, type));
       continue;
