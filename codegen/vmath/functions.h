@@ -48,6 +48,8 @@ val vmath_erf(struct lanes *l, val x);
 
 /* vmath_pow.c */
 val vmath_pow(struct lanes *l, val x, val y);
+/* In f32 too: pow by a constant 1, 2, 3, 0.5 or -1, in a few instructions; NULL for other y. */
+val vmath_pow_constant(struct lanes *l, val x, val y);
 
 /* vmath_fmod.c; f32 and f64 */
 val vmath_fmod(struct lanes *l, val x, val y);

@@ -104,6 +104,9 @@ LLVMValueRef vmath_emit(struct vmath *vmath, LLVMBuilderRef builder, enum vmath_
   const struct row *row = &rows[fn];
   struct lanes l;
   lanes_init(&l, vmath, builder, LLVMTypeOf(args[0]));
+  val simple = fn == VMATH_pow ? vmath_pow_constant(&l, args[0], args[1]) : NULL;
+  if (simple)
+    return simple;
   if (l.f64 ? row->in_place_f64 : row->in_place_f32)
     return compute(row, &l, args);
   LLVMTypeRef type = LLVMFunctionType(l.type, (LLVMTypeRef[]){l.type, l.type}, row->arity, false);

@@ -85,6 +85,42 @@ static val power(struct lanes *l, val a, val y) {
   return lanes_select(l, ordinary, result, lanes_select(l, to_zero, zero, infinity));
 }
 
+/* pow(x, 0.5): sqrt, but for -infinity and -0. */
+static val square_root(struct lanes *l, val x) {
+  val infinity = lanes_const(l, (double)INFINITY);
+  val root = lanes_sqrt(l, lanes_add(l, x, lanes_const(l, 0.0)));
+  return lanes_select(l, lanes_eq(l, x, lanes_neg(l, infinity)), infinity, root);
+}
+
+/* The exponents that models write, where y is one constant in all lanes; else NULL. One rounding,
+ * or two for a cube. */
+val vmath_pow_constant(struct lanes *l, val x, val y) {
+  val element = y;
+  if (l->count) {
+    if (!LLVMIsAConstantDataVector(y))
+      return NULL;
+    element = LLVMGetAggregateElement(y, 0);
+    for (unsigned i = 1; i < l->count; i++)
+      if (LLVMGetAggregateElement(y, i) != element)
+        return NULL;
+  }
+  if (!LLVMIsAConstantFP(element))
+    return NULL;
+  LLVMBool inexact;
+  double exponent = LLVMConstRealGetDouble(element, &inexact);
+  if (exponent == 1)
+    return x;
+  if (exponent == 2)
+    return lanes_mul(l, x, x);
+  if (exponent == 3)
+    return lanes_mul(l, lanes_mul(l, x, x), x);
+  if (exponent == 0.5)
+    return square_root(l, x);
+  if (exponent == -1)
+    return lanes_div(l, lanes_const(l, 1.0), x);
+  return NULL;
+}
+
 val vmath_pow(struct lanes *l, val x, val y) {
   val zero = lanes_const(l, 0.0), one = lanes_const(l, 1.0);
   val a = lanes_abs(l, x);

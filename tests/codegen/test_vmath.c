@@ -93,6 +93,41 @@ static kernel find(const struct jit *jit, enum vmath_fn fn, bool f64, unsigned l
   return (kernel)jit_function(jit, name);
 }
 
+/* ---- pow by a constant: index = exponent * 2 + f64, as "pow.<exponent>.<bits>" ---- */
+
+static const double exponents[] = {1, 2, 3, 0.5, -1, 2.5};
+enum { EXPONENTS = sizeof exponents / sizeof *exponents };
+
+static status build_constant_pow(void *user, uint32_t index, struct cpu_target *target,
+                                 LLVMModuleRef module, struct diags *diags) {
+  (void)user, (void)diags;
+  LLVMContextRef c = cpu_target_context(target);
+  bool f64 = index % 2;
+  LLVMTypeRef element = f64 ? LLVMDoubleTypeInContext(c) : LLVMFloatTypeInContext(c);
+  LLVMTypeRef type = LLVMVectorType(element, 4), pointer = LLVMPointerTypeInContext(c, 0);
+  LLVMTypeRef parameters[] = {pointer, pointer};
+  char name[32];
+  snprintf(name, sizeof name, "pow.%u", index);
+  LLVMValueRef f = cpu_target_function_create(
+      target, module, name, LLVMFunctionType(LLVMVoidTypeInContext(c), parameters, 2, false));
+  LLVMBuilderRef b = LLVMCreateBuilderInContext(c);
+  LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(c, f, ""));
+  LLVMValueRef y = LLVMConstReal(element, exponents[index / 2]);
+  LLVMValueRef args[] = {
+      load(b, type, LLVMGetParam(f, 0), LLVMConstInt(LLVMInt64TypeInContext(c), 0, 0)),
+      LLVMConstVector((LLVMValueRef[]){y, y, y, y}, 4)};
+  struct vmath vmath;
+  vmath_init(&vmath, target, module);
+  LLVMValueRef store =
+      LLVMBuildStore(b, vmath_emit(&vmath, b, VMATH_pow, args), LLVMGetParam(f, 1));
+  LLVMSetAlignment(store, 4);
+  LLVMBuildRetVoid(b);
+  LLVMDisposeBuilder(b);
+  /* Only the exponent that is not in the list may need the big function. */
+  bool is_big = LLVMGetNamedFunction(module, f64 ? "vmath.pow.f64x4" : "vmath.pow.f32x4") != NULL;
+  return is_big == (exponents[index / 2] == 2.5) ? STATUS_OK : STATUS_INTERNAL;
+}
+
 /* ---- References ---- */
 
 static long double sigmoidl(long double x) { return 1 / (1 + expl(-x)); }
@@ -385,6 +420,42 @@ static void v4_is_accurate(void **unused) {
   assert_int_equal(check_target("x86-64-v4"), 0);
 }
 
+static void check_constant_pow(const struct jit *jit, uint32_t index, double x) {
+  char name[32];
+  snprintf(name, sizeof name, "pow.%u", index);
+  void (*f)(const void *, void *) = (void (*)(const void *, void *))jit_function(jit, name);
+  double y = exponents[index / 2], in64[4] = {x, x, x, x}, out64[4], error;
+  float in32[4] = {(float)x, (float)x, (float)x, (float)x}, out32[4];
+  if (index % 2) {
+    f(in64, out64);
+    error = ulps((long double)out64[3], powl((long double)x, (long double)y), 53, -1074, 1024);
+  } else {
+    f(in32, out32);
+    error = ulps((long double)out32[3], (long double)pow((double)in32[3], y), 24, -149, 128);
+  }
+  if (error > 1.6)
+    fail_msg("pow(%a, %g), f%d: %g ulp", x, y, index % 2 ? 64 : 32, error);
+}
+
+static void constant_exponents_are_accurate(void **unused) {
+  (void)unused;
+  struct cpu_isa isa;
+  assert_int_equal(cpu_isa_resolve(NULL, "native", &isa), STATUS_OK);
+  struct jit jit;
+  jit_open(&jit, &(struct assemble_options){.isa = &isa,
+                                            .build = build_constant_pow,
+                                            .kernel_count = EXPONENTS * 2,
+                                            .kernels_per_module = 1});
+  uint64_t state = 3;
+  for (uint32_t index = 0; index < EXPONENTS * 2; index++) {
+    for (int i = 0; i < SPECIALS; i++)
+      check_constant_pow(&jit, index, specials[i]);
+    for (int i = 0; i < 2000; i++)
+      check_constant_pow(&jit, index, interesting(&state));
+  }
+  jit_close(&jit);
+}
+
 /* Even where it does not run here, v4 must compile and link without calling out. */
 static void v4_compiles(void **unused) {
   (void)unused;
@@ -402,6 +473,7 @@ int main(void) {
       cmocka_unit_test(v3_is_accurate),
       cmocka_unit_test(v4_is_accurate),
       cmocka_unit_test(v4_compiles),
+      cmocka_unit_test(constant_exponents_are_accurate),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
