@@ -199,7 +199,7 @@ static status size_check(const struct parser *p, uint64_t found) {
 
 /* Takes over `owned` or frees it. */
 static status adopt(struct parser *p, char *owned, size_t size) {
-  size_t offset;
+  size_t offset = 0;
   status st = preamble_parse(p, (const uint8_t *)owned, size, &offset);
   if (st == STATUS_OK)
     st = size_check(p, size - offset);

@@ -26,7 +26,7 @@ static bool check_body(const struct op_view *op, struct strbuf *why, enum dtype 
 static bool infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
                   uint32_t *out_n_types) {
   struct dim_table *t = op_dim_table(op);
-  enum dtype dtype;
+  enum dtype dtype = 0;
   if (!check_body(op, why, &dtype))
     return false;
   uint32_t rank = op->n_operands ? op_operand(op, 0)->rank : 0;
