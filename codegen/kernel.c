@@ -37,6 +37,15 @@ uint32_t kernel_result_buffer(const struct kernel *k, uint32_t i) {
   return kernel_op(k)->n_operands + i;
 }
 
+void kernel_grid(struct kernel *k, const dim *dims, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++) vec_push(&k->grid, dims[i]);
+}
+
+void kernel_scratch(struct kernel *k, const dim *dims, uint32_t n, int64_t bytes) {
+  for (uint32_t i = 0; i < n; i++) vec_push(&k->scratch, dims[i]);
+  vec_push(&k->scratch, dim_const(k->function->module->dims, bytes));
+}
+
 /* ---- the set ---- */
 
 static uint32_t function_index(const struct module *m, const struct function *f) {
@@ -100,7 +109,11 @@ status kernel_set_init(struct kernel_set *set, struct module *m, const struct cp
 }
 
 void kernel_set_deinit(struct kernel_set *set) {
-  for (uint32_t i = 0; i < set->kernels.len; i++) vec_deinit(&set->kernels.data[i].dims);
+  for (uint32_t i = 0; i < set->kernels.len; i++) {
+    vec_deinit(&set->kernels.data[i].dims);
+    vec_deinit(&set->kernels.data[i].grid);
+    vec_deinit(&set->kernels.data[i].scratch);
+  }
   vec_deinit(&set->kernels);
   for (uint32_t i = 0; set->of_op && i < set->module->functions.len; i++) mem_free(set->of_op[i]);
   mem_free(set->of_op);

@@ -14,8 +14,9 @@ struct kernel {
   op_id op;            /* the fused op; of several with the same key, the first */
   char symbol[48];     /* k<number>_<root>, unique in the module */
   VEC(dim) dims;       /* filled while code is emitted */
-  dim grid;            /* tiles of a launch */
-  dim scratch_bytes;   /* per thread; const 0 where none */
+  VEC(dim) grid;       /* tiles of a launch: the product of these (a product of symbolic sums may
+                          be too long for one dim) */
+  VEC(dim) scratch;    /* bytes per thread: the product of these; empty: none */
   uint64_t key[2];     /* equal keys: equal code */
   const struct schedule *schedule;
 };

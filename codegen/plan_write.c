@@ -39,6 +39,7 @@ struct writer {
   uint32_t depth;
   uint32_t *depth_of;    /* by manifest value: of the block that made it */
   uint32_t depth_cap;
+  bool failed; /* a size is no expression */
   VEC(uint32_t) borrowed; /* outer values read since their nested block began */
 };
 
@@ -55,6 +56,10 @@ static uint32_t expr_of(struct writer *w, dim d) {
     w->n_expr = n;
   }
   if (w->expr[d]) return w->expr[d] - 1;
+  if (d == DIM_NONE) {
+    w->failed = true;
+    return 0;
+  }
   int64_t value = 0;
   uint32_t leaf, row;
   dim a, b;
@@ -75,16 +80,42 @@ static uint32_t expr_of(struct writer *w, dim d) {
   return row;
 }
 
-static dim value_bytes(struct writer *w, const struct type *type) {
-  dim n = type_elements(w->m->dims, type);
-  return dim_mul(w->m->dims, n, dim_const(w->m->dims, dtype_unpacked_bytes(type->dtype)));
+/* A product as the manifest's own expression: the product of symbolic sums, multiplied out, may be too
+ * long for one dim. */
+static uint32_t product(struct writer *w, const dim *dims, uint32_t n, int64_t factor) {
+  struct dim_table *t = w->m->dims;
+  uint32_t row = 0;
+  bool none = true;
+  for (uint32_t i = 0; i < n; i++) {
+    int64_t value;
+    if (dim_is_const(t, dims[i], &value) && !__builtin_mul_overflow(factor, value, &value)) {
+      factor = value;
+      continue;
+    }
+    uint32_t x = expr_of(w, dims[i]);
+    row = none ? x : manifest_build_expr(w->b, EXPR_MUL, row, x, 0);
+    none = false;
+  }
+  if (none) return manifest_build_const(w->b, factor);
+  if (factor == 1) return row;
+  return manifest_build_expr(w->b, EXPR_MUL, row, manifest_build_const(w->b, factor), 0);
+}
+
+static uint32_t elements(struct writer *w, const struct type *type) {
+  return product(w, type->dims, type->rank, 1);
+}
+
+static uint32_t value_bytes(struct writer *w, const struct type *type) {
+  return product(w, type->dims, type->rank, dtype_unpacked_bytes(type->dtype));
 }
 
 /* Packed, as constants and the API hold it. */
-static dim packed_bytes(struct writer *w, const struct type *type) {
-  struct dim_table *t = w->m->dims;
-  dim bits = dim_mul(t, type_elements(t, type), dim_const(t, dtype_bits(type->dtype)));
-  return dim_ceildiv(t, bits, dim_const(t, 8));
+static uint32_t packed_bytes(struct writer *w, const struct type *type) {
+  if (!dtype_is_sub_byte(type->dtype)) return value_bytes(w, type);
+  uint32_t per_byte = 8 / dtype_bits(type->dtype);
+  uint32_t up = manifest_build_expr(w->b, EXPR_ADD, elements(w, type),
+                                    manifest_build_const(w->b, per_byte - 1), 0);
+  return manifest_build_expr(w->b, EXPR_FLOORDIV, up, manifest_build_const(w->b, per_byte), 0);
 }
 
 /* A relation as the manifest has it: lhs relation rhs. */
@@ -120,13 +151,13 @@ static Engine__Value *row_of(struct writer *w, uint32_t value) {
 }
 
 static uint32_t add_value(struct writer *w, const struct type *type, const char *name,
-                          Engine__Storage storage, uint32_t index, dim bytes) {
+                          Engine__Storage storage, uint32_t index, uint32_t bytes) {
   uint32_t dims[IR_MAX_RANK];
   for (uint32_t i = 0; i < type->rank; i++) dims[i] = expr_of(w, type->dims[i]);
   Engine__Value row = ENGINE__VALUE__INIT;
   row.name = name ? manifest_build_string(w->b, name) : 0;
   row.dtype = type->dtype;
-  row.bytes = expr_of(w, bytes);
+  row.bytes = bytes;
   row.storage = storage;
   row.index = index;
   row.phase = w->phase;
@@ -203,11 +234,11 @@ static void begin_phase(struct writer *w, uint32_t block) {
   manifest_build_step_layout(w->b, block)->phase = w->phase;
 }
 
-static void copy(struct writer *w, uint32_t block, uint32_t dst, uint32_t src, dim bytes) {
+static void copy(struct writer *w, uint32_t block, uint32_t dst, uint32_t src, uint32_t bytes) {
   Engine__Copy *step = manifest_build_step_copy(w->b, block);
   step->dst = dst;
   step->src = src;
-  step->bytes = expr_of(w, bytes);
+  step->bytes = bytes;
 }
 
 static uint32_t kernel_row(struct writer *w, const struct kernel *k) {
@@ -236,8 +267,8 @@ static void write_launch(struct writer *w, uint32_t block, op_id id) {
   for (uint32_t i = 0; i < k->dims.len; i++) dims[i] = expr_of(w, k->dims.data[i]);
   Engine__Launch *step = manifest_build_launch(w->b, block, kernel_row(w, k), buffers, n, dims,
                                                k->dims.len);
-  step->tiles = expr_of(w, k->grid);
-  step->scratch = expr_of(w, k->scratch_bytes);
+  step->tiles = product(w, k->grid.data, k->grid.len, 1);
+  step->scratch = k->scratch.len ? product(w, k->scratch.data, k->scratch.len, 1) : 0;
   step_provenance(w, block, op->provenance);
 }
 
@@ -477,7 +508,7 @@ static void write_inputs(struct writer *w, uint32_t block, const struct entry *e
     Engine__Unpack *step = manifest_build_step_unpack(w->b, block);
     step->dst = w->value[v];
     step->src = input;
-    step->elements = expr_of(w, type_elements(w->m->dims, type));
+    step->elements = elements(w, type);
     step->dtype = type->dtype;
   }
 }
@@ -529,7 +560,7 @@ static void write_outputs(struct writer *w, uint32_t block, const uint32_t *rows
     Engine__Pack *step = manifest_build_step_pack(w->b, block);
     step->dst = rows[i];
     step->src = from;
-    step->elements = expr_of(w, type_elements(w->m->dims, type));
+    step->elements = elements(w, type);
     step->dtype = type->dtype;
   }
 }
@@ -617,7 +648,9 @@ status plan_init(struct plan *p, struct module *m, const struct kernel_set *set,
   mem_free(w.expr);
   mem_free(w.kernel_row);
   mem_free(w.depth_of);
-  return STATUS_OK;
+  if (!w.failed) return STATUS_OK;
+  return diag_report(diags, DIAG_E0411, NULL, "fix more of the model's dims, with --shape",
+                     "a size of the model is too long an expression of its dims");
 }
 
 void plan_deinit(struct plan *p) {

@@ -11,7 +11,7 @@
 struct schedule {
   const char *name;
   enum root_kind root;
-  /* Serial, before code is emitted: may make dims. Sets kernel->grid and kernel->scratch_bytes and
+  /* Serial, before code is emitted: may make dims. Fills kernel->grid and kernel->scratch and
    * whatever else the schedule keeps in the kernel. Returns false where it does not apply. */
   bool (*plan)(struct kernel *k, const struct cpu_isa *isa);
   /* Emits the code of one tile; runs on a worker thread, must not make dims. */
@@ -23,6 +23,8 @@ struct schedule {
 #undef KERNEL
 
 /* Helpers of schedules. */
+void kernel_grid(struct kernel *k, const dim *dims, uint32_t n); /* appends factors */
+void kernel_scratch(struct kernel *k, const dim *dims, uint32_t n, int64_t bytes);
 const struct op *kernel_op(const struct kernel *k);
 /* The single op of the region that is of this kind; NULL if there is none. */
 const struct op *kernel_root_op(const struct kernel *k, enum op_kind kind);

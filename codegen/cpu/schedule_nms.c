@@ -6,11 +6,8 @@
 
 static bool plan(struct kernel *k, const struct cpu_isa *isa) {
   (void)isa;
-  struct dim_table *t = k->function->module->dims;
   const struct op *op = kernel_root_op(k, OP_NMS);
-  k->grid = dim_const(t, 1);
-  k->scratch_bytes =
-      dim_mul(t, value_type(k->function, op->operands[0])->dims[1], dim_const(t, 16));
+  kernel_scratch(k, &value_type(k->function, op->operands[0])->dims[1], 1, 16);
   return true;
 }
 

@@ -5,8 +5,7 @@
 
 static bool plan(struct kernel *k, const struct cpu_isa *isa) {
   (void)isa;
-  k->grid = dim_const(k->function->module->dims, 1);
-  k->scratch_bytes = dim_const(k->function->module->dims, 0);
+  (void)k; /* one tile, no scratch */
   return true;
 }
 

@@ -18,12 +18,11 @@ static bool plan(struct kernel *k, const struct cpu_isa *isa) {
   struct dim_table *t = k->function->module->dims;
   const struct type *type = space(k);
   uint32_t outer = type->rank ? type->rank - 1 : 0;
-  k->grid = dim_product(t, type->dims, outer);
+  kernel_grid(k, type->dims, outer);
   if (type->rank) {
     dim chunks = dim_ceildiv(t, type->dims[outer], dim_const(t, CHUNK));
-    k->grid = dim_mul(t, k->grid, chunks);
+    kernel_grid(k, &chunks, 1);
   }
-  k->scratch_bytes = dim_const(t, 0);
   return true;
 }
 

@@ -55,19 +55,13 @@ static uint32_t kept_values(const struct kernel *k, value_id *out) {
   return n;
 }
 
-static dim row_elements(struct dim_table *t, const struct row *row) {
-  return dim_product(t, row->dims + row->from, row->rank - row->from);
-}
-
 static bool plan(struct kernel *k, const struct cpu_isa *isa) {
   (void)isa;
   struct row row;
   if (!row_space(k, &row)) return false;
-  struct dim_table *t = k->function->module->dims;
   value_id kept[4];
-  int64_t bytes = 8 * (int64_t)kept_values(k, kept);
-  k->grid = dim_product(t, row.dims, row.from);
-  k->scratch_bytes = dim_mul(t, row_elements(t, &row), dim_const(t, bytes));
+  kernel_grid(k, row.dims, row.from);
+  kernel_scratch(k, row.dims + row.from, row.rank - row.from, 8 * (int64_t)kept_values(k, kept));
   return true;
 }
 

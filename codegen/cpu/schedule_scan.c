@@ -10,12 +10,10 @@ static void other_dims(const struct kernel *k, const struct op *op, dim *out) {
 
 static bool plan(struct kernel *k, const struct cpu_isa *isa) {
   (void)isa;
-  struct dim_table *t = k->function->module->dims;
   const struct op *op = kernel_root_op(k, OP_SCAN);
   dim dims[IR_MAX_RANK];
   other_dims(k, op, dims);
-  k->grid = dim_product(t, dims, value_type(k->function, op->operands[0])->rank);
-  k->scratch_bytes = dim_const(t, 0);
+  kernel_grid(k, dims, value_type(k->function, op->operands[0])->rank);
   return true;
 }
 

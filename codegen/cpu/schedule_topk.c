@@ -13,14 +13,13 @@ static void other_dims(const struct kernel *k, const struct op *op, dim *out) {
 
 static bool plan(struct kernel *k, const struct cpu_isa *isa) {
   (void)isa;
-  struct dim_table *t = k->function->module->dims;
   const struct op *op = kernel_root_op(k, OP_TOPK);
   const struct type *type = value_type(k->function, op->operands[0]);
   dim dims[IR_MAX_RANK];
   other_dims(k, op, dims);
-  k->grid = dim_product(t, dims, type->rank);
+  kernel_grid(k, dims, type->rank);
   /* keys, indices, indices: 8 bytes each */
-  k->scratch_bytes = dim_mul(t, type->dims[OP_ATTRS(topk, op)->axis], dim_const(t, 24));
+  kernel_scratch(k, &type->dims[OP_ATTRS(topk, op)->axis], 1, 24);
   return true;
 }
 

@@ -6,11 +6,9 @@
 
 static bool plan(struct kernel *k, const struct cpu_isa *isa) {
   (void)isa;
-  struct dim_table *t = k->function->module->dims;
   const struct op *op = kernel_root_op(k, OP_UNIQUE);
   dim n = value_type(k->function, op->operands[0])->dims[0];
-  k->grid = dim_const(t, 1);
-  k->scratch_bytes = dim_mul(t, n, dim_const(t, 5 * 8)); /* two of the sort, group, first, number */
+  kernel_scratch(k, &n, 1, 5 * 8); /* two of the sort, group, first, number */
   return true;
 }
 
