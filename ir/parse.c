@@ -78,6 +78,8 @@ static int hex_digit(char c) {
 }
 
 const char *sir_unquote(struct sir_parser *p, const char *text, size_t len) {
+  if (!memchr(text, '\\', len))
+    return memchr(text, '\0', len) ? NULL : arena_strndup(&p->scratch, text, len);
   char *out = arena_alloc(&p->scratch, len + 1);
   size_t n = 0;
   for (size_t i = 0; i < len; i++) {
