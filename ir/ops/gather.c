@@ -49,6 +49,8 @@ static status eval(struct interp *in, const struct op *op) {
                    w.rest_rank);
     to += piece;
   } while (index_next(w.index, w.dims, w.rank));
+  if (a->mode == OUT_OF_RANGE_FILL)
+    interp_settle(in, t); /* f8e8m0 has no zero */
   return STATUS_OK;
 }
 

@@ -21,6 +21,8 @@ static status eval(struct interp *in, const struct op *op) {
     return in->failure;
   struct axis_split s = split_at(t->dims, t->rank, OP_ATTRS(iota, op)->axis);
   union scalar *to = t->data;
+  if (t->count == 0)
+    return STATUS_OK;
   for (int64_t o = 0; o < s.outer; o++)
     for (int64_t i = 0; i < s.n; i++) {
       union scalar x =

@@ -106,7 +106,7 @@ static status eval(struct interp *in, const struct op *op) {
   status s = interp_check_dims(in, op, boxes, (int64_t[]){b, n, 4}, false);
   if (!s)
     s = interp_check_dims(in, op, t, (int64_t[]){scores->count, 3}, false);
-  if (s)
+  if (s || scores->count == 0)
     return s;
   struct box *list = interp_scratch(in, op, (uint64_t)n, sizeof *list);
   struct scored *order = interp_scratch(in, op, (uint64_t)n, sizeof *order);

@@ -100,13 +100,10 @@ static status eval(struct interp *in, const struct op *op) {
   if (s)
     return s;
   fill_identity(t, a->kind);
-  if (x->count == 0)
-    return STATUS_OK;
-  if (arg) {
+  if (x->count > 0 && arg)
     reduce_arg(a, x, t, position);
-    return STATUS_OK;
-  }
-  reduce_plain(interp_in_f32(in, x->dtype), a->kind, x, t);
+  else if (x->count > 0)
+    reduce_plain(interp_in_f32(in, x->dtype), a->kind, x, t);
   interp_settle(in, t);
   return STATUS_OK;
 }
