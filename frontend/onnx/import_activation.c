@@ -149,6 +149,35 @@ value_id import_build_activation(struct builder *b, value_id x, enum activation 
   return build_cast(b, build_map(b, &v, 1, body_finish(&f.s, b->function->module)), dtype);
 }
 
+bool import_named_activation(struct import_node *n, const char *name, double alpha, double beta,
+                             value_id *x) {
+  static const struct {
+    const char *name;
+    enum activation kind;
+  } known[] = {
+      {"Relu", ACTIVATION_RELU},
+      {"Sigmoid", ACTIVATION_SIGMOID},
+      {"Tanh", ACTIVATION_TANH},
+      {"LeakyRelu", ACTIVATION_LEAKY_RELU},
+      {"HardSigmoid", ACTIVATION_HARD_SIGMOID},
+      {"HardSwish", ACTIVATION_HARD_SWISH},
+      {"Elu", ACTIVATION_ELU},
+      {"ThresholdedRelu", ACTIVATION_THRESHOLDED_RELU},
+      {"ScaledTanh", ACTIVATION_SCALED_TANH},
+      {"Affine", ACTIVATION_AFFINE},
+      {"Softsign", ACTIVATION_SOFTSIGN},
+      {"Softplus", ACTIVATION_SOFTPLUS},
+      {"Gelu", ACTIVATION_GELU},
+  };
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (!strcmp(known[i].name, name)) {
+      *x = import_build_activation(n->b, *x, known[i].kind, alpha, beta);
+      return true;
+    }
+  import_unsupported(n, "the activation '%s'", name);
+  return false;
+}
+
 /* The attributes of each operator and their defaults; NULL where there is none. */
 static const struct {
   const char *alpha, *beta;

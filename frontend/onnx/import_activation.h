@@ -32,4 +32,9 @@ enum activation {
 value_id import_build_activation(struct builder *b, value_id x, enum activation kind, double alpha,
                                  double beta);
 
+/* By the name of an ONNX operator, as attributes `activation` and `activations` give it; fails the
+ * node for a name that is not known. */
+bool import_named_activation(struct import_node *n, const char *name, double alpha, double beta,
+                             value_id *x);
+
 #endif
