@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "codegen/contract_util.h"
 #include "codegen/emit_view.h"
 
 /* ---- constants, dims, coordinates ---- */
@@ -186,15 +187,22 @@ void emit_if_else(struct emit *e, struct emit_if *s, LLVMValueRef value) {
 }
 
 LLVMValueRef emit_if_end(struct emit *e, struct emit_if *s, LLVMValueRef value) {
+  LLVMValueRef result = NULL;
+  emit_if_end_many(e, s, value ? 1 : 0, &s->then_value, &value, &result);
+  return result;
+}
+
+void emit_if_end_many(struct emit *e, struct emit_if *s, uint32_t n, LLVMValueRef *then_values,
+                      LLVMValueRef *else_values, LLVMValueRef *out) {
   LLVMBasicBlockRef else_end = LLVMGetInsertBlock(e->b);
   LLVMBuildBr(e->b, s->merge);
   LLVMPositionBuilderAtEnd(e->b, s->merge);
   memo_cut(e, s->memo_mark);
-  if (!value) return NULL;
-  LLVMValueRef phi = LLVMBuildPhi(e->b, LLVMTypeOf(value), "");
-  LLVMAddIncoming(phi, &s->then_value, &s->then_end, 1);
-  LLVMAddIncoming(phi, &value, &else_end, 1);
-  return phi;
+  for (uint32_t i = 0; i < n; i++) {
+    out[i] = LLVMBuildPhi(e->b, LLVMTypeOf(then_values[i]), "");
+    LLVMAddIncoming(out[i], &then_values[i], &s->then_end, 1);
+    LLVMAddIncoming(out[i], &else_values[i], &else_end, 1);
+  }
 }
 
 /* ---- values ---- */

@@ -101,7 +101,7 @@ LLVMValueRef emit_product(struct emit *e, const dim *dims, uint32_t n);
 
 /* ---- control ---- */
 
-#define EMIT_MAX_CARRIED 8
+#define EMIT_MAX_CARRIED 32
 struct emit_loop {
   LLVMBasicBlockRef before, body, exit;
   LLVMValueRef index; /* i64 */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/softfloat.h"
+#include "codegen/contract_util.h"
 #include "codegen/convert.h"
 #include "codegen/emit_view.h"
 
@@ -196,6 +197,18 @@ void emit_store_row(struct emit *e, LLVMValueRef base, enum dtype dtype, const d
   dtype = row_dtype(dtype);
   LLVMValueRef raw = encode_mode(e, dtype, x, CAST_DEFAULT, p->width);
   store_lanes(e, base, dtype_unpacked_bytes(dtype), stored_type(e, dtype, 1), &o, raw, p->width);
+}
+
+LLVMValueRef emit_element_pointer(struct emit *e, LLVMValueRef base, enum dtype dtype,
+                                  LLVMValueRef index) {
+  return element_pointer(e, stored_type(e, dtype, 1), base, index);
+}
+
+LLVMValueRef emit_load_lanes(struct emit *e, LLVMValueRef base, enum dtype dtype, LLVMValueRef index,
+                             enum dtype to, uint32_t width) {
+  struct offset o = {.base = index, .stride = 1};
+  LLVMValueRef raw = load_lanes(e, base, dtype, stored_type(e, dtype, 1), false, &o, width);
+  return emit_cast(e, decode(e, dtype, raw), dtype, to, CAST_DEFAULT, width);
 }
 
 bool emit_is_packed(const struct function *f, value_id v) {

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "codegen/contract_util.h"
 #include "codegen/emit_nest.h"
 #include "codegen/emit_view.h"
 
@@ -178,15 +179,14 @@ static LLVMValueRef emit_reduce(struct emit *e, const struct op *op, uint32_t re
 
 /* ---- contract ---- */
 
-/* What products are summed in. */
-static enum dtype accumulator(enum dtype operand) {
+enum dtype contract_accumulator(enum dtype operand) {
   if (dtype_is_float(operand)) return dtype_compute(operand);
   if (dtype_bits(operand) <= 16) return DTYPE_I32;
   return dtype_is_signed(operand) ? DTYPE_I64 : DTYPE_U64;
 }
 
-static LLVMValueRef multiply_add(struct emit *e, enum dtype acc, LLVMValueRef sum, LLVMValueRef x,
-                                 LLVMValueRef y) {
+LLVMValueRef contract_multiply_add(struct emit *e, enum dtype acc, LLVMValueRef sum, LLVMValueRef x,
+                                   LLVMValueRef y) {
   if (dtype_is_float(acc)) return vmath_mul_add(e->math, e->b, x, y, sum);
   return LLVMBuildAdd(e->b, sum, LLVMBuildMul(e->b, x, y, ""), "");
 }
@@ -221,7 +221,7 @@ static LLVMValueRef emit_contract(struct emit *e, const struct op *op, const str
   struct point pl, pr;
   contract_point(lhs, a->lhs_batch, a->lhs_k, p, a->lhs_batch.len, &pl);
   contract_point(rhs, a->rhs_batch, a->rhs_k, p, lhs->rank - a->lhs_k.len, &pr);
-  enum dtype acc = accumulator(lhs->dtype);
+  enum dtype acc = contract_accumulator(lhs->dtype);
   LLVMValueRef sum = LLVMConstNull(emit_type(e, acc, p->width));
   struct emit_loop loops[IR_MAX_RANK];
   for (uint32_t i = 0; i < a->lhs_k.len; i++) {
@@ -230,7 +230,7 @@ static LLVMValueRef emit_contract(struct emit *e, const struct op *op, const str
     sum = loops[i].carried[0];
     pl.c[a->lhs_k.data[i]] = pr.c[a->rhs_k.data[i]] = coord_uniform(e, loops[i].index);
   }
-  sum = multiply_add(e, acc, sum, factor(e, op->operands[0], &pl, acc),
+  sum = contract_multiply_add(e, acc, sum, factor(e, op->operands[0], &pl, acc),
                      factor(e, op->operands[1], &pr, acc));
   for (uint32_t i = a->lhs_k.len; i-- > 0;) {
     emit_loop_end(e, &loops[i], &sum);
@@ -306,7 +306,7 @@ static LLVMValueRef emit_conv(struct emit *e, const struct op *op, const struct 
   if (any_lanes(p, 0, 2, true) || any_lanes(p, 2, p->rank, false)) {
     return emit_by_lanes(e, op->results[0], p);
   }
-  enum dtype acc = accumulator(tx->dtype);
+  enum dtype acc = contract_accumulator(tx->dtype);
   LLVMValueRef sum = LLVMConstNull(emit_type(e, acc, p->width));
   LLVMValueRef outputs = emit_dim(e, tw->dims[0]), inputs = emit_dim(e, tw->dims[1]);
   LLVMValueRef per_group = LLVMBuildUDiv(e->entry_builder, outputs, emit_i64(e, a->groups), "");
@@ -332,7 +332,7 @@ static LLVMValueRef emit_conv(struct emit *e, const struct op *op, const struct 
   LLVMValueRef xs = load_padded(e, x, &px, 2, zero, &inside);
   xs = emit_cast(e, xs, tx->dtype, acc, CAST_DEFAULT, p->width);
   LLVMValueRef ws = emit_splat(e, factor(e, w, &pw, acc), p->width);
-  sum = multiply_add(e, acc, sum, xs, ws);
+  sum = contract_multiply_add(e, acc, sum, xs, ws);
   for (uint32_t i = n; i-- > 0;) {
     emit_loop_end(e, &loops[i], &sum);
     sum = loops[i].carried[0];
@@ -403,7 +403,7 @@ static LLVMValueRef dot(struct emit *e, const struct op *op, struct point q, str
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), emit_dim(e, type->dims[3]), 1, 1, &sum);
   q.c[3] = k.c[3] = coord_uniform(e, l.index);
-  LLVMValueRef next = multiply_add(e, DTYPE_F32, l.carried[0], factor(e, op->operands[0], &q, DTYPE_F32),
+  LLVMValueRef next = contract_multiply_add(e, DTYPE_F32, l.carried[0], factor(e, op->operands[0], &q, DTYPE_F32),
                                    factor(e, op->operands[1], &k, DTYPE_F32));
   emit_loop_end(e, &l, &next);
   return l.carried[0];
@@ -497,8 +497,8 @@ static LLVMValueRef emit_attention(struct emit *e, const struct op *op, const st
   v.c[3] = p->c[3];
   LLVMValueRef values = factor(e, op->operands[2], &v, DTYPE_F32);
   LLVMValueRef kept = LLVMBuildFMul(e->b, l.carried[2], emit_splat(e, old, p->width), "");
-  LLVMValueRef next[3] = {m, multiply_add(e, DTYPE_F32, now, l.carried[1], old),
-                          multiply_add(e, DTYPE_F32, kept, emit_splat(e, now, p->width), values)};
+  LLVMValueRef next[3] = {m, contract_multiply_add(e, DTYPE_F32, now, l.carried[1], old),
+                          contract_multiply_add(e, DTYPE_F32, kept, emit_splat(e, now, p->width), values)};
   emit_loop_end(e, &l, next);
   LLVMValueRef empty = LLVMBuildFCmp(e->b, LLVMRealOEQ, l.carried[1], f32_const(e, 0), "");
   LLVMValueRef sum = LLVMBuildSelect(e->b, empty, f32_const(e, 1), l.carried[1], "");

@@ -78,8 +78,7 @@ void point_broadcast(struct emit *e, const struct type *operand, const struct ty
 
 /* ---- reshape ---- */
 
-/* The row-major index over `n` dims. */
-static struct coord linearize(struct emit *e, const struct coord *c, const dim *dims, uint32_t n,
+struct coord coord_linearize(struct emit *e, const struct coord *c, const dim *dims, uint32_t n,
                               uint32_t width) {
   struct coord acc = c[0];
   for (uint32_t i = 1; i < n; i++) {
@@ -122,7 +121,7 @@ static void split_coord(struct emit *e, struct coord x, LLVMValueRef n, uint32_t
   if (known && x.align % k == 0) out_quotient->align = x.align / k;
 }
 
-static void delinearize(struct emit *e, struct coord x, const dim *dims, uint32_t n, uint32_t width,
+void coord_delinearize(struct emit *e, struct coord x, const dim *dims, uint32_t n, uint32_t width,
                         struct coord *out) {
   for (uint32_t i = n; i-- > 1;) {
     struct coord quotient;
@@ -181,8 +180,8 @@ static void point_through_reshape(struct emit *e, const struct type *from, const
     pthread_mutex_unlock(&dims_lock);
     struct coord c[IR_MAX_RANK], split[IR_MAX_RANK];
     for (uint32_t k = 0; k < ga; k++) c[k] = p->c[ia[i + k]];
-    struct coord x = linearize(e, c, a + i, ga, p->width);
-    delinearize(e, x, b + j, gb, p->width, split);
+    struct coord x = coord_linearize(e, c, a + i, ga, p->width);
+    coord_delinearize(e, x, b + j, gb, p->width, split);
     for (uint32_t k = 0; k < gb; k++) out->c[ib[j + k]] = split[k];
     i += ga;
     j += gb;

@@ -26,6 +26,12 @@ struct coord coord_affine(struct emit *e, const struct coord *c, int64_t scale, 
 LLVMValueRef coord_in_range(struct emit *e, const struct coord *c, LLVMValueRef lo, LLVMValueRef hi,
                             uint32_t width);
 
+/* The row-major index over `n` >= 1 dims, and back. Lanes stay affine where that is provable. */
+struct coord coord_linearize(struct emit *e, const struct coord *c, const dim *dims, uint32_t n,
+                             uint32_t width);
+void coord_delinearize(struct emit *e, struct coord x, const dim *dims, uint32_t n, uint32_t width,
+                       struct coord *out);
+
 /* Lane `lane` of a point, as a point of width 1. */
 struct point point_lane(struct emit *e, const struct point *p, uint32_t lane);
 /* One value lane by lane: the scalar form W times. */

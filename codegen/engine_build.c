@@ -2,14 +2,31 @@
 /* From a fused module to an engine file; see engine_build.h. */
 #include "codegen/engine_build.h"
 
+#include "base/mem.h"
 #include "runtime/engine_write.h"
+
+static void write_constant(struct engine_writer *w, const struct constant *c,
+                           const struct plan_constant *use) {
+  if (!use->pack.panels) {
+    engine_writer_write(w, c->data, c->bytes);
+    return;
+  }
+  uint64_t k, n, bytes;
+  pack_size(c, &use->pack, &k, &n, &bytes);
+  uint64_t panels = n / use->pack.columns + (n % use->pack.columns != 0);
+  void *panel = panels ? mem_alloc(bytes / panels + 1) : NULL;
+  for (uint64_t i = 0; i < panels; i++) {
+    pack_panel(c, &use->pack, i, panel);
+    engine_writer_write(w, panel, bytes / panels);
+  }
+  mem_free(panel);
+}
 
 static void write_weights(struct engine_writer *w, const struct module *m, const struct plan *p) {
   engine_writer_begin(w, ENGINE_SECTION_WEIGHTS, NULL);
   for (uint32_t i = 0; i < p->constants.len; i++) {
-    const struct constant *c = &m->constants.data[p->constants.data[i].id];
     engine_writer_align(w, ENGINE_WEIGHT_ALIGNMENT);
-    engine_writer_write(w, c->data, c->bytes);
+    write_constant(w, &m->constants.data[p->constants.data[i].id], &p->constants.data[i]);
   }
   engine_writer_end(w);
 }

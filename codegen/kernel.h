@@ -5,10 +5,17 @@
 
 #include "base/vec.h"
 #include "codegen/assemble.h"
+#include "codegen/pack.h"
 #include "ir/graph.h"
 
 /* A kernel's arguments are 8-byte slots: [0] the error word, then one pointer per operand of the fused
  * op, one per result, then the values of `dims` in order. */
+/* An operand (a constant) that the kernel reads in packed form. */
+struct kernel_pack {
+  uint32_t operand;
+  struct pack pack;
+};
+
 struct kernel {
   const struct function *function;
   op_id op;            /* the fused op; of several with the same key, the first */
@@ -17,6 +24,7 @@ struct kernel {
   VEC(dim) grid;       /* tiles of a launch: the product of these (a product of symbolic sums may
                           be too long for one dim) */
   VEC(dim) scratch;    /* bytes per thread: the product of these; empty: none */
+  VEC(struct kernel_pack) packs;
   uint64_t key[2];     /* equal keys: equal code */
   const struct schedule *schedule;
 };

@@ -29,7 +29,8 @@ struct writer {
   struct diags *diags;
   const struct function *f;
   uint32_t *value;       /* by value id of f: manifest value; 0: none */
-  uint32_t *constant;    /* by constant id: manifest constant + 1 */
+  uint32_t *constant;    /* by constant id: the latest of its forms in plan->constants, + 1 */
+  VEC(uint32_t) next_form; /* by plan->constants: the form before, + 1 */
   uint32_t *expr;        /* by dim id */
   uint32_t n_expr;
   uint32_t *kernel_row;  /* by kernel number: manifest kernel + 1 */
@@ -188,21 +189,46 @@ static void touch(struct writer *w, uint32_t v) {
   if (w->depth_of[v] < w->depth) vec_push(&w->borrowed, v);
 }
 
-static uint32_t constant_row(struct writer *w, constant_id id) {
-  if (w->constant[id]) return w->constant[id] - 1;
+/* The row of a constant that is stored in this form, at the next place of the weights section. */
+static void add_constant(struct writer *w, constant_id id, const struct pack *pack,
+                         struct plan_constant *out) {
   const struct constant *c = &w->m->constants.data[id];
   Engine__Constant row = ENGINE__CONSTANT__INIT;
+  uint64_t k = 0, n = 0;
+  int64_t dims[3];
   row.name = manifest_build_string(w->b, c->name);
   row.dtype = c->dtype;
   row.offset = (w->plan->weight_bytes + ENGINE_WEIGHT_ALIGNMENT - 1) / ENGINE_WEIGHT_ALIGNMENT *
                ENGINE_WEIGHT_ALIGNMENT;
   row.bytes = c->bytes;
-  struct plan_constant use = {.id = id, .offset = row.offset};
-  vec_push(&w->plan->constants, use);
+  if (pack->panels) {
+    w->failed |= !pack_size(c, pack, &k, &n, &row.bytes);
+    dims[0] = (int64_t)(n / pack->columns + (n % pack->columns != 0));
+    dims[1] = (int64_t)k;
+    dims[2] = pack->columns;
+  }
+  *out = (struct plan_constant){.id = id, .pack = *pack, .offset = row.offset, .bytes = row.bytes};
   w->plan->weight_bytes = row.offset + row.bytes;
-  uint32_t n = manifest_build_constant(w->b, row, c->dims, c->rank);
-  w->constant[id] = n + 1;
-  return n;
+  out->row = manifest_build_constant(w->b, row, pack->panels ? dims : c->dims, pack->panels ? 3 : c->rank);
+}
+
+/* The manifest value of a constant in this form; one row for all its uses. */
+static uint32_t constant_value(struct writer *w, value_id v, const struct pack *pack) {
+  constant_id id = OP_ATTRS(const, value_def(w->f, v))->value;
+  for (uint32_t i = w->constant[id]; i; i = w->next_form.data[i - 1]) {
+    if (pack_equal(&w->plan->constants.data[i - 1].pack, pack)) return w->plan->constants.data[i - 1].value;
+  }
+  struct plan_constant c;
+  add_constant(w, id, pack, &c);
+  uint32_t saved = w->depth;
+  w->depth = 0;
+  c.value = add_value(w, value_type(w->f, v), w->m->constants.data[id].name, ENGINE__STORAGE__CONSTANT,
+                      c.row, manifest_build_const(w->b, (int64_t)c.bytes));
+  w->depth = saved;
+  vec_push(&w->plan->constants, c);
+  vec_push(&w->next_form, w->constant[id]);
+  w->constant[id] = w->plan->constants.len;
+  return c.value;
 }
 
 /* The manifest value of an IR value; constants appear at first use. */
@@ -210,14 +236,9 @@ static uint32_t value_of(struct writer *w, value_id v) {
   if (w->value[v]) return w->value[v];
   const struct op *def = value_def(w->f, v);
   assert(def && def->kind == OP_CONST);
-  const struct type *type = value_type(w->f, v);
-  uint32_t row = constant_row(w, OP_ATTRS(const, def)->value);
-  uint32_t saved = w->depth;
-  w->depth = 0;
-  w->value[v] = add_value(w, type, w->m->constants.data[OP_ATTRS(const, def)->value].name,
-                          ENGINE__STORAGE__CONSTANT, row, packed_bytes(w, type));
-  w->depth = saved;
-  return w->value[v];
+  (void)def;
+  static const struct pack as_is = {0};
+  return constant_value(w, v, &as_is);
 }
 
 static uint32_t use(struct writer *w, value_id v) {
@@ -253,7 +274,13 @@ static void write_launch(struct writer *w, uint32_t block, op_id id) {
   uint32_t *dims = ARENA_ARRAY(w->b->arena, uint32_t, k->dims.len + 1);
   if (w->stale) begin_phase(w, block);
   w->clock++;
-  for (uint32_t i = 0; i < op->n_operands; i++) buffers[i] = use(w, op->operands[i]);
+  for (uint32_t i = 0; i < op->n_operands; i++) {
+    const struct pack *pack = NULL;
+    for (uint32_t j = 0; j < k->packs.len; j++) {
+      if (k->packs.data[j].operand == i) pack = &k->packs.data[j].pack;
+    }
+    buffers[i] = pack ? constant_value(w, op->operands[i], pack) : use(w, op->operands[i]);
+  }
   for (uint32_t i = 0; i < op->n_results; i++) {
     value_id v = op->results[i];
     if (!w->value[v]) {
@@ -644,6 +671,7 @@ status plan_init(struct plan *p, struct module *m, const struct kernel_set *set,
   write_tables(&w, blob, target, section);
   for (uint32_t i = 0; i < m->entries.len; i++) write_entry(&w, &m->entries.data[i]);
   vec_deinit(&w.borrowed);
+  vec_deinit(&w.next_form);
   mem_free(w.constant);
   mem_free(w.expr);
   mem_free(w.kernel_row);

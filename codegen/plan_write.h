@@ -10,7 +10,9 @@
 /* A constant that the plan uses, in manifest order, at this offset of the weights section. */
 struct plan_constant {
   constant_id id;
-  uint64_t offset;
+  struct pack pack;
+  uint64_t offset, bytes; /* as stored */
+  uint32_t row, value;    /* in the manifest */
 };
 
 struct plan {

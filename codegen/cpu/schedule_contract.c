@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Contraction through a register-blocked micro-kernel.
+ *
+ * A tile is a block of BLOCK_M rows by BLOCK_N columns of one batch element's product. For each block
+ * of BLOCK_K of the contracted index:
+ *
+ *   lhs   read where it lies, if it is stored as rows of k; else packed into scratch, row by row
+ *   rhs   panels of 64 bytes of columns, [panel][k][column]: from the engine, if it is a constant
+ *         (packed by the compiler, codegen/pack.h); else packed into scratch
+ *
+ * The micro-kernel keeps `rows` x 64 bytes of sums in registers: one broadcast of lhs and one fused
+ * multiply-add per vector and step of k. Sums go to a block of scratch, from which the epilogue reads
+ * them row by row, so prologue and epilogue of any kind are emitted once and run once per element. */
+#include <string.h>
+
+#include "codegen/contract_util.h"
+#include "codegen/emit_view.h"
+#include "codegen/pack.h"
+#include "codegen/schedule.h"
+
+#define BLOCK_M 48
+#define BLOCK_N 64 /* columns of 4 bytes; half as many of 8 */
+#define BLOCK_K 256
+
+struct shape {
+  const struct op *op;
+  const struct contract_attrs *a;
+  const struct type *lhs, *rhs;
+  enum dtype acc;
+  uint32_t columns;              /* of a panel */
+  uint32_t block_n;
+  uint32_t n_batch, n_m, n_n, n_k; /* dims of each class, in result order */
+  dim batch[IR_MAX_RANK], m[IR_MAX_RANK], n[IR_MAX_RANK], k[IR_MAX_RANK];
+  uint32_t m_axis[IR_MAX_RANK], n_axis[IR_MAX_RANK];
+  int64_t block_k;
+};
+
+static bool in_list(struct ints list, uint32_t x) {
+  for (uint32_t i = 0; i < list.len; i++) {
+    if (list.data[i] == (int64_t)x) return true;
+  }
+  return false;
+}
+
+static void shape_of(const struct kernel *kernel, struct shape *s) {
+  const struct function *f = kernel->function;
+  *s = (struct shape){.op = kernel_root_op(kernel, OP_CONTRACT)};
+  s->a = OP_ATTRS(contract, s->op);
+  s->lhs = value_type(f, s->op->operands[0]);
+  s->rhs = value_type(f, s->op->operands[1]);
+  s->acc = contract_accumulator(s->lhs->dtype);
+  s->columns = PANEL_BYTES / dtype_unpacked_bytes(s->acc);
+  s->block_n = BLOCK_N * 4 / dtype_unpacked_bytes(s->acc);
+  for (uint32_t i = 0; i < s->a->lhs_batch.len; i++) s->batch[s->n_batch++] = s->lhs->dims[s->a->lhs_batch.data[i]];
+  for (uint32_t i = 0; i < s->a->lhs_k.len; i++) s->k[s->n_k++] = s->lhs->dims[s->a->lhs_k.data[i]];
+  for (uint32_t i = 0; i < s->lhs->rank; i++) {
+    if (in_list(s->a->lhs_batch, i) || in_list(s->a->lhs_k, i)) continue;
+    s->m_axis[s->n_m] = i;
+    s->m[s->n_m++] = s->lhs->dims[i];
+  }
+  for (uint32_t i = 0; i < s->rhs->rank; i++) {
+    if (in_list(s->a->rhs_batch, i) || in_list(s->a->rhs_k, i)) continue;
+    s->n_axis[s->n_n] = i;
+    s->n[s->n_n++] = s->rhs->dims[i];
+  }
+  int64_t k = 1, d;
+  for (uint32_t i = 0; i < s->n_k && k; i++) {
+    k = dim_is_const(f->module->dims, s->k[i], &d) && d < 4096 ? k * d : 0;
+  }
+  s->block_k = k > 0 && k <= 2 * BLOCK_K ? k : BLOCK_K;
+}
+
+/* The engine's packed form of a constant right-hand side; false where there is none. */
+static bool packs(const struct kernel *kernel, const struct shape *s, uint32_t *out_operand) {
+  const struct function *f = kernel->function;
+  const struct value *v = function_value(f, s->op->operands[1]);
+  if (v->def != OP_ID_NONE || s->n_batch || dtype_is_sub_byte(s->rhs->dtype)) return false;
+  const struct op *outer = value_def(f, kernel_op(kernel)->operands[v->index]);
+  if (!outer || outer->kind != OP_CONST) return false;
+  for (uint32_t i = 0; i < s->n_k; i++) { /* k in the constant's own order, so that it is linear */
+    if (i && s->a->rhs_k.data[i] < s->a->rhs_k.data[i - 1]) return false;
+  }
+  *out_operand = v->index;
+  return true;
+}
+
+static bool plan(struct kernel *k, const struct cpu_isa *isa) {
+  (void)isa;
+  struct shape s;
+  shape_of(k, &s);
+  struct dim_table *t = k->function->module->dims;
+  if (s.acc == DTYPE_I64 || s.acc == DTYPE_U64) return false;
+  dim m = dim_product(t, s.m, s.n_m), n = dim_product(t, s.n, s.n_n);
+  int64_t columns;
+  if (m == DIM_NONE || n == DIM_NONE || dim_product(t, s.k, s.n_k) == DIM_NONE) return false;
+  if (dim_is_const(t, n, &columns) && columns < 4) return false;
+  kernel_grid(k, s.batch, s.n_batch);
+  dim blocks[2] = {dim_ceildiv(t, m, dim_const(t, BLOCK_M)), dim_ceildiv(t, n, dim_const(t, s.block_n))};
+  kernel_grid(k, blocks, 2);
+  int64_t elements = BLOCK_M * s.block_k + s.block_k * s.block_n + BLOCK_M * s.block_n;
+  kernel_scratch(k, NULL, 0, elements * dtype_unpacked_bytes(s.acc));
+  uint32_t operand;
+  if (packs(k, &s, &operand)) {
+    struct kernel_pack pack = {.operand = operand,
+                               .pack = {.panels = true, .columns = s.columns}};
+    for (uint32_t i = 0; i < s.n_k; i++) pack.pack.k_axes |= 1u << s.a->rhs_k.data[i];
+    vec_push(&k->packs, pack);
+  }
+  return true;
+}
+
+/* ---- emission ---- */
+
+struct tile {
+  struct shape s;
+  uint32_t width;              /* lanes of a vector of accumulators */
+  LLVMValueRef m0, n0;         /* first row and column */
+  LLVMValueRef rows, columns;  /* of this block */
+  LLVMValueRef k_total;
+  struct coord batch[IR_MAX_RANK];
+  LLVMValueRef lhs, lhs_stride; /* element (0, 0) of this block and k block; elements between rows */
+  bool lhs_direct, rhs_packed;
+  uint32_t rhs_operand;
+  LLVMValueRef lhs_scratch, rhs_scratch, sums; /* [BLOCK_M][block_k], [panel][block_k][columns],
+                                                  [BLOCK_M][block_n] */
+};
+
+static LLVMTypeRef acc_type(struct emit *e, const struct tile *t, uint32_t width) {
+  return emit_type(e, t->s.acc, width);
+}
+
+static LLVMValueRef at(struct emit *e, const struct tile *t, LLVMValueRef base, LLVMValueRef index) {
+  return LLVMBuildInBoundsGEP2(e->b, acc_type(e, t, 1), base, &index, 1, "");
+}
+
+static LLVMValueRef load_acc(struct emit *e, const struct tile *t, LLVMValueRef p, uint32_t width) {
+  LLVMValueRef x = LLVMBuildLoad2(e->b, acc_type(e, t, width), p, "");
+  LLVMSetAlignment(x, dtype_unpacked_bytes(t->s.acc));
+  return x;
+}
+
+static void store_acc(struct emit *e, const struct tile *t, LLVMValueRef p, LLVMValueRef x) {
+  LLVMSetAlignment(LLVMBuildStore(e->b, x, p), dtype_unpacked_bytes(t->s.acc));
+}
+
+static LLVMValueRef add(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
+  return LLVMBuildAdd(e->b, a, b, "");
+}
+static LLVMValueRef mul(struct emit *e, LLVMValueRef a, int64_t b) {
+  return LLVMBuildMul(e->b, a, emit_i64(e, b), "");
+}
+static LLVMValueRef least(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
+  return LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, a, b, ""), a, b, "");
+}
+
+/* The operand's point at (row or column `own`, `k`); either may have lanes. */
+static void operand_point(struct emit *e, const struct tile *t, bool left, struct coord own,
+                          struct coord k, uint32_t width, struct point *out) {
+  const struct shape *s = &t->s;
+  const struct type *type = left ? s->lhs : s->rhs;
+  struct ints batch = left ? s->a->lhs_batch : s->a->rhs_batch;
+  struct ints ks = left ? s->a->lhs_k : s->a->rhs_k;
+  *out = (struct point){.rank = type->rank, .width = width};
+  for (uint32_t i = 0; i < batch.len; i++) out->c[batch.data[i]] = t->batch[i];
+  struct coord c[IR_MAX_RANK];
+  uint32_t n = left ? s->n_m : s->n_n;
+  if (n) coord_delinearize(e, own, left ? s->m : s->n, n, width, c);
+  for (uint32_t i = 0; i < n; i++) out->c[left ? s->m_axis[i] : s->n_axis[i]] = c[i];
+  if (s->n_k) coord_delinearize(e, k, s->k, s->n_k, width, c);
+  for (uint32_t i = 0; i < s->n_k; i++) out->c[ks.data[i]] = c[i];
+}
+
+static LLVMValueRef operand(struct emit *e, const struct tile *t, bool left, struct coord own,
+                            struct coord k, uint32_t width) {
+  struct point p;
+  operand_point(e, t, left, own, k, width, &p);
+  value_id v = t->s.op->operands[left ? 0 : 1];
+  return emit_cast(e, emit_value(e, v, &p), value_type(e->f, v)->dtype, t->s.acc, CAST_DEFAULT, width);
+}
+
+static struct coord lanes(LLVMValueRef base, uint32_t width) {
+  return (struct coord){.base = base, .stride = width > 1, .align = width};
+}
+
+/* ---- packing into scratch ---- */
+
+/* Rows of lhs, k in lanes. */
+static void pack_lhs_span(struct emit *e, const struct tile *t, LLVMValueRef row, LLVMValueRef k0,
+                          LLVMValueRef lo, LLVMValueRef hi, uint32_t width) {
+  struct emit_loop l;
+  emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
+  struct coord own = coord_uniform(e, add(e, t->m0, row));
+  LLVMValueRef x = operand(e, t, true, own, lanes(add(e, k0, l.index), width), width);
+  LLVMValueRef to = add(e, mul(e, row, t->s.block_k), l.index);
+  store_acc(e, t, at(e, t, t->lhs_scratch, to), x);
+  emit_loop_end(e, &l, NULL);
+}
+
+static void pack_lhs(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVMValueRef kc) {
+  struct emit_loop l;
+  emit_loop_begin(e, &l, emit_i64(e, 0), t->rows, 1, 0, NULL);
+  LLVMValueRef whole = LLVMBuildAnd(e->b, kc, emit_i64(e, -(int64_t)t->width), "");
+  pack_lhs_span(e, t, l.index, k0, emit_i64(e, 0), whole, t->width);
+  pack_lhs_span(e, t, l.index, k0, whole, kc, 1);
+  emit_loop_end(e, &l, NULL);
+}
+
+/* One row k of the block of rhs: columns in lanes; 0 beyond the last. */
+static void pack_rhs_span(struct emit *e, const struct tile *t, LLVMValueRef k, LLVMValueRef k0,
+                          LLVMValueRef lo, LLVMValueRef hi, uint32_t width, bool zero) {
+  struct emit_loop l;
+  emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
+  LLVMValueRef x = LLVMConstNull(acc_type(e, t, width));
+  if (!zero) {
+    struct coord own = lanes(add(e, t->n0, l.index), width);
+    x = operand(e, t, false, own, coord_uniform(e, add(e, k0, k)), width);
+  }
+  LLVMValueRef panel = LLVMBuildUDiv(e->b, l.index, emit_i64(e, t->s.columns), "");
+  LLVMValueRef column = LLVMBuildURem(e->b, l.index, emit_i64(e, t->s.columns), "");
+  LLVMValueRef to = add(e, mul(e, panel, t->s.block_k * t->s.columns), mul(e, k, t->s.columns));
+  store_acc(e, t, at(e, t, t->rhs_scratch, add(e, to, column)), x);
+  emit_loop_end(e, &l, NULL);
+}
+
+static void pack_rhs(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVMValueRef kc) {
+  struct emit_loop l;
+  emit_loop_begin(e, &l, emit_i64(e, 0), kc, 1, 0, NULL);
+  LLVMValueRef whole = LLVMBuildAnd(e->b, t->columns, emit_i64(e, -(int64_t)t->width), "");
+  LLVMValueRef up = add(e, t->columns, emit_i64(e, t->s.columns - 1));
+  up = LLVMBuildAnd(e->b, up, emit_i64(e, -(int64_t)t->s.columns), "");
+  pack_rhs_span(e, t, l.index, k0, emit_i64(e, 0), whole, t->width, false);
+  pack_rhs_span(e, t, l.index, k0, whole, t->columns, 1, false);
+  pack_rhs_span(e, t, l.index, k0, t->columns, up, 1, true);
+  emit_loop_end(e, &l, NULL);
+}
+
+/* ---- the micro-kernel ---- */
+
+#define MAX_ROWS 14
+#define MAX_VECTORS 4
+
+struct micro {
+  uint32_t rows, panels, vectors; /* vectors per row: panels * 64 bytes */
+};
+
+static LLVMValueRef rhs_vector(struct emit *e, const struct tile *t, const LLVMValueRef *panels,
+                               uint32_t v, LLVMValueRef k) {
+  uint32_t per_panel = t->s.columns / t->width;
+  LLVMValueRef index = add(e, mul(e, k, t->s.columns), emit_i64(e, v % per_panel * t->width));
+  LLVMValueRef panel = panels[v / per_panel];
+  if (!t->rhs_packed) return load_acc(e, t, at(e, t, panel, index), t->width);
+  return emit_load_lanes(e, panel, t->s.rhs->dtype, index, t->s.acc, t->width);
+}
+
+/* Sums [row, row + rows) x the panels from `panel` on, over kc steps. */
+static void micro_kernel(struct emit *e, const struct tile *t, struct micro m, LLVMValueRef row,
+                         LLVMValueRef panel, LLVMValueRef k0, LLVMValueRef kc) {
+  LLVMValueRef acc[MAX_ROWS * MAX_VECTORS], places[MAX_ROWS * MAX_VECTORS], lhs[MAX_ROWS], rhs[2];
+  LLVMValueRef first = LLVMBuildICmp(e->b, LLVMIntEQ, k0, emit_i64(e, 0), "");
+  LLVMTypeRef vector = acc_type(e, t, t->width);
+  for (uint32_t i = 0; i < m.rows; i++) {
+    LLVMValueRef r = add(e, row, emit_i64(e, i));
+    lhs[i] = at(e, t, t->lhs, LLVMBuildMul(e->b, r, t->lhs_stride, ""));
+    LLVMValueRef base = add(e, mul(e, r, t->s.block_n), mul(e, panel, t->s.columns));
+    for (uint32_t v = 0; v < m.vectors; v++) {
+      places[i * m.vectors + v] = at(e, t, t->sums, add(e, base, emit_i64(e, v * t->width)));
+    }
+  }
+  for (uint32_t i = 0; i < m.panels; i++) {
+    LLVMValueRef p = add(e, panel, emit_i64(e, i));
+    if (t->rhs_packed) {
+      LLVMValueRef number = add(e, LLVMBuildUDiv(e->b, t->n0, emit_i64(e, t->s.columns), ""), p);
+      LLVMValueRef offset = add(e, LLVMBuildMul(e->b, number, t->k_total, ""), k0);
+      rhs[i] = emit_element_pointer(e, e->buffers[t->rhs_operand], t->s.rhs->dtype,
+                                    mul(e, offset, t->s.columns));
+    } else {
+      rhs[i] = at(e, t, t->rhs_scratch, mul(e, p, t->s.block_k * t->s.columns));
+    }
+  }
+  struct emit_if s;
+  uint32_t n = m.rows * m.vectors;
+  LLVMValueRef zero[MAX_ROWS * MAX_VECTORS], old[MAX_ROWS * MAX_VECTORS];
+  emit_if_begin(e, &s, first);
+  for (uint32_t i = 0; i < n; i++) zero[i] = LLVMConstNull(vector);
+  emit_if_else(e, &s, NULL);
+  for (uint32_t i = 0; i < n; i++) old[i] = load_acc(e, t, places[i], t->width);
+  emit_if_end_many(e, &s, n, zero, old, acc);
+  struct emit_loop l;
+  emit_loop_begin(e, &l, emit_i64(e, 0), kc, 1, n, acc);
+  LLVMValueRef b[MAX_VECTORS], next[MAX_ROWS * MAX_VECTORS];
+  for (uint32_t v = 0; v < m.vectors; v++) b[v] = rhs_vector(e, t, rhs, v, l.index);
+  for (uint32_t i = 0; i < m.rows; i++) {
+    LLVMValueRef a = emit_splat(e, load_acc(e, t, at(e, t, lhs[i], l.index), 1), t->width);
+    for (uint32_t v = 0; v < m.vectors; v++) {
+      LLVMValueRef sum = l.carried[i * m.vectors + v];
+      next[i * m.vectors + v] = contract_multiply_add(e, t->s.acc, sum, a, b[v]);
+    }
+  }
+  emit_loop_end(e, &l, next);
+  for (uint32_t i = 0; i < n; i++) store_acc(e, t, places[i], l.carried[i]);
+}
+
+/* All rows against the panels from `panel` on: the full micro-kernel, then one row at a time. */
+static void panel_sweep(struct emit *e, const struct tile *t, struct micro full, LLVMValueRef panel,
+                        LLVMValueRef k0, LLVMValueRef kc) {
+  LLVMValueRef rest = LLVMBuildURem(e->b, t->rows, emit_i64(e, full.rows), "");
+  LLVMValueRef whole = LLVMBuildSub(e->b, t->rows, rest, "");
+  struct emit_loop l;
+  emit_loop_begin(e, &l, emit_i64(e, 0), whole, full.rows, 0, NULL);
+  micro_kernel(e, t, full, l.index, panel, k0, kc);
+  emit_loop_end(e, &l, NULL);
+  full.rows = 1;
+  emit_loop_begin(e, &l, whole, t->rows, 1, 0, NULL);
+  micro_kernel(e, t, full, l.index, panel, k0, kc);
+  emit_loop_end(e, &l, NULL);
+}
+
+static void multiply(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVMValueRef kc) {
+  uint32_t per_panel = t->s.columns / t->width; /* vectors */
+  struct micro m = {.panels = per_panel == 1 ? 2 : 1, .rows = per_panel == 1 ? 12 : per_panel == 2 ? 6 : 3};
+  m.vectors = m.panels * per_panel;
+  LLVMValueRef up = add(e, t->columns, emit_i64(e, t->s.columns - 1));
+  LLVMValueRef panels = LLVMBuildUDiv(e->b, up, emit_i64(e, t->s.columns), "");
+  LLVMValueRef whole = LLVMBuildAnd(e->b, panels, emit_i64(e, -(int64_t)m.panels), "");
+  struct emit_loop l;
+  emit_loop_begin(e, &l, emit_i64(e, 0), whole, m.panels, 0, NULL);
+  panel_sweep(e, t, m, l.index, k0, kc);
+  emit_loop_end(e, &l, NULL);
+  if (m.panels == 1) return;
+  m.panels = 1;
+  m.vectors = per_panel;
+  emit_loop_begin(e, &l, whole, panels, 1, 0, NULL);
+  panel_sweep(e, t, m, l.index, k0, kc);
+  emit_loop_end(e, &l, NULL);
+}
+
+/* ---- the epilogue ---- */
+
+static void finish_span(struct emit *e, const struct tile *t, LLVMValueRef row, LLVMValueRef lo,
+                        LLVMValueRef hi, uint32_t width) {
+  const struct shape *s = &t->s;
+  const struct type *type = value_type(e->f, s->op->results[0]);
+  struct emit_loop l;
+  emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
+  struct point p = {.rank = type->rank, .width = width};
+  memcpy(p.c, t->batch, s->n_batch * sizeof p.c[0]);
+  if (s->n_m) coord_delinearize(e, coord_uniform(e, add(e, t->m0, row)), s->m, s->n_m, width, p.c + s->n_batch);
+  if (s->n_n) {
+    struct coord column = lanes(add(e, t->n0, l.index), width);
+    coord_delinearize(e, column, s->n, s->n_n, width, p.c + s->n_batch + s->n_m);
+  }
+  LLVMValueRef x = load_acc(e, t, at(e, t, t->sums, add(e, mul(e, row, s->block_n), l.index)), width);
+  x = emit_cast(e, x, s->acc, s->a->dtype, CAST_DEFAULT, width);
+  struct emit_memo root = {.value = s->op->results[0], .point = p, .result = x};
+  vec_push(&e->memo, root);
+  for (uint32_t i = 0; i < e->fused->n_results; i++) {
+    value_id v = kernel_result(e->kernel, i);
+    emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), &p, emit_value(e, v, &p));
+  }
+  emit_loop_end(e, &l, NULL);
+}
+
+static void finish(struct emit *e, const struct tile *t) {
+  struct emit_loop l;
+  emit_loop_begin(e, &l, emit_i64(e, 0), t->rows, 1, 0, NULL);
+  LLVMValueRef whole = LLVMBuildAnd(e->b, t->columns, emit_i64(e, -(int64_t)t->width), "");
+  finish_span(e, t, l.index, emit_i64(e, 0), whole, t->width);
+  finish_span(e, t, l.index, whole, t->columns, 1);
+  emit_loop_end(e, &l, NULL);
+}
+
+/* ---- one tile ---- */
+
+/* Whether lhs can be read in place: a stored value of the accumulator's dtype whose dims are batch, m, k
+ * in this order. */
+static bool lhs_in_place(const struct emit *e, const struct shape *s) {
+  const struct value *v = function_value(e->f, s->op->operands[0]);
+  if (v->def != OP_ID_NONE || s->lhs->dtype != s->acc) return false;
+  for (uint32_t i = 0; i < s->n_batch; i++) {
+    if (s->a->lhs_batch.data[i] != (int64_t)i) return false;
+  }
+  for (uint32_t i = 0; i < s->n_k; i++) {
+    if (s->a->lhs_k.data[i] != (int64_t)(s->n_batch + s->n_m + i)) return false;
+  }
+  return true;
+}
+
+static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
+  struct shape *s = &t->s;
+  shape_of(e->kernel, s);
+  t->width = e->vector_bytes / dtype_unpacked_bytes(s->acc);
+  if (t->width > s->columns) t->width = s->columns;
+  LLVMValueRef m = emit_product(e, s->m, s->n_m), n = emit_product(e, s->n, s->n_n);
+  LLVMBuilderRef eb = e->entry_builder;
+  LLVMValueRef up = LLVMBuildAdd(eb, n, emit_i64(e, s->block_n - 1), "");
+  LLVMValueRef n_blocks = LLVMBuildUDiv(eb, up, emit_i64(e, s->block_n), "");
+  up = LLVMBuildAdd(eb, m, emit_i64(e, BLOCK_M - 1), "");
+  LLVMValueRef m_blocks = LLVMBuildUDiv(eb, up, emit_i64(e, BLOCK_M), "");
+  t->n0 = mul(e, LLVMBuildURem(e->b, number, n_blocks, ""), s->block_n);
+  number = LLVMBuildUDiv(e->b, number, n_blocks, "");
+  t->m0 = mul(e, LLVMBuildURem(e->b, number, m_blocks, ""), BLOCK_M);
+  number = LLVMBuildUDiv(e->b, number, m_blocks, "");
+  emit_delinearize(e, number, s->batch, s->n_batch, t->batch);
+  t->rows = least(e, LLVMBuildSub(e->b, m, t->m0, ""), emit_i64(e, BLOCK_M));
+  t->columns = least(e, LLVMBuildSub(e->b, n, t->n0, ""), emit_i64(e, s->block_n));
+  t->k_total = emit_product(e, s->k, s->n_k);
+  t->lhs_scratch = e->scratch;
+  t->rhs_scratch = at(e, t, e->scratch, emit_i64(e, BLOCK_M * s->block_k));
+  t->sums = at(e, t, t->rhs_scratch, emit_i64(e, s->block_k * s->block_n));
+  t->lhs_direct = lhs_in_place(e, s);
+  t->rhs_packed = packs(e->kernel, s, &t->rhs_operand);
+  if (!t->lhs_direct) return;
+  LLVMValueRef row = add(e, LLVMBuildMul(e->b, number, m, ""), t->m0);
+  uint32_t buffer = function_value(e->f, s->op->operands[0])->index;
+  t->lhs = at(e, t, e->buffers[buffer], LLVMBuildMul(e->b, row, t->k_total, ""));
+}
+
+static void emit(struct emit *e, LLVMValueRef number) {
+  struct tile t = {0};
+  tile_init(e, &t, number);
+  LLVMValueRef base = t.lhs, zero = emit_i64(e, 0);
+  struct emit_loop l;
+  /* A contraction over nothing is 0: one block without steps. */
+  LLVMValueRef none = LLVMBuildICmp(e->b, LLVMIntEQ, t.k_total, zero, "");
+  LLVMValueRef end = LLVMBuildSelect(e->b, none, emit_i64(e, 1), t.k_total, "");
+  emit_loop_begin(e, &l, zero, end, t.s.block_k, 0, NULL);
+  LLVMValueRef kc = least(e, LLVMBuildSub(e->b, t.k_total, l.index, ""), emit_i64(e, t.s.block_k));
+  if (t.lhs_direct) {
+    t.lhs = at(e, &t, base, l.index);
+    t.lhs_stride = t.k_total;
+  } else {
+    pack_lhs(e, &t, l.index, kc);
+    t.lhs = t.lhs_scratch;
+    t.lhs_stride = emit_i64(e, t.s.block_k);
+  }
+  if (!t.rhs_packed) pack_rhs(e, &t, l.index, kc);
+  multiply(e, &t, l.index, kc);
+  emit_loop_end(e, &l, NULL);
+  finish(e, &t);
+}
+
+const struct schedule schedule_contract = {"contract", ROOT_KIND_CONTRACT, plan, emit};
