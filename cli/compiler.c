@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "codegen/engine_build.h"
 #include "frontend/onnx/import.h"
 #include "frontend/onnx/model_load.h"
+#include "ir/text.h"
 
 status compiler_import(const struct compiler_options *o, struct diags *diags,
                        struct onnx_model **out_model, struct module **out_module) {
@@ -32,12 +34,54 @@ static status resolve_target(const char *target, struct diags *diags, struct cpu
   return cpu_isa_resolve(diags, "native", out_isa);
 }
 
-static status build(const struct compiler_options *o, struct module *m, struct diags *diags) {
+/* To the output, or to standard output. */
+static status write_text(const struct compiler_options *o, const char *text, struct diags *diags) {
+  struct file_writer w;
+  if (!o->output_path) {
+    fputs(text, stdout);
+    return STATUS_OK;
+  }
+  status st = file_writer_open(o->output_path, diags, &w);
+  if (st != STATUS_OK) return st;
+  fputs(text, w.stream);
+  return file_writer_commit(&w, diags);
+}
+
+static status emit_graph(const struct compiler_options *o, const struct module *m,
+                         struct diags *diags) {
+  struct strbuf text = {0};
+  module_print(m, &text);
+  status st = write_text(o, strbuf_c(&text), diags);
+  strbuf_deinit(&text);
+  return st;
+}
+
+static status emit_code(const struct compiler_options *o, const struct engine_build_options *build,
+                        enum assemble_emit emit, struct module *m, struct diags *diags) {
+  struct arena arena = {0};
+  const char *text = NULL;
+  status st = engine_build_text(m, build, emit, &arena, diags, &text);
+  if (st == STATUS_OK) st = write_text(o, text, diags);
+  arena_deinit(&arena);
+  return st;
+}
+
+static status emit(const struct compiler_options *o, const struct engine_build_options *build,
+                   struct module *m, struct diags *diags) {
+  if (!strcmp(o->emit, "llvm")) return emit_code(o, build, ASSEMBLE_LLVM, m, diags);
+  if (!strcmp(o->emit, "asm")) return emit_code(o, build, ASSEMBLE_ASM, m, diags);
+  return diag_report(diags, DIAG_E0802, NULL, "graph, llvm or asm", "there is no stage '%s'", o->emit);
+}
+
+status compiler_build(const struct compiler_options *o, struct module *m, struct diags *diags) {
   struct cpu_isa isa;
-  status st = resolve_target(o->target, diags, &isa);
+  status st = pipeline_run(m, &o->pipeline, diags);
+  if (st != STATUS_OK) return st;
+  if (o->emit && !strcmp(o->emit, "graph")) return emit_graph(o, m, diags);
+  st = resolve_target(o->target, diags, &isa);
   if (st != STATUS_OK) return st;
   struct engine_build_options build = {.isa = &isa, .threads = o->threads};
-  return engine_build(m, &build, o->output_path, diags);
+  return o->emit ? emit(o, &build, m, diags) : engine_build(m, &build, o->output_path, diags);
 }
 
 status compiler_compile(const struct compiler_options *o, struct diags *diags) {
@@ -45,8 +89,7 @@ status compiler_compile(const struct compiler_options *o, struct diags *diags) {
   struct module *m;
   status st = compiler_import(o, diags, &model, &m);
   if (st != STATUS_OK) return st;
-  st = pipeline_run(m, &o->pipeline, diags);
-  if (st == STATUS_OK) st = build(o, m, diags);
+  st = compiler_build(o, m, diags);
   module_destroy(m);
   onnx_model_destroy(model);
   return st;

@@ -30,5 +30,7 @@ struct onnx_model;
 struct module;
 status compiler_import(const struct compiler_options *o, struct diags *diags,
                        struct onnx_model **out_model, struct module **out_module);
+/* The other stages: passes over the module, then the engine (or the text) to ->output_path. */
+status compiler_build(const struct compiler_options *o, struct module *m, struct diags *diags);
 
 #endif

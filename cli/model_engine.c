@@ -55,17 +55,28 @@ static const char *temporary_name(struct strbuf *out) {
   return out->data;
 }
 
-status engine_from_model(const struct compiler_options *o, struct diags *d, sinter_engine **out) {
+/* m: NULL for the model that the options name. */
+static status engine_from(const struct compiler_options *o, struct module *m, struct diags *d,
+                          sinter_engine **out) {
   struct strbuf name = {0};
   struct compiler_options with_output = *o;
   with_output.output_path = temporary_name(&name);
-  status s = compiler_compile(&with_output, d);
+  status s = m ? compiler_build(&with_output, m, d) : compiler_compile(&with_output, d);
   if (!s) {
     s = runtime_error_to_diags(sinter_engine_open(name.data, NULL, out), d);
     unlink(name.data);
   }
   strbuf_deinit(&name);
   return s;
+}
+
+status engine_from_model(const struct compiler_options *o, struct diags *d, sinter_engine **out) {
+  return engine_from(o, NULL, d, out);
+}
+
+status engine_from_module(const struct compiler_options *o, struct module *m, struct diags *d,
+                          sinter_engine **out) {
+  return engine_from(o, m, d, out);
 }
 
 status engine_for_verb(struct invocation *v, const char *path, sinter_engine **out) {

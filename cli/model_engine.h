@@ -16,6 +16,9 @@ status file_is_engine(const char *path, struct diags *d, bool *out_is);
 /* Compiles to a file in the temporary folder ($TMPDIR) that has lost its name before this returns.
  */
 status engine_from_model(const struct compiler_options *o, struct diags *d, sinter_engine **out);
+/* The same for an imported module, which its passes change. */
+status engine_from_module(const struct compiler_options *o, struct module *m, struct diags *d,
+                          sinter_engine **out);
 
 /* Opens an engine, or compiles a model. Compile options beside an engine are E0803. */
 status engine_for_verb(struct invocation *v, const char *path, sinter_engine **out);

@@ -93,6 +93,25 @@ for key in latency_ms p50 p99 kernels roofline; do shows "\"$key\""; done
 expect 2 "has no effect beside --iterations" "$sinter" bench "$engine" --random-inputs --iterations 5 --duration 1s
 expect 2 "'--duration' takes a time with its unit" "$sinter" bench "$engine" --random-inputs --duration 5
 
+# verify: against the interpreter; a limit that no rounding meets is a difference
+expect 0 '' "$sinter" verify "$model/model.onnx" --random-inputs --shape image:2x1x8x8
+shows '^ok   probability: error '
+expect 0 '' "$sinter" verify "$model/model.onnx" "$engine" --random-inputs --json
+is_json "$work/out"
+expect 1 '' "$sinter" verify "$model/model.onnx" "$engine" --random-inputs --limit 0 --bisect
+shows '^DIFF probability'
+shows '^first divergence: node '
+expect 2 "has no effect on a compiled engine" "$sinter" verify "$model/model.onnx" "$engine" --random-inputs --target native
+
+# compile --emit
+expect 0 '' "$sinter" compile "$model/model.onnx" --emit graph
+shows '^entry @main("image") -> ("probability")'
+expect 0 '' "$sinter" compile "$model/model.onnx" --emit llvm -o "$work/digits.ll" --quiet
+grep -q '^define ' "$work/digits.ll" || fail "--emit llvm writes no LLVM IR"
+expect 2 E0803 "$sinter" compile "$model/model.onnx" --emit asm --json
+expect 2 "'--emit' takes graph|llvm|asm" "$sinter" compile "$model/model.onnx" --emit smoke
+expect 2 E0320 "$sinter" compile "$model/model.onnx" --disable nonsense -o "$work/x.sinter"
+
 # check
 expect 0 '' "$sinter" check "$model/model.onnx"
 shows 'Softmax'

@@ -65,7 +65,7 @@ if command -v scdoc >/dev/null; then
   scdoc <"$work/man" >/dev/null || fail "scdoc refuses the manual"
 fi
 
-for verb in devices version; do
+for verb in devices version passes; do
   "$sinter" $verb --json >"$work/json" || fail "'$verb --json' fails"
   is_json "$work/json" || fail "'$verb --json' is not JSON"
   grep -q '"status": "ok"' "$work/json" || fail "'$verb --json' has no status"
