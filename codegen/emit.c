@@ -220,8 +220,13 @@ static LLVMValueRef memo_find(const struct emit *e, value_id v, const struct poi
   for (uint32_t i = e->memo.len; i-- > 0;) {
     const struct emit_memo *m = &e->memo.data[i];
     if (m->value != v || m->point.width != p->width) continue;
+    const struct type *type = value_type(e->f, v);
     bool same = true;
-    for (uint32_t d = 0; d < p->rank && same; d++) same = coord_same(&m->point.c[d], &p->c[d]);
+    for (uint32_t d = 0; d < p->rank && same; d++) {
+      /* Along a dim of 1 every coordinate is 0, however it is written. */
+      same = coord_same(&m->point.c[d], &p->c[d]) ||
+             dim_is_const_value(e->f->module->dims, type->dims[d], 1);
+    }
     if (same) return m->result;
   }
   return NULL;
@@ -306,7 +311,9 @@ static LLVMValueRef emit_op(struct emit *e, const struct op *op, uint32_t result
   case OP_PAD: return emit_pad(e, op, p);
   case OP_CONCAT: return emit_concat(e, op, p);
   case OP_GATHER: return emit_gather(e, op, p);
-  default: return emit_root(e, op, result, p);
+  default:
+    assert(!e->kernel->packs.len); /* its operand is not stored as the plain loops read it */
+    return emit_root(e, op, result, p);
   }
 }
 
