@@ -128,10 +128,12 @@ static void relate(struct writer *w, dim lhs, enum relation relation, dim rhs, u
                   : relation == RELATION_LT ? ENGINE__RELATION__LT
                                             : ENGINE__RELATION__EQ;
   if (relation == RELATION_BROADCAST) { /* a = b, or one of them is 1: a product with a zero in it */
-    dim product = dim_mul(t, dim_sub(t, lhs, one), dim_sub(t, rhs, one));
-    lhs = dim_mul(t, dim_sub(t, lhs, rhs), product);
-    rhs = zero;
-  } else if (relation == RELATION_DIVIDES) {
+    dim factors[3] = {dim_sub(t, lhs, rhs), dim_sub(t, lhs, one), dim_sub(t, rhs, one)};
+    *out_a = product(w, factors, 3, 1);
+    *out_b = expr_of(w, zero);
+    return;
+  }
+  if (relation == RELATION_DIVIDES) {
     lhs = dim_mod(t, rhs, lhs);
     rhs = zero;
   }
