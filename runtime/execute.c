@@ -32,19 +32,23 @@ status session_expr(struct sinter_session *s, uint32_t expr, const Engine__Step 
   return validity == EXPR_VALID ? STATUS_OK : expr_fail(s, expr, step, validity);
 }
 
+static status size_fail(struct sinter_session *s, uint32_t expr, const Engine__Step *step,
+                        int64_t value) {
+  char text[256], where[WHERE_BYTES];
+  return fault_report(DIAG_E0611, step ? plan_node_text(s->plan, step, where, sizeof where) : NULL,
+                      NULL, "the size %s is %lld", plan_expr_text(s->plan, expr, text, sizeof text),
+                      (long long)value);
+}
+
 /* A size: an expression that must not be negative. */
-static status session_size(struct sinter_session *s, uint32_t expr, const Engine__Step *step,
-                           uint64_t *out_size) {
+static inline status session_size(struct sinter_session *s, uint32_t expr, const Engine__Step *step,
+                                  uint64_t *out_size) {
   int64_t value;
-  status st = session_expr(s, expr, step, &value);
-  if (st)
-    return st;
-  if (value < 0) {
-    char text[256], where[WHERE_BYTES];
-    return fault_report(
-        DIAG_E0611, step ? plan_node_text(s->plan, step, where, sizeof where) : NULL, NULL,
-        "the size %s is %lld", plan_expr_text(s->plan, expr, text, sizeof text), (long long)value);
-  }
+  enum expr_validity validity = expr_state_get(&s->exprs, expr, &value);
+  if (validity != EXPR_VALID)
+    return expr_fail(s, expr, step, validity);
+  if (value < 0)
+    return size_fail(s, expr, step, value);
   *out_size = (uint64_t)value;
   return STATUS_OK;
 }
@@ -63,7 +67,7 @@ static status value_fail(struct sinter_session *s, uint32_t value, const Engine_
  * which is meant. */
 static const struct slot *root_slot(const struct sinter_session *s, uint32_t root) {
   static const struct slot nowhere;
-  const Engine__Value *v = s->plan->manifest->values[root];
+  const struct plan_value *v = &s->plan->values[root];
   switch (v->storage) {
   case ENGINE__STORAGE__INPUT:
     return v->index < s->entry->n_inputs ? &s->input_slots[v->index] : &nowhere;
@@ -74,22 +78,32 @@ static const struct slot *root_slot(const struct sinter_session *s, uint32_t roo
   }
 }
 
-status session_value(struct sinter_session *s, uint32_t value, const Engine__Step *step,
-                     struct slot *out_slot) {
-  const Engine__Value *v = s->plan->manifest->values[value];
-  uint64_t bytes, offset = 0, end;
-  status st = session_size(s, v->bytes, step, &bytes);
-  if (st)
-    return st;
-  for (; v->storage == ENGINE__STORAGE__ALIAS; v = s->plan->manifest->values[v->alias_of]) {
+/* Bytes from the start of the root to where an alias begins. */
+static status alias_offset(struct sinter_session *s, uint32_t value, const Engine__Step *step,
+                           uint64_t *out_offset) {
+  const struct plan_value *values = s->plan->values;
+  *out_offset = 0;
+  for (uint32_t v = value; values[v].storage == ENGINE__STORAGE__ALIAS; v = values[v].alias_of) {
     uint64_t part;
-    st = session_size(s, v->offset, step, &part);
+    status st = session_size(s, values[v].offset, step, &part);
     if (st)
       return st;
-    if (!u64_add(offset, part, &offset))
+    if (!u64_add(*out_offset, part, out_offset))
       return value_fail(s, value, step, UINT64_MAX, 0);
   }
-  const struct slot *root = root_slot(s, s->plan->values[value].root);
+  return STATUS_OK;
+}
+
+status session_value(struct sinter_session *s, uint32_t value, const Engine__Step *step,
+                     struct slot *out_slot) {
+  const struct plan_value *v = &s->plan->values[value];
+  uint64_t bytes, offset = 0, end;
+  status st = session_size(s, v->bytes, step, &bytes);
+  if (!st && v->storage == ENGINE__STORAGE__ALIAS)
+    st = alias_offset(s, value, step, &offset);
+  if (st)
+    return st;
+  const struct slot *root = root_slot(s, v->root);
   if (!u64_add(offset, bytes, &end) || end > root->bytes)
     return value_fail(s, value, step, end, root->bytes);
   *out_slot = (struct slot){root->data ? root->data + offset : NULL, bytes};

@@ -20,12 +20,15 @@
 
 /* Derived facts of a value. */
 struct plan_value {
+  uint8_t storage; /* down to `offset`: the manifest's, close together */
+  uint32_t bytes;
+  uint32_t index;
+  uint32_t alias_of;
+  uint32_t offset;
+  bool exchange;   /* a carried `next` whose buffer may be exchanged with the param's */
   uint32_t root;   /* the value at the end of its aliases; itself if none */
   uint32_t buffer; /* DYNAMIC: its growable buffer, else PLAN_NO_BUFFER */
-  uint32_t
-      spare;     /* carried params: the buffer the next version is copied to, else PLAN_NO_BUFFER */
-  uint32_t slot; /* ARENA: its place in its phase's values */
-  bool exchange; /* a carried `next` whose buffer may be exchanged with the param's */
+  uint32_t spare;  /* carried params: where the next version is copied, else PLAN_NO_BUFFER */
 };
 
 struct plan_phase {

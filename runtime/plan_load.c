@@ -275,7 +275,14 @@ static status check_dims(struct plan_loader *l, const uint32_t *dims, size_t n) 
 static status check_storage(struct plan_loader *l, uint32_t i, uint32_t *alias_depth) {
   const Engine__Value *v = l->m->values[i];
   struct plan_value *pv = &l->plan->values[i];
-  *pv = (struct plan_value){.root = i, .buffer = PLAN_NO_BUFFER, .spare = PLAN_NO_BUFFER};
+  *pv = (struct plan_value){.storage = (uint8_t)v->storage,
+                            .bytes = v->bytes,
+                            .index = v->index,
+                            .alias_of = v->alias_of,
+                            .offset = v->offset,
+                            .root = i,
+                            .buffer = PLAN_NO_BUFFER,
+                            .spare = PLAN_NO_BUFFER};
   switch (v->storage) {
   case ENGINE__STORAGE__CONSTANT:
     return loader_index(l, "constant", v->index, l->m->n_constants);
@@ -350,7 +357,6 @@ static status note_phases(struct plan_loader *l) {
     struct plan_phase *phase =
         &plan->phases[m->values[i]->phase < m->phases ? m->values[i]->phase : 0];
     if (m->values[i]->storage == ENGINE__STORAGE__ARENA) {
-      plan->values[i].slot = phase->arena_count;
       phase->arena[phase->arena_count++] = i;
     } else if (m->values[i]->storage == ENGINE__STORAGE__OUTPUT) {
       phase->outputs[phase->output_count++] = i;

@@ -47,7 +47,7 @@ void *pool_alloc(struct pool *pool, size_t n, size_t size) {
     fault_no_memory("a table", SIZE_MAX);
     return NULL;
   }
-  bytes &= ~(size_t)15;
+  bytes = bytes < 16 ? 16 : bytes & ~(size_t)15;
   if (bytes > pool->size - pool->used) {
     size_t want = bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES;
     if (!chunk_add(pool, want))

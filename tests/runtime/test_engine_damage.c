@@ -213,6 +213,20 @@ static void not_an_engine(void **state) {
                "aligned");
 }
 
+/* An empty message decodes: its tables lack their first rows. */
+static void empty_manifest(void **state) {
+  (void)state;
+  char path[512];
+  engine_maker_path(path, sizeof path, "empty_manifest");
+  struct engine_writer w;
+  assert_int_equal(engine_writer_open(&w, path, NULL), STATUS_OK);
+  engine_writer_begin(&w, ENGINE_SECTION_MANIFEST, NULL);
+  assert_int_equal(engine_writer_commit(&w, NULL), STATUS_OK);
+  sinter_engine *engine;
+  assert_error(sinter_engine_open(path, NULL, &engine), SINTER_INVALID, "E0507", "0 strings");
+  unlink(path);
+}
+
 /* Header and section digests made right again. */
 static void reseal(uint8_t *bytes) {
   struct engine_header header;
@@ -373,6 +387,7 @@ int main(void) {
       cmocka_unit_test(damaged_weight_is_named),
       cmocka_unit_test(not_an_engine),
       cmocka_unit_test(newer_version),
+      cmocka_unit_test(empty_manifest),
       cmocka_unit_test(changed_tables),
       cmocka_unit_test(changed_manifests),
       cmocka_unit_test(writer_is_deterministic),
