@@ -568,7 +568,9 @@ static struct fact look_reduce(struct look *l) {
     if (__builtin_mul_overflow(count, extent[a->axes.data[i]], &count) || count > IMPORT_MAX_LIST)
       return unknown;
   }
-  if (inst.op == SCALAR_ARG || dtype_is_float(dtype))
+  bool exact = !dtype_is_float(dtype) || count == 1 || a->kind == COMBINER_MAX ||
+               a->kind == COMBINER_MIN;
+  if (inst.op == SCALAR_ARG || !exact || (dtype_is_float(dtype) && count == 0))
     return unknown;
   struct fact sum = count ? unknown
                     : a->kind == COMBINER_SUM  ? fact_int(l->im, 0)

@@ -309,12 +309,22 @@ static void run_importer(struct import_node *n, const char *domain) {
   check_outputs(n, errors);
 }
 
+/* A value with a dim cannot be if the dim is negative. */
+static void narrow_dims(struct import_node *n, const struct import_value *v) {
+  if (v->kind != IMPORT_TENSOR || v->id == VALUE_NONE)
+    return;
+  const struct type *type = value_type(n->f, v->id);
+  for (uint32_t i = 0; i < type->rank; i++)
+    import_narrow_size(n, type->dims[i]);
+}
+
 static void define_outputs(struct import_node *n) {
   for (uint32_t i = 0; i < n->n_outputs; i++) {
     if (!import_wants(n, i))
       continue;
     struct import_value *v =
         n->failed || !n->outputs[i] ? import_value_new(n->im, IMPORT_BROKEN) : n->outputs[i];
+    narrow_dims(n, v);
     import_scope_define(n->im, n->scope, n->proto->output[i], v);
   }
 }

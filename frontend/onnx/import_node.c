@@ -496,7 +496,7 @@ dim import_size(struct import_node *n, dim d) {
   int64_t lo, hi;
   uint32_t symbol;
   dim_bounds(n->dims, d, &lo, &hi);
-  if (d == DIM_NONE || lo >= 0)
+  if (d == DIM_NONE || lo >= 0 || import_narrow_size(n, d))
     return d;
   if (dim_symbol_of(n->dims, d, &symbol))
     return dim_symbol(n->dims, dim_symbol_name(n->dims, symbol), 0, DIM_UNBOUNDED_HI);

@@ -169,6 +169,9 @@ dim import_value_dim(struct import_node *n, value_id v, int64_t element);   /* D
 dim import_value_symbol(struct import_node *n, value_id v, int64_t element);
 /* d, checked to be >= 0 at run time if that is not proved. */
 dim import_size(struct import_node *n, dim d);
+/* Whether d is known to be >= 0. If it is not, and it depends on one symbol alone and this place runs
+ * always, the symbol's bounds are narrowed so that it is. */
+bool import_narrow_size(struct import_node *n, dim d);
 /* A fresh symbol for a size >= 0 that something else binds (loop, if, nonzero's count). */
 dim import_fresh_dim(struct import_node *n, const char *prefix);
 
