@@ -42,6 +42,11 @@ static LLVMValueRef encode_mode(struct emit *e, enum dtype dtype, LLVMValueRef x
   return LLVMBuildZExt(e->b, x, stored_type(e, DTYPE_BOOL, width), "");
 }
 
+/* Of a value that the dtype holds exactly: a cast that was to saturate has done so. */
+static LLVMValueRef encode(struct emit *e, enum dtype dtype, LLVMValueRef x, uint32_t width) {
+  return encode_mode(e, dtype, x, CAST_NO_SATURATE, width);
+}
+
 LLVMValueRef emit_round_mode(struct emit *e, enum dtype dtype, LLVMValueRef x, enum cast_mode mode,
                              uint32_t width) {
   enum softfloat_kind kind;
@@ -54,14 +59,14 @@ LLVMValueRef emit_round_mode(struct emit *e, enum dtype dtype, LLVMValueRef x, e
 }
 
 LLVMValueRef emit_round_to(struct emit *e, enum dtype dtype, LLVMValueRef x, uint32_t width) {
-  return emit_round_mode(e, dtype, x, CAST_DEFAULT, width);
+  return emit_round_mode(e, dtype, x, CAST_NO_SATURATE, width);
 }
 
 LLVMValueRef emit_bitcast(struct emit *e, const struct op *op, const struct point *p) {
   enum dtype from = value_type(e->f, op->operands[0])->dtype;
   enum dtype to = OP_ATTRS(bitcast, op)->dtype;
   LLVMValueRef x = emit_value(e, op->operands[0], p);
-  LLVMValueRef raw = encode_mode(e, from, x, CAST_DEFAULT, p->width);
+  LLVMValueRef raw = encode(e, from, x, p->width);
   raw = LLVMBuildBitCast(e->b, raw, stored_type(e, to, p->width), "");
   return decode(e, to, raw);
 }
@@ -174,7 +179,7 @@ void emit_store(struct emit *e, uint32_t buffer, const struct type *type, const 
                 LLVMValueRef x) {
   struct offset o = point_offset(e, type->dims, p);
   LLVMTypeRef element = stored_type(e, type->dtype, 1);
-  LLVMValueRef raw = encode_mode(e, type->dtype, x, CAST_DEFAULT, p->width);
+  LLVMValueRef raw = encode(e, type->dtype, x, p->width);
   store_lanes(e, e->buffers[buffer], dtype_unpacked_bytes(type->dtype), element, &o, raw, p->width);
 }
 
@@ -195,7 +200,7 @@ void emit_store_row(struct emit *e, LLVMValueRef base, enum dtype dtype, const d
                     const struct point *p, LLVMValueRef x) {
   struct offset o = point_offset(e, dims, p);
   dtype = row_dtype(dtype);
-  LLVMValueRef raw = encode_mode(e, dtype, x, CAST_DEFAULT, p->width);
+  LLVMValueRef raw = encode(e, dtype, x, p->width);
   store_lanes(e, base, dtype_unpacked_bytes(dtype), stored_type(e, dtype, 1), &o, raw, p->width);
 }
 

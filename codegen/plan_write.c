@@ -342,16 +342,32 @@ static void write_check(struct writer *w, uint32_t block, dim lhs, enum relation
   step_provenance(w, block, provenance);
 }
 
+static void set_symbol(struct writer *w, uint32_t block, uint32_t symbol, dim value) {
+  Engine__SetSymbol *step = manifest_build_step_set_symbol(w->b, block);
+  step->symbol = symbol_row(symbol);
+  step->expr = expr_of(w, value);
+  w->stale = true;
+}
+
 /* Symbols of `to` get the values of `from`'s dims, by a SET_SYMBOL each, where they differ. */
 static void set_symbols(struct writer *w, uint32_t block, const struct type *to,
                         const struct type *from) {
   for (uint32_t i = 0; i < to->rank; i++) {
     uint32_t symbol;
     if (to->dims[i] == from->dims[i] || !dim_symbol_of(w->m->dims, to->dims[i], &symbol)) continue;
-    Engine__SetSymbol *step = manifest_build_step_set_symbol(w->b, block);
-    step->symbol = symbol_row(symbol);
-    step->expr = expr_of(w, from->dims[i]);
-    w->stale = true;
+    set_symbol(w, block, symbol, from->dims[i]);
+  }
+}
+
+/* The element dims of a stacked loop result: those of the last iteration's element (all are alike);
+ * `element` NULL: 0, for a loop that makes no iteration. */
+static void set_stacked_symbols(struct writer *w, uint32_t block, const struct type *stacked,
+                                const struct type *element) {
+  for (uint32_t i = 1; i < stacked->rank; i++) {
+    uint32_t symbol;
+    bool plain = dim_symbol_of(w->m->dims, stacked->dims[i], &symbol);
+    if (!plain || (element && element->dims[i - 1] == stacked->dims[i])) continue;
+    set_symbol(w, block, symbol, element ? element->dims[i - 1] : dim_const(w->m->dims, 0));
   }
 }
 
@@ -462,6 +478,14 @@ static void write_loop(struct writer *w, uint32_t block, const struct op *op) {
     w->value[v] = add_typed(w, value_type(w->f, v), w->f->values.data[v].name,
                             ENGINE__STORAGE__DYNAMIC, 0);
   }
+  for (uint32_t i = carried; i < op->n_results; i++) {
+    const struct type *element = value_type(w->f, r->results.data[1 + i]);
+    struct type stacked = *value_type(w->f, op->results[i]);
+    for (uint32_t d = 1; d < stacked.rank; d++) { /* only what the loop itself binds */
+      if (stacked.dims[d] == element->dims[d - 1]) stacked.dims[d] = dim_const(w->m->dims, 0);
+    }
+    set_stacked_symbols(w, block, &stacked, NULL);
+  }
   Engine__Loop *step = manifest_build_step_loop(w->b, block);
   step_provenance(w, block, op->provenance);
   step->trip = ENGINE__TRIP__FROM_VALUE;
@@ -484,6 +508,8 @@ static void write_loop(struct writer *w, uint32_t block, const struct op *op) {
                  value_type(w->f, next));
   }
   for (uint32_t i = carried; i < op->n_results; i++) {
+    set_stacked_symbols(w, step->body, value_type(w->f, op->results[i]),
+                        value_type(w->f, r->results.data[1 + i]));
     manifest_build_scan(w->b, step, use(w, r->results.data[1 + i]), w->value[op->results[i]]);
   }
   touch(w, iteration);
