@@ -11,8 +11,15 @@
 #include "frontend/onnx/model_load.h"
 #include "ir/text.h"
 
+static bool is_text_ir(const char *path) {
+  size_t n = strlen(path);
+  return n > 4 && !strcmp(path + n - 4, ".sir");
+}
+
 status compiler_import(const struct compiler_options *o, struct diags *diags,
                        struct onnx_model **out_model, struct module **out_module) {
+  *out_model = NULL;
+  if (is_text_ir(o->model_path)) return module_parse_file(o->model_path, diags, out_module);
   struct onnx_load_options load = {.external_data_root = o->external_data_root};
   struct onnx_import_options import = {.shapes = o->shapes, .n_shapes = o->n_shapes};
   status st = onnx_model_load(o->model_path, &load, diags, out_model);

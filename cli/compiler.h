@@ -25,7 +25,8 @@ struct compiler_options {
 /* Everything that is wrong is in `diags`. */
 status compiler_compile(const struct compiler_options *o, struct diags *diags);
 
-/* The first stages alone: load and import. The caller owns both; destroy the module first. */
+/* The first stages alone: load and import. The caller owns both; destroy the module first. A path that
+ * ends in .sir is text IR, which comes without a model (NULL). */
 struct onnx_model;
 struct module;
 status compiler_import(const struct compiler_options *o, struct diags *diags,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The parser of text IR: entry point, reports, tokens' values, and the bounds of symbols, which are
  * read in a pass of their own so that every expression is built knowing them. */
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "ir/sir_parse.h"
@@ -267,5 +268,17 @@ status module_parse(const char *name, const char *text, size_t len, struct diags
   strmap_deinit(&p.values);
   strmap_deinit(&p.constants);
   arena_deinit(&p.scratch);
+  return result;
+}
+
+status module_parse_file(const char *path, struct diags *diags, struct module **out_module) {
+  char *text;
+  size_t len;
+  *out_module = NULL;
+  status result = file_read(path, SIR_MAX_TEXT, diags, &text, &len);
+  if (result != STATUS_OK)
+    return result;
+  result = module_parse(path, text, len, diags, out_module);
+  mem_free(text);
   return result;
 }
