@@ -166,6 +166,7 @@ bool sir_number(struct sir_parser *p, const struct sir_expr *x, enum dtype dtype
 /* What the pass over tokens has seen of `name in lo..hi`. */
 struct bounds_reader {
   int step; /* 0 nothing, 1 a name, 2 `in`, 3 the lower bound was read, 4 `..` */
+  bool begins; /* the last token was `where` or a comma: bounds may follow */
   struct sir_name name;
   bool negative;
   int64_t lo, hi;
@@ -186,6 +187,8 @@ static bool limit_value(const struct sir_expr *x, bool negative, int64_t *out) {
 
 static void bounds_token(struct sir_parser *p, struct bounds_reader *r, int token,
                          const SIR_STYPE *value) {
+  bool begins = r->begins;
+  r->begins = token == KW_WHERE || token == ',';
   if (r->step == 1 && token == KW_IN) {
     r->step = 2;
     r->lo = DIM_UNBOUNDED_LO;
@@ -209,8 +212,8 @@ static void bounds_token(struct sir_parser *p, struct bounds_reader *r, int toke
     limit_value(&value->expr, r->negative, &r->hi);
   bounds_finish(p, r);
   /* Any word may be the name of a symbol; what is not followed by `in` is dropped again. */
-  bool word = token == NAME || token == STRING || (token >= KW_FUNC && token <= MOD);
-  if (word) {
+  bool word = token == NAME || token == STRING || (token >= KW_FUNC && token <= KW_FILE);
+  if (begins && word) {
     r->step = 1;
     r->name = value->name;
   }

@@ -88,6 +88,19 @@ static void test_symbols_names_and_conditions(void **state) {
              "}\n");
 }
 
+/* A symbol named as the word that follows names, first after `where`. */
+static void test_a_symbol_named_in_comes_first(void **state) {
+  (void)state;
+  round_trip("func @f(%x: f32[in, where]) -> () where in in 1..8, where in 1..9 {\n"
+             "  return\n"
+             "}\n",
+             NULL);
+  round_trip("func @f(%x: f32[where]) -> () where where in 1..9 {\n"
+             "  return\n"
+             "}\n",
+             NULL);
+}
+
 static void test_shardings(void **state) {
   (void)state;
   round_trip("mesh @m0 [cp=2, tp=4]\n"
@@ -327,6 +340,7 @@ int main(void) {
       cmocka_unit_test(test_a_layer),
       cmocka_unit_test(test_scalar_bodies),
       cmocka_unit_test(test_symbols_names_and_conditions),
+      cmocka_unit_test(test_a_symbol_named_in_comes_first),
       cmocka_unit_test(test_shardings),
       cmocka_unit_test(test_regions),
       cmocka_unit_test(test_constants),
