@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bounds of symbols that the model itself implies: a size is never negative, so where one is
- * samples / 20 - 1, no run has fewer than 20 samples. Said once as a bound of the symbol, this spares
- * checks, and the max(0, ...) in all sizes that depend on it. */
+ * samples / 20 - 1, no run has fewer than 20 samples. Said once as a bound of the symbol, this
+ * spares checks, and the max(0, ...) in all sizes that depend on it. */
 #include "frontend/onnx/import_internal.h"
 
 /* Whether d, of that symbol alone, never falls as it grows. */

@@ -154,8 +154,8 @@ void import_if(struct import_node *n) {
 /* ---- the loop that Loop and Scan become ---- */
 
 struct repeat;
-/* Builds one iteration where n->b is: out[0] is whether to go on, then what is carried, then what is
- * stacked. Returns false if it failed, which was reported. */
+/* Builds one iteration where n->b is: out[0] is whether to go on, then what is carried, then what
+ * is stacked. Returns false if it failed, which was reported. */
 typedef bool repeat_fn(struct repeat *l, value_id iteration, const value_id *carried,
                        value_id *out);
 struct repeat {
@@ -195,7 +195,8 @@ static bool widen(struct repeat *l, const value_id *results) {
       return false;
     }
     for (uint32_t d = 0; d < param->rank; d++) {
-      bool free = dim_symbol_of(n->dims, param->dims[d], &symbol) && param->dims[d] != first->dims[d];
+      bool free =
+          dim_symbol_of(n->dims, param->dims[d], &symbol) && param->dims[d] != first->dims[d];
       if (free || dim_known_eq(n->dims, param->dims[d], result->dims[d]))
         continue;
       param->dims[d] = import_fresh_dim(n, "carried");
@@ -236,7 +237,8 @@ static void result_types(struct repeat *l, const value_id *results, uint32_t sym
     const struct type one = *value_type(n->f, results[1 + i]);
     dim dims[IR_MAX_RANK + 1] = {trips};
     for (uint32_t d = 0; d < one.rank; d++)
-      dims[d + 1] = dim_is_local(n, one.dims[d], symbols) ? import_fresh_dim(n, "step") : one.dims[d];
+      dims[d + 1] =
+          dim_is_local(n, one.dims[d], symbols) ? import_fresh_dim(n, "step") : one.dims[d];
     types[i] = type_make(one.dtype, dims, one.rank + 1);
   }
 }
@@ -433,8 +435,8 @@ struct scan {
   const Onnx__GraphProto *body;
   uint32_t states, inputs, outputs;
   const value_id *sequences;
-  uint32_t *axes;            /* of inputs */
-  const int64_t *reversed;   /* of inputs, then outputs */
+  uint32_t *axes;          /* of inputs */
+  const int64_t *reversed; /* of inputs, then outputs */
   dim length;
 };
 
@@ -442,8 +444,8 @@ struct scan {
 static value_id entry_of(struct import_node *n, const struct scan *s, uint32_t i,
                          value_id iteration) {
   int64_t axis = s->axes[i];
-  value_id last = import_dim_scalar(n, dim_sub(n->dims, s->length, dim_const(n->dims, 1)),
-                                    DTYPE_I64);
+  value_id last =
+      import_dim_scalar(n, dim_sub(n->dims, s->length, dim_const(n->dims, 1)), DTYPE_I64);
   if (s->reversed[i])
     iteration = value_sub(n->b, last, iteration);
   return build_gather(n->b, s->sequences[i], &iteration, &axis, 1, OUT_OF_RANGE_CLAMP);

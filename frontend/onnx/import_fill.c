@@ -71,8 +71,8 @@ void import_trilu(struct import_node *n) {
     import_invalid(n, "its operand has rank %u", type.rank);
     return;
   }
-  value_id k = import_has(n, 1) ? import_scalar(n, 1, DTYPE_I64)
-                                : build_scalar_i64(n->b, DTYPE_I64, 0);
+  value_id k =
+      import_has(n, 1) ? import_scalar(n, 1, DTYPE_I64) : build_scalar_i64(n->b, DTYPE_I64, 0);
   value_id kept = build_binary(n->b, upper ? SCALAR_GE : SCALAR_LE, diagonal_of(n, &type), k);
   value_id zero = build_scalar_i64(n->b, type.dtype, 0);
   import_out(n, 0, build_select(n->b, kept, import_in(n, 0), zero));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operators that read or write at indices. An index tensor counts from the end where it is negative;
- * what is out of range is an error at run time. */
+/* Operators that read or write at indices. An index tensor counts from the end where it is
+ * negative; what is out of range is an error at run time. */
 #include "frontend/onnx/import_util.h"
 
 #include <string.h>
@@ -50,8 +50,11 @@ static bool reduction_of(struct import_node *n, enum combiner *out) {
   static const struct {
     const char *name;
     enum combiner kind;
-  } names[] = {{"none", COMBINER_NONE}, {"add", COMBINER_SUM}, {"mul", COMBINER_PROD},
-               {"max", COMBINER_MAX},   {"min", COMBINER_MIN}};
+  } names[] = {{"none", COMBINER_NONE},
+               {"add", COMBINER_SUM},
+               {"mul", COMBINER_PROD},
+               {"max", COMBINER_MAX},
+               {"min", COMBINER_MIN}};
   const char *name = import_attr_string(n, "reduction", "none");
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     *out = names[i].kind;
@@ -80,14 +83,15 @@ void import_scatter_elements(struct import_node *n) {
       !import_axis(n, axis, import_rank(n, 0), &at) || !same_ranks(n, 1) || !same_ranks(n, 2))
     return;
   element_indices(n, import_in(n, 1), at, import_type(n, 0), indices, axes);
-  import_out(n, 0, build_scatter(n, import_in(n, 0), import_in(n, 2), indices, axes,
-                                 import_rank(n, 0), kind));
+  import_out(
+      n, 0,
+      build_scatter(n, import_in(n, 0), import_in(n, 2), indices, axes, import_rank(n, 0), kind));
 }
 
 /* ---- coordinates in the last dim ---- */
 
-/* One index tensor per coordinate, for data axes batch, batch + 1, ...; before them the places along
- * the batch dims. Gives their number, 0 after a report. */
+/* One index tensor per coordinate, for data axes batch, batch + 1, ...; before them the places
+ * along the batch dims. Gives their number, 0 after a report. */
 static uint32_t coordinates(struct import_node *n, uint32_t batch, value_id *out,
                             int64_t *out_axes) {
   const struct type data = *import_type(n, 0), type = *import_type(n, 1);
@@ -107,8 +111,8 @@ static uint32_t coordinates(struct import_node *n, uint32_t batch, value_id *out
     out_axes[i] = i;
   }
   for (uint32_t i = 0; i < count; i++) {
-    value_id one = build_slice_axis(n->b, import_in(n, 1), last, dim_const(n->dims, i),
-                                    dim_const(n->dims, 1));
+    value_id one =
+        build_slice_axis(n->b, import_in(n, 1), last, dim_const(n->dims, i), dim_const(n->dims, 1));
     one = build_reshape(n->b, one, type.dims, rank);
     out[batch + i] = import_wrap_index(n, one, data.dims[batch + i]);
     out_axes[batch + i] = batch + i;
@@ -222,7 +226,8 @@ void import_one_hot(struct import_node *n) {
   value_id hot = build_binary(b, SCALAR_EQ, index, import_axis_iota(n, DTYPE_I64, rank, at, depth));
   value_id pair[2];
   for (uint32_t i = 0; i < 2; i++)
-    pair[i] = build_reshape(b, build_slice_axis(b, import_in(n, 2), 0, dim_const(n->dims, i),
-                                                dim_const(n->dims, 1)), NULL, 0);
+    pair[i] = build_reshape(
+        b, build_slice_axis(b, import_in(n, 2), 0, dim_const(n->dims, i), dim_const(n->dims, 1)),
+        NULL, 0);
   import_out(n, 0, build_select(b, hot, pair[1], pair[0]));
 }

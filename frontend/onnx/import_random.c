@@ -80,7 +80,8 @@ void import_bernoulli(struct import_node *n) {
   import_out(n, 0, build_cast(n->b, hit, dtype));
 }
 
-/* Each sample is the class of the greatest log-probability plus Gumbel noise, which needs no sum. */
+/* Each sample is the class of the greatest log-probability plus Gumbel noise, which needs no sum.
+ */
 void import_multinomial(struct import_node *n) {
   int64_t samples = import_attr_int(n, "sample_size", 1);
   enum dtype dtype = import_attr_dtype(n, "dtype", DTYPE_I32);
@@ -100,8 +101,8 @@ void import_multinomial(struct import_node *n) {
   u = build_binary_f64(b, SCALAR_MAX, u, 0x1p-60);
   value_id exponential = build_unary(b, SCALAR_NEG, build_unary(b, SCALAR_LOG, u));
   value_id gumbel = build_unary(b, SCALAR_NEG, build_unary(b, SCALAR_LOG, exponential));
-  value_id logits = build_unsqueeze(b, build_cast(b, import_in(n, 0), DTYPE_F64),
-                                    (int64_t[]){1}, 1);
+  value_id logits =
+      build_unsqueeze(b, build_cast(b, import_in(n, 0), DTYPE_F64), (int64_t[]){1}, 1);
   value_id score = value_add(b, logits, gumbel);
   struct reduce_attrs attrs = {.axes = {(int64_t[]){2}, 1}, .kind = COMBINER_ARGMAX};
   op_id best = build_op(b, OP_REDUCE, &score, 1, NULL, 0, &attrs);

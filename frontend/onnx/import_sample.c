@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operators that read feature maps at fractional places, and those that pool by regions.
- * Taps are dims of their own: one gather fetches all of them, weights multiply, a reduction sums. */
+ * Taps are dims of their own: one gather fetches all of them, weights multiply, a reduction sums.
+ */
 #include "frontend/onnx/import_util.h"
 
 #include <math.h>
@@ -110,8 +111,8 @@ static value_id grid_places(struct import_node *n, const struct grid *g, uint32_
   if (g->align)
     x = value_mul(b, build_binary_f64(b, SCALAR_DIV, x, 2), last_of(n, g, i));
   else
-    x = build_binary_f64(b, SCALAR_DIV,
-                         build_binary_f64(b, SCALAR_SUB, value_mul(b, x, size), 1), 2);
+    x = build_binary_f64(b, SCALAR_DIV, build_binary_f64(b, SCALAR_SUB, value_mul(b, x, size), 1),
+                         2);
   if (g->mode == GRID_NEAREST)
     x = build_unary(b, SCALAR_ROUND, x);
   return inside_of(n, g, i, x);
@@ -128,8 +129,8 @@ static void grid_taps(struct import_node *n, const struct grid *g, uint32_t i, v
   if (g->mode == GRID_CUBIC)
     tap = build_binary_f64(b, SCALAR_SUB, tap, 1);
   value_id at = value_add(b, build_unary(b, SCALAR_FLOOR, x), tap), distance = value_sub(b, x, at);
-  *out_weight = g->mode == GRID_CUBIC ? cubic_weight(n, -0.75, distance)
-                                      : linear_weight(n, distance);
+  *out_weight =
+      g->mode == GRID_CUBIC ? cubic_weight(n, -0.75, distance) : linear_weight(n, distance);
   if (g->padding == GRID_ZEROS) {
     value_id inside = build_binary(b, SCALAR_AND, build_binary_f64(b, SCALAR_GE, at, 0),
                                    build_binary(b, SCALAR_LE, at, last_of(n, g, i)));
@@ -217,8 +218,8 @@ void import_affine_grid(struct import_node *n) {
     if (j < k) {
       uint32_t d = k - 1 - j;
       dim length = import_size(n, size.data[2 + d]);
-      dim steps = align ? dim_max(n->dims, dim_sub(n->dims, length, one_dim(n)), one_dim(n))
-                        : length;
+      dim steps =
+          align ? dim_max(n->dims, dim_sub(n->dims, length, one_dim(n)), one_dim(n)) : length;
       value_id at = import_axis_iota(n, compute, rank, 1 + d, length);
       at = build_binary_f64(b, SCALAR_MUL, at, 2);
       at = align ? at : build_binary_f64(b, SCALAR_ADD, at, 1);
@@ -265,8 +266,8 @@ static dim roi_samples(struct import_node *n, const struct roi *r, value_id bin,
   if (r->samples > 0)
     return dim_const(n->dims, r->samples);
   out->count = build_unary(b, SCALAR_CEIL, bin);
-  value_id most = build_reduce(b, build_cast(b, out->count, DTYPE_I64), (int64_t[]){0}, 1,
-                               COMBINER_MAX);
+  value_id most =
+      build_reduce(b, build_cast(b, out->count, DTYPE_I64), (int64_t[]){0}, 1, COMBINER_MAX);
   most = build_binary_i64(b, SCALAR_MAX, most, 1);
   return import_size(n, import_value_symbol(n, most, 0));
 }
@@ -285,8 +286,8 @@ static void roi_along(struct import_node *n, const struct roi *r, uint32_t axis,
   value_id sample = import_axis_iota(n, DTYPE_F32, 4, 2, samples);
   if (r->samples == 0)
     out->valid = build_binary(b, SCALAR_LT, sample, out->count);
-  value_id x = value_div(b, value_mul(b, build_binary_f64(b, SCALAR_ADD, sample, 0.5), bin),
-                         out->count);
+  value_id x =
+      value_div(b, value_mul(b, build_binary_f64(b, SCALAR_ADD, sample, 0.5), bin), out->count);
   x = value_add(b, value_add(b, start, value_mul(b, place, bin)), x);
   value_id whole = import_dim_scalar(n, size, DTYPE_F32);
   value_id last = import_dim_scalar(n, dim_sub(n->dims, size, one_dim(n)), DTYPE_F32);
@@ -315,8 +316,10 @@ static value_id roi_align(struct import_node *n, const struct roi *r) {
   y = value_mul(b, y, spread_dims(n, w.weight, 1, 3, 8));
   value_id none = scalar_f32(n, r->max ? -INFINITY : 0);
   if (h.valid != VALUE_NONE)
-    y = build_select(b, build_binary(b, SCALAR_AND, spread_dims(n, h.valid, 4, 0, 8),
-                                     spread_dims(n, w.valid, 1, 3, 8)), y, none);
+    y = build_select(b,
+                     build_binary(b, SCALAR_AND, spread_dims(n, h.valid, 4, 0, 8),
+                                  spread_dims(n, w.valid, 1, 3, 8)),
+                     y, none);
   y = build_reduce(b, y, (int64_t[]){2, 3, 5, 6}, 4, r->max ? COMBINER_MAX : COMBINER_SUM);
   if (r->max) {
     value_id empty = build_binary(b, SCALAR_EQ, y, none);
@@ -326,8 +329,8 @@ static value_id roi_align(struct import_node *n, const struct roi *r) {
     count = build_binary_f64(b, SCALAR_MAX, count, 1);
     y = value_div(b, y, r->samples ? count : spread_dims(n, count, 4, 0, 8));
   }
-  dim dims[4] = {import_dim(n, 1, 0), dim_const(n->dims, r->out[0]),
-                 dim_const(n->dims, r->out[1]), import_dim(n, 0, 1)};
+  dim dims[4] = {import_dim(n, 1, 0), dim_const(n->dims, r->out[0]), dim_const(n->dims, r->out[1]),
+                 import_dim(n, 0, 1)};
   return build_transpose(b, build_reshape(b, y, dims, 4), (int64_t[]){0, 3, 1, 2});
 }
 
@@ -335,12 +338,12 @@ void import_roi_align(struct import_node *n) {
   const char *mode = import_attr_string(n, "mode", "avg");
   const char *coordinates = import_attr_string(n, "coordinate_transformation_mode",
                                                n->opset < 16 ? "output_half_pixel" : "half_pixel");
-  struct roi r = {.half_pixel = !strcmp(coordinates, "half_pixel"),
-                  .max = !strcmp(mode, "max"),
-                  .out = {import_attr_int(n, "output_height", 1),
-                          import_attr_int(n, "output_width", 1)},
-                  .samples = import_attr_int(n, "sampling_ratio", 0),
-                  .scale = import_attr_float(n, "spatial_scale", 1)};
+  struct roi r = {
+      .half_pixel = !strcmp(coordinates, "half_pixel"),
+      .max = !strcmp(mode, "max"),
+      .out = {import_attr_int(n, "output_height", 1), import_attr_int(n, "output_width", 1)},
+      .samples = import_attr_int(n, "sampling_ratio", 0),
+      .scale = import_attr_float(n, "spatial_scale", 1)};
   if (!import_arity(n, 3, 3, 1))
     return;
   if (import_rank(n, 0) != 4 || import_rank(n, 1) != 2 || import_rank(n, 2) != 1 || r.out[0] < 1 ||

@@ -104,10 +104,10 @@ void import_nms(struct import_node *n) {
   struct builder *b = n->b;
   value_id operands[5] = {build_cast(b, import_in(n, 0), DTYPE_F32),
                           build_cast(b, import_in(n, 1), DTYPE_F32)};
-  operands[2] = import_has(n, 2) ? import_scalar(n, 2, DTYPE_I64)
-                                 : build_scalar_i64(b, DTYPE_I64, 0);
-  operands[3] = import_has(n, 3) ? import_scalar(n, 3, DTYPE_F32)
-                                 : build_scalar_f64(b, DTYPE_F32, 0);
+  operands[2] =
+      import_has(n, 2) ? import_scalar(n, 2, DTYPE_I64) : build_scalar_i64(b, DTYPE_I64, 0);
+  operands[3] =
+      import_has(n, 3) ? import_scalar(n, 3, DTYPE_F32) : build_scalar_f64(b, DTYPE_F32, 0);
   operands[4] = import_has(n, 4) ? import_scalar(n, 4, DTYPE_F32)
                                  : build_scalar_f64(b, DTYPE_F32, -__builtin_inf());
   op_id op = build_op(b, OP_NMS, operands, 5, NULL, 0, &attrs);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sequences and optionals, which exist while importing only: their operators pick, add and drop items
- * of a list. So positions must be constants, unless all items have one shape. */
+/* Sequences and optionals, which exist while importing only: their operators pick, add and drop
+ * items of a list. So positions must be constants, unless all items have one shape. */
 #include "frontend/onnx/import_util.h"
 
 #include <string.h>
@@ -61,8 +61,7 @@ void import_sequence_insert(struct import_node *n) {
   if (!at_end && !position_in(n, 2, s->n_items, s->n_items, &at))
     return;
   at = at_end ? (uint32_t)end : at;
-  struct import_value **items =
-      ARENA_ARRAY(import_arena(n), struct import_value *, s->n_items + 1);
+  struct import_value **items = ARENA_ARRAY(import_arena(n), struct import_value *, s->n_items + 1);
   for (uint32_t i = 0; i <= s->n_items; i++)
     items[i] = i < at ? s->items[i] : i == at ? n->inputs[1] : s->items[i - 1];
   out_list(n, IMPORT_SEQUENCE, items, s->n_items + 1);
@@ -91,17 +90,17 @@ static value_id item_dynamic(struct import_node *n, const struct import_value *s
   bool same = s->n_items > 0;
   for (uint32_t i = 0; same && i < s->n_items; i++) {
     xs[i] = import_value_id(n, s->items[i]);
-    same = xs[i] != VALUE_NONE &&
-           type_same_shape(value_type(n->f, xs[i]),
-                           value_type(n->f, import_value_id(n, s->items[0])));
+    same =
+        xs[i] != VALUE_NONE &&
+        type_same_shape(value_type(n->f, xs[i]), value_type(n->f, import_value_id(n, s->items[0])));
     xs[i] = build_unsqueeze(n->b, xs[i], (int64_t[]){0}, 1);
   }
   if (!same) {
     import_unsupported(n, "a position that is not constant, in a sequence of different shapes");
     return VALUE_NONE;
   }
-  value_id index = import_wrap_index(n, import_scalar(n, 1, DTYPE_I64),
-                                     dim_const(n->dims, s->n_items));
+  value_id index =
+      import_wrap_index(n, import_scalar(n, 1, DTYPE_I64), dim_const(n->dims, s->n_items));
   value_id stack = build_concat(n->b, xs, s->n_items, 0);
   return import_gather_axis(n, stack, index, 0, OUT_OF_RANGE_ERROR);
 }

@@ -185,7 +185,8 @@ static bool axes_given(struct import_node *n, struct ints *out, struct dims *out
   return false;
 }
 
-/* All dims that are 1. One that may be 1 but is not known to be is left, which a check holds true. */
+/* All dims that are 1. One that may be 1 but is not known to be is left, which a check holds true.
+ */
 static value_id squeeze_all(struct import_node *n, value_id x) {
   const struct type type = *value_type(n->f, x);
   dim one = dim_const(n->dims, 1);
@@ -247,8 +248,7 @@ static value_id squeeze_dynamic(struct import_node *n, value_id x, struct dims a
     dim kept = dim_mul(t, dim_sub(t, dim_const(t, 1), gone), type.dims[i]);
     dim place = dim_sub(t, dim_const(t, i), before);
     for (uint32_t j = 0; j < rank && j <= i; j++)
-      dims[j] = dim_add(t, dims[j],
-                        dim_mul(t, kept, import_dim_equals(n, place, dim_const(t, j))));
+      dims[j] = dim_add(t, dims[j], dim_mul(t, kept, import_dim_equals(n, place, dim_const(t, j))));
   }
   return reshape_dynamic(n, x, dims, rank);
 }

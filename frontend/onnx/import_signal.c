@@ -78,8 +78,8 @@ void import_mel_weight_matrix(struct import_node *n) {
   value_id high = mel_of(n, import_scalar(n, 4, DTYPE_F64)), edge[3];
   for (int64_t k = 0; k < 3; k++)
     edge[k] = mel_edge(n, bins, k, low, high, length);
-  dim rows = dim_add(n->dims, dim_floordiv(n->dims, length, dim_const(n->dims, 2)),
-                     dim_const(n->dims, 1));
+  dim rows =
+      dim_add(n->dims, dim_floordiv(n->dims, length, dim_const(n->dims, 2)), dim_const(n->dims, 1));
   value_id j = import_axis_iota(n, DTYPE_F64, 2, 0, rows);
   value_id zero = build_scalar_f64(b, DTYPE_F64, 0), one = build_scalar_f64(b, DTYPE_F64, 1);
   value_id rise = value_div(b, value_sub(b, j, edge[0]), value_sub(b, edge[1], edge[0]));
@@ -96,8 +96,8 @@ void import_mel_weight_matrix(struct import_node *n) {
 /* ---- Fourier transforms ---- */
 
 /* cos or sin of 2 pi j k / length: [rows, columns]. j * k is reduced while it is an integer. */
-static value_id twiddles(struct import_node *n, enum scalar_op op, dim rows, dim columns, dim length,
-                         enum dtype dtype) {
+static value_id twiddles(struct import_node *n, enum scalar_op op, dim rows, dim columns,
+                         dim length, enum dtype dtype) {
   struct builder *b = n->b;
   value_id product = value_mul(b, import_axis_iota(n, DTYPE_I64, 2, 0, rows),
                                import_axis_iota(n, DTYPE_I64, 2, 1, columns));
@@ -168,8 +168,8 @@ static value_id transform(struct import_node *n, value_id x, uint32_t axis, dim 
                           const struct spectrum *s) {
   struct builder *b = n->b;
   enum dtype dtype = value_type(n->f, x)->dtype;
-  dim half = dim_add(n->dims, dim_floordiv(n->dims, length, dim_const(n->dims, 2)),
-                     dim_const(n->dims, 1));
+  dim half =
+      dim_add(n->dims, dim_floordiv(n->dims, length, dim_const(n->dims, 2)), dim_const(n->dims, 1));
   dim count = s->onesided ? half : length;
   x = fit_axis(n, x, axis, length);
   if (x == VALUE_NONE)
@@ -205,8 +205,8 @@ static value_id transform_half(struct import_node *n, value_id x, uint32_t axis,
   value_id mirrored = value_sub(b, import_dim_scalar(n, length, DTYPE_I64), k);
   value_id once = build_binary(b, SCALAR_OR, build_binary_i64(b, SCALAR_EQ, k, 0),
                                build_binary(b, SCALAR_EQ, k, mirrored));
-  value_id factor = build_select(b, once, build_scalar_i64(b, dtype, 1),
-                                 build_scalar_i64(b, dtype, 2));
+  value_id factor =
+      build_select(b, once, build_scalar_i64(b, dtype, 1), build_scalar_i64(b, dtype, 2));
   value_id cosine = value_mul(b, twiddles(n, SCALAR_COS, half, length, length, dtype), factor);
   value_id y = times_matrix(n, re, cosine);
   if (im != VALUE_NONE) {
