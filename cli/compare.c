@@ -80,6 +80,8 @@ bool compare_tensors(const sinter_tensor *actual, const sinter_tensor *expected,
   if (!same_form(actual, expected, why))
     return false;
   out->elements = host_tensor_elements(expected);
+  if (limits->form_only)
+    return true;
   if (!host_tensor_dtype(expected, &dtype) || !dtype_is_float(dtype))
     return compare_exact(actual, expected, why, out);
   for (uint64_t i = 0; i < out->elements; i++)

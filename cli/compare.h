@@ -13,7 +13,8 @@
  * infinities must agree. Everything else must be equal. */
 struct compare_limits {
   double rtol, atol;
-  double range; /* < 0: rtol and atol count */
+  double range;   /* < 0: rtol and atol count */
+  bool form_only; /* types and dims are all that is compared: the values are random */
 };
 
 struct compare_result {

@@ -129,8 +129,9 @@ static bool read_rule(struct tolerances *t, struct str line) {
   struct tolerance rule = {.limits = {.range = -1}};
   if (!glob.len || glob.data[0] == '#')
     return true;
-  double number;
-  if (!word_number(first, &number))
+  double number = 0;
+  rule.limits.form_only = str_eq_c(first, "random");
+  if (!rule.limits.form_only && !word_number(first, &number))
     return false;
   if (!second.len || second.data[0] == '#') {
     rule.limits.range = number;
@@ -158,7 +159,7 @@ status tolerances_read(struct tolerances *t, const char *path, struct diags *d) 
     where.file = path;
     where.line = line;
     if (!read_rule(t, str_split(&rest, '\n')))
-      s = diag_report(d, DIAG_E0802, &where, "write 'bert* 0.01' or 'test_* 1e-3 1e-7'",
+      s = diag_report(d, DIAG_E0802, &where, "write 'bert* 0.01', 'test_* 1e-3 1e-7' or 'test_* random'",
                       "the line is no name glob with its limit");
   }
   mem_free(data);
