@@ -20,8 +20,9 @@ struct tolerances {
   VEC(struct tolerance) rules;
   struct compare_limits otherwise;
 };
-/* Adds the lines of a file: "glob R" (R over the output's range), "glob RTOL ATOL", or "glob random"
- * (only types and dims are compared); '#' begins a comment. Errors: E0802, those of file_read. */
+/* Adds the lines of a file: "glob R" (R over the output's range), "glob RTOL ATOL", or "glob
+ * random" (only types and dims are compared); '#' begins a comment. Errors: E0802, those of
+ * file_read. */
 status tolerances_read(struct tolerances *t, const char *path, struct diags *d);
 const struct compare_limits *tolerances_find(const struct tolerances *t, const char *name);
 void tolerances_deinit(struct tolerances *t);

@@ -159,7 +159,8 @@ status tolerances_read(struct tolerances *t, const char *path, struct diags *d) 
     where.file = path;
     where.line = line;
     if (!read_rule(t, str_split(&rest, '\n')))
-      s = diag_report(d, DIAG_E0802, &where, "write 'bert* 0.01', 'test_* 1e-3 1e-7' or 'test_* random'",
+      s = diag_report(d, DIAG_E0802, &where,
+                      "write 'bert* 0.01', 'test_* 1e-3 1e-7' or 'test_* random'",
                       "the line is no name glob with its limit");
   }
   mem_free(data);
