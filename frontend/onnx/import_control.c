@@ -277,7 +277,8 @@ static bool build_repeat(struct repeat *l, value_id *out_results) {
   value_id *operands = ARENA_ARRAY(arena, value_id, l->carried + 2);
   operands[0] = l->most;
   operands[1] = l->go_on;
-  memcpy(operands + 2, l->initial, l->carried * sizeof *operands);
+  if (l->carried)
+    memcpy(operands + 2, l->initial, l->carried * sizeof *operands);
   struct loop_attrs attrs = {.types = {types, total}, .trip = trip, .carried = l->carried};
   op_id op = build_op(n->b, OP_LOOP, operands, l->carried + 2, &body, 1, &attrs);
   for (uint32_t i = 0; i < total; i++)
