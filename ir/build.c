@@ -129,18 +129,17 @@ static op_id op_add(struct builder *b, const struct op_view *view, const struct 
     vec_push(&f->values,
              ((struct value){.type = types[i], .def = id, .index = i, .region = b->region}));
   }
-  struct op op = {.kind = view->kind,
-                  .n_operands = view->n_operands,
-                  .n_results = n,
-                  .n_regions = view->n_regions,
-                  .operands = arena_memdup(arena, view->operands,
-                                           view->n_operands * sizeof *view->operands),
-                  .results = results,
-                  .regions =
-                      arena_memdup(arena, view->regions, view->n_regions * sizeof *view->regions),
-                  .attrs = attrs_copy(f->module, view->kind, view->attrs),
-                  .parent = b->region,
-                  .provenance = b->provenance};
+  struct op op = {
+      .kind = view->kind,
+      .n_operands = view->n_operands,
+      .n_results = n,
+      .n_regions = view->n_regions,
+      .operands = arena_memdup(arena, view->operands, view->n_operands * sizeof *view->operands),
+      .results = results,
+      .regions = arena_memdup(arena, view->regions, view->n_regions * sizeof *view->regions),
+      .attrs = attrs_copy(f->module, view->kind, view->attrs),
+      .parent = b->region,
+      .provenance = b->provenance};
   vec_push(&f->ops, op);
   vec_push(&f->regions.data[b->region].ops, id);
   for (uint32_t i = 0; i < view->n_regions; i++)

@@ -109,8 +109,7 @@ value_id build_gather(struct builder *b, value_id data, const value_id *indices,
   return build_op1(b, OP_GATHER, operands, n + 1, &attrs);
 }
 
-void build_check(struct builder *b, dim lhs, enum relation relation, dim rhs,
-                 const char *message) {
+void build_check(struct builder *b, dim lhs, enum relation relation, dim rhs, const char *message) {
   if (relation_known(builder_dims(b), lhs, relation, rhs))
     return;
   struct check_attrs attrs = {.lhs = lhs, .relation = relation, .rhs = rhs, .message = message};

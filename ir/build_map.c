@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Builders of maps, with numpy's broadcasting: shapes are filled up with leading 1s, and what is not
- * known to broadcast is checked at run time. */
+/* Builders of maps, with numpy's broadcasting: shapes are filled up with leading 1s, and what is
+ * not known to broadcast is checked at run time. */
 #include "ir/build.h"
 
 /* How two dims of operands at one place relate. */
@@ -57,8 +57,8 @@ static value_id raise_rank(struct builder *b, value_id x, uint32_t rank) {
   const struct type type = *builder_type(b, x);
   dim dims[IR_MAX_RANK];
   for (uint32_t i = 0; i < rank; i++)
-    dims[i] = i < rank - type.rank ? dim_const(builder_dims(b), 1)
-                                   : type.dims[i - (rank - type.rank)];
+    dims[i] =
+        i < rank - type.rank ? dim_const(builder_dims(b), 1) : type.dims[i - (rank - type.rank)];
   return build_reshape(b, x, dims, rank);
 }
 

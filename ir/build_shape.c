@@ -55,8 +55,8 @@ value_id build_broadcast_to(struct builder *b, value_id x, const dim *dims, uint
     return builder_fail(b, "rank %u does not broadcast to rank %u", type.rank, rank);
   dim wide[IR_MAX_RANK];
   for (uint32_t i = 0; i < rank; i++)
-    wide[i] = i < rank - type.rank ? dim_const(builder_dims(b), 1)
-                                   : type.dims[i - (rank - type.rank)];
+    wide[i] =
+        i < rank - type.rank ? dim_const(builder_dims(b), 1) : type.dims[i - (rank - type.rank)];
   return build_broadcast(b, build_reshape(b, x, wide, rank), dims, rank);
 }
 

@@ -154,8 +154,7 @@ region_id region_create(struct function *f) {
 value_id region_add_param(struct function *f, region_id r, const struct type *type,
                           const char *name) {
   struct region *region = &f->regions.data[r];
-  vec_push(&f->values,
-           ((struct value){.type = *type, .index = region->params.len, .region = r}));
+  vec_push(&f->values, ((struct value){.type = *type, .index = region->params.len, .region = r}));
   value_id v = f->values.len - 1;
   vec_push(&region->params, v);
   value_set_name(f, v, name);

@@ -165,7 +165,7 @@ bool sir_number(struct sir_parser *p, const struct sir_expr *x, enum dtype dtype
 
 /* What the pass over tokens has seen of `name in lo..hi`. */
 struct bounds_reader {
-  int step; /* 0 nothing, 1 a name, 2 `in`, 3 the lower bound was read, 4 `..` */
+  int step;    /* 0 nothing, 1 a name, 2 `in`, 3 the lower bound was read, 4 `..` */
   bool begins; /* the last token was `where` or a comma: bounds may follow */
   struct sir_name name;
   bool negative;

@@ -130,8 +130,7 @@ static bool parse_scalar(struct body_parser *b, const struct sir_scalar *x, uint
       sir_error(b->p, &x->at, DIAG_E0202, NULL, "the op has %u operands", b->n_operands);
       return false;
     }
-    *out = body_arg(&b->build, (uint32_t)x->literal.magnitude,
-                    b->dtypes[x->literal.magnitude]);
+    *out = body_arg(&b->build, (uint32_t)x->literal.magnitude, b->dtypes[x->literal.magnitude]);
     return true;
   case SIR_LET:
     if (!strmap_get_c(&b->lets, x->text, &let)) {
@@ -156,7 +155,8 @@ static const struct scalar_body *finish(struct body_parser *b, uint32_t result,
   if (s->overflow)
     strbuf_append_c(&why, "the scalar body is too long");
   else if (scalar_body_check(
-               &(struct scalar_body){.n_args = s->n_args, .len = s->len, .insts = s->insts}, &why)) {
+               &(struct scalar_body){.n_args = s->n_args, .len = s->len, .insts = s->insts},
+               &why)) {
     /* The result need not be what was written down last. */
     s->len = result + 1;
     body = body_finish(s, b->p->m);

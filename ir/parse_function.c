@@ -41,8 +41,7 @@ static value_id find_value(struct sir_parser *p, const struct sir_name *name) {
     return VALUE_NONE;
   }
   if (v != VALUE_NONE && !is_open(p, p->f->values.data[v].region)) {
-    sir_error(p, &name->at, DIAG_E0202, NULL, "%%%s is defined in a region that ended",
-              name->text);
+    sir_error(p, &name->at, DIAG_E0202, NULL, "%%%s is defined in a region that ended", name->text);
     return VALUE_NONE;
   }
   return (value_id)v;
@@ -102,8 +101,8 @@ void sir_function_end(struct sir_parser *p, struct sir_names results, const stru
   add_results(p, 0, &results);
   const struct region *body = &p->f->regions.data[0];
   if (body->results.len != p->signature.len)
-    sir_error(p, at, DIAG_E0207, NULL, "returns %u values, but its type says %u",
-              body->results.len, p->signature.len);
+    sir_error(p, at, DIAG_E0207, NULL, "returns %u values, but its type says %u", body->results.len,
+              p->signature.len);
   for (uint32_t i = 0; i < body->results.len && i < p->signature.len; i++) {
     value_id v = body->results.data[i];
     if (v == VALUE_NONE)
@@ -356,8 +355,7 @@ static const void *attrs_of(struct sir_parser *p, struct sir_op *op, enum op_kin
   }
   if (op->constant.text || op->body) {
     if (sound)
-      sir_error(p, &op->name.at, DIAG_E0204, NULL, "'%s' takes no constant or body",
-                op->name.text);
+      sir_error(p, &op->name.at, DIAG_E0204, NULL, "'%s' takes no constant or body", op->name.text);
     sound = false;
   }
   return sound ? attrs : NULL;
@@ -408,8 +406,8 @@ static op_id build_parsed(struct sir_parser *p, struct sir_op *op) {
   builder_init(&b, p->f, vec_last(&p->open), p->diags);
   b.where = &where;
   b.provenance = op->provenance;
-  op_id id = build_op(&b, kind, operands, op->operands.len, op->regions.data, op->regions.len,
-                      attrs);
+  op_id id =
+      build_op(&b, kind, operands, op->operands.len, op->regions.data, op->regions.len, attrs);
   p->errors += b.failures;
   return id;
 }
@@ -418,9 +416,8 @@ void sir_op(struct sir_parser *p, struct sir_op *op) {
   op_id id = build_parsed(p, op);
   uint32_t n = id == OP_ID_NONE ? op->results.len : p->f->ops.data[id].n_results;
   if (op->results.len != n || (op->types.len && op->types.len != n)) {
-    sir_error(p, &op->name.at, DIAG_E0204, NULL,
-              "'%s' has %u results, not %u names and %u types", op->name.text, n, op->results.len,
-              op->types.len);
+    sir_error(p, &op->name.at, DIAG_E0204, NULL, "'%s' has %u results, not %u names and %u types",
+              op->name.text, n, op->results.len, op->types.len);
     id = OP_ID_NONE;
   }
   if (id != OP_ID_NONE)

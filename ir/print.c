@@ -346,8 +346,8 @@ static void print_bounds(struct dim_table *t, const char *name, struct strbuf *o
 }
 
 static void print_guard(struct dim_table *t, const struct guard *g, struct strbuf *out) {
-  static const char *const signs[] = {[RELATION_EQ] = "==", [RELATION_LE] = "<=",
-                                      [RELATION_LT] = "<"};
+  static const char *const signs[] = {
+      [RELATION_EQ] = "==", [RELATION_LE] = "<=", [RELATION_LT] = "<"};
   dim_print(t, g->lhs, out);
   strbuf_printf(out, " %s ",
                 g->relation <= RELATION_LT ? signs[g->relation]

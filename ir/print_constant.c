@@ -126,8 +126,8 @@ static void print_inst(const struct body_printer *p, uint32_t i) {
     return;
   }
   bool typed = literals_typed(p, inst);
-  strbuf_printf(p->out, "%s(", inst->op == SCALAR_CAST ? dtype_name(inst->dtype)
-                                                       : scalar_infos[inst->op].name);
+  strbuf_printf(p->out, "%s(",
+                inst->op == SCALAR_CAST ? dtype_name(inst->dtype) : scalar_infos[inst->op].name);
   for (uint32_t k = 0; k < scalar_infos[inst->op].arity; k++) {
     if (k)
       strbuf_append_c(p->out, ", ");

@@ -262,9 +262,9 @@ static void step_nms(struct random_gen *g) {
 
 void random_step_compute(struct random_gen *g, enum op_kind kind) {
   static void (*const steps[OP_COUNT])(struct random_gen *) = {
-      [OP_REDUCE] = step_reduce,   [OP_SCAN] = step_scan, [OP_WINDOW] = step_window,
-      [OP_CONTRACT] = step_contract, [OP_CONV] = step_conv, [OP_ATTENTION] = step_attention,
-      [OP_TOPK] = step_topk,       [OP_NONZERO] = step_nonzero, [OP_UNIQUE] = step_unique,
+      [OP_REDUCE] = step_reduce,     [OP_SCAN] = step_scan,       [OP_WINDOW] = step_window,
+      [OP_CONTRACT] = step_contract, [OP_CONV] = step_conv,       [OP_ATTENTION] = step_attention,
+      [OP_TOPK] = step_topk,         [OP_NONZERO] = step_nonzero, [OP_UNIQUE] = step_unique,
       [OP_NMS] = step_nms,
   };
   if (steps[kind])

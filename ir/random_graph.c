@@ -28,7 +28,9 @@ int64_t random_range(struct random_gen *g, int64_t lo, int64_t hi) {
   return lo + random_below(g, (uint32_t)(hi - lo + 1));
 }
 
-bool random_chance(struct random_gen *g, uint32_t percent) { return random_below(g, 100) < percent; }
+bool random_chance(struct random_gen *g, uint32_t percent) {
+  return random_below(g, 100) < percent;
+}
 
 /* ---- types ---- */
 
@@ -98,8 +100,8 @@ static uint64_t element_bits(struct random_gen *g, enum dtype dtype, int64_t lo,
   return literal_bits_i64(dtype, random_range(g, lo, hi));
 }
 
-value_id random_constant(struct random_gen *g, enum dtype dtype, const int64_t *dims,
-                         uint32_t rank, int64_t lo, int64_t hi) {
+value_id random_constant(struct random_gen *g, enum dtype dtype, const int64_t *dims, uint32_t rank,
+                         int64_t lo, int64_t hi) {
   int64_t n = 0;
   uint64_t bytes = 0;
   if (!shape_elements(dims, rank, &n) || !shape_bytes(dims, rank, dtype_bits(dtype), &bytes))
@@ -236,8 +238,9 @@ struct module *random_graph(const struct random_graph_options *options, struct d
     add_anchor(&g);
   for (uint32_t i = 0; i < options->ops; i++) {
     enum op_kind kind = random_kind(&g);
-    g.b.provenance =
-        random_chance(&g, 30) ? module_add_provenance(m, "node", op_infos[kind].name, (int32_t)i) : 0;
+    g.b.provenance = random_chance(&g, 30)
+                         ? module_add_provenance(m, "node", op_infos[kind].name, (int32_t)i)
+                         : 0;
     random_step(&g, kind);
   }
   give_results(&g);

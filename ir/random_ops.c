@@ -43,8 +43,7 @@ static dim step_symbol(struct random_gen *g) {
 
 static dim dim_at_hand(struct random_gen *g) {
   for (int tries = 0; tries < 8 && g->values.len; tries++) {
-    const struct type *type =
-        value_type(g->f, g->values.data[random_below(g, g->values.len)]);
+    const struct type *type = value_type(g->f, g->values.data[random_below(g, g->values.len)]);
     if (type->rank)
       return type->dims[random_below(g, type->rank)];
   }
@@ -82,7 +81,8 @@ static void step_check(struct random_gen *g) {
 
 static bool any(struct random_gen *g, value_id v) { return v != VALUE_NONE && g != NULL; }
 
-/* Something that broadcasts with x: its shape with some dims 1, and perhaps without leading ones. */
+/* Something that broadcasts with x: its shape with some dims 1, and perhaps without leading ones.
+ */
 static value_id companion(struct random_gen *g, value_id x) {
   struct type type = *value_type(g->f, x);
   type.dtype = random_dtype(g, NULL);
@@ -300,13 +300,20 @@ static void step_scatter(struct random_gen *g) {
 
 void random_step(struct random_gen *g, enum op_kind kind) {
   static void (*const steps[OP_COUNT])(struct random_gen *) = {
-      [OP_CONST] = step_const,         [OP_IOTA] = step_iota,
-      [OP_RANDOM] = step_random,       [OP_DIMS] = step_dims,
-      [OP_CHECK] = step_check,         [OP_MAP] = step_map,
-      [OP_RESHAPE] = step_reshape,     [OP_TRANSPOSE] = step_transpose,
-      [OP_BROADCAST] = step_broadcast, [OP_SLICE] = step_slice,
-      [OP_PAD] = step_pad,             [OP_CONCAT] = step_concat,
-      [OP_BITCAST] = step_bitcast,     [OP_GATHER] = step_gather,
+      [OP_CONST] = step_const,
+      [OP_IOTA] = step_iota,
+      [OP_RANDOM] = step_random,
+      [OP_DIMS] = step_dims,
+      [OP_CHECK] = step_check,
+      [OP_MAP] = step_map,
+      [OP_RESHAPE] = step_reshape,
+      [OP_TRANSPOSE] = step_transpose,
+      [OP_BROADCAST] = step_broadcast,
+      [OP_SLICE] = step_slice,
+      [OP_PAD] = step_pad,
+      [OP_CONCAT] = step_concat,
+      [OP_BITCAST] = step_bitcast,
+      [OP_GATHER] = step_gather,
       [OP_SCATTER] = step_scatter,
   };
   if (kind == OP_SYMBOL) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Definition-before-use order: a depth-first walk over the ops of each region in their present order,
- * each emitted after what it needs from the same region. An op needs the ops that define the values
- * it or anything in its regions uses, and those that bind the symbols it mentions. */
+/* Definition-before-use order: a depth-first walk over the ops of each region in their present
+ * order, each emitted after what it needs from the same region. An op needs the ops that define the
+ * values it or anything in its regions uses, and those that bind the symbols it mentions. */
 #include "ir/symbols.h"
 
 #include <string.h>
@@ -11,13 +11,13 @@ enum { UNSEEN, OPEN, DONE };
 struct sorter {
   struct function *f;
   struct symbol_sets symbols;
-  uint32_t *binder;  /* per symbol: the op that binds it in the region at hand, or OP_ID_NONE */
+  uint32_t *binder; /* per symbol: the op that binds it in the region at hand, or OP_ID_NONE */
   uint32_t n_binder;
-  bool *bound;       /* per symbol: by inputs, or in a region around */
-  op_id *owner;      /* per op: the op of the region at hand that it is or is inside of */
-  uint8_t *state;    /* per op */
+  bool *bound;          /* per symbol: by inputs, or in a region around */
+  op_id *owner;         /* per op: the op of the region at hand that it is or is inside of */
+  uint8_t *state;       /* per op */
   uint32_t *need_start; /* per place in the region, into needs */
-  uint32_t *place;   /* per op: its place in the region at hand */
+  uint32_t *place;      /* per op: its place in the region at hand */
   VEC(op_id) needs;
   op_id current;
 };
@@ -99,8 +99,8 @@ static void bind_params(struct sorter *s, region_id id) {
   }
 }
 
-static void emit_from(struct sorter *s, op_id root, op_id *out, uint32_t *out_len,
-                      op_id *stack, uint32_t *next) {
+static void emit_from(struct sorter *s, op_id root, op_id *out, uint32_t *out_len, op_id *stack,
+                      uint32_t *next) {
   uint32_t depth = 0;
   stack[depth++] = root;
   s->state[root] = OPEN;

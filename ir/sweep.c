@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The sweep of what is unused, from the end of each region, so that an op comes after all its users.
+/* The sweep of what is unused, from the end of each region, so that an op comes after all its
+ * users.
  *
- * A control op may be needed for the symbols that it binds, though its results are not: such symbols
- * count the ops that mention them. */
+ * A control op may be needed for the symbols that it binds, though its results are not: such
+ * symbols count the ops that mention them. */
 #include "ir/change.h"
 #include "ir/symbols.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The verifier of functions: one walk over the regions in execution order, keeping what is visible. */
+/* The verifier of functions: one walk over the regions in execution order, keeping what is visible.
+ */
 #include "ir/verify.h"
 
 #include "base/str.h"

@@ -23,8 +23,7 @@ static bool check_ref(const struct mesh *mesh, const struct axis_ref *ref, bool 
   int64_t inner;
   if (ref->sub_size || ref->sub_stride) {
     if (ref->sub_size < 1 || ref->sub_stride < 1 ||
-        !i64_mul(ref->sub_size, ref->sub_stride, &inner) ||
-        mesh->axes[ref->axis].size % inner != 0)
+        !i64_mul(ref->sub_size, ref->sub_stride, &inner) || mesh->axes[ref->axis].size % inner != 0)
       return refuse(why, "a part of an axis does not divide it");
   } else if (used[ref->axis]) {
     return refuse(why, "an axis is used twice");
@@ -126,15 +125,15 @@ static void check_mesh(struct checker *c, uint32_t id) {
   bool sound = mesh->n_axes <= MESH_MAX_AXES;
   int64_t ranks = 1;
   for (uint32_t i = 0; i < mesh->n_axes && sound; i++) {
-    sound = mesh->axes[i].name && mesh->axes[i].size >= 1 &&
-            i64_mul(ranks, mesh->axes[i].size, &ranks);
+    sound =
+        mesh->axes[i].name && mesh->axes[i].size >= 1 && i64_mul(ranks, mesh->axes[i].size, &ranks);
     for (uint32_t k = 0; k < i && sound; k++)
       sound = strcmp(mesh->axes[i].name, mesh->axes[k].name) != 0;
   }
   if (!sound)
-    note(c, diag_report(c->diags, DIAG_E0309, NULL, NULL,
-                        "mesh %u has too many axes, or one without size or with another's name",
-                        id));
+    note(c,
+         diag_report(c->diags, DIAG_E0309, NULL, NULL,
+                     "mesh %u has too many axes, or one without size or with another's name", id));
 }
 
 static bool belongs(const struct module *m, const struct function *f) {

@@ -154,10 +154,8 @@ static void test_names_are_found(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_rows_have_hooks),
-      cmocka_unit_test(test_rows_have_comments),
-      cmocka_unit_test(test_rows_have_tests),
-      cmocka_unit_test(test_rows_are_in_random_graphs),
+      cmocka_unit_test(test_rows_have_hooks), cmocka_unit_test(test_rows_have_comments),
+      cmocka_unit_test(test_rows_have_tests), cmocka_unit_test(test_rows_are_in_random_graphs),
       cmocka_unit_test(test_names_are_found),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

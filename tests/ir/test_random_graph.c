@@ -21,12 +21,12 @@ static uint64_t number(const char *name, uint64_t otherwise) {
 }
 
 static struct random_graph_options options_of(uint64_t seed) {
-  return (struct random_graph_options){
-      .seed = seed,
-      .ops = 1 + (uint32_t)(seed * 7 % 40),
-      .symbolic = seed % 2,
-      .kinds = RANDOM_GRAPH_ALL,
-      .dtypes = seed % 3 ? RANDOM_GRAPH_COMMON_DTYPES : RANDOM_GRAPH_ALL};
+  return (struct random_graph_options){.seed = seed,
+                                       .ops = 1 + (uint32_t)(seed * 7 % 40),
+                                       .symbolic = seed % 2,
+                                       .kinds = RANDOM_GRAPH_ALL,
+                                       .dtypes = seed % 3 ? RANDOM_GRAPH_COMMON_DTYPES
+                                                          : RANDOM_GRAPH_ALL};
 }
 
 static uint32_t live_ops(const struct module *m) {

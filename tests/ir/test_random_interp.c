@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Random modules run in the interpreter without a failing check, in both modes, and what was printed
- * and parsed computes the same bits. */
+/* Random modules run in the interpreter without a failing check, in both modes, and what was
+ * printed and parsed computes the same bits. */
 #include "base/str.h"
 #include "ir/random_graph.h"
 #include "ir/random_inputs.h"
@@ -56,8 +56,8 @@ static void check(uint64_t seed) {
   struct tensor **inputs = ARENA_ARRAY(&arena, struct tensor *, body->params.len);
   struct tensor **same = ARENA_ARRAY(&arena, struct tensor *, body->results.len);
   assert_true(random_inputs(m->functions.data[0], seed, &arena, inputs));
-  assert_int_equal(
-      interp_run(again->functions.data[0], INTERP_TYPED, inputs, &arena, &d, same), STATUS_OK);
+  assert_int_equal(interp_run(again->functions.data[0], INTERP_TYPED, inputs, &arena, &d, same),
+                   STATUS_OK);
   for (uint32_t i = 0; i < body->results.len; i++) {
     assert_int_equal(typed[i]->count, same[i]->count);
     assert_memory_equal(typed[i]->data, same[i]->data, (size_t)typed[i]->count * 8);

@@ -76,12 +76,14 @@ static void test_scalar_bodies(void **state) {
 
 static void test_symbols_names_and_conditions(void **state) {
   (void)state;
-  round_trip("func @\"odd name\"(%\"x:0\": f32[\"a b\", past + sequence], %/model/y: f32[in, total]) -> () "
+  round_trip("func @\"odd name\"(%\"x:0\": f32[\"a b\", past + sequence], %/model/y: f32[in, "
+             "total]) -> () "
              "where \"a b\" in 0.., in in 1..8, past in 0.., sequence in 1..128, total in .., "
              "total == past + sequence, 4 divides sequence {\n"
              "  return\n"
              "}\n",
-             "func @\"odd name\"(%\"x:0\": f32[\"a b\", (past + sequence)], %/model/y: f32[in, total]) -> () "
+             "func @\"odd name\"(%\"x:0\": f32[\"a b\", (past + sequence)], %/model/y: f32[in, "
+             "total]) -> () "
              "where \"a b\" in 0.., in in 1..8, past in 0.., sequence in 1..128, "
              "total == (past + sequence), 4 divides sequence {\n"
              "  return\n"
