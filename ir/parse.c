@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The parser of text IR: entry point, reports, tokens' values, and the bounds of symbols, which are
  * read in a pass of their own so that every expression is built knowing them. */
+#include "base/checked.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -274,6 +275,37 @@ status module_parse(const char *name, const char *text, size_t len, struct diags
   return result;
 }
 
+/* Gives the constants that are kept in files their data. Neighbours mostly share a file, so one is
+ * open at a time. */
+static status load_constants(struct module *m, struct diags *diags) {
+  struct mapped_file file = {0};
+  const char *open = NULL;
+  status result = STATUS_OK;
+  for (uint32_t i = 1; i < m->constants.len && result == STATUS_OK; i++) {
+    struct constant *c = &m->constants.data[i];
+    if (!c->file || c->data)
+      continue;
+    if (open != c->file) {
+      mapped_file_close(&file);
+      file = (struct mapped_file){0};
+      open = c->file;
+      result = mapped_file_open(open, diags, &file);
+      if (result != STATUS_OK)
+        break;
+    }
+    struct diag_where where = DIAG_NOWHERE;
+    where.file = c->file;
+    if (!range_inside(c->offset, c->bytes, file.size))
+      result = diag_report(diags, DIAG_E0206, &where, NULL,
+                           "constant @%s needs %llu bytes from %llu on, of %zu", c->name,
+                           (unsigned long long)c->bytes, (unsigned long long)c->offset, file.size);
+    else if (c->bytes)
+      c->data = arena_memdup(&m->arena, file.data + c->offset, c->bytes);
+  }
+  mapped_file_close(&file);
+  return result;
+}
+
 status module_parse_file(const char *path, struct diags *diags, struct module **out_module) {
   char *text;
   size_t len;
@@ -283,5 +315,11 @@ status module_parse_file(const char *path, struct diags *diags, struct module **
     return result;
   result = module_parse(path, text, len, diags, out_module);
   mem_free(text);
+  if (result == STATUS_OK)
+    result = load_constants(*out_module, diags);
+  if (result != STATUS_OK) {
+    module_destroy(*out_module);
+    *out_module = NULL;
+  }
   return result;
 }

@@ -66,11 +66,12 @@ void constant_print(const struct constant *c, struct strbuf *out) {
   for (uint32_t i = 0; i < c->rank; i++)
     strbuf_printf(out, "%s%" PRId64, i ? ", " : "", c->dims[i]);
   strbuf_append_c(out, "] = ");
-  if (c->file) {
+  bool printed = print_numbers(c, out);
+  if (!printed && c->file) {
     strbuf_append_c(out, "file(");
     literal_print_string(c->file, out);
     strbuf_printf(out, ", %" PRIu64 ")", c->offset);
-  } else if (!print_numbers(c, out)) {
+  } else if (!printed) {
     print_hex(c, out);
   }
   strbuf_char(out, '\n');

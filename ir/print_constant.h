@@ -5,8 +5,8 @@
 
 #include "ir/graph.h"
 
-/* A line `constant @name : type = ...`: few elements as numbers, more as hex digits, a mapped file by
- * its name and offset. */
+/* A line `constant @name : type = ...`: few elements as numbers, more by
+ * the file they are in, or as hex digits. */
 void constant_print(const struct constant *c, struct strbuf *out);
 
 #endif

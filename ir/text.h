@@ -26,7 +26,8 @@
 status module_parse(const char *name, const char *text, size_t len, struct diags *diags,
                     struct module **out_module);
 
-/* The same for a file; also E0901, E0903, E0904, E0906. */
+/* The same for a file, and reads the constants that are in files (paths as the program opens them);
+ * also E0901, E0903, E0904, E0906. */
 status module_parse_file(const char *path, struct diags *diags, struct module **out_module);
 
 void module_print(const struct module *m, struct strbuf *out);

@@ -9,7 +9,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -152,6 +154,45 @@ static void test_constants(void **state) {
              "constant @i : u64[1] = [18446744073709551615]\n"
              "constant @\"j k\" : bf16[1] = [1.0]\n",
              NULL);
+}
+
+static void write_file(const char *path, const void *data, size_t n) {
+  FILE *f = fopen(path, "w");
+  assert_non_null(f);
+  assert_int_equal(fwrite(data, 1, n, f), n);
+  fclose(f);
+}
+
+static void test_constants_in_files(void **state) {
+  (void)state;
+  char data[80], weights[] = "/tmp/sinter_text_XXXXXX", text_path[64], text[200];
+  for (size_t i = 0; i < sizeof data; i++)
+    data[i] = (char)i;
+  int fd = mkstemp(weights);
+  assert_true(fd >= 0);
+  close(fd);
+  write_file(weights, data, sizeof data);
+  snprintf(text_path, sizeof text_path, "%s.sir", weights);
+  for (int offset = 16; offset <= 17; offset++) {
+    struct diags d = {0};
+    struct module *m = NULL;
+    int n =
+        snprintf(text, sizeof text, "constant @w : i8[64] = file(\"%s\", %d)\n", weights, offset);
+    write_file(text_path, text, (size_t)n);
+    status s = module_parse_file(text_path, &d, &m);
+    assert_int_equal(s, offset == 16 ? STATUS_OK : STATUS_INVALID);
+    if (m) {
+      struct strbuf printed = {0};
+      assert_memory_equal(m->constants.data[1].data, data + 16, 64);
+      module_print(m, &printed);
+      assert_string_equal(strbuf_c(&printed), text);
+      strbuf_deinit(&printed);
+    }
+    module_destroy(m);
+    diags_deinit(&d);
+  }
+  unlink(weights);
+  unlink(text_path);
 }
 
 static void test_comments_and_left_out_types(void **state) {
@@ -346,6 +387,7 @@ int main(void) {
       cmocka_unit_test(test_shardings),
       cmocka_unit_test(test_regions),
       cmocka_unit_test(test_constants),
+      cmocka_unit_test(test_constants_in_files),
       cmocka_unit_test(test_comments_and_left_out_types),
       cmocka_unit_test(test_variants),
       cmocka_unit_test(test_errors_have_places),
