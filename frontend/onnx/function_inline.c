@@ -45,8 +45,8 @@ void import_call_function(struct import_node *n, const Onnx__FunctionProto *func
   for (uint32_t i = 0; sound && i < n->n_outputs; i++) {
     struct import_value *v = import_scope_find(&scope, function->output[i]);
     if (!v)
-      import_fail(n, DIAG_E0114, "output '%s' of function '%s' is not defined",
-                  function->output[i], function->name);
+      import_fail(n, DIAG_E0114, "output '%s' of function '%s' is not defined", function->output[i],
+                  function->name);
     else if (v->kind == IMPORT_BROKEN)
       n->failed |= import_wants(n, i);
     else

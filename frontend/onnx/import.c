@@ -65,7 +65,8 @@ static const struct diag_where *where_model(const struct importer *im, struct di
 
 static void bad_input(struct importer *im, const char *name, const char *hint, const char *why) {
   struct diag_where where;
-  diag_report(im->diags, DIAG_E0150, where_model(im, &where), hint, "graph input '%s' %s", name, why);
+  diag_report(im->diags, DIAG_E0150, where_model(im, &where), hint, "graph input '%s' %s", name,
+              why);
 }
 
 static const char *shape_override(const struct importer *im, const char *name) {
@@ -91,7 +92,8 @@ static dim symbol_or_value(struct dim_table *t, const char *name, int64_t lo, in
 static dim declared_dim(struct importer *im, const char *input,
                         const Onnx__TensorShapeProto__Dimension *d) {
   struct dim_table *t = im->module->dims;
-  if (d && d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE && d->dim_value >= 0)
+  if (d && d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE &&
+      d->dim_value >= 0)
     return dim_const(t, d->dim_value);
   if (d && d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && d->dim_param[0])
     return symbol_or_value(t, d->dim_param, 0, DIM_UNBOUNDED_HI);
@@ -116,8 +118,8 @@ static dim override_dim(struct importer *im, dim declared, const char *text) {
                                                                                        : DIM_NONE;
 }
 
-static void apply_override(struct importer *im, const char *input, const char *text,
-                           bool has_rank, struct type *type) {
+static void apply_override(struct importer *im, const char *input, const char *text, bool has_rank,
+                           struct type *type) {
   struct str rest = str_from_c(text);
   uint32_t rank = 0;
   while (rest.len) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Activations: each is one map, whose body is the formula of the operator's definition in a form that
- * does not overflow. */
+/* Activations: each is one map, whose body is the formula of the operator's definition in a form
+ * that does not overflow. */
 #include "frontend/onnx/import_activation.h"
 
 #include <math.h>

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Activations as maps, for the operators of that name and for those that have them inside (RNN, fused
- * contrib operators). */
+/* Activations as maps, for the operators of that name and for those that have them inside (RNN,
+ * fused contrib operators). */
 #ifndef SINTER_FRONTEND_ONNX_IMPORT_ACTIVATION_H
 #define SINTER_FRONTEND_ONNX_IMPORT_ACTIVATION_H
 
 #include "frontend/onnx/import_node.h"
 
 enum activation {
-  ACTIVATION_CELU,    /* alpha */
-  ACTIVATION_ELU,     /* alpha */
-  ACTIVATION_SELU,    /* alpha, beta: gamma */
+  ACTIVATION_CELU, /* alpha */
+  ACTIVATION_ELU,  /* alpha */
+  ACTIVATION_SELU, /* alpha, beta: gamma */
   ACTIVATION_GELU,
   ACTIVATION_GELU_TANH,
   ACTIVATION_HARD_SIGMOID, /* alpha, beta */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attention in its spellings: ONNX's, and onnxruntime's Attention, MultiHeadAttention and
- * GroupQueryAttention; and rotary embeddings. All end in one `attention` op with masks as a bias and
- * causality as positions. */
+ * GroupQueryAttention; and rotary embeddings. All end in one `attention` op with masks as a bias
+ * and causality as positions. */
 #include "frontend/onnx/import_util.h"
 
 #include <math.h>
 
 struct attention {
-  value_id q, k, v; /* [b, h, s, d], [b, g, t, d], [b, g, t, e] */
-  value_id bias;    /* broadcasts to [b, h, s, t], or VALUE_NONE */
+  value_id q, k, v;      /* [b, h, s, d], [b, g, t, d], [b, g, t, e] */
+  value_id bias;         /* broadcasts to [b, h, s, t], or VALUE_NONE */
   value_id q_pos, k_pos; /* [b or 1, s], [b or 1, t], or VALUE_NONE: aligned at the end */
   double scale;          /* 0: 1 / sqrt(d) */
   double softcap;
@@ -28,8 +28,7 @@ static value_id split_heads(struct import_node *n, value_id x, dim heads) {
   if (x == VALUE_NONE)
     return x;
   const struct type *type = import_value_type(n, x);
-  dim dims[4] = {type->dims[0], type->dims[1], heads,
-                 dim_exactdiv(n->dims, type->dims[2], heads)};
+  dim dims[4] = {type->dims[0], type->dims[1], heads, dim_exactdiv(n->dims, type->dims[2], heads)};
   return build_transpose(n->b, build_reshape(n->b, x, dims, 4), perm);
 }
 
@@ -587,6 +586,7 @@ void import_contrib_attention(struct import_node *n) {
   if (!import_wants(n, 1))
     return;
   int64_t axis = 0;
-  import_out(n, 1, concat_at(n, build_unsqueeze(n->b, a.k, &axis, 1),
-                             build_unsqueeze(n->b, a.v, &axis, 1), 0));
+  import_out(
+      n, 1,
+      concat_at(n, build_unsqueeze(n->b, a.k, &axis, 1), build_unsqueeze(n->b, a.v, &axis, 1), 0));
 }

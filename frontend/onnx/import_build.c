@@ -54,7 +54,8 @@ value_id import_softmax_over(struct import_node *n, value_id x, struct ints axes
   if (x == VALUE_NONE)
     return VALUE_NONE;
   enum dtype dtype = value_type(n->f, x)->dtype;
-  value_id shifted, e = exp_of_shifted(n, build_cast(n->b, x, dtype_compute(dtype)), axes, &shifted);
+  value_id shifted,
+      e = exp_of_shifted(n, build_cast(n->b, x, dtype_compute(dtype)), axes, &shifted);
   value_id y = build_binary(n->b, SCALAR_DIV, e, import_reduce(n, e, axes, COMBINER_SUM));
   return build_cast(n->b, y, dtype);
 }
@@ -63,7 +64,8 @@ value_id import_log_softmax_over(struct import_node *n, value_id x, struct ints 
   if (x == VALUE_NONE)
     return VALUE_NONE;
   enum dtype dtype = value_type(n->f, x)->dtype;
-  value_id shifted, e = exp_of_shifted(n, build_cast(n->b, x, dtype_compute(dtype)), axes, &shifted);
+  value_id shifted,
+      e = exp_of_shifted(n, build_cast(n->b, x, dtype_compute(dtype)), axes, &shifted);
   value_id sum = build_unary(n->b, SCALAR_LOG, import_reduce(n, e, axes, COMBINER_SUM));
   return build_cast(n->b, build_binary(n->b, SCALAR_SUB, shifted, sum), dtype);
 }

@@ -16,7 +16,8 @@ struct ints import_range(struct import_node *n, uint32_t first, uint32_t last);
 /* Reductions that keep the reduced dims as 1. */
 value_id import_reduce(struct import_node *n, value_id x, struct ints axes, enum combiner kind);
 value_id import_reduce_mean(struct import_node *n, value_id x, struct ints axes);
-/* e^(x - max) over the sum of those, in the dtype of x; of floats below f32 it is computed in f32. */
+/* e^(x - max) over the sum of those, in the dtype of x; of floats below f32 it is computed in f32.
+ */
 value_id import_softmax_over(struct import_node *n, value_id x, struct ints axes);
 value_id import_log_softmax_over(struct import_node *n, value_id x, struct ints axes);
 
@@ -31,17 +32,17 @@ value_id import_normalize(struct import_node *n, value_id x, struct ints axes, d
 value_id import_rms_normalize(struct import_node *n, value_id x, struct ints axes, double epsilon,
                               value_id *out_inverse);
 
-/* A choice among n_cases at run time: nested `if` ops on a rank 0 i64 selector; the last case is also
- * for all other values. `build` makes case `which` at the place n->b is at and sets n_results values.
- * False if a case failed. Result dims that differ become fresh symbols. */
+/* A choice among n_cases at run time: nested `if` ops on a rank 0 i64 selector; the last case is
+ * also for all other values. `build` makes case `which` at the place n->b is at and sets n_results
+ * values. False if a case failed. Result dims that differ become fresh symbols. */
 typedef void import_case_fn(struct import_node *n, void *user, uint32_t which, value_id *out);
 enum { IMPORT_MAX_CASES = 1024 };
-bool import_switch(struct import_node *n, value_id selector, uint32_t n_cases, import_case_fn *build,
-                   void *user, uint32_t n_results, value_id *out_results);
+bool import_switch(struct import_node *n, value_id selector, uint32_t n_cases,
+                   import_case_fn *build, void *user, uint32_t n_results, value_id *out_results);
 
-/* Axes given as operand i, for any rank: calls `build` with the constant axes (>= 0, ascending), or,
- * where they are run-time values of a known number, once for each possible choice. `build` makes
- * n_results values. If the operand is absent, `axes` has length 0. */
+/* Axes given as operand i, for any rank: calls `build` with the constant axes (>= 0, ascending),
+ * or, where they are run-time values of a known number, once for each possible choice. `build`
+ * makes n_results values. If the operand is absent, `axes` has length 0. */
 typedef void import_axes_fn(struct import_node *n, void *user, struct ints axes, value_id *out);
 bool import_with_axes(struct import_node *n, uint32_t i, uint32_t rank, import_axes_fn *build,
                       void *user, uint32_t n_results, value_id *out_results);

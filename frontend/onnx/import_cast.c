@@ -15,8 +15,8 @@ static enum cast_mode cast_mode_of(struct import_node *n, enum dtype to) {
   return is_f8(to) && !saturate ? CAST_NO_SATURATE : CAST_DEFAULT;
 }
 
-/* Floats become sub-byte integers by way of i32: the high bits are dropped, as between integers. NaN
- * becomes -0 in f4e2m1, which has none. */
+/* Floats become sub-byte integers by way of i32: the high bits are dropped, as between integers.
+ * NaN becomes -0 in f4e2m1, which has none. */
 static value_id cast_value(struct import_node *n, value_id x, enum dtype from, enum dtype to) {
   if (dtype_is_float(from) && dtype_is_int(to) && dtype_is_sub_byte(to))
     x = build_cast(n->b, x, DTYPE_I32);

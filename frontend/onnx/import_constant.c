@@ -5,8 +5,8 @@
 #include <string.h>
 
 /* A tensor of strings, as an initializer would hold it. */
-static struct import_value *string_value(struct import_node *n, const struct str *list, uint32_t len,
-                                         bool scalar) {
+static struct import_value *string_value(struct import_node *n, const struct str *list,
+                                         uint32_t len, bool scalar) {
   Onnx__TensorProto *t = ARENA_NEW(import_arena(n), Onnx__TensorProto);
   onnx__tensor_proto__init(t);
   t->data_type = ONNX__TENSOR_PROTO__DATA_TYPE__STRING;

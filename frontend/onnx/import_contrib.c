@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operators of com.microsoft that an onnxruntime optimizer makes of others: normalizations with what
- * goes before them, products with what goes after them. Source: onnxruntime's ContribOperators.md. */
+/* Operators of com.microsoft that an onnxruntime optimizer makes of others: normalizations with
+ * what goes before them, products with what goes after them. Source: onnxruntime's
+ * ContribOperators.md. */
 #include "frontend/onnx/import_activation.h"
 #include "frontend/onnx/import_build.h"
 #include "frontend/onnx/import_linear.h"
@@ -46,7 +47,8 @@ void import_simplified_layer_norm(struct import_node *n) {
   import_out(n, 1, inverse);
 }
 
-/* arg 0: input, skip, gamma, beta, bias; arg 1: input, skip, gamma, bias, and no mean is taken off. */
+/* arg 0: input, skip, gamma, beta, bias; arg 1: input, skip, gamma, bias, and no mean is taken off.
+ */
 void import_skip_layer_norm(struct import_node *n) {
   bool simplified = n->arg == 1;
   double epsilon = import_attr_float(n, "epsilon", 1e-12);
@@ -82,7 +84,8 @@ static value_id mask_lengths(struct import_node *n) {
   int64_t axis = 1;
   if (!import_has(n, 7))
     return build_broadcast_to(n->b, build_scalar_i64(n->b, DTYPE_I32, 0), &batch, 1);
-  value_id ones = build_cast(n->b, build_binary_i64(n->b, SCALAR_EQ, import_in(n, 7), 1), DTYPE_I32);
+  value_id ones =
+      build_cast(n->b, build_binary_i64(n->b, SCALAR_EQ, import_in(n, 7), 1), DTYPE_I32);
   return build_squeeze(n->b, build_reduce(n->b, ones, &axis, 1, COMBINER_SUM), &axis, 1);
 }
 
@@ -103,15 +106,15 @@ void import_embed_layer_norm(struct import_node *n) {
   }
   dim row[2] = {dim_const(n->dims, 1), import_dim(n, 0, 1)};
   value_id position = import_has(n, 8) ? import_in(n, 8) : build_iota(n->b, DTYPE_I64, row, 2, 1);
-  value_id sum = build_binary(n->b, SCALAR_ADD, embedding(n, 2, import_in(n, 0)),
-                              embedding(n, 3, position));
+  value_id sum =
+      build_binary(n->b, SCALAR_ADD, embedding(n, 2, import_in(n, 0)), embedding(n, 3, position));
   if (import_has(n, 1) && import_has(n, 4))
     sum = build_binary(n->b, SCALAR_ADD, sum, embedding(n, 4, import_in(n, 1)));
   if (sum == VALUE_NONE)
     return;
   enum dtype dtype = import_value_type(n, sum)->dtype, work = dtype_compute(dtype);
-  value_id y = import_normalize(n, build_cast(n->b, sum, work), import_range(n, 2, 3), epsilon, NULL,
-                                NULL);
+  value_id y =
+      import_normalize(n, build_cast(n->b, sum, work), import_range(n, 2, 3), epsilon, NULL, NULL);
   y = build_binary(n->b, SCALAR_MUL, y, build_cast(n->b, import_in(n, 5), work));
   y = build_binary(n->b, SCALAR_ADD, y, build_cast(n->b, import_in(n, 6), work));
   import_out(n, 0, build_cast(n->b, y, dtype));
@@ -124,15 +127,15 @@ void import_embed_layer_norm(struct import_node *n) {
 
 void import_bias_gelu(struct import_node *n) {
   if (import_arity(n, 1, 2, 1))
-    import_out(n, 0, import_build_activation(n->b, add_present(n, import_in(n, 0), 1),
-                                             (enum activation)n->arg, 0, 0));
+    import_out(n, 0,
+               import_build_activation(n->b, add_present(n, import_in(n, 0), 1),
+                                       (enum activation)n->arg, 0, 0));
 }
 
 void import_quick_gelu(struct import_node *n) {
   double alpha = import_attr_float(n, "alpha", 1.702);
   if (import_arity(n, 1, 1, 1))
-    import_out(n, 0,
-               import_build_activation(n->b, import_in(n, 0), ACTIVATION_SWISH, alpha, 0));
+    import_out(n, 0, import_build_activation(n->b, import_in(n, 0), ACTIVATION_SWISH, alpha, 0));
 }
 
 /* ---- products ---- */
@@ -199,8 +202,8 @@ void import_fused_matmul(struct import_node *n) {
   }
   value_id a = import_in(n, 0), b = import_in(n, 1);
   enum dtype dtype = import_dtype(n, 0), work = dtype_compute(dtype);
-  value_id y = import_build_matmul(n, trans_a ? swap_last(n, a) : a, trans_b ? swap_last(n, b) : b,
-                                   work);
+  value_id y =
+      import_build_matmul(n, trans_a ? swap_last(n, a) : a, trans_b ? swap_last(n, b) : b, work);
   y = alpha == 1 ? y : build_binary_f64(n->b, SCALAR_MUL, y, alpha);
   import_out(n, 0, build_cast(n->b, y, dtype));
 }

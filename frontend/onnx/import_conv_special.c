@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-/* ---- CausalConvWithState: input [b, c, n], weight [c, 1, k], bias [c], state [b, c, k - 1] ---- */
+/* ---- CausalConvWithState: input [b, c, n], weight [c, 1, k], bias [c], state [b, c, k - 1] ----
+ */
 
 static bool read_causal(struct import_node *n, int64_t *channels, bool *silu) {
   const char *activation = import_attr_string(n, "activation", "none");
@@ -39,10 +40,10 @@ void import_causal_conv(struct import_node *n) {
   enum dtype work = dtype_compute(type.dtype);
   dim kept = dim_sub(t, import_dim(n, 1, 2), dim_const(t, 1)), zero = dim_const(t, 0);
   state.dims[2] = kept;
-  value_id before = import_has(n, 3)
-                        ? import_in(n, 3)
-                        : build_broadcast_to(n->b, build_scalar_i64(n->b, type.dtype, 0),
-                                             state.dims, 3);
+  value_id before =
+      import_has(n, 3)
+          ? import_in(n, 3)
+          : build_broadcast_to(n->b, build_scalar_i64(n->b, type.dtype, 0), state.dims, 3);
   value_id both[2] = {before, import_in(n, 0)};
   value_id x = build_concat(n->b, both, 2, 2), operands[2] = {x, import_in(n, 1)};
   struct conv_attrs attrs = {.stride = {&one, 1},
@@ -64,8 +65,8 @@ void import_causal_conv(struct import_node *n) {
 
 /* ---- DeformConv ---- */
 
-/* x [n, c, h, w], weight [oc, c / group, kh, kw], offset [n, g * kh * kw * 2, oh, ow], where g is the
- * number of offset groups, mask [n, g * kh * kw, oh, ow]. */
+/* x [n, c, h, w], weight [oc, c / group, kh, kw], offset [n, g * kh * kw * 2, oh, ow], where g is
+ * the number of offset groups, mask [n, g * kh * kw, oh, ow]. */
 struct deform {
   struct import_window w;
   int64_t groups, offset_groups;
@@ -93,8 +94,12 @@ static bool read_deform(struct import_node *n, struct deform *d) {
   d->channels = import_dim(n, 0, 1);
   d->size[0] = import_dim(n, 0, 2);
   d->size[1] = import_dim(n, 0, 3);
-  dim space[6] = {d->batch, dim_const(n->dims, d->offset_groups), d->w.kernel[0], d->w.kernel[1],
-                  import_dim(n, 2, 2), import_dim(n, 2, 3)};
+  dim space[6] = {d->batch,
+                  dim_const(n->dims, d->offset_groups),
+                  d->w.kernel[0],
+                  d->w.kernel[1],
+                  import_dim(n, 2, 2),
+                  import_dim(n, 2, 3)};
   memcpy(d->space, space, sizeof space);
   return true;
 }
@@ -102,8 +107,8 @@ static bool read_deform(struct import_node *n, struct deform *d) {
 /* Coordinate `which` (0: row) of every sample: place * stride - pad + tap * dilation + offset. */
 static value_id sample_coordinate(struct import_node *n, const struct deform *d, uint32_t which) {
   struct builder *b = n->b;
-  dim dims[7] = {d->space[0], d->space[1], d->space[2], d->space[3], dim_const(n->dims, 2),
-                 d->space[4], d->space[5]};
+  dim dims[7] = {d->space[0],           d->space[1], d->space[2], d->space[3],
+                 dim_const(n->dims, 2), d->space[4], d->space[5]};
   value_id offset = build_reshape(b, build_cast(b, import_in(n, 2), DTYPE_F32), dims, 7);
   offset = build_slice_axis(b, offset, 4, dim_const(n->dims, which), dim_const(n->dims, 1));
   offset = build_reshape(b, offset, d->space, 6);
@@ -125,8 +130,8 @@ static value_id corner(struct import_node *n, const struct deform *d, value_id i
   index[0] = import_axis_iota(n, DTYPE_I64, 6, 0, d->space[0]);
   index[1] = import_axis_iota(n, DTYPE_I64, 6, 1, d->space[1]);
   for (int i = 0; i < 2; i++) {
-    value_id most = import_dim_scalar(n, dim_sub(n->dims, d->size[i], dim_const(n->dims, 1)),
-                                      DTYPE_F32);
+    value_id most =
+        import_dim_scalar(n, dim_sub(n->dims, d->size[i], dim_const(n->dims, 1)), DTYPE_F32);
     value_id inside = build_binary(b, SCALAR_AND, build_binary(b, SCALAR_GE, at[i], zero),
                                    build_binary(b, SCALAR_LE, at[i], most));
     weight = build_select(b, inside, weight, zero);
@@ -174,8 +179,9 @@ void import_deform_conv(struct import_node *n) {
   struct builder *b = n->b;
   struct dim_table *t = n->dims;
   dim groups = dim_const(t, d.groups), out = import_dim(n, 1, 0);
-  dim x_dims[7] = {d.batch, groups, dim_exactdiv(t, d.channels, groups), d.space[2], d.space[3],
-                   d.space[4], d.space[5]};
+  dim x_dims[7] = {d.batch,    groups,     dim_exactdiv(t, d.channels, groups),
+                   d.space[2], d.space[3], d.space[4],
+                   d.space[5]};
   dim w_dims[5] = {groups, dim_exactdiv(t, out, groups), import_dim(n, 1, 1), d.space[2],
                    d.space[3]};
   dim y_dims[4] = {d.batch, out, d.space[4], d.space[5]};

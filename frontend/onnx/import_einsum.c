@@ -56,7 +56,8 @@ static bool read_term(struct import_node *n, struct str text, int32_t rank, uint
   return rank < 0 || out->rank == (uint32_t)rank;
 }
 
-/* Takes the diagonal where a label stands twice: its second place is gathered at the first's index. */
+/* Takes the diagonal where a label stands twice: its second place is gathered at the first's index.
+ */
 static bool take_diagonals(struct import_node *n, struct term *t) {
   for (uint32_t i = 0; i < t->rank; i++)
     for (uint32_t j = i + 1; j < t->rank; j++) {

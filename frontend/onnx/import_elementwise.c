@@ -47,8 +47,9 @@ void import_mean(struct import_node *n) {
 void import_mod(struct import_node *n) {
   bool c_like = import_attr_int(n, "fmod", 0) != 0;
   if (import_arity(n, 2, 2, 1))
-    import_out(n, 0, build_binary(n->b, c_like ? SCALAR_REM : SCALAR_MOD, import_in(n, 0),
-                                  import_in(n, 1)));
+    import_out(
+        n, 0,
+        build_binary(n->b, c_like ? SCALAR_REM : SCALAR_MOD, import_in(n, 0), import_in(n, 1)));
 }
 
 /* The result has the base's type. An integer to a float power is a float power, cut off. */
@@ -71,8 +72,8 @@ void import_bit_shift(struct import_node *n) {
     import_invalid(n, "direction must be LEFT or RIGHT");
     return;
   }
-  import_out(n, 0, build_binary(n->b, left ? SCALAR_SHL : SCALAR_SHR, import_in(n, 0),
-                                import_in(n, 1)));
+  import_out(n, 0,
+             build_binary(n->b, left ? SCALAR_SHL : SCALAR_SHR, import_in(n, 0), import_in(n, 1)));
 }
 
 void import_reciprocal(struct import_node *n) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is known of single elements of values while importing: the dim expressions that travel through
- * the small integer tensors of Shape, Gather, Concat, Reshape chains.
+/* What is known of single elements of values while importing: the dim expressions that travel
+ * through the small integer tensors of Shape, Gather, Concat, Reshape chains.
  *
  * The analysis looks back from an element through the ops that define it, one element at a time, so
- * that a look at one entry of a large tensor costs little. It works on the IR, not on ONNX: importers
- * get it for free. In bind mode an integer element that nothing is known of becomes a symbol at the
- * place where its value is defined; arithmetic on it stays an expression of that symbol. */
+ * that a look at one entry of a large tensor costs little. It works on the IR, not on ONNX:
+ * importers get it for free. In bind mode an integer element that nothing is known of becomes a
+ * symbol at the place where its value is defined; arithmetic on it stays an expression of that
+ * symbol. */
 #include "frontend/onnx/import_internal.h"
 
 #include "base/softfloat.h"
@@ -352,13 +353,20 @@ static struct fact scalar_fact(struct importer *im, const struct scalar_inst *in
   if (bool_result && a.kind == FACT_FLOAT && b.kind == FACT_FLOAT && arity == 2) {
     bool lt = a.f < b.f, eq = a.f == b.f;
     switch (inst->op) {
-    case SCALAR_EQ: return fact_int(im, eq);
-    case SCALAR_NE: return fact_int(im, !eq);
-    case SCALAR_LT: return fact_int(im, lt);
-    case SCALAR_LE: return fact_int(im, lt || eq);
-    case SCALAR_GT: return fact_int(im, !lt && !eq);
-    case SCALAR_GE: return fact_int(im, !lt);
-    default: return unknown;
+    case SCALAR_EQ:
+      return fact_int(im, eq);
+    case SCALAR_NE:
+      return fact_int(im, !eq);
+    case SCALAR_LT:
+      return fact_int(im, lt);
+    case SCALAR_LE:
+      return fact_int(im, lt || eq);
+    case SCALAR_GT:
+      return fact_int(im, !lt && !eq);
+    case SCALAR_GE:
+      return fact_int(im, !lt);
+    default:
+      return unknown;
     }
   }
   if (bool_result)
@@ -404,9 +412,9 @@ struct look {
   struct importer *im;
   const struct op *op;
   bool bind;
-  uint32_t rank;               /* of the result */
-  int64_t dims[IR_MAX_RANK];   /* of the result */
-  int64_t at[IR_MAX_RANK];     /* coordinates of the element in it */
+  uint32_t rank;                /* of the result */
+  int64_t dims[IR_MAX_RANK];    /* of the result */
+  int64_t at[IR_MAX_RANK];      /* coordinates of the element in it */
   int64_t operand[IR_MAX_RANK]; /* dims of operand 0 */
 };
 
@@ -495,8 +503,8 @@ static struct fact look_gather(struct look *l) {
   return operand_at(l, at);
 }
 
-/* Whether a body keeps its sense on symbols, so that binding its operands is better than binding its
- * result. */
+/* Whether a body keeps its sense on symbols, so that binding its operands is better than binding
+ * its result. */
 static bool body_is_polynomial(const struct scalar_body *body) {
   for (uint32_t i = 0; i < body->len; i++) {
     enum scalar_op op = body->insts[i].op;
@@ -523,15 +531,15 @@ static struct fact look_map(struct look *l) {
       if (static_dims(l->im, v, dims))
         facts[i] = import_fact(l->im, v, broadcast_element(l->at, dims, l->rank), bind);
     } else if (inst->op == SCALAR_CONST) {
-      facts[i] = dtype_is_float(inst->dtype) ? fact_float(inst->imm.f64)
-                                             : fact_int(l->im, inst->imm.i64);
+      facts[i] =
+          dtype_is_float(inst->dtype) ? fact_float(inst->imm.f64) : fact_int(l->im, inst->imm.i64);
     } else if (inst->op == SCALAR_CAST) {
       facts[i] = cast_fact(l->im, inst->dtype, facts[inst->args[0]]);
     } else {
       uint32_t arity = scalar_infos[inst->op].arity;
-      facts[i] = scalar_fact(l->im, inst, facts[inst->args[0]],
-                             arity > 1 ? facts[inst->args[1]] : unknown,
-                             arity > 2 ? facts[inst->args[2]] : unknown);
+      facts[i] =
+          scalar_fact(l->im, inst, facts[inst->args[0]], arity > 1 ? facts[inst->args[1]] : unknown,
+                      arity > 2 ? facts[inst->args[2]] : unknown);
     }
   }
   return body->len ? facts[body->len - 1] : unknown;
@@ -568,11 +576,11 @@ static struct fact look_reduce(struct look *l) {
     if (__builtin_mul_overflow(count, extent[a->axes.data[i]], &count) || count > IMPORT_MAX_LIST)
       return unknown;
   }
-  bool exact = !dtype_is_float(dtype) || count == 1 || a->kind == COMBINER_MAX ||
-               a->kind == COMBINER_MIN;
+  bool exact =
+      !dtype_is_float(dtype) || count == 1 || a->kind == COMBINER_MAX || a->kind == COMBINER_MIN;
   if (inst.op == SCALAR_ARG || !exact || (dtype_is_float(dtype) && count == 0))
     return unknown;
-  struct fact sum = count ? unknown
+  struct fact sum = count                      ? unknown
                     : a->kind == COMBINER_SUM  ? fact_int(l->im, 0)
                     : a->kind == COMBINER_PROD ? fact_int(l->im, 1)
                                                : unknown;

@@ -81,8 +81,7 @@ const Onnx__FunctionProto *import_find_function(const struct importer *im,
                                                 const Onnx__NodeProto *node) {
   struct strbuf buf = {0};
   uint64_t i;
-  const char *key =
-      import_key(&buf, canonical_domain(node->domain), node->op_type, node->overload);
+  const char *key = import_key(&buf, canonical_domain(node->domain), node->op_type, node->overload);
   bool found = strmap_get_c(&im->functions, key, &i);
   strbuf_deinit(&buf);
   return found ? im->model->proto->functions[i] : NULL;
@@ -145,9 +144,8 @@ constant_id import_constant_of(struct importer *im, const struct onnx_tensor *t,
   for (uint32_t i = 0; i < t->rank; i++)
     c.dims[i] = t->dims[i];
   c.bytes = t->bytes;
-  c.data = t->bytes && t->bytes <= COPY_BELOW
-               ? arena_memdup(&im->module->arena, t->data, t->bytes)
-               : t->data;
+  c.data = t->bytes && t->bytes <= COPY_BELOW ? arena_memdup(&im->module->arena, t->data, t->bytes)
+                                              : t->data;
   if (t->source != ONNX_SOURCE_MEMORY) {
     c.file = t->file;
     c.offset = t->offset;

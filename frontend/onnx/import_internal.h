@@ -9,17 +9,17 @@
 #include "frontend/onnx/model_load.h"
 
 enum {
-  IMPORT_MAX_NODES = 1 << 20,  /* imported nodes, functions expanded */
-  IMPORT_MAX_DEPTH = 40,       /* nested subgraphs and function calls */
-  IMPORT_MAX_FACTS = 1 << 24,  /* steps of the analysis of known values */
-  IMPORT_FACT_DEPTH = 2000,    /* how far it looks back */
+  IMPORT_MAX_NODES = 1 << 20, /* imported nodes, functions expanded */
+  IMPORT_MAX_DEPTH = 40,      /* nested subgraphs and function calls */
+  IMPORT_MAX_FACTS = 1 << 24, /* steps of the analysis of known values */
+  IMPORT_FACT_DEPTH = 2000,   /* how far it looks back */
 };
 
 /* A call of a local function: what its body sees of the outside. */
 struct import_frame {
-  struct import_frame *caller; /* NULL for the model's graph */
+  struct import_frame *caller;         /* NULL for the model's graph */
   const Onnx__FunctionProto *function; /* NULL for the model's graph */
-  struct import_node *call;    /* the node whose attributes references mean; NULL for the graph */
+  struct import_node *call; /* the node whose attributes references mean; NULL for the graph */
 };
 
 struct import_scope {
@@ -55,7 +55,7 @@ struct importer {
   struct builder builder;
   struct import_frame root;
   uint32_t depth;
-  uint32_t nodes; /* imported so far */
+  uint32_t nodes;         /* imported so far */
   struct strmap declared; /* value names of the main graph to indices of `declarations` */
   VEC(const Onnx__TypeProto *) declarations;
   struct map types;        /* values to copies of their types, which stay in place */
@@ -76,8 +76,8 @@ const char *import_key(struct strbuf *buf, const char *a, const char *b, const c
 void import_tables_init(struct importer *im);
 bool import_nodes(struct importer *im, struct import_scope *scope, Onnx__NodeProto *const *nodes,
                   size_t n_nodes);
-void import_scope_init(struct import_scope *s, struct import_scope *outer, struct import_frame *frame,
-                       region_id region);
+void import_scope_init(struct import_scope *s, struct import_scope *outer,
+                       struct import_frame *frame, region_id region);
 void import_scope_deinit(struct import_scope *s);
 /* NULL if the name is not visible. */
 struct import_value *import_scope_find(const struct import_scope *s, const char *name);
@@ -96,10 +96,12 @@ constant_id import_constant_add(struct importer *im, const Onnx__TensorProto *t,
                                 const struct diag_where *where);
 struct import_value *import_proto_value(struct importer *im, region_id home,
                                         const Onnx__TensorProto *t);
-int64_t import_opset(const struct importer *im, const struct import_frame *frame, const char *domain);
+int64_t import_opset(const struct importer *im, const struct import_frame *frame,
+                     const char *domain);
 
 /* function_inline.c. The local function that a node calls, or NULL. */
-const Onnx__FunctionProto *import_find_function(const struct importer *im, const Onnx__NodeProto *node);
+const Onnx__FunctionProto *import_find_function(const struct importer *im,
+                                                const Onnx__NodeProto *node);
 void import_call_function(struct import_node *n, const Onnx__FunctionProto *function);
 
 /* import_facts.c. `bind`: unknown integer elements become symbols. */

@@ -6,9 +6,9 @@
 #include <string.h>
 
 struct loss {
-  value_id log_prob;  /* [N, C, d...] */
-  value_id target;    /* [N, d...] */
-  uint32_t weight;    /* operand */
+  value_id log_prob; /* [N, C, d...] */
+  value_id target;   /* [N, d...] */
+  uint32_t weight;   /* operand */
   bool has_ignore;
   int64_t ignore;
   const char *reduction;
@@ -124,8 +124,8 @@ static void drop_nothing(struct import_node *n) {
   enum dtype mask = n->opset < 10 ? type.dtype : DTYPE_BOOL;
   import_out(n, 0, import_in(n, 0));
   if (import_wants(n, 1))
-    import_out(n, 1, build_broadcast_to(n->b, build_scalar_i64(n->b, mask, 1), type.dims,
-                                        type.rank));
+    import_out(n, 1,
+               build_broadcast_to(n->b, build_scalar_i64(n->b, mask, 1), type.dims, type.rank));
 }
 
 /* x / (1 - ratio) where kept; kept where a random number is at least the ratio. */
@@ -152,8 +152,8 @@ void import_dropout(struct import_node *n) {
   import_attr_ignore(n, "is_test");
   if (!import_arity(n, 1, 3, 2))
     return;
-  if (!import_has(n, 2) || (import_const_ints_get(n, 2, &training) && training.len == 1 &&
-                            !training.data[0]))
+  if (!import_has(n, 2) ||
+      (import_const_ints_get(n, 2, &training) && training.len == 1 && !training.data[0]))
     drop_nothing(n);
   else
     drop_some(n, import_in(n, 2), seed);

@@ -127,8 +127,7 @@ void import_col2im(struct import_node *n) {
     size[i + 2] = im.shape.data[i];
     operands[i + 2] = pixel_index(n, &im, i);
   }
-  operands[0] =
-      build_broadcast_to(n->b, build_scalar_i64(n->b, type.dtype, 0), dims, im.n + 2);
+  operands[0] = build_broadcast_to(n->b, build_scalar_i64(n->b, type.dtype, 0), dims, im.n + 2);
   operands[1] = split_columns(n, &im, &channels);
   struct scatter_attrs attrs = {.axes = import_range(n, 2, im.n + 2), .kind = COMBINER_SUM};
   value_id sum = build_op1(n->b, OP_SCATTER, operands, im.n + 2, &attrs);
@@ -137,7 +136,8 @@ void import_col2im(struct import_node *n) {
 
 /* ---- Det ---- */
 
-static value_id part(struct import_node *n, value_id x, uint32_t axis, int64_t start, int64_t size) {
+static value_id part(struct import_node *n, value_id x, uint32_t axis, int64_t start,
+                     int64_t size) {
   return build_slice_axis(n->b, x, axis, dim_const(n->dims, start), dim_const(n->dims, size));
 }
 

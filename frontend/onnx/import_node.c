@@ -408,8 +408,7 @@ bool import_dims_get(struct import_node *n, uint32_t i, struct dims *out) {
   return dims_list(n, i, false, out);
 }
 
-bool import_dims_or_symbols(struct import_node *n, uint32_t i, const char *what,
-                            struct dims *out) {
+bool import_dims_or_symbols(struct import_node *n, uint32_t i, const char *what, struct dims *out) {
   if (dims_list(n, i, true, out))
     return true;
   if (!n->failed)

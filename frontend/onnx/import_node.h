@@ -2,11 +2,11 @@
 /* What an operator's importer works with: the node, its operands and attributes, what is known of
  * values at compile time, and the outputs to set. How to add one: README.md.
  *
- * An importer is a function `void import_x(struct import_node *n)` with rows in import.def. It reads
- * operands and attributes, builds primitives with n->b, and calls import_out for every output. To
- * give up it calls import_unsupported or import_invalid and returns. It is only called if all
- * present operands are sound, so their types may be read freely; values it builds itself may be
- * VALUE_NONE after a failed inference, which builder calls pass on. So keep building, but read
+ * An importer is a function `void import_x(struct import_node *n)` with rows in import.def. It
+ * reads operands and attributes, builds primitives with n->b, and calls import_out for every
+ * output. To give up it calls import_unsupported or import_invalid and returns. It is only called
+ * if all present operands are sound, so their types may be read freely; values it builds itself may
+ * be VALUE_NONE after a failed inference, which builder calls pass on. So keep building, but read
  * types only of operands, or check first.
  *
  * Everything here that returns a pointer or list owns it in the module's arena or the model. */
@@ -23,8 +23,8 @@ struct import_scope; /* the names of one graph or function body */
 /* ---- values ---- */
 
 enum import_kind {
-  IMPORT_ABSENT,   /* an optional operand that is not there */
-  IMPORT_BROKEN,   /* its definition failed, which was reported */
+  IMPORT_ABSENT, /* an optional operand that is not there */
+  IMPORT_BROKEN, /* its definition failed, which was reported */
   IMPORT_TENSOR,
   IMPORT_STRINGS,  /* a constant tensor of strings; it has no IR value */
   IMPORT_SEQUENCE, /* items: its elements */
@@ -52,14 +52,14 @@ struct import_node {
   struct import_scope *scope;
   const Onnx__NodeProto *proto;
   const char *op;
-  int64_t opset; /* version of the operator's domain that the model imports */
-  int arg;       /* the last column of the row in import.def */
-  int32_t index; /* in its graph */
-  uint32_t n_inputs; /* given; trailing absent ones are not counted */
-  uint32_t n_outputs; /* named or not; trailing unnamed ones are not counted */
+  int64_t opset;                 /* version of the operator's domain that the model imports */
+  int arg;                       /* the last column of the row in import.def */
+  int32_t index;                 /* in its graph */
+  uint32_t n_inputs;             /* given; trailing absent ones are not counted */
+  uint32_t n_outputs;            /* named or not; trailing unnamed ones are not counted */
   struct import_value **inputs;  /* none is NULL */
   struct import_value **outputs; /* NULL until set */
-  uint64_t attrs_read; /* a bit per attribute; see import_attr_ignore */
+  uint64_t attrs_read;           /* a bit per attribute; see import_attr_ignore */
   bool failed;
 };
 
@@ -83,8 +83,8 @@ const struct type *import_type(struct import_node *n, uint32_t i);
 enum dtype import_dtype(struct import_node *n, uint32_t i);
 uint32_t import_rank(struct import_node *n, uint32_t i);
 dim import_dim(struct import_node *n, uint32_t i, uint32_t axis);
-/* The type of a value, v != VALUE_NONE. These stay where they are, unlike what value_type points to,
- * which the next op that is built may move. */
+/* The type of a value, v != VALUE_NONE. These stay where they are, unlike what value_type points
+ * to, which the next op that is built may move. */
 const struct type *import_value_type(const struct import_node *n, value_id v);
 
 /* Operands min..max (UINT32_MAX: any number) must be given, the first `min` present, and no more
@@ -117,7 +117,8 @@ double import_attr_float(struct import_node *n, const char *name, double otherwi
 const char *import_attr_string(struct import_node *n, const char *name, const char *otherwise);
 /* False, and an empty list, if absent. */
 bool import_attr_ints(struct import_node *n, const char *name, struct ints *out);
-bool import_attr_floats(struct import_node *n, const char *name, const float **out, uint32_t *out_n);
+bool import_attr_floats(struct import_node *n, const char *name, const float **out,
+                        uint32_t *out_n);
 bool import_attr_strings(struct import_node *n, const char *name, const struct str **out,
                          uint32_t *out_n);
 const Onnx__TensorProto *import_attr_tensor(struct import_node *n, const char *name);
@@ -134,13 +135,14 @@ void import_attr_ignore(struct import_node *n, const char *name);
 /* An axis in [-rank, rank) made >= 0; fails and returns false if out of range. */
 bool import_axis(struct import_node *n, int64_t axis, uint32_t rank, uint32_t *out);
 /* The same for a list; also fails on doubles. Out is ascending if `sort`. */
-bool import_axes(struct import_node *n, struct ints axes, uint32_t rank, bool sort, struct ints *out);
+bool import_axes(struct import_node *n, struct ints axes, uint32_t rank, bool sort,
+                 struct ints *out);
 
 /* ---- what is known at compile time ----
  *
  * Facts are derived from the IR itself: import_facts.c follows a value's definition through consts,
- * dims, views, gathers and maps. So importers need do nothing to pass shapes on; they build ops, and
- * ops that are not needed any more are swept at the end. */
+ * dims, views, gathers and maps. So importers need do nothing to pass shapes on; they build ops,
+ * and ops that are not needed any more are swept at the end. */
 
 /* The elements of integer or bool operand i as dim expressions, if all are known and there are at
  * most IMPORT_MAX_LIST. Does not fail the node. */
@@ -152,7 +154,8 @@ bool import_const_ints(struct import_node *n, uint32_t i, const char *what, stru
 /* The single element of a constant integer operand. */
 bool import_const_int(struct import_node *n, uint32_t i, const char *what, int64_t *out);
 /* The elements of a constant float (or integer) operand. */
-bool import_const_floats_get(struct import_node *n, uint32_t i, const double **out, uint32_t *out_n);
+bool import_const_floats_get(struct import_node *n, uint32_t i, const double **out,
+                             uint32_t *out_n);
 bool import_const_floats(struct import_node *n, uint32_t i, const char *what, const double **out,
                          uint32_t *out_n);
 /* The elements of a constant string operand. */
@@ -163,19 +166,21 @@ bool import_const_strings(struct import_node *n, uint32_t i, const char *what,
  * (E0141) if the number of elements is not known at compile time. A symbol may have any value at
  * run time: use import_size for those that become sizes. */
 bool import_dims_or_symbols(struct import_node *n, uint32_t i, const char *what, struct dims *out);
-bool import_dim_or_symbol(struct import_node *n, uint32_t i, const char *what, dim *out); /* one element */
+bool import_dim_or_symbol(struct import_node *n, uint32_t i, const char *what,
+                          dim *out); /* one element */
 /* The same for any integer value, element by element. */
-dim import_value_dim(struct import_node *n, value_id v, int64_t element);   /* DIM_NONE if unknown */
+dim import_value_dim(struct import_node *n, value_id v, int64_t element); /* DIM_NONE if unknown */
 dim import_value_symbol(struct import_node *n, value_id v, int64_t element);
 /* d, checked to be >= 0 at run time if that is not proved. */
 dim import_size(struct import_node *n, dim d);
-/* Whether d is known to be >= 0. If it is not, and it depends on one symbol alone and this place runs
- * always, the symbol's bounds are narrowed so that it is. */
+/* Whether d is known to be >= 0. If it is not, and it depends on one symbol alone and this place
+ * runs always, the symbol's bounds are narrowed so that it is. */
 bool import_narrow_size(struct import_node *n, dim d);
 /* A fresh symbol for a size >= 0 that something else binds (loop, if, nonzero's count). */
 dim import_fresh_dim(struct import_node *n, const char *prefix);
 
-/* The constant behind an operand; NULL if it is not one. Its data is packed and may be unaligned. */
+/* The constant behind an operand; NULL if it is not one. Its data is packed and may be unaligned.
+ */
 const struct constant *import_constant(struct import_node *n, uint32_t i);
 /* A constant from an attribute's tensor. */
 value_id import_tensor_const(struct import_node *n, const Onnx__TensorProto *t);
@@ -193,8 +198,6 @@ bool import_dtype_of(struct import_node *n, int32_t onnx_type, enum dtype *out);
 bool import_subgraph(struct import_node *n, const Onnx__GraphProto *graph, region_id region,
                      struct import_value *const *params, uint32_t n_params,
                      struct import_value **out_results);
-
-
 
 /* ---- the table ---- */
 

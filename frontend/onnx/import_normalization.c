@@ -9,7 +9,8 @@ static bool at_least_rank(struct import_node *n, uint32_t least) {
   return false;
 }
 
-/* y * scale + shift, with operands of either put at the channel dim; VALUE_NONE leaves a step out. */
+/* y * scale + shift, with operands of either put at the channel dim; VALUE_NONE leaves a step out.
+ */
 static value_id scale_and_shift(struct import_node *n, value_id y, value_id scale, value_id shift) {
   if (scale != VALUE_NONE)
     y = build_binary(n->b, SCALAR_MUL, y, scale);
@@ -72,8 +73,8 @@ void import_batch_normalization(struct import_node *n) {
     mean = channel_operand(n, 3, work);
     variance = channel_operand(n, 4, work);
   }
-  value_id root = build_unary(n->b, SCALAR_SQRT,
-                              build_binary_f64(n->b, SCALAR_ADD, variance, epsilon));
+  value_id root =
+      build_unary(n->b, SCALAR_SQRT, build_binary_f64(n->b, SCALAR_ADD, variance, epsilon));
   value_id factor = build_binary(n->b, SCALAR_DIV, channel_operand(n, 1, work), root);
   value_id y = build_binary(n->b, SCALAR_SUB, x, mean);
   y = scale_and_shift(n, y, factor, channel_operand(n, 2, work));

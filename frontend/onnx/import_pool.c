@@ -76,8 +76,7 @@ static value_id window_counts(struct import_node *n, const struct pool *p, bool 
   dims[0] = dims[1] = dim_const(t, 1);
   for (uint32_t i = 0; i < p->w.n; i++) {
     dim padded = dim_add(t, p->w.low[i], p->high[i]);
-    dims[i + 2] =
-        include_padding ? dim_add(t, type->dims[i + 2], padded) : type->dims[i + 2];
+    dims[i + 2] = include_padding ? dim_add(t, type->dims[i + 2], padded) : type->dims[i + 2];
     low[i] = include_padding ? zero : p->w.low[i];
     high[i] = include_padding ? dim_sub(t, p->w.high[i], p->high[i]) : p->w.high[i];
   }
@@ -89,8 +88,8 @@ static value_id window_counts(struct import_node *n, const struct pool *p, bool 
 /* Whether every window lies inside of what counts, so that the count is the kernel's size. */
 static bool counts_are_full(struct import_node *n, const struct pool *p, bool include_padding) {
   for (uint32_t i = 0; i < p->w.n; i++) {
-    bool padded = !dim_is_const_value(n->dims, p->w.low[i], 0) ||
-                  !dim_is_const_value(n->dims, p->high[i], 0);
+    bool padded =
+        !dim_is_const_value(n->dims, p->w.low[i], 0) || !dim_is_const_value(n->dims, p->high[i], 0);
     if (!dim_known_eq(n->dims, p->w.high[i], p->high[i]) || (padded && !include_padding))
       return false;
   }
@@ -115,13 +114,11 @@ static value_id column_major(struct import_node *n, value_id index, const dim *s
                              uint32_t count) {
   struct dim_table *t = n->dims;
   dim plane = dim_product(t, spatial, count), stride = dim_const(t, 1), rest = plane;
-  value_id in_plane =
-      build_binary(n->b, SCALAR_MOD, index, import_dim_scalar(n, plane, DTYPE_I64));
+  value_id in_plane = build_binary(n->b, SCALAR_MOD, index, import_dim_scalar(n, plane, DTYPE_I64));
   value_id result = build_binary(n->b, SCALAR_SUB, index, in_plane);
   for (uint32_t i = 0; i < count; i++) {
     rest = dim_exactdiv(t, rest, spatial[i]);
-    value_id at =
-        build_binary(n->b, SCALAR_DIV, in_plane, import_dim_scalar(n, rest, DTYPE_I64));
+    value_id at = build_binary(n->b, SCALAR_DIV, in_plane, import_dim_scalar(n, rest, DTYPE_I64));
     at = build_binary(n->b, SCALAR_MOD, at, import_dim_scalar(n, spatial[i], DTYPE_I64));
     at = build_binary(n->b, SCALAR_MUL, at, import_dim_scalar(n, stride, DTYPE_I64));
     result = build_binary(n->b, SCALAR_ADD, result, at);
@@ -148,13 +145,15 @@ void import_max_pool(struct import_node *n) {
 /* (sum |x|^p)^(1/p), with the sum given by `sum`. */
 static value_id power_before(struct import_node *n, value_id x, double p) {
   value_id a = build_unary(n->b, SCALAR_ABS, x);
-  return p == 1 ? a : p == 2 ? build_binary(n->b, SCALAR_MUL, x, x)
-                             : build_binary_f64(n->b, SCALAR_POW, a, p);
+  return p == 1   ? a
+         : p == 2 ? build_binary(n->b, SCALAR_MUL, x, x)
+                  : build_binary_f64(n->b, SCALAR_POW, a, p);
 }
 
 static value_id power_after(struct import_node *n, value_id x, double p) {
-  return p == 1 ? x : p == 2 ? build_unary(n->b, SCALAR_SQRT, x)
-                             : build_binary_f64(n->b, SCALAR_POW, x, 1 / p);
+  return p == 1   ? x
+         : p == 2 ? build_unary(n->b, SCALAR_SQRT, x)
+                  : build_binary_f64(n->b, SCALAR_POW, x, 1 / p);
 }
 
 void import_lp_pool(struct import_node *n) {
@@ -231,10 +230,9 @@ void import_max_unpool(struct import_node *n) {
   }
   /* The indices count in the inferred shape; a larger output keeps the places. */
   dim all = dim_product(t, inferred, type.rank), count = dim_product(t, type.dims, type.rank);
-  value_id operands[3] = {
-      build_broadcast_to(n->b, build_scalar_i64(n->b, type.dtype, 0), &all, 1),
-      build_reshape(n->b, import_in(n, 0), &count, 1),
-      build_reshape(n->b, import_in(n, 1), &count, 1)};
+  value_id operands[3] = {build_broadcast_to(n->b, build_scalar_i64(n->b, type.dtype, 0), &all, 1),
+                          build_reshape(n->b, import_in(n, 0), &count, 1),
+                          build_reshape(n->b, import_in(n, 1), &count, 1)};
   int64_t axis = 0;
   struct scatter_attrs attrs = {.axes = {&axis, 1}, .kind = COMBINER_NONE};
   value_id flat = build_op1(n->b, OP_SCATTER, operands, 3, &attrs);

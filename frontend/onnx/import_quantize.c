@@ -67,8 +67,8 @@ bool import_quantization(struct import_node *n, const struct type *type, uint32_
 
 value_id import_quantize(struct import_node *n, value_id x, const struct quantization *q,
                          enum dtype work, enum dtype to, enum cast_mode mode) {
-  value_id y = build_binary(n->b, SCALAR_DIV, build_cast(n->b, x, work),
-                            build_cast(n->b, q->scale, work));
+  value_id y =
+      build_binary(n->b, SCALAR_DIV, build_cast(n->b, x, work), build_cast(n->b, q->scale, work));
   if (dtype_is_int(to))
     y = build_unary(n->b, SCALAR_ROUND, y);
   if (q->zero != VALUE_NONE)
@@ -82,9 +82,7 @@ value_id import_less_zero(struct import_node *n, value_id x, value_id zero) {
   enum dtype own = import_value_type(n, x)->dtype;
   enum dtype wide = dtype_bits(own) <= 8 ? DTYPE_I16 : DTYPE_I32;
   x = build_cast(n->b, x, wide);
-  return zero == VALUE_NONE
-             ? x
-             : build_binary(n->b, SCALAR_SUB, x, build_cast(n->b, zero, wide));
+  return zero == VALUE_NONE ? x : build_binary(n->b, SCALAR_SUB, x, build_cast(n->b, zero, wide));
 }
 
 value_id import_dequantize(struct import_node *n, value_id x, const struct quantization *q,
@@ -117,7 +115,8 @@ void import_quantize_linear(struct import_node *n) {
                   : has_dtype      ? import_attr_dtype(n, "output_dtype", DTYPE_U8)
                                    : DTYPE_U8;
   enum dtype precision = has_precision ? import_attr_dtype(n, "precision", DTYPE_F32) : DTYPE_F32;
-  enum dtype work = precision == DTYPE_F64 || import_dtype(n, 0) == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
+  enum dtype work =
+      precision == DTYPE_F64 || import_dtype(n, 0) == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
   bool f8 = dtype_is_float(to) && dtype_bits(to) == 8;
   enum cast_mode mode = f8 && !saturate ? CAST_NO_SATURATE : CAST_DEFAULT;
   import_out(n, 0, import_quantize(n, import_in(n, 0), &q, work, to, mode));

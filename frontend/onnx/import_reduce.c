@@ -104,8 +104,7 @@ void import_arg_extreme(struct import_node *n) {
   if (!import_arity(n, 1, 1, 1) || !import_axis(n, given, import_rank(n, 0), &axis))
     return;
   int64_t axes[1] = {axis};
-  struct reduce_attrs attrs = {
-      .axes = {axes, 1}, .kind = (enum combiner)n->arg, .last = last};
+  struct reduce_attrs attrs = {.axes = {axes, 1}, .kind = (enum combiner)n->arg, .last = last};
   value_id x = import_in(n, 0);
   value_id index = op_result(n->f, build_op(n->b, OP_REDUCE, &x, 1, NULL, 0, &attrs), 1);
   import_out(n, 0, keep ? index : build_squeeze(n->b, index, axes, 1));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Resize and Upsample: interpolation is separable, so one axis is resized after the other. Along an
- * axis, output place i looks at coordinate c(i) of the operand, computed in f64: at one element of it
- * (nearest), or at a few around it (taps) that are weighed. */
+ * axis, output place i looks at coordinate c(i) of the operand, computed in f64: at one element of
+ * it (nearest), or at a few around it (taps) that are weighed. */
 #include "frontend/onnx/import_util.h"
 
 #include <string.h>
@@ -96,8 +96,8 @@ static value_id coordinates_of(struct import_node *n, const struct resize *r,
     return plus(n, half, -0.5);
   case HALF_PIXEL_SYMMETRIC: {
     value_id cut = value_div(b, size_of(n, a->out), a->width);
-    value_id offset = value_mul(b, times(n, size_of(n, a->in), 0.5),
-                                value_sub(b, number(n, 1), cut));
+    value_id offset =
+        value_mul(b, times(n, size_of(n, a->in), 0.5), value_sub(b, number(n, 1), cut));
     return value_add(b, plus(n, half, -0.5), offset);
   }
   case PYTORCH_HALF_PIXEL:
@@ -186,15 +186,16 @@ static void find_taps(struct import_node *n, const struct resize *r, const struc
   out->count = dim_add(n->dims, half, half);
   dim column[2] = {a->out, one}, row[2] = {one, out->count};
   c = build_reshape(b, c, column, 2);
-  value_id first = value_sub(b, build_unary(b, SCALAR_FLOOR, c),
-                             size_of(n, dim_sub(n->dims, half, one)));
+  value_id first =
+      value_sub(b, build_unary(b, SCALAR_FLOOR, c), size_of(n, dim_sub(n->dims, half, one)));
   out->place = value_add(b, first, build_iota(b, DTYPE_F64, row, 2, 1));
   value_id distance = build_unary(b, SCALAR_ABS, value_sub(b, out->place, c));
   out->weight = kernel_at(n, r, value_mul(b, distance, scale));
   if (r->exclude_outside) {
     value_id inside = build_binary(b, SCALAR_GE, out->place, number(n, 0));
     value_id before = build_binary(b, SCALAR_LT, out->place, size_of(n, a->in));
-    out->weight = value_mul(b, out->weight, one_where(n, build_binary(b, SCALAR_AND, inside, before)));
+    out->weight =
+        value_mul(b, out->weight, one_where(n, build_binary(b, SCALAR_AND, inside, before)));
   }
   if (r->exclude_outside || r->antialias) {
     value_id sum = import_reduce(n, out->weight, import_range(n, 1, 2), COMBINER_SUM);
@@ -232,9 +233,7 @@ static value_id weigh_many(struct import_node *n, value_id x, const struct along
   if (rank + 1 > IR_MAX_RANK)
     return VALUE_NONE;
   for (uint32_t i = 0; i <= rank; i++)
-    dims[i] = i == a->axis       ? a->out
-              : i == a->axis + 1 ? taps->count
-                                 : dim_const(n->dims, 1);
+    dims[i] = i == a->axis ? a->out : i == a->axis + 1 ? taps->count : dim_const(n->dims, 1);
   value_id index = clamped_index(n, taps->place, a->in);
   value_id y = import_gather_axis(n, x, index, a->axis, OUT_OF_RANGE_CLAMP);
   value_id weight = build_reshape(n->b, build_cast(n->b, taps->weight, dtype), dims, rank + 1);
@@ -264,8 +263,8 @@ static value_id resize_along(struct import_node *n, const struct resize *r, valu
     return y;
   value_id below = build_binary(n->b, SCALAR_LT, c, number(n, 0));
   value_id above = build_binary(n->b, SCALAR_GT, c, plus(n, size_of(n, a->in), -1));
-  value_id outside = import_along_axis(n, build_binary(n->b, SCALAR_OR, below, above),
-                                       import_rank(n, 0), a->axis);
+  value_id outside =
+      import_along_axis(n, build_binary(n->b, SCALAR_OR, below, above), import_rank(n, 0), a->axis);
   return build_select(n->b, outside, build_scalar_f64(n->b, dtype, r->extrapolation), y);
 }
 
@@ -326,14 +325,13 @@ static bool sizes_from_scales(struct import_node *n, const struct resize *r, uin
 static void keep_aspect(struct import_node *n, const struct resize *r, struct along *axes) {
   value_id scale = axes[0].scale;
   for (uint32_t i = 1; i < r->axes.len; i++)
-    scale = build_binary(n->b, r->aspect == NOT_LARGER ? SCALAR_MIN : SCALAR_MAX, scale,
-                         axes[i].scale);
+    scale =
+        build_binary(n->b, r->aspect == NOT_LARGER ? SCALAR_MIN : SCALAR_MAX, scale, axes[i].scale);
   for (uint32_t i = 0; i < r->axes.len; i++) {
     axes[i].scale = scale;
     axes[i].width = value_mul(n->b, scale, size_of(n, axes[i].in));
     value_id size = build_unary(n->b, SCALAR_FLOOR, plus(n, axes[i].width, 0.5));
-    axes[i].out =
-        import_size(n, import_value_symbol(n, build_cast(n->b, size, DTYPE_I64), 0));
+    axes[i].out = import_size(n, import_value_symbol(n, build_cast(n->b, size, DTYPE_I64), 0));
   }
 }
 
@@ -398,11 +396,10 @@ static bool read_axes(struct import_node *n, struct resize *r, struct along *axe
 static bool read_resize(struct import_node *n, struct resize *r) {
   int coordinates = n->opset < 11 ? ASYMMETRIC : HALF_PIXEL, mode = NEAREST;
   int nearest = n->opset < 11 ? NEAREST_FLOOR : ROUND_PREFER_FLOOR, aspect = STRETCH;
-  bool known =
-      read_word(n, "coordinate_transformation_mode", coordinate_names, 7, &coordinates) &&
-      read_word(n, "mode", interpolation_names, 3, &mode) &&
-      read_word(n, "nearest_mode", nearest_names, 4, &nearest) &&
-      read_word(n, "keep_aspect_ratio_policy", aspect_names, 3, &aspect);
+  bool known = read_word(n, "coordinate_transformation_mode", coordinate_names, 7, &coordinates) &&
+               read_word(n, "mode", interpolation_names, 3, &mode) &&
+               read_word(n, "nearest_mode", nearest_names, 4, &nearest) &&
+               read_word(n, "keep_aspect_ratio_policy", aspect_names, 3, &aspect);
   *r = (struct resize){.coordinates = (enum coordinates)coordinates,
                        .interpolation = (enum interpolation)mode,
                        .nearest = (enum nearest_mode)nearest,

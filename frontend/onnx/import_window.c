@@ -83,8 +83,8 @@ bool import_window_read(struct import_node *n, const dim *kernel, struct import_
 
 dim import_window_reach(struct import_node *n, const struct import_window *w, uint32_t i) {
   dim one = dim_const(n->dims, 1);
-  dim steps = dim_mul(n->dims, dim_sub(n->dims, w->kernel[i], one),
-                      dim_const(n->dims, w->dilation[i]));
+  dim steps =
+      dim_mul(n->dims, dim_sub(n->dims, w->kernel[i], one), dim_const(n->dims, w->dilation[i]));
   return dim_add(n->dims, steps, one);
 }
 

@@ -3,9 +3,10 @@
  *
  *   interp_node_tests [--filter TEXT] [--range R] [--seconds N] [--quiet] FOLDER...
  *
- * A case is a folder with model.onnx and test_data_set_N (input_I.pb, output_I.pb); a FOLDER is a case
- * or holds cases. One line per case (PASS, FAIL or UNSUPPORTED, with the reason), then a count.
- * Outputs must agree in dtype, shape and, for integers, value; floats to 1e-3 of the value or, with
+ * A case is a folder with model.onnx and test_data_set_N (input_I.pb, output_I.pb); a FOLDER is a
+ * case or holds cases. One line per case (PASS, FAIL or UNSUPPORTED, with the reason), then a
+ * count. Outputs must agree in dtype, shape and, for integers, value; floats to 1e-3 of the value
+ * or, with
  * --range, to R of the output's greatest magnitude; values of models with random numbers are not
  * compared. Every case runs in a process of its own, so that
  * a crash or a hang is one failure. Exit code 1 if any case fails. */
@@ -257,7 +258,6 @@ int main(int argc, char **argv) {
   }
   for (; i < argc; i++)
     run_folder(&settings, argv[i], counts);
-  printf("%u passed, %u failed, %u unsupported\n", counts[PASS], counts[FAIL],
-         counts[UNSUPPORTED]);
+  printf("%u passed, %u failed, %u unsupported\n", counts[PASS], counts[FAIL], counts[UNSUPPORTED]);
   return counts[FAIL] ? 1 : 0;
 }

@@ -52,8 +52,8 @@ static void nodes_out_of_order_are_sorted(void **state) {
 static void entry_keeps_the_signature(void **state) {
   (void)state;
   struct onnx_run r;
-  onnx_run_open(&r, "in x f32 [n]\n in w f32 [1]\n init w f32 [1] = 5\n y = Add(x, w)\n out y\n out x",
-                NULL);
+  onnx_run_open(
+      &r, "in x f32 [n]\n in w f32 [1]\n init w f32 [1] = 5\n y = Add(x, w)\n out y\n out x", NULL);
   assert_non_null(r.module);
   const struct entry *e = &r.module->entries.data[0];
   assert_string_equal(e->name, "main");
@@ -92,7 +92,8 @@ static void options_bound_symbols_and_fix_dims(void **state) {
 
 static void wrong_options_are_refused(void **state) {
   (void)state;
-  static const char *const wrong[] = {"x:4x4", "x:5", "z:4", "x:a..b", "x", "x:x", "x:99999999999999999999"};
+  static const char *const wrong[] = {
+      "x:4x4", "x:5", "z:4", "x:a..b", "x", "x:x", "x:99999999999999999999"};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     struct onnx_import_options o = {.shapes = &wrong[i], .n_shapes = 1};
     struct onnx_run r;
@@ -137,9 +138,10 @@ static void reports_go_on_after_a_failure(void **state) {
 
 static void functions_are_inlined_with_their_attributes(void **state) {
   (void)state;
-  expect_map("func leaky (a) -> (b) alpha\n b = LeakyRelu(a) {alpha=@alpha}\n end\n"
-             "in x f32 [n]\n h = local::leaky(x) {alpha=0.5}\n y = local::leaky(h) {alpha=0.1}\n out y",
-             (double[]){-2, 2}, (double[]){-0.1, 2}, 2);
+  expect_map(
+      "func leaky (a) -> (b) alpha\n b = LeakyRelu(a) {alpha=@alpha}\n end\n"
+      "in x f32 [n]\n h = local::leaky(x) {alpha=0.5}\n y = local::leaky(h) {alpha=0.1}\n out y",
+      (double[]){-2, 2}, (double[]){-0.1, 2}, 2);
 }
 
 static void functions_may_call_functions(void **state) {
@@ -175,15 +177,14 @@ static void expansion_of_functions_is_bounded(void **state) {
 static void reductions_take_axes_at_run_time(void **state) {
   (void)state;
   struct onnx_run r;
-  onnx_run_open(&r, "in x f32 [n,3]\n in axes i64 [1]\n y = ReduceSum(x, axes) {keepdims=0}\n out y",
-                NULL);
+  onnx_run_open(
+      &r, "in x f32 [n,3]\n in axes i64 [1]\n y = ReduceSum(x, axes) {keepdims=0}\n out y", NULL);
   diags_print(&r.diags, stderr);
   assert_non_null(r.module);
   const int64_t dims[2] = {2, 3}, one = 1;
   for (int axis = -2; axis < 2; axis++) {
-    struct tensor *in[2] = {
-        onnx_run_tensor(&r, DTYPE_F32, dims, 2, (double[]){1, 2, 3, 4, 5, 6}),
-        onnx_run_tensor(&r, DTYPE_I64, &one, 1, (double[]){axis})};
+    struct tensor *in[2] = {onnx_run_tensor(&r, DTYPE_F32, dims, 2, (double[]){1, 2, 3, 4, 5, 6}),
+                            onnx_run_tensor(&r, DTYPE_I64, &one, 1, (double[]){axis})};
     struct tensor *out;
     assert_int_equal(onnx_run_call(&r, in, &out), STATUS_OK);
     bool rows = axis == 0 || axis == -2;

@@ -86,8 +86,9 @@ static void comparisons_of_sizes_are_decided(void **state) {
 
 static void products_of_sizes_are_known(void **state) {
   (void)state;
-  expect("in x f32 [n,6]\n s = Shape(x)\n p = ReduceProd(s) {keepdims=1}\n y = Reshape(x, p)\n out y",
-         "f32[6*n]", "reshape");
+  expect(
+      "in x f32 [n,6]\n s = Shape(x)\n p = ReduceProd(s) {keepdims=1}\n y = Reshape(x, p)\n out y",
+      "f32[6*n]", "reshape");
 }
 
 static void a_size_at_run_time_becomes_one_symbol(void **state) {

@@ -243,9 +243,7 @@ static void read_opset(struct reader *r) {
   add_opset(r, word(r), version);
 }
 
-static void next_line(struct reader *r) {
-  r->p += strspn(r->p, " \t\n");
-}
+static void next_line(struct reader *r) { r->p += strspn(r->p, " \t\n"); }
 
 static void read_function(struct reader *r) {
   Onnx__FunctionProto *f = ARENA_NEW(r->arena, Onnx__FunctionProto);
