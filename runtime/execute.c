@@ -222,13 +222,14 @@ static bool layout_fits(const struct phase_layout *layout, const uint64_t *sizes
 }
 
 static status compute_layout(struct sinter_session *s, const struct plan_phase *phase,
-                             struct phase_layout *layout) {
+                             const struct memory_overlaps *overlaps, struct phase_layout *layout) {
   for (uint32_t i = 0; i < phase->arena_count; i++) {
     const Engine__Value *v = s->plan->manifest->values[phase->arena[i]];
     s->items[i] = (struct memory_item){.bytes = s->sizes[i], .first = v->first, .last = v->last};
   }
   layout->valid = false;
-  if (!memory_plan_pack(s->items, phase->arena_count, s->packing, &layout->total))
+  if (!memory_plan_pack(s->items, phase->arena_count, overlaps->items ? overlaps : NULL, s->packing,
+                        &layout->total))
     return fault_no_memory("the arena", UINT64_MAX);
   for (uint32_t i = 0; i < phase->arena_count; i++) {
     layout->sizes[i] = s->sizes[i];
@@ -251,7 +252,7 @@ static status find_layout(struct sinter_session *s, const struct plan_phase *pha
   *out_layout = state->victim;
   state->current = PHASE_LAYOUTS; /* what it was set from may be what is replaced */
   state->victim = (state->victim + 1) % PHASE_LAYOUTS;
-  return compute_layout(s, phase, &state->layouts[*out_layout]);
+  return compute_layout(s, phase, &state->overlaps, &state->layouts[*out_layout]);
 }
 
 /* The arena's memory is gone. */

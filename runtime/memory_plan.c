@@ -32,14 +32,17 @@ static bool goes_before(const struct memory_item *items, uint32_t a, uint32_t b)
   return a < b;
 }
 
-static void sift_down(const struct memory_item *items, uint32_t *heap, uint32_t root, uint32_t n) {
+typedef bool item_order(const struct memory_item *items, uint32_t a, uint32_t b);
+
+static void sift_down(const struct memory_item *items, item_order *before, uint32_t *heap,
+                      uint32_t root, uint32_t n) {
   for (;;) {
     uint64_t child = 2 * (uint64_t)root + 1;
     if (child >= n)
       return;
-    if (child + 1 < n && goes_before(items, heap[child], heap[child + 1]))
+    if (child + 1 < n && before(items, heap[child], heap[child + 1]))
       child++;
-    if (goes_before(items, heap[child], heap[root]))
+    if (before(items, heap[child], heap[root]))
       return;
     uint32_t t = heap[root];
     heap[root] = heap[child];
@@ -49,14 +52,15 @@ static void sift_down(const struct memory_item *items, uint32_t *heap, uint32_t 
 }
 
 /* Heap sort: in place, no recursion, no worst case. */
-static void sort_items(const struct memory_item *items, uint32_t *order, uint32_t n) {
+static void sort_items(const struct memory_item *items, item_order *before, uint32_t *order,
+                       uint32_t n) {
   for (uint32_t i = n / 2; i-- > 0;)
-    sift_down(items, order, i, n);
+    sift_down(items, before, order, i, n);
   for (uint32_t end = n; end-- > 1;) {
     uint32_t t = order[0];
     order[0] = order[end];
     order[end] = t;
-    sift_down(items, order, 0, end);
+    sift_down(items, before, order, 0, end);
   }
 }
 
@@ -93,28 +97,85 @@ static void insert_by_offset(const struct memory_item *items, uint32_t *placed, 
   placed[i] = item;
 }
 
-bool memory_plan_pack(struct memory_item *items, uint32_t n, uint32_t *scratch,
-                      uint64_t *out_bytes) {
+/* The items placed before that live at the same time as one, in order of offset. */
+static uint32_t gather_placed(const struct memory_item *items,
+                              const struct memory_overlaps *overlaps, const uint8_t *is_placed,
+                              uint32_t item, uint32_t *out_near) {
+  uint32_t n = 0;
+  for (uint32_t i = overlaps->start[item]; i < overlaps->start[item + 1]; i++)
+    if (is_placed[overlaps->items[i]])
+      insert_by_offset(items, out_near, n++, overlaps->items[i]);
+  return n;
+}
+
+bool memory_plan_pack(struct memory_item *items, uint32_t n, const struct memory_overlaps *overlaps,
+                      uint32_t *scratch, uint64_t *out_bytes) {
   if (!sizes_ok(items, n))
     return false;
-  uint32_t *order = scratch, *placed = scratch + n;
-  uint32_t count = 0, done = 0;
+  uint32_t *order = scratch, *near = scratch + n;
+  uint8_t *is_placed = (uint8_t *)(scratch + 2 * (size_t)n);
+  uint32_t count = 0;
   uint64_t total = 0;
   for (uint32_t i = 0; i < n; i++) {
     items[i].offset = 0;
+    is_placed[i] = 0;
     if (items[i].bytes)
       order[count++] = i;
   }
-  sort_items(items, order, count);
+  sort_items(items, goes_before, order, count);
   for (uint32_t k = 0; k < count; k++) {
     struct memory_item *item = &items[order[k]];
-    item->offset = best_offset(items, placed, done, item);
-    insert_by_offset(items, placed, done++, order[k]);
+    uint32_t near_count = overlaps ? gather_placed(items, overlaps, is_placed, order[k], near) : k;
+    item->offset = best_offset(items, near, near_count, item);
+    is_placed[order[k]] = 1;
+    if (!overlaps)
+      insert_by_offset(items, near, k, order[k]);
     if (item->offset + padded(item) > total)
       total = item->offset + padded(item);
   }
   *out_bytes = total;
   return true;
+}
+
+static bool begins_before(const struct memory_item *items, uint32_t a, uint32_t b) {
+  return items[a].first != items[b].first ? items[a].first < items[b].first : a < b;
+}
+
+/* The items in order of first use, so that those alive with one follow it until one begins after
+ * its end. */
+static void order_by_first(const struct memory_item *items, uint32_t n, uint32_t *order) {
+  for (uint32_t i = 0; i < n; i++)
+    order[i] = i;
+  sort_items(items, begins_before, order, n);
+}
+
+bool memory_overlaps_count(const struct memory_item *items, uint32_t n, uint32_t limit,
+                           uint32_t *scratch, struct memory_overlaps *overlaps) {
+  uint64_t total = 0;
+  order_by_first(items, n, scratch);
+  for (uint32_t i = 0; i <= n; i++)
+    overlaps->start[i] = 0;
+  for (uint32_t i = 0; i < n; i++)
+    for (uint32_t k = i + 1; k < n && items[scratch[k]].first <= items[scratch[i]].last; k++) {
+      overlaps->start[scratch[i]]++;
+      overlaps->start[scratch[k]]++;
+      if ((total += 2) > limit)
+        return false;
+    }
+  /* For now where each item's part ends; filling moves it to where the part begins. */
+  for (uint32_t i = 1; i <= n; i++)
+    overlaps->start[i] += overlaps->start[i - 1];
+  return true;
+}
+
+void memory_overlaps_fill(const struct memory_item *items, uint32_t n, uint32_t *scratch,
+                          struct memory_overlaps *overlaps) {
+  order_by_first(items, n, scratch);
+  for (uint32_t i = 0; i < n; i++)
+    for (uint32_t k = i + 1; k < n && items[scratch[k]].first <= items[scratch[i]].last; k++) {
+      overlaps->items[--overlaps->start[scratch[i]]] = scratch[k];
+      overlaps->items[--overlaps->start[scratch[k]]] = scratch[i];
+    }
 }
 
 bool memory_plan_bound(const struct memory_item *items, uint32_t n, uint64_t *out_bytes) {

@@ -17,16 +17,43 @@ static uint32_t largest_phase(const struct plan *plan) {
   return most;
 }
 
+/* Entries of a table of overlaps per value, beyond which packing goes without. */
+#define MOST_OVERLAPS 64u
+
+/* Lifetimes never change: which values meet is found once, so that packing new sizes is quick. */
+static status create_overlaps(struct sinter_session *s, uint32_t p) {
+  const struct plan_phase *phase = &s->plan->phases[p];
+  struct memory_overlaps *overlaps = &s->phases[p].overlaps;
+  uint32_t n = phase->arena_count;
+  for (uint32_t i = 0; i < n; i++) {
+    const Engine__Value *v = s->plan->manifest->values[phase->arena[i]];
+    s->items[i] = (struct memory_item){.first = v->first, .last = v->last};
+  }
+  overlaps->start = POOL_ARRAY(&s->pool, uint32_t, (size_t)n + 1);
+  if (!overlaps->start)
+    return STATUS_RESOURCES;
+  if (!memory_overlaps_count(s->items, n, n * MOST_OVERLAPS, s->packing, overlaps))
+    return STATUS_OK;
+  overlaps->items = POOL_ARRAY(&s->pool, uint32_t, overlaps->start[n]);
+  if (!overlaps->items)
+    return STATUS_RESOURCES;
+  memory_overlaps_fill(s->items, n, s->packing, overlaps);
+  return STATUS_OK;
+}
+
 static status create_phases(struct sinter_session *s) {
   const struct plan *plan = s->plan;
   uint32_t most = largest_phase(plan);
   s->phases = POOL_ARRAY(&s->pool, struct phase_state, plan->manifest->phases);
   s->items = POOL_ARRAY(&s->pool, struct memory_item, most);
   s->sizes = POOL_ARRAY(&s->pool, uint64_t, most);
-  s->packing = POOL_ARRAY(&s->pool, uint32_t, (size_t)most * 2);
+  s->packing = POOL_ARRAY(&s->pool, uint32_t, (size_t)most * 3);
   if (!s->phases || !s->items || !s->sizes || !s->packing)
     return STATUS_RESOURCES;
   for (uint32_t p = 0; p < plan->manifest->phases; p++) {
+    status st = create_overlaps(s, p);
+    if (st)
+      return st;
     s->phases[p].current = PHASE_LAYOUTS;
     for (uint32_t i = 0; i < PHASE_LAYOUTS; i++) {
       struct phase_layout *layout = &s->phases[p].layouts[i];

@@ -38,6 +38,7 @@ struct phase_layout {
 
 struct phase_state {
   struct driver_buffer arena;
+  struct memory_overlaps overlaps; /* items NULL: too many to be worth a table */
   struct phase_layout layouts[PHASE_LAYOUTS];
   uint32_t current; /* the layout the slots were set from; PHASE_LAYOUTS: none */
   uint32_t victim;  /* replaced next */

@@ -32,10 +32,25 @@ static void check_packing(const struct memory_item *items, uint32_t n, uint64_t 
   }
 }
 
+static void check_overlaps(const struct memory_item *items, uint32_t n,
+                           const struct memory_overlaps *overlaps) {
+  uint32_t total = 0;
+  for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t k = 0; k < n; k++)
+      total += i != k && items[i].first <= items[k].last && items[k].first <= items[i].last;
+    assert_int_equal(overlaps->start[i + 1], total);
+    for (uint32_t k = overlaps->start[i]; k < overlaps->start[i + 1]; k++) {
+      const struct memory_item *other = &items[overlaps->items[k]];
+      assert_true(items[i].first <= other->last && other->first <= items[i].last);
+      assert_true(overlaps->items[k] != i);
+    }
+  }
+}
+
 static void random_items(void **state) {
   (void)state;
   struct memory_item items[MOST], again[MOST];
-  uint32_t scratch[2 * MOST];
+  uint32_t scratch[3 * MOST], start[MOST + 1], list[MOST * MOST];
   for (int round = 0; round < 300; round++) {
     uint32_t n = random_below(MOST);
     uint64_t total, repeated, bound;
@@ -45,11 +60,15 @@ static void random_items(void **state) {
                                       first + random_below(10), 7};
     }
     memcpy(again, items, sizeof items);
-    assert_true(memory_plan_pack(items, n, scratch, &total));
+    assert_true(memory_plan_pack(items, n, NULL, scratch, &total));
     assert_true(memory_plan_bound(items, n, &bound));
     assert_true(total >= bound);
     check_packing(items, n, total);
-    assert_true(memory_plan_pack(again, n, scratch, &repeated));
+    struct memory_overlaps overlaps = {start, list};
+    assert_true(memory_overlaps_count(items, n, MOST * MOST, scratch, &overlaps));
+    memory_overlaps_fill(items, n, scratch, &overlaps);
+    check_overlaps(items, n, &overlaps);
+    assert_true(memory_plan_pack(again, n, &overlaps, scratch, &repeated));
     assert_int_equal(total, repeated);
     for (uint32_t i = 0; i < n; i++)
       assert_int_equal(items[i].offset, again[i].offset);
@@ -59,11 +78,11 @@ static void random_items(void **state) {
 static void chain_reuses_two_places(void **state) {
   (void)state;
   struct memory_item items[20];
-  uint32_t scratch[40];
+  uint32_t scratch[60];
   uint64_t total;
   for (uint32_t i = 0; i < 20; i++)
     items[i] = (struct memory_item){1000, i, i + 1, 0};
-  assert_true(memory_plan_pack(items, 20, scratch, &total));
+  assert_true(memory_plan_pack(items, 20, NULL, scratch, &total));
   assert_int_equal(total, 2 * 1024);
 }
 
@@ -72,9 +91,9 @@ static void tightest_gap(void **state) {
   /* Two gaps, of 128 and 64 B, below a value that lives throughout: the last item fits both. */
   struct memory_item items[] = {{640, 0, 9, 0}, {128, 0, 3, 0}, {192, 0, 9, 0},
                                 {64, 0, 3, 0},  {320, 0, 9, 0}, {64, 5, 6, 0}};
-  uint32_t scratch[12];
+  uint32_t scratch[18];
   uint64_t total;
-  assert_true(memory_plan_pack(items, 6, scratch, &total));
+  assert_true(memory_plan_pack(items, 6, NULL, scratch, &total));
   check_packing(items, 6, total);
   assert_int_equal(total, 640 + 320 + 192 + 128 + 64);
 }
@@ -82,16 +101,19 @@ static void tightest_gap(void **state) {
 static void limits(void **state) {
   (void)state;
   struct memory_item items[] = {{(uint64_t)1 << 62, 0, 1, 0}, {1, 0, 1, 0}};
-  uint32_t scratch[4];
+  uint32_t scratch[6], start[3];
   uint64_t total;
-  assert_true(memory_plan_pack(items, 0, scratch, &total));
+  struct memory_overlaps overlaps = {start, NULL};
+  assert_false(memory_overlaps_count(items, 2, 1, scratch, &overlaps));
+  assert_true(memory_overlaps_count(items, 2, 2, scratch, &overlaps));
+  assert_true(memory_plan_pack(items, 0, NULL, scratch, &total));
   assert_int_equal(total, 0);
-  assert_true(memory_plan_pack(items, 1, scratch, &total));
-  assert_false(memory_plan_pack(items, 2, scratch, &total));
+  assert_true(memory_plan_pack(items, 1, NULL, scratch, &total));
+  assert_false(memory_plan_pack(items, 2, NULL, scratch, &total));
   items[0].bytes = UINT64_MAX;
-  assert_false(memory_plan_pack(items, 1, scratch, &total));
+  assert_false(memory_plan_pack(items, 1, NULL, scratch, &total));
   items[0] = (struct memory_item){1, 2, 1, 0};
-  assert_false(memory_plan_pack(items, 1, scratch, &total));
+  assert_false(memory_plan_pack(items, 1, NULL, scratch, &total));
   assert_false(memory_plan_bound(items, 1, &total));
 }
 
