@@ -2,80 +2,208 @@
 /* The pipeline: see pipeline.h. The order, and why, is `order` below. */
 #include "passes/pipeline.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 
+#include "base/file.h"
+#include "base/log.h"
+#include "ir/text.h"
 #include "ir/verify.h"
 #include "passes/pass.h"
 
 struct pass {
-  const char *name;
+  struct pass_info info;
   pass_run run;
 };
 
 static const struct pass passes[] = {
-#define PASS(name, on, doc) {#name, pass_##name},
+#define PASS(name, on, doc) {{#name, doc, on}, pass_##name},
 #include "passes/passes.def"
 #undef PASS
 };
 
+#define N_PASSES (sizeof passes / sizeof *passes)
+
+/* A pass may run several times. */
 static const char *const order[] = {
-    "fuse", /* last: what it makes are kernels */
+    "fold",     /* first, so that what follows sees numbers */
+    "simplify", /* shape arithmetic and idle views go */
+    "cse",      /* what simplify made alike is one */
+    "fold",     /* and constant now, where it was not */
+    "dce",      /* nothing idle is worth a kernel */
+    "fuse",     /* last: what it makes are kernels */
 };
 
+uint32_t pipeline_pass_count(void) { return N_PASSES; }
+
+const struct pass_info *pipeline_pass(uint32_t i) { return &passes[i].info; }
+
 static const struct pass *find_pass(const char *name, size_t len) {
-  for (size_t i = 0; i < sizeof passes / sizeof *passes; i++) {
-    if (strlen(passes[i].name) == len && !memcmp(passes[i].name, name, len)) return &passes[i];
+  for (size_t i = 0; i < N_PASSES; i++) {
+    if (strlen(passes[i].info.name) == len && !memcmp(passes[i].info.name, name, len))
+      return &passes[i];
   }
   return NULL;
 }
 
-/* Whether the comma-separated list holds the name. */
+/* Takes the next name off a comma-separated list; false at its end. */
+static bool next_name(const char **list, const char **out_name, size_t *out_len) {
+  if (!*list || !**list)
+    return false;
+  size_t n = strcspn(*list, ",");
+  *out_name = *list;
+  *out_len = n;
+  *list += n + ((*list)[n] == ',');
+  return true;
+}
+
 static bool listed(const char *list, const char *name) {
-  size_t len = strlen(name);
-  for (const char *p = list; p && *p;) {
-    size_t n = strcspn(p, ",");
-    if (n == len && !memcmp(p, name, n)) return true;
-    p += n + (p[n] == ',');
+  const char *at;
+  size_t n;
+  while (next_name(&list, &at, &n)) {
+    if (strlen(name) == n && !memcmp(at, name, n))
+      return true;
   }
   return false;
 }
 
 static status check_names(const char *list, struct diags *diags) {
   status st = STATUS_OK;
-  for (const char *p = list; p && *p;) {
-    size_t n = strcspn(p, ",");
-    if (!find_pass(p, n)) {
-      st = diag_report(diags, DIAG_E0320, NULL, "`sinter passes` lists them", "there is no pass '%.*s'",
-                       (int)n, p);
-    }
-    p += n + (p[n] == ',');
+  const char *name;
+  size_t n;
+  while (next_name(&list, &name, &n)) {
+    if (!find_pass(name, n))
+      st = diag_report(diags, DIAG_E0320, NULL, "`sinter passes` lists them",
+                       "there is no pass '%.*s'", (int)n, name);
   }
   return st;
 }
 
-static status run_pass(struct pass_context *ctx, const struct pass *pass,
-                       const struct pipeline_options *o) {
-  status st = pass->run(ctx);
-  arena_reset(ctx->scratch);
-  if (st != STATUS_OK || !o->verify_each) return st;
-  if (module_verify(ctx->module, ctx->diags) == STATUS_OK) return STATUS_OK;
-  return diag_report(ctx->diags, DIAG_E0321, NULL, NULL, "pass '%s' broke the module", pass->name);
+/* ---- running one ---- */
+
+struct run {
+  const struct pipeline_options *options;
+  struct pass_context context;
+  uint32_t number; /* of passes run so far, for file names */
+};
+
+static uint64_t now_us(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static uint32_t count_ops(const struct module *m) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < m->functions.len; i++) {
+    const struct function *f = m->functions.data[i];
+    for (uint32_t k = 0; k < f->regions.len; k++)
+      n += f->regions.data[k].ops.len;
+  }
+  return n;
+}
+
+static status dump(struct run *r, const char *pass) {
+  const char *folder = r->options->dump_ir_to;
+  struct diags *diags = r->context.diags;
+  if (mkdir(folder, 0777) && errno != EEXIST)
+    return diag_report(diags, DIAG_E0905, NULL, NULL, "cannot make the folder '%s': %s", folder,
+                       strerror(errno));
+  struct strbuf path = {0}, text = {0};
+  struct file_writer w;
+  strbuf_printf(&path, "%s/%02u-%s.sir", folder, r->number, pass);
+  status st = file_writer_open(strbuf_c(&path), diags, &w);
+  if (st == STATUS_OK) {
+    module_print(r->context.module, &text);
+    fwrite(strbuf_c(&text), 1, text.len, w.stream);
+    st = file_writer_commit(&w, diags);
+  }
+  strbuf_deinit(&path);
+  strbuf_deinit(&text);
+  return st;
+}
+
+static void print(const struct run *r, const char *pass) {
+  struct strbuf text = {0};
+  module_print(r->context.module, &text);
+  fprintf(stderr, "# after %s\n%s", pass, strbuf_c(&text));
+  strbuf_deinit(&text);
+}
+
+/* What was asked for after a pass, or before the first ("import"). */
+static status observe(struct run *r, const char *pass) {
+  const struct pipeline_options *o = r->options;
+  if (o->print_after && r->number && (!strcmp(o->print_after, "all") || listed(o->print_after, pass)))
+    print(r, pass);
+  status st = o->dump_ir_to ? dump(r, pass) : STATUS_OK;
+  r->number++;
+  return st;
+}
+
+static status run_pass(struct run *r, const struct pass *pass) {
+  const char *name = pass->info.name;
+  uint64_t start = now_us();
+  uint32_t before = count_ops(r->context.module);
+  status st = pass->run(&r->context);
+  arena_reset(r->context.scratch);
+  if (st != STATUS_OK)
+    return st;
+  LOG("pass", 1, "%s: %.3f ms, %u ops, %u before", name, (double)(now_us() - start) * 1e-3,
+      count_ops(r->context.module), before);
+  if (r->options->verify_each && module_verify(r->context.module, r->context.diags) != STATUS_OK) {
+    observe(r, name);
+    return diag_report(r->context.diags, DIAG_E0321, NULL, NULL, "pass '%s' broke the module", name);
+  }
+  return observe(r, name);
+}
+
+/* ---- running all ---- */
+
+static status run_listed(struct run *r, const char *list) {
+  const char *name;
+  size_t n;
+  status st = STATUS_OK;
+  while (st == STATUS_OK && next_name(&list, &name, &n)) {
+    const struct pass *pass = find_pass(name, n);
+    if (!listed(r->options->disabled, pass->info.name))
+      st = run_pass(r, pass);
+  }
+  return st;
+}
+
+static status run_order(struct run *r) {
+  const struct pipeline_options *o = r->options;
+  status st = STATUS_OK;
+  for (size_t i = 0; i < sizeof order / sizeof *order && st == STATUS_OK; i++) {
+    const struct pass *pass = find_pass(order[i], strlen(order[i]));
+    if (pass->info.on && !listed(o->disabled, order[i]))
+      st = run_pass(r, pass);
+    if (o->stop_after && !strcmp(o->stop_after, order[i]))
+      break;
+  }
+  return st;
 }
 
 status pipeline_run(struct module *m, const struct pipeline_options *options, struct diags *diags) {
   struct arena scratch = {0};
-  struct pass_context ctx = {.module = m, .diags = diags, .scratch = &scratch};
+  struct run r = {.options = options, .context = {.module = m, .diags = diags, .scratch = &scratch}};
+  bool all = options->print_after && !strcmp(options->print_after, "all");
   status st = check_names(options->passes, diags);
-  if (st == STATUS_OK) st = check_names(options->disabled, diags);
-  if (st == STATUS_OK) st = check_names(options->stop_after, diags);
-  if (st == STATUS_OK && options->verify_each) st = module_verify(m, diags);
-  for (size_t i = 0; i < sizeof order / sizeof *order && st == STATUS_OK; i++) {
-    if (listed(options->disabled, order[i])) continue;
-    if (options->passes && !listed(options->passes, order[i])) continue;
-    st = run_pass(&ctx, find_pass(order[i], strlen(order[i])), options);
-    if (options->stop_after && !strcmp(options->stop_after, order[i])) break;
-  }
+  if (st == STATUS_OK)
+    st = check_names(options->disabled, diags);
+  if (st == STATUS_OK)
+    st = check_names(options->stop_after, diags);
+  if (st == STATUS_OK && !all)
+    st = check_names(options->print_after, diags);
+  if (st == STATUS_OK && options->verify_each)
+    st = module_verify(m, diags);
+  if (st == STATUS_OK)
+    st = observe(&r, "import");
+  if (st == STATUS_OK)
+    st = options->passes ? run_listed(&r, options->passes) : run_order(&r);
   arena_deinit(&scratch);
   return st;
 }

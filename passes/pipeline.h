@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pipeline: which passes run, in which order, and what may be asked of it. */
+/* The pipeline: which passes run, in which order, and what may be asked of it.
+ *
+ * SINTER_LOG=pass:1 tells the time of each pass and the ops before and after it. */
 #ifndef SINTER_PASSES_PIPELINE_H
 #define SINTER_PASSES_PIPELINE_H
 
@@ -9,14 +11,22 @@
 struct pipeline_options {
   const char *passes;      /* "a,b": these alone, in this order; NULL: the pipeline */
   const char *disabled;    /* "a,b": without these; NULL: none */
-  const char *stop_after;  /* name of a pass; NULL */
-  const char *print_after; /* name, or "all"; to stderr; NULL */
-  const char *dump_ir_to;  /* a folder for one .sir file per pass; NULL */
+  const char *stop_after;  /* name of a pass: the pipeline ends after its first run; NULL */
+  const char *print_after; /* "a,b", or "all"; to stderr; NULL */
+  const char *dump_ir_to;  /* a folder (made if it is not there) for NN-pass.sir, one per pass; NULL */
   bool verify_each;        /* verify before the first and after every pass */
 };
 
 /* Runs the passes over the module. Errors: E0320 for a name that is no pass; those of the passes;
- * E0321 where a pass leaves a module that does not verify. */
+ * E0321 where a pass leaves a module that does not verify; E0905 where a dump cannot be written. */
 status pipeline_run(struct module *m, const struct pipeline_options *options, struct diags *diags);
+
+/* The rows of passes.def. */
+struct pass_info {
+  const char *name, *doc;
+  bool on; /* in the pipeline unless disabled */
+};
+uint32_t pipeline_pass_count(void);
+const struct pass_info *pipeline_pass(uint32_t i);
 
 #endif

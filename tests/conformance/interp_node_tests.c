@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ONNX backend test cases through the importer and the reference interpreter.
  *
- *   interp_node_tests [--filter TEXT] [--range R] [--seconds N] [--quiet] FOLDER...
+ *   interp_node_tests [--filter TEXT] [--passes A,B|all] [--range R] [--seconds N] [--quiet] FOLDER...
  *
  * A case is a folder with model.onnx and test_data_set_N (input_I.pb, output_I.pb); a FOLDER is a
  * case or holds cases. One line per case (PASS, FAIL or UNSUPPORTED, with the reason), then a
  * count. Outputs must agree in dtype, shape and, for integers, value; floats to 1e-3 of the value
  * or, with
  * --range, to R of the output's greatest magnitude; values of models with random numbers are not
- * compared. Every case runs in a process of its own, so that
- * a crash or a hang is one failure. Exit code 1 if any case fails. */
+ * compared. With --passes the module goes through these passes first, or through the pipeline. Every
+ * case runs in a process of its own, so that a crash or a hang is one failure. Exit code 1 if any case
+ * fails. */
 #include "base/file.h"
 #include "frontend/onnx/import.h"
 #include "frontend/onnx/model_load.h"
 #include "ir/interp.h"
 #include "ir/verify.h"
+#include "passes/pipeline.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -30,6 +32,7 @@ static const char *const outcome_names[] = {"PASS", "FAIL", "UNSUPPORTED"};
 
 struct settings {
   const char *filter;
+  const char *passes; /* NULL: none; "all": the pipeline */
   double range;
   unsigned seconds;
   bool quiet;
@@ -180,6 +183,14 @@ static enum outcome run_case(struct test_case *t) {
   s = module_verify(t->module, &t->diags);
   if (s)
     return say_diags(t, s, "verify");
+  if (t->settings->passes) {
+    bool all = !strcmp(t->settings->passes, "all");
+    struct pipeline_options options = {.passes = all ? NULL : t->settings->passes,
+                                       .verify_each = true};
+    s = pipeline_run(t->module, &options, &t->diags);
+    if (s)
+      return say_diags(t, s, "passes");
+  }
   for (uint32_t i = 0;; i++) {
     path = arena_printf(&t->arena, "%s/test_data_set_%u", t->path, i);
     if (!exists(path))
@@ -247,6 +258,8 @@ int main(int argc, char **argv) {
     bool more = i + 1 < argc;
     if (!strcmp(argv[i], "--filter") && more)
       settings.filter = argv[++i];
+    else if (!strcmp(argv[i], "--passes") && more)
+      settings.passes = argv[++i];
     else if (!strcmp(argv[i], "--range") && more)
       settings.range = atof(argv[++i]);
     else if (!strcmp(argv[i], "--seconds") && more)

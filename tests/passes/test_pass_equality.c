@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every pass that promises to, keeps the bits of random modules; all of them together do too. */
+#include "tests/passes/pass_check.h"
+
+static void test_simplify(void **state) {
+  (void)state;
+  check_random_modules("simplify", 150, 0);
+}
+
+static void test_fold(void **state) {
+  (void)state;
+  check_random_modules("fold", 150, 0);
+}
+
+static void test_cse_and_dce(void **state) {
+  (void)state;
+  check_random_modules("cse,dce", 150, 0);
+}
+
+static void test_several_rounds(void **state) {
+  (void)state;
+  check_random_modules("fold,simplify,cse,fold,simplify,dce", 150, 0);
+}
+
+static void test_fuse(void **state) {
+  (void)state;
+  check_random_modules("fold,simplify,cse,dce,fuse", 150, 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_simplify),       cmocka_unit_test(test_fold),
+      cmocka_unit_test(test_cse_and_dce),    cmocka_unit_test(test_several_rounds),
+      cmocka_unit_test(test_fuse),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
