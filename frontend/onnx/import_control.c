@@ -277,8 +277,8 @@ static bool build_repeat(struct repeat *l, value_id *out_results) {
   value_id *operands = ARENA_ARRAY(arena, value_id, l->carried + 2);
   operands[0] = l->most;
   operands[1] = l->go_on;
-  if (l->carried)
-    memcpy(operands + 2, l->initial, l->carried * sizeof *operands);
+  for (uint32_t i = 0; i < l->carried; i++)
+    operands[2 + i] = l->initial[i];
   struct loop_attrs attrs = {.types = {types, total}, .trip = trip, .carried = l->carried};
   op_id op = build_op(n->b, OP_LOOP, operands, l->carried + 2, &body, 1, &attrs);
   for (uint32_t i = 0; i < total; i++)
@@ -510,7 +510,8 @@ static bool scan_list(struct import_node *n, const char *name, uint32_t count, i
     import_invalid(n, "%s has %u entries, not %u", name, list.len, count);
     return false;
   }
-  memcpy(out, list.data, count * sizeof *out);
+  for (uint32_t i = 0; i < count; i++)
+    out[i] = list.data[i];
   return true;
 }
 

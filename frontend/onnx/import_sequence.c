@@ -18,8 +18,15 @@ static void out_list(struct import_node *n, enum import_kind kind,
 }
 
 void import_sequence_construct(struct import_node *n) {
-  if (import_arity(n, 1, UINT32_MAX, 1))
-    out_list(n, IMPORT_SEQUENCE, n->inputs, n->n_inputs);
+  if (!import_arity(n, 1, UINT32_MAX, 1))
+    return;
+  for (uint32_t i = 0; i < n->n_inputs; i++) {
+    if (!import_has(n, i)) {
+      import_invalid(n, "operand %u is missing", i);
+      return;
+    }
+  }
+  out_list(n, IMPORT_SEQUENCE, n->inputs, n->n_inputs);
 }
 
 void import_sequence_empty(struct import_node *n) {
@@ -52,8 +59,12 @@ void import_sequence_insert(struct import_node *n) {
   struct import_value *s = sequence_in(n, 0);
   uint32_t at;
   int64_t end = 0;
-  if (!s || !import_has(n, 1))
+  if (!s)
     return;
+  if (!import_has(n, 1)) {
+    import_invalid(n, "its tensor is missing");
+    return;
+  }
   /* The end is a place too. */
   struct ints given;
   bool at_end = import_has(n, 2) && import_const_ints_get(n, 2, &given) && given.len == 1 &&
