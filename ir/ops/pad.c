@@ -51,8 +51,7 @@ static status eval(struct interp *in, const struct op *op) {
   union scalar fill = tensor_slots(interp_operand(in, op, 1))[0];
   for (int64_t i = 0; i < t->count; i++)
     at[i] = fill;
-  if (x->count == 0)
-    return STATUS_OK;
+  int64_t first = 0;
   strides_of(x->dims, x->rank, from);
   strides_of(t->dims, t->rank, to);
   for (uint32_t d = 0; d < x->rank; d++) {
@@ -60,10 +59,10 @@ static status eval(struct interp *in, const struct op *op) {
     if (!padded_size(x->dims[d], low[d], high[d], a->interior.data[d], &size) || size != t->dims[d])
       return interp_fail(in, op, DIAG_E0620, "dim %u cannot be padded by %" PRId64 " and %" PRId64,
                          d, low[d], high[d]);
-    at += low[d] * to[d];
+    first += low[d] * to[d];
     to[d] *= x->dims[d] > 1 ? a->interior.data[d] + 1 : 0;
   }
-  strided_copy(at, to, x->data, from, x->dims, x->rank);
+  strided_copy(at + (x->count > 0 ? first : 0), to, x->data, from, x->dims, x->rank);
   return STATUS_OK;
 }
 

@@ -3,6 +3,7 @@
  * accept runs to a result of its type or to a report; nothing else may happen. */
 #include "tests/ir/eval_fixture.h"
 
+#include "ir/ops/conditions.h"
 #include "ir/scalar_eval.h"
 
 #include <stdlib.h>
@@ -192,7 +193,31 @@ static void check_tensor(const struct tensor *t, enum interp_mode mode, enum op_
   }
 }
 
-/* Returns whether the op ran. */
+/* Whether all conditions hold for the symbols' values. */
+struct holding {
+  struct dim_table *t;
+  const int64_t *values;
+  bool known, all;
+};
+
+static void check_condition(void *user, dim lhs, enum relation relation, dim rhs) {
+  struct holding *h = user;
+  int64_t a, b;
+  if (!dim_eval(h->t, lhs, h->values, &a) || !dim_eval(h->t, rhs, h->values, &b))
+    h->known = false;
+  else if (!interp_relation(a, relation, b))
+    h->all = false;
+}
+
+static struct holding conditions_of(struct hostile *h, const struct op *op, const int64_t *values) {
+  struct holding c = {h->x.t, values, true, true};
+  struct op_view view = {h->x.f, op->kind, op->n_operands, op->operands, 0, NULL, op->attrs};
+  if (op->n_results)
+    op_conditions(&view, value_type(h->x.f, op->results[0]), check_condition, &c);
+  return c;
+}
+
+/* Returns whether the op ran. Where its conditions hold its shapes fit. */
 static bool run_op(struct hostile *h, op_id id, enum interp_mode mode) {
   struct fixture *x = &h->x;
   struct tensor *inputs[PARAMS];
@@ -209,6 +234,14 @@ static bool run_op(struct hostile *h, op_id id, enum interp_mode mode) {
   status s = interp_start(&in, inputs, x->out);
   assert_true(s ? diags_errors(&x->diags) > before : diags_errors(&x->diags) == before);
   const struct op *op = function_op(x->f, id);
+  struct holding c = conditions_of(h, op, values);
+  bool unfit = s && diags_get(&x->diags, diags_count(&x->diags) - 1)->code == DIAG_E0620;
+  if (unfit && c.known && c.all) {
+    print_diags(x);
+    fail_msg("%s does not fit although its conditions hold", op_infos[op->kind].name);
+  }
+  if (!s && !c.all)
+    fail_msg("%s ran although a condition does not hold", op_infos[op->kind].name);
   for (uint32_t i = 0; !s && i < op->n_results; i++)
     check_tensor(in.values[op->results[i]], mode, op->kind);
   interp_deinit(&in);
