@@ -3,7 +3,7 @@
 #ifndef SINTER_CLI_MODEL_ENGINE_H
 #define SINTER_CLI_MODEL_ENGINE_H
 
-#include "cli/compiler.h"
+#include "compiler/compile_driver.h"
 #include "cli/verb.h"
 #include "sinter/runtime.h"
 

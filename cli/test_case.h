@@ -6,7 +6,7 @@
 #include "base/str.h"
 #include "base/vec.h"
 #include "cli/compare.h"
-#include "cli/compiler.h"
+#include "compiler/compile_driver.h"
 
 enum test_outcome { TEST_PASSED, TEST_FAILED, TEST_UNSUPPORTED };
 const char *test_outcome_name(enum test_outcome outcome);

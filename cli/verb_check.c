@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sinter check: import a model and list every problem, with a table of its operators. */
-#include "cli/compiler.h"
+#include "compiler/compile_driver.h"
 #include "cli/verb.h"
 #include "frontend/onnx/import.h"
 #include "frontend/onnx/model_load.h"

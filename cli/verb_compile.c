@@ -22,6 +22,13 @@ static const char *usual_output(struct invocation *v, const char *model) {
   return arena_printf(&v->arena, "%.*s.sinter", (int)n, model);
 }
 
+static int draw_progress(void *user, const char *phase, uint32_t done, uint32_t total) {
+  (void)user;
+  fprintf(stderr, "\r\033[K[%u/%u] %s", done, total, phase);
+  fflush(stderr);
+  return 0;
+}
+
 static void options_of_compile(struct invocation *v, struct compiler_options *out) {
   const struct options *o = &v->options;
   compiler_options_from(v, o->arguments[0], out);
@@ -66,7 +73,11 @@ status verb_compile(struct invocation *v) {
   if (s)
     return s;
   double begin = now();
+  bool draw = stderr_is_terminal() && !option_given(&v->options, OPT_QUIET);
+  o.progress = draw ? draw_progress : NULL;
   s = compiler_compile(&o, &v->diags);
+  if (draw)
+    fprintf(stderr, "\r\033[K");
   if (!s)
     report(v, &o, now() - begin);
   return s;

@@ -18,13 +18,14 @@ room ir 'base|ir'
 room frontend 'base|ir|frontend'
 room passes 'base|ir|runtime|passes'
 room codegen 'base|ir|runtime|codegen'
+room compiler 'base|ir|frontend|passes|codegen|runtime|compiler|sinter'
 room runtime 'base|runtime|include/sinter'
 room sim 'base|sim'
 
-found=$(find base ir frontend passes runtime cli sim -name '*.[chly]' -exec grep -Hn 'llvm-c/' {} + 2>/dev/null)
+found=$(find base ir frontend passes runtime compiler cli sim -name '*.[chly]' -exec grep -Hn 'llvm-c/' {} + 2>/dev/null)
 [ -z "$found" ] || { printf 'LLVM outside codegen/:\n%s\n' "$found" && bad=1; }
 
-sources=$(find base ir frontend passes codegen runtime sim cli include tests \
+sources=$(find base ir frontend passes codegen runtime compiler sim cli include tests \
   -name '*.[chly]' -o -name '*.def' -o -name '*.proto' 2>/dev/null)
 found=$(echo "$sources" | grep -v '^ir/ops/' | sed 's,.*/,,' | sort | uniq -d)
 [ -z "$found" ] || { printf 'names used twice:\n%s\n' "$found" && bad=1; }

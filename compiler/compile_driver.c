@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The compile driver; see compiler.h. */
-#include "cli/compiler.h"
+/* The compile driver; see compile_driver.h. */
+#include "compiler/compile_driver.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,13 +16,23 @@ static bool is_text_ir(const char *path) {
   return n > 4 && !strcmp(path + n - 4, ".sir");
 }
 
+enum phase { PHASE_IMPORT, PHASE_PASSES, PHASE_KERNELS, PHASES };
+
+static status begin_phase(const struct compiler_options *o, enum phase phase, struct diags *diags) {
+  static const char *const names[PHASES] = {"import", "passes", "kernels"};
+  if (!o->progress || !o->progress(o->progress_user, names[phase], phase, PHASES)) return STATUS_OK;
+  return diag_report(diags, DIAG_E0806, NULL, NULL, "the compilation was stopped");
+}
+
 status compiler_import(const struct compiler_options *o, struct diags *diags,
                        struct onnx_model **out_model, struct module **out_module) {
   *out_model = NULL;
+  status st = begin_phase(o, PHASE_IMPORT, diags);
+  if (st != STATUS_OK) return st;
   if (is_text_ir(o->model_path)) return module_parse_file(o->model_path, diags, out_module);
   struct onnx_load_options load = {.external_data_root = o->external_data_root};
   struct onnx_import_options import = {.shapes = o->shapes, .n_shapes = o->n_shapes};
-  status st = onnx_model_load(o->model_path, &load, diags, out_model);
+  st = onnx_model_load(o->model_path, &load, diags, out_model);
   if (st != STATUS_OK) return st;
   st = onnx_import(*out_model, &import, diags, out_module);
   if (st != STATUS_OK) onnx_model_destroy(*out_model);
@@ -82,10 +92,13 @@ static status emit(const struct compiler_options *o, const struct engine_build_o
 
 status compiler_build(const struct compiler_options *o, struct module *m, struct diags *diags) {
   struct cpu_isa isa;
-  status st = pipeline_run(m, &o->pipeline, diags);
+  status st = begin_phase(o, PHASE_PASSES, diags);
+  if (st != STATUS_OK) return st;
+  st = pipeline_run(m, &o->pipeline, diags);
   if (st != STATUS_OK) return st;
   if (o->emit && !strcmp(o->emit, "graph")) return emit_graph(o, m, diags);
   st = resolve_target(o->target, diags, &isa);
+  if (st == STATUS_OK) st = begin_phase(o, PHASE_KERNELS, diags);
   if (st != STATUS_OK) return st;
   struct engine_build_options build = {.isa = &isa, .threads = o->threads};
   return o->emit ? emit(o, &build, m, diags) : engine_build(m, &build, o->output_path, diags);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The compile driver: from a model file to an engine file, through every stage. */
-#ifndef SINTER_CLI_COMPILER_H
-#define SINTER_CLI_COMPILER_H
+#ifndef SINTER_COMPILER_COMPILE_DRIVER_H
+#define SINTER_COMPILER_COMPILE_DRIVER_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,16 +10,21 @@
 #include "base/diag.h"
 #include "passes/pipeline.h"
 
+/* Called as each phase begins; see sinter/compiler.h. Not 0: STATUS_CANCELLED. */
+typedef int compiler_progress(void *user, const char *phase, uint32_t done, uint32_t total);
+
 struct compiler_options {
   const char *model_path;
   const char *output_path;        /* the engine; or, with `emit`, the text (NULL: stdout) */
   const char *target;             /* "native", "x86-64-v3", ...; NULL: native */
-  const char *emit;               /* NULL: an engine; "graph", "plan", "llvm", "asm" */
+  const char *emit;               /* NULL: an engine; "graph", "llvm", "asm" */
   const char *external_data_root; /* NULL: the model's folder */
   const char *const *shapes;      /* as onnx_import takes them */
   uint32_t n_shapes;
   uint32_t threads; /* 0: one per processor */
   struct pipeline_options pipeline;
+  compiler_progress *progress; /* may be NULL */
+  void *progress_user;
 };
 
 /* Everything that is wrong is in `diags`. */

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The public compiler API: results, diagnostics, progress, options of older callers, exhaustion. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "sinter/compiler.h"
+
+static const char model[] = SINTER_TEST_SOURCE_DIR "/models/digits_cnn/model.onnx";
+static char engine[64];
+
+static int set_up(void **state) {
+  (void)state;
+  snprintf(engine, sizeof engine, "/tmp/sinter-api-%ld.sinter", (long)getpid());
+  return 0;
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  unlink(engine);
+  return 0;
+}
+
+static void an_engine_comes_out_and_opens(void **state) {
+  (void)state;
+  const char *shapes[] = {"image:1..4x1x8x8"};
+  sinter_compiler_options options = {
+      .struct_size = sizeof options, .target = "x86-64-v2", .shapes = shapes, .n_shapes = 1};
+  sinter_diagnostics *list;
+  assert_int_equal(sinter_compile(model, engine, &options, &list), SINTER_OK);
+  assert_int_equal(sinter_diagnostics_count(list), 0);
+  assert_string_equal(sinter_diagnostics_text(list), "");
+  sinter_diagnostics_destroy(list);
+  sinter_engine *e;
+  assert_int_equal(sinter_engine_open(engine, NULL, &e), SINTER_OK);
+  assert_string_equal(sinter_engine_target_name(e, 0), "x86-64-v2");
+  assert_int_equal(sinter_engine_input(e, 0, 0)->dims[0].hi, 4);
+  sinter_engine_close(e);
+}
+
+static void problems_are_listed_with_code_and_place(void **state) {
+  (void)state;
+  sinter_diagnostics *list;
+  sinter_diagnostic d;
+  assert_int_equal(sinter_check("/nowhere/model.onnx", NULL, &list), SINTER_USAGE);
+  assert_true(sinter_diagnostics_count(list) > 0);
+  assert_int_equal(sinter_diagnostics_get(list, 0, &d), SINTER_OK);
+  assert_string_equal(d.code, "E0903");
+  assert_true(d.is_error);
+  assert_string_equal(d.file, "/nowhere/model.onnx");
+  assert_string_equal(d.node, "");
+  assert_int_equal(d.node_index, -1);
+  assert_non_null(strstr(sinter_diagnostics_text(list), "error[E0903]"));
+  assert_non_null(strstr(sinter_diagnostics_json(list), "\"E0903\""));
+  assert_int_equal(sinter_diagnostics_get(list, 1000, &d), SINTER_USAGE);
+  sinter_diagnostics_destroy(list);
+}
+
+static void mistakes_of_the_caller_are_usage(void **state) {
+  (void)state;
+  sinter_compiler_options no_size = {0};
+  sinter_diagnostics *list;
+  assert_int_equal(sinter_compile(NULL, engine, NULL, &list), SINTER_USAGE);
+  assert_null(list);
+  assert_int_equal(sinter_compile(model, NULL, NULL, NULL), SINTER_USAGE);
+  assert_int_equal(sinter_check(model, &no_size, NULL), SINTER_USAGE);
+  assert_int_equal(sinter_diagnostics_count(NULL), 0);
+  sinter_diagnostics_destroy(NULL);
+}
+
+/* A caller that knows no field behind `target` has what lies there left alone. */
+static void options_of_older_callers_are_read_as_far_as_they_go(void **state) {
+  (void)state;
+  sinter_compiler_options options;
+  memset(&options, 0xa5, sizeof options);
+  options.struct_size = offsetof(sinter_compiler_options, shapes);
+  options.target = "x86-64-v2";
+  assert_int_equal(sinter_compile(model, engine, &options, NULL), SINTER_OK);
+}
+
+struct watch {
+  uint32_t calls, stop_at;
+  char phases[64];
+};
+
+static int on_progress(void *user, const char *phase, uint32_t done, uint32_t total) {
+  struct watch *w = user;
+  assert_true(done < total);
+  assert_int_equal(done, w->calls);
+  strncat(w->phases, phase, sizeof w->phases - strlen(w->phases) - 1);
+  return w->calls++ == w->stop_at;
+}
+
+static void progress_is_told_and_can_stop(void **state) {
+  (void)state;
+  struct watch watch = {.stop_at = UINT32_MAX};
+  sinter_compiler_options options = {
+      .struct_size = sizeof options, .progress = on_progress, .progress_user = &watch};
+  assert_int_equal(sinter_compile(model, engine, &options, NULL), SINTER_OK);
+  assert_string_equal(watch.phases, "importpasseskernels");
+  unlink(engine);
+  for (uint32_t stop = 0; stop < 3; stop++) {
+    watch = (struct watch){.stop_at = stop};
+    assert_int_equal(sinter_compile(model, engine, &options, NULL), SINTER_CANCELLED);
+    assert_int_equal(watch.calls, stop + 1);
+    assert_int_not_equal(access(engine, F_OK), 0);
+  }
+}
+
+/* Importing allocates most; the guard must give every failure back as a status. */
+static void exhaustion_is_a_status(void **state) {
+  (void)state;
+  uint32_t failures = 0;
+  for (uint64_t n = 1; n < 4000; n += 1 + n / 8) {
+    sinter_diagnostics *list;
+    mem_fail_nth(n);
+    sinter_status s = sinter_check(model, NULL, &list);
+    bool pending = mem_fail_pending();
+    mem_fail_nth(0);
+    assert_true(s == SINTER_OK || s == SINTER_RESOURCES);
+    assert_true(s == SINTER_OK || sinter_diagnostics_count(list) > 0);
+    sinter_diagnostics_destroy(list);
+    failures += s != SINTER_OK;
+    if (pending)
+      break;
+  }
+  assert_true(failures > 10);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(an_engine_comes_out_and_opens, set_up, tear_down),
+      cmocka_unit_test(problems_are_listed_with_code_and_place),
+      cmocka_unit_test(mistakes_of_the_caller_are_usage),
+      cmocka_unit_test_setup_teardown(options_of_older_callers_are_read_as_far_as_they_go, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(progress_is_told_and_can_stop, set_up, tear_down),
+      cmocka_unit_test(exhaustion_is_a_status),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
