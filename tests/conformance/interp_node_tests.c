@@ -5,9 +5,8 @@
  *
  * A case is a folder with model.onnx and test_data_set_N (input_I.pb, output_I.pb); a FOLDER is a
  * case or holds cases. One line per case (PASS, FAIL or UNSUPPORTED, with the reason), then a
- * count. Outputs must agree in dtype, shape and, for integers, value; floats to 1e-3 of the value
- * or, with
- * --range, to R of the output's greatest magnitude; values of models with random numbers are not
+ * count. Outputs must agree in dtype, shape and, for integers, value; floats to 1e-3 of the value or
+ * to R (1e-7) of the output's greatest magnitude; values of models with random numbers are not
  * compared. With --passes the module goes through these passes first, or through the pipeline. Every
  * case runs in a process of its own, so that a crash or a hang is one failure. Exit code 1 if any case
  * fails. */
@@ -131,7 +130,8 @@ static enum outcome compare(struct test_case *t, uint32_t output, const struct t
   if (is_random(t))
     return PASS;
   bool is_float = dtype_is_float(got->dtype);
-  double slack = is_float && t->settings->range > 0 ? t->settings->range * greatest(want) : 0;
+  double most = is_float ? greatest(want) : 0;
+  double slack = fmax(t->settings->range, 1e-7) * most;
   for (int64_t i = 0; i < want->count; i++) {
     if (is_float && !close_enough(got->f64[i], want->f64[i], slack))
       return say(t, FAIL, "output %u: element %lld is %.9g, expected %.9g", output, (long long)i,
