@@ -70,8 +70,13 @@ static int64_t engine_input_named(const sinter_engine *e, const char *name) {
   return -1;
 }
 
-static sinter_tensor view_of(const struct onnx_tensor *t) {
-  sinter_tensor view = {.dtype = (sinter_dtype)t->onnx_type,
+/* `info` declares the type. numpy has no bfloat16, so ONNX up to 1.12 wrote the bits of bfloat16 data
+ * as uint16: such a file is read as what the model declares. */
+static sinter_tensor view_of(const struct onnx_tensor *t, const Onnx__ValueInfoProto *info) {
+  bool bits = t->onnx_type == SINTER_U16 && info->type &&
+              info->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE &&
+              info->type->tensor_type->elem_type == SINTER_BF16;
+  sinter_tensor view = {.dtype = bits ? SINTER_BF16 : (sinter_dtype)t->onnx_type,
                         .rank = t->rank,
                         .data = (void *)t->data,
                         .bytes = t->bytes};
@@ -99,7 +104,7 @@ static enum test_outcome set_input(struct test_run *t, const char *path,
     return fail_by_diags(t, s);
   enum test_outcome outcome = TEST_PASSED;
   if (is_plain_tensor(&file.value)) {
-    sinter_tensor view = view_of(&file.value.tensor);
+    sinter_tensor view = view_of(&file.value.tensor, info);
     s = host_tensor_alloc(view.dtype, view.rank, view.dims, &t->diags, out);
     if (s)
       outcome = fail_by_diags(t, s);
@@ -175,7 +180,7 @@ static enum test_outcome compare_output(struct test_run *t, const char *path,
     return fail_by_diags(t, s);
   enum test_outcome outcome = TEST_PASSED;
   if (is_plain_tensor(&file.value)) {
-    sinter_tensor expected = view_of(&file.value.tensor);
+    sinter_tensor expected = view_of(&file.value.tensor, info);
     struct compare_result result;
     struct strbuf why = {0};
     if (!compare_tensors(actual, &expected, t->limits, &why, &result))

@@ -219,6 +219,14 @@ void import_prelu(struct import_node *n) {
   if (!import_arity(n, 2, 2, 1))
     return;
   value_id x = import_in(n, 0), zero = build_scalar_f64(n->b, import_dtype(n, 0), 0);
-  value_id low = build_binary(n->b, SCALAR_MUL, x, import_in(n, 1));
+  value_id slope = import_in(n, 1);
+  uint32_t rank = import_rank(n, 0);
+  if (n->opset < 7 && import_rank(n, 1) == 1 && rank > 2) { /* one slope per channel */
+    int64_t axes[IR_MAX_RANK];
+    for (uint32_t i = 2; i < rank; i++)
+      axes[i - 2] = i - 1;
+    slope = build_unsqueeze(n->b, slope, axes, rank - 2);
+  }
+  value_id low = build_binary(n->b, SCALAR_MUL, x, slope);
   import_out(n, 0, build_select(n->b, build_binary(n->b, SCALAR_LT, x, zero), low, x));
 }
