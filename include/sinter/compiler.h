@@ -98,7 +98,8 @@ typedef struct sinter_compiler_options {
  *
  * Errors: SINTER_INVALID the model breaks ONNX's rules; SINTER_UNSUPPORTED it is sound, but has an
  * operator or a use of one that is not supported; SINTER_USAGE an option or a path is wrong;
- * SINTER_RESOURCES memory, disk; SINTER_CANCELLED by progress; SINTER_INTERNAL a mistake of ours.
+ * SINTER_RESOURCES memory, disk (when memory runs out, the model's own mapping may stay until the
+ * process ends); SINTER_CANCELLED by progress; SINTER_INTERNAL a mistake of ours.
  */
 SINTER_API sinter_status sinter_compile(const char *model_path, const char *engine_path,
                                         const sinter_compiler_options *options,
