@@ -84,8 +84,8 @@ void import_constant_op(struct import_node *n) {
 }
 
 void import_identity(struct import_node *n) {
-  if (n->n_inputs != 1 || !import_has(n, 0))
-    import_fail(n, DIAG_E0144, "it must have one operand");
+  if (n->n_inputs != 1 || !import_has(n, 0) || n->n_outputs > 1)
+    import_fail(n, DIAG_E0144, "it must have one operand and one output");
   else
     import_out_value(n, 0, n->inputs[0]);
 }

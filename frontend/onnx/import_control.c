@@ -534,7 +534,8 @@ static bool scan_init(struct import_node *n, struct scan *s, uint32_t first_inpu
 static void scan_v9(struct import_node *n) {
   struct scan s = {0};
   struct arena *arena = import_arena(n);
-  if (!import_arity(n, 1, UINT32_MAX, UINT32_MAX) || !scan_init(n, &s, 0))
+  uint32_t all = n->n_inputs ? n->n_inputs : 1;
+  if (!import_arity(n, all, UINT32_MAX, UINT32_MAX) || !scan_init(n, &s, 0))
     return;
   int64_t *reversed = ARENA_ARRAY(arena, int64_t, s.inputs + s.outputs);
   int64_t *axes = ARENA_ARRAY(arena, int64_t, s.inputs + s.outputs);

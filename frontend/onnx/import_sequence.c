@@ -5,6 +5,15 @@
 
 #include <string.h>
 
+/* As import_arity, for operands of any kind. */
+static bool counts_allowed(struct import_node *n, uint32_t operands, uint32_t outputs) {
+  if (n->n_inputs <= operands && n->n_outputs <= outputs)
+    return true;
+  import_fail(n, DIAG_E0144, "it has %u operands and %u outputs, the operator %u and %u",
+              n->n_inputs, n->n_outputs, operands, outputs);
+  return false;
+}
+
 static struct import_value *sequence_in(struct import_node *n, uint32_t i) {
   if (import_has(n, i) && n->inputs[i]->kind == IMPORT_SEQUENCE)
     return n->inputs[i];
@@ -56,7 +65,7 @@ static bool position_in(struct import_node *n, uint32_t i, uint32_t count, uint3
 }
 
 void import_sequence_insert(struct import_node *n) {
-  struct import_value *s = sequence_in(n, 0);
+  struct import_value *s = counts_allowed(n, 3, 1) ? sequence_in(n, 0) : NULL;
   uint32_t at;
   int64_t end = 0;
   if (!s)
@@ -79,7 +88,7 @@ void import_sequence_insert(struct import_node *n) {
 }
 
 void import_sequence_erase(struct import_node *n) {
-  struct import_value *s = sequence_in(n, 0);
+  struct import_value *s = counts_allowed(n, 2, 1) ? sequence_in(n, 0) : NULL;
   uint32_t at;
   if (!s)
     return;
@@ -117,7 +126,7 @@ static value_id item_dynamic(struct import_node *n, const struct import_value *s
 }
 
 void import_sequence_at(struct import_node *n) {
-  struct import_value *s = sequence_in(n, 0);
+  struct import_value *s = counts_allowed(n, 2, 1) ? sequence_in(n, 0) : NULL;
   struct ints given;
   uint32_t at;
   if (!s)
@@ -131,7 +140,7 @@ void import_sequence_at(struct import_node *n) {
 }
 
 void import_sequence_length(struct import_node *n) {
-  struct import_value *s = sequence_in(n, 0);
+  struct import_value *s = counts_allowed(n, 1, 1) ? sequence_in(n, 0) : NULL;
   if (s)
     import_out(n, 0, build_scalar_i64(n->b, DTYPE_I64, s->n_items));
 }
@@ -184,7 +193,7 @@ void import_split_to_sequence(struct import_node *n) {
 void import_concat_from_sequence(struct import_node *n) {
   int64_t axis = import_attr_int(n, "axis", 0);
   bool fresh = import_attr_int(n, "new_axis", 0) != 0;
-  struct import_value *s = sequence_in(n, 0);
+  struct import_value *s = counts_allowed(n, 1, 1) ? sequence_in(n, 0) : NULL;
   uint32_t at;
   if (!s)
     return;
@@ -247,24 +256,22 @@ void import_sequence_map(struct import_node *n) {
 
 void import_optional(struct import_node *n) {
   import_attr_ignore(n, "type");
-  if (n->n_inputs > 1)
-    import_invalid(n, "it has %u operands", n->n_inputs);
-  else
+  if (counts_allowed(n, 1, 1))
     out_list(n, IMPORT_OPTIONAL, n->inputs, import_has(n, 0));
 }
 
 /* What is not an optional counts as a full one. */
 void import_optional_has_element(struct import_node *n) {
   bool full = import_has(n, 0) && (n->inputs[0]->kind != IMPORT_OPTIONAL || n->inputs[0]->n_items);
-  if (n->n_inputs > 1)
-    import_invalid(n, "it has %u operands", n->n_inputs);
-  else
+  if (counts_allowed(n, 1, 1))
     import_out(n, 0, build_scalar_i64(n->b, DTYPE_BOOL, full));
 }
 
 void import_optional_get_element(struct import_node *n) {
-  if (n->n_inputs != 1 || !import_has(n, 0))
-    import_invalid(n, "it must have one operand");
+  if (!counts_allowed(n, 1, 1))
+    return;
+  if (!import_has(n, 0))
+    import_invalid(n, "its operand is missing");
   else if (n->inputs[0]->kind != IMPORT_OPTIONAL)
     import_out_value(n, 0, n->inputs[0]);
   else if (n->inputs[0]->n_items == 0)
