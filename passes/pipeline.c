@@ -29,12 +29,15 @@ static const struct pass passes[] = {
 
 /* A pass may run several times. */
 static const char *const order[] = {
-    "fold",     /* first, so that what follows sees numbers */
-    "simplify", /* shape arithmetic and idle views go */
-    "cse",      /* what simplify made alike is one */
-    "fold",     /* and constant now, where it was not */
-    "dce",      /* nothing idle is worth a kernel */
-    "fuse",     /* last: what it makes are kernels */
+    "fold",                /* first, so that what follows sees numbers */
+    "simplify",            /* shape arithmetic and idle views go */
+    "cse",                 /* what simplify made alike is one */
+    "fold",                /* and constant now, where it was not */
+    "recognise_attention", /* needs scalars in bodies and one form of every view */
+    "simplify",            /* the views that recognition put around its operands */
+    "cse",                 /* layers share their masks */
+    "dce",                 /* nothing idle is worth a kernel */
+    "fuse",                /* last: what it makes are kernels */
 };
 
 uint32_t pipeline_pass_count(void) { return N_PASSES; }

@@ -24,15 +24,16 @@ static value_id reshape_of_broadcast(struct rewriter *w, const struct op *broadc
 }
 
 /* reshape (transpose (reshape %x)), where the inner one merges dims that the outer one splits again
- * => transpose %x */
+ * => transpose %x, or a reshape of it that merges */
 static value_id reshape_of_transpose(struct rewriter *w, const struct op *transpose,
                                      const struct type *to) {
   const struct op *inner = def_of_kind(w->f, transpose->operands[0], OP_RESHAPE);
   uint32_t start[IR_MAX_RANK + 1], n = 0;
   if (!inner)
     return VALUE_NONE;
-  const struct type *x = type_of(w, inner->operands[0]);
-  if (x->rank != to->rank || !reshape_merges(w->dims, x, type_of(w, inner->results[0]), start))
+  const struct type x = *type_of(w, inner->operands[0]);
+  const struct type *merged = type_of(w, inner->results[0]);
+  if (x.rank <= merged->rank || !reshape_merges(w->dims, &x, merged, start))
     return VALUE_NONE;
   struct ints perm = OP_ATTRS(transpose, transpose)->perm;
   int64_t wide[IR_MAX_RANK];
@@ -40,11 +41,37 @@ static value_id reshape_of_transpose(struct rewriter *w, const struct op *transp
     for (uint32_t k = start[perm.data[i]]; k < start[perm.data[i] + 1]; k++)
       wide[n++] = k;
   }
-  for (uint32_t i = 0; i < to->rank; i++) {
-    if (!dim_known_eq(w->dims, x->dims[wide[i]], to->dims[i]))
-      return VALUE_NONE;
+  struct type moved = x;
+  for (uint32_t i = 0; i < n; i++)
+    moved.dims[i] = x.dims[wide[i]];
+  if (!reshape_merges(w->dims, &moved, to, start))
+    return VALUE_NONE;
+  return build_reshape(&w->b, build_transpose(&w->b, inner->operands[0], wide), to->dims, to->rank);
+}
+
+/* reshape (transpose %x), where 1s go => transpose (reshape %x) */
+static value_id drop_ones_first(struct rewriter *w, const struct op *transpose, const struct type *to) {
+  const struct type x = *type_of(w, transpose->operands[0]);
+  struct ints perm = OP_ATTRS(transpose, transpose)->perm;
+  int64_t axis[IR_MAX_RANK], place[IR_MAX_RANK], order[IR_MAX_RANK];
+  dim dims[IR_MAX_RANK];
+  uint32_t kept = 0;
+  if (to->rank >= x.rank || !reshape_moves_ones(w->dims, type_of(w, transpose->results[0]), to, axis))
+    return VALUE_NONE;
+  for (uint32_t d = 0; d < x.rank; d++) {
+    place[d] = -1;
+    for (uint32_t i = 0; i < to->rank; i++) {
+      if (axis[i] < 0)
+        return VALUE_NONE;
+      if (perm.data[axis[i]] == d)
+        place[d] = kept;
+    }
+    if (place[d] >= 0)
+      dims[kept++] = x.dims[d];
   }
-  return build_transpose(&w->b, inner->operands[0], wide);
+  for (uint32_t i = 0; i < to->rank; i++)
+    order[i] = place[perm.data[axis[i]]];
+  return build_transpose(&w->b, build_reshape(&w->b, transpose->operands[0], dims, kept), order);
 }
 
 /* reshape to what is there => operand   reshape (reshape %x) => reshape %x */
@@ -60,7 +87,11 @@ static value_id simplify_reshape(struct rewriter *w, const struct op *op) {
     return build_reshape(&w->b, x->operands[0], to.dims, to.rank);
   if (x->kind == OP_BROADCAST)
     return reshape_of_broadcast(w, x, &to);
-  return x->kind == OP_TRANSPOSE ? reshape_of_transpose(w, x, &to) : VALUE_NONE;
+  if (x->kind != OP_TRANSPOSE)
+    return VALUE_NONE;
+  const struct op transpose = *x;
+  value_id v = drop_ones_first(w, &transpose, &to);
+  return v != VALUE_NONE ? v : reshape_of_transpose(w, &transpose, &to);
 }
 
 /* ---- transpose ---- */
