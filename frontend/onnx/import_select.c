@@ -20,10 +20,46 @@ static value_id first_rows(struct import_node *n, value_id x, uint32_t axis, dim
                            : build_slice_axis(n->b, x, axis, dim_const(n->dims, 0), count);
 }
 
+/* Whether x repeats one known element that is not zero. */
+static bool is_filled(struct import_node *n, value_id x) {
+  int64_t known;
+  for (;;) {
+    const struct op *op = value_def(n->f, x);
+    if (dim_is_const_value(n->dims, type_elements(n->dims, value_type(n->f, x)), 1))
+      break;
+    if (!op || (op->kind != OP_BROADCAST && op->kind != OP_RESHAPE && op->kind != OP_TRANSPOSE))
+      return false;
+    x = op->operands[0];
+  }
+  value_id one = build_cast(n->b, build_reshape(n->b, x, NULL, 0), DTYPE_BOOL);
+  return dim_is_const(n->dims, import_value_dim(n, one, 0), &known) && known;
+}
+
+/* All coordinates of a type, i64 [rank, elements]. Exporters write ranges as those of the non-zero
+ * elements of a tensor of ones. */
+static value_id all_coordinates(struct import_node *n, const struct type *type) {
+  struct builder *b = n->b;
+  value_id rows[IR_MAX_RANK];
+  dim shape[2] = {dim_const(n->dims, 1), type_elements(n->dims, type)}, stride = shape[0];
+  for (uint32_t i = type->rank; i-- > 0;) {
+    value_id place = build_iota(b, DTYPE_I64, shape, 2, 1);
+    if (i + 1 < type->rank)
+      place = value_div(b, place, import_dim_scalar(n, stride, DTYPE_I64));
+    if (i > 0)
+      place = build_binary(b, SCALAR_MOD, place, import_dim_scalar(n, type->dims[i], DTYPE_I64));
+    rows[i] = place;
+    stride = dim_mul(n->dims, stride, type->dims[i]);
+  }
+  return build_concat(b, rows, type->rank, 0);
+}
+
 /* i64 [rank, count] */
 static value_id nonzero_of(struct import_node *n, value_id x) {
   if (x == VALUE_NONE)
     return VALUE_NONE;
+  const struct type type = *value_type(n->f, x);
+  if (type.rank > 0 && is_filled(n, x))
+    return all_coordinates(n, &type);
   op_id op = build_op(n->b, OP_NONZERO, &x, 1, NULL, 0, NULL);
   dim most = type_elements(n->dims, value_type(n->f, x));
   return first_rows(n, op_result(n->f, op, 0), 1, bind_count(n, op_result(n->f, op, 1), most));

@@ -153,6 +153,15 @@ static void counts_become_symbols(void **state) {
   expect_run(text, (struct given[]){ROW(1, 0)}, 1, &(struct given)ROW(0, 0));
 }
 
+static void coordinates_of_ones_are_ranges(void **state) {
+  (void)state;
+  const char *text = "in x f32 [n,m]\n init one f32 [] = 1\n s = Shape(x)\n o = Expand(one, s)\n"
+                     " y = NonZero(o)\n out y";
+  expect_type(text, "i64[2, m*n]", 0);
+  expect_run(text, (struct given[]){MATRIX(2, 3, 0)}, 1,
+             &(struct given){DTYPE_I64, 2, {2, 6}, {0, 0, 0, 1, 1, 1, 0, 1, 2, 0, 1, 2}});
+}
+
 static void wrong_parameters_are_refused(void **state) {
   (void)state;
   expect_refused("in x f32 [4]\n init to i64 [2] = -1 -1\n y = Reshape(x, to)\n out y", "E0142");
@@ -179,6 +188,7 @@ int main(void) {
       cmocka_unit_test(ranges_have_symbolic_lengths),
       cmocka_unit_test(indices_out_of_range_are_errors),
       cmocka_unit_test(counts_become_symbols),
+      cmocka_unit_test(coordinates_of_ones_are_ranges),
       cmocka_unit_test(wrong_parameters_are_refused),
   };
   return cmocka_run_group_tests_name("frontend/import_shape", tests, NULL, NULL);
