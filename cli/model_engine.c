@@ -47,20 +47,12 @@ status file_is_engine(const char *path, struct diags *d, bool *out_is) {
   return STATUS_OK;
 }
 
-static const char *temporary_name(struct strbuf *out) {
-  static unsigned number;
-  const char *folder = getenv("TMPDIR");
-  strbuf_printf(out, "%s/sinter-%ld-%u.engine", folder && *folder ? folder : "/tmp", (long)getpid(),
-                number++);
-  return out->data;
-}
-
 /* m: NULL for the model that the options name. */
 static status engine_from(const struct compiler_options *o, struct module *m, struct diags *d,
                           sinter_engine **out) {
   struct strbuf name = {0};
   struct compiler_options with_output = *o;
-  with_output.output_path = temporary_name(&name);
+  with_output.output_path = compiler_temporary_path(&name);
   status s = m ? compiler_build(&with_output, m, d) : compiler_compile(&with_output, d);
   if (!s) {
     s = runtime_error_to_diags(sinter_engine_open(name.data, NULL, out), d);

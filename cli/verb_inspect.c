@@ -3,6 +3,7 @@
  * nothing. */
 #include "cli/host_tensor.h"
 #include "cli/verb.h"
+#include "compiler/plan_print.h"
 #include "runtime/engine_file.h"
 #include "runtime/fault.h"
 #include "runtime/plan.h"
@@ -149,6 +150,10 @@ static void print_report(const struct inspector *in) {
     print_kernels(in);
   if (option_given(&in->v->options, OPT_WEIGHTS))
     print_constants(in);
+  if (option_given(&in->v->options, OPT_PLAN)) {
+    putchar('\n');
+    plan_print(&in->plan, stdout);
+  }
 }
 
 /* ---- for programs ---- */
@@ -279,7 +284,10 @@ static void json_report(const struct inspector *in) {
 }
 
 status verb_inspect(struct invocation *v) {
+  static const enum option_id of_text[] = {OPT_KERNELS, OPT_WEIGHTS, OPT_PLAN, OPT_COUNT};
   struct inspector in = {.v = v};
+  if (v->as_json && options_refuse(&v->options, of_text, "has no effect on JSON", &v->diags))
+    return STATUS_USAGE;
   fault_clear();
   status s = engine_file_open(&in.file, v->options.arguments[0]);
   if (s)

@@ -2,11 +2,16 @@
 /* The compile driver; see compile_driver.h. */
 #include "compiler/compile_driver.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
+#include "base/str.h"
 #include "codegen/engine_build.h"
+#include "compiler/plan_print.h"
 #include "frontend/onnx/import.h"
 #include "frontend/onnx/model_load.h"
 #include "ir/text.h"
@@ -83,11 +88,48 @@ static status emit_code(const struct compiler_options *o, const struct engine_bu
   return st;
 }
 
+const char *compiler_temporary_path(struct strbuf *out) {
+  static atomic_uint number;
+  const char *folder = getenv("TMPDIR");
+  strbuf_printf(out, "%s/sinter-%ld-%u.engine", folder && *folder ? folder : "/tmp", (long)getpid(),
+                atomic_fetch_add(&number, 1));
+  return out->data;
+}
+
+/* Of an engine that was just made, so that its loader has nothing to complain of. */
+static status emit_plan_of(const struct compiler_options *o, const char *engine,
+                           struct diags *diags) {
+  char *text = NULL;
+  size_t size;
+  FILE *f = open_memstream(&text, &size);
+  status st = f ? plan_print_file(engine, f) : STATUS_RESOURCES;
+  if (f) fclose(f);
+  if (st != STATUS_OK)
+    st = diag_report(diags, DIAG_E0902, NULL, NULL, "the plan of the new engine cannot be read");
+  else
+    st = write_text(o, text, diags);
+  free(text);
+  return st;
+}
+
+static status emit_plan(const struct compiler_options *o, const struct engine_build_options *build,
+                        struct module *m, struct diags *diags) {
+  struct strbuf path = {0};
+  status st = engine_build(m, build, compiler_temporary_path(&path), diags);
+  if (st == STATUS_OK) {
+    st = emit_plan_of(o, path.data, diags);
+    unlink(path.data);
+  }
+  strbuf_deinit(&path);
+  return st;
+}
+
 static status emit(const struct compiler_options *o, const struct engine_build_options *build,
                    struct module *m, struct diags *diags) {
   if (!strcmp(o->emit, "llvm")) return emit_code(o, build, ASSEMBLE_LLVM, m, diags);
   if (!strcmp(o->emit, "asm")) return emit_code(o, build, ASSEMBLE_ASM, m, diags);
-  return diag_report(diags, DIAG_E0802, NULL, "graph, llvm or asm", "there is no stage '%s'", o->emit);
+  if (!strcmp(o->emit, "plan")) return emit_plan(o, build, m, diags);
+  return diag_report(diags, DIAG_E0802, NULL, "graph, plan, llvm or asm", "there is no stage '%s'", o->emit);
 }
 
 status compiler_build(const struct compiler_options *o, struct module *m, struct diags *diags) {

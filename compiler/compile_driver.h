@@ -17,7 +17,7 @@ struct compiler_options {
   const char *model_path;
   const char *output_path;        /* the engine; or, with `emit`, the text (NULL: stdout) */
   const char *target;             /* "native", "x86-64-v3", ...; NULL: native */
-  const char *emit;               /* NULL: an engine; "graph", "llvm", "asm" */
+  const char *emit;               /* NULL: an engine; "graph", "plan", "llvm", "asm" */
   const char *external_data_root; /* NULL: the model's folder */
   const char *const *shapes;      /* as onnx_import takes them */
   uint32_t n_shapes;
@@ -29,6 +29,10 @@ struct compiler_options {
 
 /* Everything that is wrong is in `diags`. */
 status compiler_compile(const struct compiler_options *o, struct diags *diags);
+
+/* A path in the temporary folder ($TMPDIR, else /tmp) that no other call of this process gives. */
+struct strbuf;
+const char *compiler_temporary_path(struct strbuf *out);
 
 /* The first stages alone: load and import. The caller owns both; destroy the module first. A path that
  * ends in .sir is text IR, which comes without a model (NULL). */

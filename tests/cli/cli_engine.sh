@@ -51,6 +51,14 @@ expect 4 E0905 "$sinter" compile "$work/model.onnx" -o "$work/no/such/folder/x.s
 expect 0 '' "$sinter" inspect "$engine" --kernels --weights
 shows 'image: f32\[batch,1,8,8\]'
 shows 'probability: f32\[batch,10\]'
+expect 0 '' "$sinter" inspect "$engine" --plan
+shows '^entry main: block 1'
+shows '^  launch k[0-9]*_'
+shows '^  %[0-9]* output 0 '
+sed -n '/^entry main: block/,$p' "$work/out" >"$work/plan"
+expect 0 '' "$sinter" compile "$model/model.onnx" --emit plan
+cmp -s "$work/out" "$work/plan" || fail "inspect and compile print different plans"
+expect 2 "has no effect on JSON" "$sinter" inspect "$engine" --plan --json
 expect 0 '' "$sinter" inspect "$engine" --json
 is_json "$work/out"
 expect 3 E0501 "$sinter" inspect "$model/model.onnx"
@@ -109,7 +117,7 @@ shows '^entry @main("image") -> ("probability")'
 expect 0 '' "$sinter" compile "$model/model.onnx" --emit llvm -o "$work/digits.ll" --quiet
 grep -q '^define ' "$work/digits.ll" || fail "--emit llvm writes no LLVM IR"
 expect 2 E0803 "$sinter" compile "$model/model.onnx" --emit asm --json
-expect 2 "'--emit' takes graph|llvm|asm" "$sinter" compile "$model/model.onnx" --emit smoke
+expect 2 "'--emit' takes graph|plan|llvm|asm" "$sinter" compile "$model/model.onnx" --emit smoke
 expect 2 E0320 "$sinter" compile "$model/model.onnx" --disable nonsense -o "$work/x.sinter"
 
 # check
