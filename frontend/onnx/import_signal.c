@@ -216,8 +216,8 @@ static value_id transform_half(struct import_node *n, value_id x, uint32_t axis,
   return put_back(n, value_div(b, y, import_dim_scalar(n, length, dtype)), axis);
 }
 
-/* A transform of n terms as a product of matrices rounds n times where the fast transform, whose results
- * models are made with, rounds log n times: so it is summed in f64. */
+/* A transform of n terms as a product of matrices rounds n times where the fast transform, whose
+ * results models are made with, rounds log n times: so it is summed in f64. */
 static value_id spectrum_of(struct import_node *n, value_id x, uint32_t axis,
                             const struct spectrum *s) {
   if (x == VALUE_NONE)
@@ -225,7 +225,13 @@ static value_id spectrum_of(struct import_node *n, value_id x, uint32_t axis,
   enum dtype dtype = value_type(n->f, x)->dtype;
   struct dim_table *t = n->dims;
   dim length = s->length;
+  uint32_t parts = value_type(n->f, x)->rank - 1;
   x = build_cast(n->b, x, DTYPE_F64);
+  /* Where it is not known whether the signal is real, it is made complex. */
+  if (!dim_is_const(t, value_type(n->f, x)->dims[parts], NULL))
+    x = fit_axis(n, x, parts, dim_const(t, 2));
+  if (x == VALUE_NONE)
+    return VALUE_NONE;
   if (length == DIM_NONE)
     length = value_type(n->f, x)->dims[axis];
   if (s->length == DIM_NONE && s->inverse && s->onesided)
