@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ONNX backend test cases through the importer and the reference interpreter.
  *
- *   interp_node_tests [--filter TEXT] [--passes A,B|all] [--range R] [--seconds N] [--quiet] FOLDER...
+ *   interp_node_tests [--filter TEXT] [--passes A,B|all] [--range R] [--seconds N] [--symbolic]
+ * [--quiet] FOLDER...
  *
  * A case is a folder with model.onnx and test_data_set_N (input_I.pb, output_I.pb); a FOLDER is a
  * case or holds cases. One line per case (PASS, FAIL or UNSUPPORTED, with the reason), then a
- * count. Outputs must agree in dtype, shape and, for integers, value; floats to 1e-3 of the value or
- * to R (1e-7) of the output's greatest magnitude; values of models with random numbers are not
- * compared. With --passes the module goes through these passes first, or through the pipeline. Every
- * case runs in a process of its own, so that a crash or a hang is one failure. Exit code 1 if any case
- * fails. */
+ * count. Outputs must agree in dtype, shape and, for integers, value; floats to 1e-3 of the value
+ * or to R (1e-7) of the output's greatest magnitude; values of models with random numbers are not
+ * compared. With --symbolic all dims of inputs are unknown when importing, but those of lists of
+ * integers, whose length is often a rank. With --passes the module goes through these passes first,
+ * or through the pipeline. Every case runs in a process of its own, so that a crash or a hang is
+ * one failure. Exit code 1 if any case fails. */
 #include "base/file.h"
 #include "frontend/onnx/import.h"
 #include "frontend/onnx/model_load.h"
@@ -34,6 +36,7 @@ struct settings {
   const char *passes; /* NULL: none; "all": the pipeline */
   double range;
   unsigned seconds;
+  bool symbolic;
   bool quiet;
 };
 
@@ -172,11 +175,32 @@ static enum outcome run_data_set(struct test_case *t, const char *folder) {
   return PASS;
 }
 
+static void forget_dims(Onnx__ValueInfoProto *const *infos, size_t n, bool lists) {
+  for (size_t i = 0; i < n; i++) {
+    const Onnx__TypeProto *type = infos[i]->type;
+    if (!type || type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ||
+        !type->tensor_type->shape)
+      continue;
+    const Onnx__TensorShapeProto *shape = type->tensor_type->shape;
+    enum dtype dtype;
+    bool list = shape->n_dim == 1 && dtype_from_onnx(type->tensor_type->elem_type, &dtype) &&
+                dtype_is_int(dtype);
+    for (size_t d = 0; d < shape->n_dim && (lists || !list); d++)
+      shape->dim[d]->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE__NOT_SET;
+  }
+}
+
 static enum outcome run_case(struct test_case *t) {
   const char *path = arena_printf(&t->arena, "%s/model.onnx", t->path);
   status s = onnx_model_load(path, NULL, &t->diags, &t->model);
   if (s)
     return say_diags(t, s, "load");
+  Onnx__GraphProto *graph = t->settings->symbolic ? t->model->proto->graph : NULL;
+  if (graph) {
+    forget_dims(graph->input, graph->n_input, false);
+    forget_dims(graph->output, graph->n_output, true);
+    forget_dims(graph->value_info, graph->n_value_info, true);
+  }
   s = onnx_import(t->model, NULL, &t->diags, &t->module);
   if (s)
     return say_diags(t, s, "import");
@@ -264,6 +288,8 @@ int main(int argc, char **argv) {
       settings.range = atof(argv[++i]);
     else if (!strcmp(argv[i], "--seconds") && more)
       settings.seconds = (unsigned)atoi(argv[++i]);
+    else if (!strcmp(argv[i], "--symbolic"))
+      settings.symbolic = true;
     else if (!strcmp(argv[i], "--quiet"))
       settings.quiet = true;
     else
