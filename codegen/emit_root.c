@@ -394,17 +394,24 @@ static LLVMValueRef emit_window(struct emit *e, const struct op *op, uint32_t re
 /* ---- attention ---- */
 
 
-static LLVMValueRef f32_const(struct emit *e, double x) { return LLVMConstReal(e->f32, x); }
+/* Scores, sums and values: f64 for f64, else f32. */
+static enum dtype attention_dtype(const struct emit *e, const struct op *op) {
+  return dtype_compute(value_type(e->f, op->operands[0])->dtype);
+}
+
+static LLVMValueRef real(struct emit *e, const struct op *op, double x) {
+  return emit_literal(e, attention_dtype(e, op), x, 0, 1);
+}
 
 /* scale * q.k for one key. */
 static LLVMValueRef dot(struct emit *e, const struct op *op, struct point q, struct point k) {
   const struct type *type = value_type(e->f, op->operands[0]);
-  LLVMValueRef sum = f32_const(e, 0);
+  LLVMValueRef sum = real(e, op, 0);
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), emit_dim(e, type->dims[3]), 1, 1, &sum);
   q.c[3] = k.c[3] = coord_uniform(e, l.index);
-  LLVMValueRef next = contract_multiply_add(e, DTYPE_F32, l.carried[0], factor(e, op->operands[0], &q, DTYPE_F32),
-                                   factor(e, op->operands[1], &k, DTYPE_F32));
+  LLVMValueRef next = contract_multiply_add(e, attention_dtype(e, op), l.carried[0], factor(e, op->operands[0], &q, attention_dtype(e, op)),
+                                   factor(e, op->operands[1], &k, attention_dtype(e, op)));
   emit_loop_end(e, &l, &next);
   return l.carried[0];
 }
@@ -447,11 +454,11 @@ static LLVMValueRef attends(struct emit *e, const struct op *op, const struct po
 static LLVMValueRef score(struct emit *e, const struct op *op, const struct point *p,
                           const struct point *q, const struct point *k) {
   const struct attention_attrs *a = OP_ATTRS(attention, op);
-  LLVMValueRef s = LLVMBuildFMul(e->b, dot(e, op, *q, *k), f32_const(e, a->scale), "");
+  LLVMValueRef s = LLVMBuildFMul(e->b, dot(e, op, *q, *k), real(e, op, a->scale), "");
   if (a->softcap > 0) {
-    s = LLVMBuildFDiv(e->b, s, f32_const(e, a->softcap), "");
+    s = LLVMBuildFDiv(e->b, s, real(e, op, a->softcap), "");
     s = vmath_emit(e->math, e->b, VMATH_tanh, &s);
-    s = LLVMBuildFMul(e->b, s, f32_const(e, a->softcap), "");
+    s = LLVMBuildFMul(e->b, s, real(e, op, a->softcap), "");
   }
   if (a->has_bias) {
     struct type full = *value_type(e->f, op->results[0]);
@@ -460,7 +467,7 @@ static LLVMValueRef score(struct emit *e, const struct op *op, const struct poin
     at.width = 1;
     at.c[3] = k->c[2];
     point_broadcast(e, value_type(e->f, op->operands[3]), &full, &at, &bias);
-    s = LLVMBuildFAdd(e->b, s, factor(e, op->operands[3], &bias, DTYPE_F32), "");
+    s = LLVMBuildFAdd(e->b, s, factor(e, op->operands[3], &bias, attention_dtype(e, op)), "");
   }
   return s;
 }
@@ -469,9 +476,9 @@ static LLVMValueRef score(struct emit *e, const struct op *op, const struct poin
 static LLVMValueRef emit_attention(struct emit *e, const struct op *op, const struct point *p) {
   if (any_lanes(p, 0, 3, true)) return emit_by_lanes(e, op->results[0], p);
   const struct type *tq = value_type(e->f, op->operands[0]), *tk = value_type(e->f, op->operands[1]);
-  LLVMValueRef minus = f32_const(e, -__builtin_inf());
-  LLVMValueRef init[3] = {minus, f32_const(e, 0),
-                          LLVMConstNull(emit_type(e, DTYPE_F32, p->width))};
+  LLVMValueRef minus = real(e, op, -__builtin_inf());
+  LLVMValueRef init[3] = {minus, real(e, op, 0),
+                          LLVMConstNull(emit_type(e, attention_dtype(e, op), p->width))};
   LLVMValueRef group = LLVMBuildUDiv(e->entry_builder, emit_dim(e, tq->dims[1]),
                                      emit_dim(e, tk->dims[1]), "");
   struct point q = {.rank = 4, .width = 1}, k = q;
@@ -485,9 +492,9 @@ static LLVMValueRef emit_attention(struct emit *e, const struct op *op, const st
   LLVMValueRef s = score(e, op, p, &q, &k);
   s = LLVMBuildSelect(e->b, attends(e, op, p, l.index), s, minus, "");
   LLVMValueRef args[3] = {l.carried[0], s, NULL};
-  LLVMValueRef m = emit_scalar_op(e, SCALAR_MAX, DTYPE_F32, args, 1);
+  LLVMValueRef m = emit_scalar_op(e, SCALAR_MAX, attention_dtype(e, op), args, 1);
   LLVMValueRef dead = LLVMBuildFCmp(e->b, LLVMRealOEQ, m, minus, "");
-  LLVMValueRef shift = LLVMBuildSelect(e->b, dead, f32_const(e, 0), m, "");
+  LLVMValueRef shift = LLVMBuildSelect(e->b, dead, real(e, op, 0), m, "");
   LLVMValueRef old = LLVMBuildFSub(e->b, l.carried[0], shift, "");
   LLVMValueRef now = LLVMBuildFSub(e->b, s, shift, "");
   old = vmath_emit(e->math, e->b, VMATH_exp, &old);
@@ -495,13 +502,13 @@ static LLVMValueRef emit_attention(struct emit *e, const struct op *op, const st
   struct point v = k;
   v.width = p->width;
   v.c[3] = p->c[3];
-  LLVMValueRef values = factor(e, op->operands[2], &v, DTYPE_F32);
+  LLVMValueRef values = factor(e, op->operands[2], &v, attention_dtype(e, op));
   LLVMValueRef kept = LLVMBuildFMul(e->b, l.carried[2], emit_splat(e, old, p->width), "");
-  LLVMValueRef next[3] = {m, contract_multiply_add(e, DTYPE_F32, now, l.carried[1], old),
-                          contract_multiply_add(e, DTYPE_F32, kept, emit_splat(e, now, p->width), values)};
+  LLVMValueRef next[3] = {m, contract_multiply_add(e, attention_dtype(e, op), now, l.carried[1], old),
+                          contract_multiply_add(e, attention_dtype(e, op), kept, emit_splat(e, now, p->width), values)};
   emit_loop_end(e, &l, next);
-  LLVMValueRef empty = LLVMBuildFCmp(e->b, LLVMRealOEQ, l.carried[1], f32_const(e, 0), "");
-  LLVMValueRef sum = LLVMBuildSelect(e->b, empty, f32_const(e, 1), l.carried[1], "");
+  LLVMValueRef empty = LLVMBuildFCmp(e->b, LLVMRealOEQ, l.carried[1], real(e, op, 0), "");
+  LLVMValueRef sum = LLVMBuildSelect(e->b, empty, real(e, op, 1), l.carried[1], "");
   LLVMValueRef o = LLVMBuildFDiv(e->b, l.carried[2], emit_splat(e, sum, p->width), "");
   return emit_round_to(e, value_type(e->f, op->results[0])->dtype, o, p->width);
 }

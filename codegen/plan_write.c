@@ -127,9 +127,15 @@ static void relate(struct writer *w, dim lhs, enum relation relation, dim rhs, u
   *out_relation = relation == RELATION_LE   ? ENGINE__RELATION__LE
                   : relation == RELATION_LT ? ENGINE__RELATION__LT
                                             : ENGINE__RELATION__EQ;
-  if (relation == RELATION_BROADCAST) { /* a = b, or one of them is 1: a product with a zero in it */
-    dim factors[3] = {dim_sub(t, lhs, rhs), dim_sub(t, lhs, one), dim_sub(t, rhs, one)};
-    *out_a = product(w, factors, 3, 1);
+  if (relation == RELATION_BROADCAST) {
+    /* a = b, or one of them is 1 and the other not 0:
+     * (a - b) * (((a - 1) * (b - 1))^2 + (1 - min(a, b, 1))) = 0. */
+    dim a_1 = dim_sub(t, lhs, one), b_1 = dim_sub(t, rhs, one);
+    dim units[4] = {a_1, b_1, a_1, b_1};
+    dim empty = dim_sub(t, one, dim_min(t, dim_min(t, lhs, rhs), one));
+    uint32_t either = manifest_build_expr(w->b, EXPR_ADD, product(w, units, 4, 1), expr_of(w, empty), 0);
+    uint32_t differ = expr_of(w, dim_sub(t, lhs, rhs));
+    *out_a = manifest_build_expr(w->b, EXPR_MUL, differ, either, 0);
     *out_b = expr_of(w, zero);
     return;
   }

@@ -29,7 +29,8 @@ static const struct pass passes[] = {
 
 /* A pass may run several times. */
 static const char *const order[] = {
-    "fold",                /* first, so that what follows sees numbers */
+    "check_shapes",        /* before anything relies on shapes that only a run can tell */
+    "fold",                /* early, so that what follows sees numbers */
     "simplify",            /* shape arithmetic and idle views go */
     "cse",                 /* what simplify made alike is one */
     "fold",                /* and constant now, where it was not */
@@ -139,7 +140,8 @@ static void print(const struct run *r, const char *pass) {
 /* What was asked for after a pass, or before the first ("import"). */
 static status observe(struct run *r, const char *pass) {
   const struct pipeline_options *o = r->options;
-  if (o->print_after && r->number && (!strcmp(o->print_after, "all") || listed(o->print_after, pass)))
+  if (o->print_after && r->number &&
+      (!strcmp(o->print_after, "all") || listed(o->print_after, pass)))
     print(r, pass);
   status st = o->dump_ir_to ? dump(r, pass) : STATUS_OK;
   r->number++;
@@ -158,7 +160,8 @@ static status run_pass(struct run *r, const struct pass *pass) {
       count_ops(r->context.module), before);
   if (r->options->verify_each && module_verify(r->context.module, r->context.diags) != STATUS_OK) {
     observe(r, name);
-    return diag_report(r->context.diags, DIAG_E0321, NULL, NULL, "pass '%s' broke the module", name);
+    return diag_report(r->context.diags, DIAG_E0321, NULL, NULL, "pass '%s' broke the module",
+                       name);
   }
   return observe(r, name);
 }
@@ -192,7 +195,8 @@ static status run_order(struct run *r) {
 
 status pipeline_run(struct module *m, const struct pipeline_options *options, struct diags *diags) {
   struct arena scratch = {0};
-  struct run r = {.options = options, .context = {.module = m, .diags = diags, .scratch = &scratch}};
+  struct run r = {.options = options,
+                  .context = {.module = m, .diags = diags, .scratch = &scratch}};
   bool all = options->print_after && !strcmp(options->print_after, "all");
   status st = check_names(options->passes, diags);
   if (st == STATUS_OK)
