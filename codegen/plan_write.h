@@ -5,7 +5,7 @@
 
 #include "base/diag.h"
 #include "codegen/kernel.h"
-#include "runtime/manifest_build.h"
+#include "codegen/manifest_build.h"
 
 /* A constant that the plan uses, in manifest order, at this offset of the weights section. */
 struct plan_constant {

@@ -2,7 +2,7 @@
 /* Dim expressions: values, what is unknown, what goes stale. */
 #include "runtime/expr_state.h"
 
-#include "runtime/manifest_build.h"
+#include "codegen/manifest_build.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

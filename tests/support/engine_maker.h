@@ -8,7 +8,7 @@
 #include "base/dtype.h"
 #include "include/sinter/runtime.h"
 #include "runtime/engine_format.h"
-#include "runtime/manifest_build.h"
+#include "codegen/manifest_build.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -13,8 +13,8 @@
  * manifest_build_launch(&b, block, kernel, buffers, n, dims, n_dims); launch->tiles =
  * manifest_build_const(&b, 4);
  */
-#ifndef SINTER_RUNTIME_MANIFEST_BUILD_H
-#define SINTER_RUNTIME_MANIFEST_BUILD_H
+#ifndef SINTER_CODEGEN_MANIFEST_BUILD_H
+#define SINTER_CODEGEN_MANIFEST_BUILD_H
 
 #include "base/arena.h"
 #include "base/map.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Growing the manifest's tables; see manifest_build.h. */
-#include "runtime/manifest_build.h"
+#include "codegen/manifest_build.h"
 
 #include <string.h>
 
