@@ -3,10 +3,10 @@
  * nothing. */
 #include "cli/host_tensor.h"
 #include "cli/verb.h"
-#include "compiler/plan_print.h"
 #include "runtime/engine_file.h"
 #include "runtime/fault.h"
 #include "runtime/plan.h"
+#include "runtime/plan_print.h"
 
 #include <stdio.h>
 #include <string.h>

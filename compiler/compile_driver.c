@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "codegen/engine_build.h"
-#include "compiler/plan_print.h"
+#include "compiler/emit_plan.h"
 #include "frontend/onnx/import.h"
 #include "frontend/onnx/model_load.h"
 #include "ir/text.h"
@@ -102,7 +102,7 @@ static status emit_plan_of(const struct compiler_options *o, const char *engine,
   char *text = NULL;
   size_t size;
   FILE *f = open_memstream(&text, &size);
-  status st = f ? plan_print_file(engine, f) : STATUS_RESOURCES;
+  status st = f ? emit_plan_text(engine, f) : STATUS_RESOURCES;
   if (f) fclose(f);
   if (st != STATUS_OK)
     st = diag_report(diags, DIAG_E0902, NULL, NULL, "the plan of the new engine cannot be read");

@@ -52,10 +52,10 @@ expect 0 '' "$sinter" inspect "$engine" --kernels --weights
 shows 'image: f32\[batch,1,8,8\]'
 shows 'probability: f32\[batch,10\]'
 expect 0 '' "$sinter" inspect "$engine" --plan
-shows '^entry main: block 1'
-shows '^  launch k[0-9]*_'
-shows '^  %[0-9]* output 0 '
-sed -n '/^entry main: block/,$p' "$work/out" >"$work/plan"
+shows '^entry "main"'
+shows '^    launch "k[0-9]*_'
+shows 'output 0 "probability"'
+sed -n '/^entry "main"/,$p' "$work/out" >"$work/plan"
 expect 0 '' "$sinter" compile "$model/model.onnx" --emit plan
 cmp -s "$work/out" "$work/plan" || fail "inspect and compile print different plans"
 expect 2 "has no effect on JSON" "$sinter" inspect "$engine" --plan --json
