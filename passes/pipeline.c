@@ -34,10 +34,14 @@ static const char *const order[] = {
     "simplify",            /* shape arithmetic and idle views go */
     "cse",                 /* what simplify made alike is one */
     "fold",                /* and constant now, where it was not */
+    "unroll",              /* conditions are constant now if they ever are */
+    "simplify",            /* what branches and bodies were wrapped in */
+    "fold",                /* and what became constant with them */
     "recognise_attention", /* needs scalars in bodies and one form of every view */
     "simplify",            /* the views that recognition put around its operands */
     "cse",                 /* layers share their masks */
     "dce",                 /* nothing idle is worth a kernel */
+    "hoist",               /* on what is left of loops */
     "fuse",                /* last: what it makes are kernels */
 };
 

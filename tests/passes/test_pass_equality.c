@@ -22,6 +22,16 @@ static void test_several_rounds(void **state) {
   check_random_modules("fold,simplify,cse,fold,simplify,dce", 150, 0);
 }
 
+static void test_control(void **state) {
+  (void)state;
+  check_random_modules("fold,simplify,unroll,simplify,hoist,dce", 150, 0);
+}
+
+static void test_pipeline(void **state) {
+  (void)state;
+  check_random_modules(NULL, 100, 0);
+}
+
 static void test_fuse(void **state) {
   (void)state;
   check_random_modules("fold,simplify,cse,dce,fuse", 150, 0);
@@ -31,6 +41,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_simplify),       cmocka_unit_test(test_fold),
       cmocka_unit_test(test_cse_and_dce),    cmocka_unit_test(test_several_rounds),
+      cmocka_unit_test(test_control),     cmocka_unit_test(test_pipeline),
       cmocka_unit_test(test_fuse),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
