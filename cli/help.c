@@ -70,7 +70,7 @@ void help_program(void) {
 
 /* ---- manual page ---- */
 
-/* scdoc gives these a meaning. */
+/* scdoc gives these a meaning, though not in headings. */
 static void print_scdoc(const char *text) {
   for (; *text; text++) {
     if (strchr("_*\\#|[]", *text))
@@ -102,9 +102,7 @@ void help_man(void) {
   printf("sinter(1)\n\n# NAME\n\nsinter - ahead-of-time compiler for ONNX models\n\n");
   printf("# SYNOPSIS\n\n*sinter* _verb_ [options] [arguments]\n\n# VERBS\n\n");
   for (int v = 0; v < VERB_COUNT; v++) {
-    printf("## sinter %s ", verb_infos[v].word);
-    print_scdoc(verb_infos[v].arguments);
-    printf("\n\n");
+    printf("## sinter %s %s\n\n", verb_infos[v].word, verb_infos[v].arguments);
     print_scdoc(verb_infos[v].summary);
     printf(".\n\n");
     for (int i = 0; i < OPT_COUNT; i++)

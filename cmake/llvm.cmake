@@ -15,5 +15,5 @@ function(sinter_link_llvm target)
     core analysis passes x86codegen x86asmparser x86desc x86info
     nvptxcodegen nvptxdesc nvptxinfo bitwriter irreader)
   target_link_libraries(${target} PUBLIC ${components} stdc++)
-  target_link_options(${target} PUBLIC -Wl,--exclude-libs,ALL -Wl,--gc-sections)
+  target_link_options(${target} PUBLIC -Wl,--gc-sections)
 endfunction()

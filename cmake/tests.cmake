@@ -61,6 +61,13 @@ foreach(script IN LISTS program_tests)
   endif()
 endforeach()
 
+# tests/package/package_<name>.sh gets the build folder and the tree.
+if(TARGET sinter_package)
+  add_test(NAME package/install COMMAND
+    ${CMAKE_SOURCE_DIR}/tests/package/package_install.sh ${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR})
+  set_tests_properties(package/install PROPERTIES TIMEOUT 300)
+endif()
+
 if(SINTER_FUZZ)
   file(GLOB_RECURSE fuzz_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_*.c)
   foreach(source IN LISTS fuzz_sources)
