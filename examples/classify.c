@@ -44,9 +44,9 @@ int main(int argc, char **argv) {
   sinter_session *session;
   check(sinter_engine_open(argv[1], NULL, &engine));
   check(sinter_session_create(engine, NULL, &session));
-  sinter_tensor image = {SINTER_F32, 4, {n, 1, 8, 8}, images, (uint64_t)pixels * 4}, probability = {0};
+  sinter_tensor image = {SINTER_F32, 4, {n, 1, 8, 8}, images, (uint64_t)pixels * 4};
+  sinter_tensor probability = {0};
   check(sinter_session_run(session, "main", &image, 1, &probability, 1));
-
   const float *row = probability.data;
   for (int64_t i = 0; i < n; i++, row += 10) {
     int best = 0;
@@ -54,7 +54,7 @@ int main(int argc, char **argv) {
       best = row[digit] > row[best] ? digit : best;
     right += best == labels[i];
   }
-  printf("%lld of %lld images right, accuracy %.4f\n", (long long)right, (long long)n, (double)right / n);
+  printf("%d of %d images right: %.2f %%\n", (int)right, (int)n, 100.0 * (double)right / (double)n);
   sinter_session_destroy(session);
   sinter_engine_close(engine);
 }

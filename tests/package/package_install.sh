@@ -102,6 +102,13 @@ quietly cmake -S "$examples" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" &&
 }
 ldd "$work/cmake/classify_static" | grep sinter && fail "the static library is not"
 
+# An LLVM in the library does not meet one of the host's.
+for llvm in /usr/lib/llvm-*/lib/libLLVM*.so.1 /usr/lib/llvm-*/lib/libLLVM.so.*; do
+  [ -x "$work/cmake/compile" ] && [ -e "$llvm" ] || continue
+  LD_PRELOAD=$llvm LD_LIBRARY_PATH=$lib "$work/cmake/compile" "$model/model.onnx" "$work/beside.sinter" 2>"$work/log" ||
+    fail "the compiler beside $llvm: $(cat "$work/log")"
+done
+
 # Both libraries in one process, and headers that C++ takes.
 if command -v c++ >/dev/null; then
   printf '#include <sinter/compiler.h>\nint main() { return sinter_version() == nullptr; }\n' >"$work/both.cc"
