@@ -141,14 +141,22 @@ static void bind_dims(struct maker *m, const sinter_port *port, const int64_t *d
 /* "2x8" to dims; words that are no number ("1..8", "batch", "?") say nothing about a run. */
 static void bind_shape(struct maker *m, const struct wanted_input *in) {
   struct str rest = str_from_c(in->shape);
-  for (uint32_t i = 0; rest.len && i < in->port->rank; i++) {
+  uint32_t rank = 0;
+  bool fits = true;
+  for (; rest.len; rank++) {
     struct str word = str_split(&rest, 'x');
-    const sinter_dim *dim = &in->port->dims[i];
+    const sinter_dim *dim = rank < in->port->rank ? &in->port->dims[rank] : NULL;
     uint64_t value;
-    if (dim->value < 0 && dim_text_is_name(dim->text) &&
-        value_count(arena_strndup(m->arena, word.data, word.len), &value))
+    if (!dim || !value_count(arena_strndup(m->arena, word.data, word.len), &value))
+      continue;
+    if (dim->value >= 0)
+      fits &= (uint64_t)dim->value == value;
+    else if (dim_text_is_name(dim->text))
       dim_names_bind(&m->names, dim->text, (int64_t)value);
   }
+  if (!fits || rank != in->port->rank)
+    diag_report(m->d, DIAG_E0802, NULL, "'sinter inspect' shows the shapes of an engine's inputs",
+                "--shape %s does not fit input '%s'", in->shape, in->port->name);
 }
 
 static int64_t least_size(const sinter_dim *dim) {

@@ -159,7 +159,7 @@ static void kill_late(struct pool_state *p) {
 }
 
 static void wait_for_news(struct pool_state *p) {
-  struct pollfd fds[64];
+  struct pollfd fds[TEST_JOBS_MOST];
   for (uint32_t i = 0; i < p->n_running; i++)
     fds[i] = (struct pollfd){.fd = p->running[i].fd, .events = POLLIN};
   int ready = poll(fds, p->n_running, 200);
@@ -212,21 +212,24 @@ static void remove_folder(const struct pool_state *p) {
 static void catch_interrupts(void) {
   static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
   struct sigaction action = {.sa_handler = on_interrupt};
-  for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-    sigaction(numbers[i], &action, NULL);
+  for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+    struct sigaction old;
+    /* A parent that ignores a signal (nohup) means it. */
+    if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+      sigaction(numbers[i], &action, NULL);
+  }
 }
 
 status test_jobs_run(struct test_jobs *jobs, struct diags *d) {
   struct pool_state p = {.jobs = jobs};
-  struct job running[64];
-  uint32_t parallel = jobs->parallel < 64 ? jobs->parallel : 64;
+  struct job running[TEST_JOBS_MOST];
   p.running = running;
   status s = make_folder(&p, d);
   if (s)
     return s;
   catch_interrupts();
   while (!s && !interrupted && p.n_done < jobs->n) {
-    while (!s && p.n_running < parallel && p.next < jobs->n)
+    while (!s && p.n_running < jobs->parallel && p.next < jobs->n)
       s = start(&p, d);
     tell(&p);
     if (p.n_running)

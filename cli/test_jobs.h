@@ -14,9 +14,11 @@ struct test_result {
   bool done;
 };
 
+enum { TEST_JOBS_MOST = 64 };
+
 struct test_jobs {
   const struct test_settings *settings;
-  uint32_t parallel;
+  uint32_t parallel; /* 1 to TEST_JOBS_MOST */
   double timeout_s;
   uint64_t memory_limit; /* bytes of address space; 0: none */
   uint32_t n;

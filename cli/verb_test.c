@@ -181,11 +181,16 @@ static status conclude(struct tester *t) {
 
 static uint32_t usable_cpus(void) {
   cpu_set_t set;
-  return sched_getaffinity(0, sizeof set, &set) ? 1 : (uint32_t)CPU_COUNT(&set);
+  uint32_t n = sched_getaffinity(0, sizeof set, &set) ? 1 : (uint32_t)CPU_COUNT(&set);
+  return n < TEST_JOBS_MOST ? n : TEST_JOBS_MOST;
 }
 
 static status settings_from(struct tester *t) {
   const struct options *o = &t->v->options;
+  uint64_t jobs = option_number(o, OPT_JOBS, 1);
+  if (jobs < 1 || jobs > TEST_JOBS_MOST)
+    return diag_report(&t->v->diags, DIAG_E0802, NULL, NULL, "'--jobs' takes 1 to %d",
+                       TEST_JOBS_MOST);
   struct test_settings *s = &t->settings;
   compiler_options_from(t->v, NULL, &s->compile);
   s->threads = (uint32_t)option_number(o, OPT_THREADS, 1);
@@ -239,8 +244,6 @@ status verb_test(struct invocation *v) {
                               .on_result = on_result,
                               .on_change = on_change,
                               .user = &t};
-  if (t.jobs.parallel == 0)
-    t.jobs.parallel = 1;
   status s = settings_from(&t);
   if (!s)
     s = find_cases(&t, &folders);

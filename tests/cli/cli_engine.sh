@@ -152,6 +152,18 @@ expect 1 E0804 "$sinter" test "$cases/deep" --expect "$work/list"
 shows '^-right unsupported'
 shows '^+right passed'
 
+# Interrupted, it ends its children and takes its files away.
+"$sinter" test "$root/models" "$root/models" "$root/models" "$root/models" >/dev/null 2>&1 &
+running=$!
+sleep 0.3
+kill -TERM $running 2>/dev/null
+wait $running
+got=$?
+[ $got = 130 ] || [ $got = 0 ] || [ $got = 1 ] || fail "an interrupted test exits with $got"
+
+expect 2 "'--jobs' takes 1 to" "$sinter" test "$cases" --jobs 0
+expect 2 "does not fit input 'image'" "$sinter" run "$engine" --random-inputs --shape image:1x3x8x8
+
 [ -z "$(ls "$TMPDIR")" ] || fail "left behind: $(ls "$TMPDIR")"
 [ -z "$(ls "$work" | grep '\.tmp$')" ] || fail "left behind: $(ls "$work")"
 exit $bad
