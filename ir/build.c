@@ -124,6 +124,8 @@ static op_id op_add(struct builder *b, const struct op_view *view, const struct 
   struct arena *arena = &f->module->arena;
   op_id id = f->ops.len;
   value_id *results = ARENA_ARRAY(arena, value_id, n);
+  /* Before values are added, which may move the types that callers took dims from. */
+  const void *attrs = attrs_copy(f->module, view->kind, view->attrs);
   for (uint32_t i = 0; i < n; i++) {
     results[i] = f->values.len;
     vec_push(&f->values,
@@ -137,7 +139,7 @@ static op_id op_add(struct builder *b, const struct op_view *view, const struct 
       .operands = arena_memdup(arena, view->operands, view->n_operands * sizeof *view->operands),
       .results = results,
       .regions = arena_memdup(arena, view->regions, view->n_regions * sizeof *view->regions),
-      .attrs = attrs_copy(f->module, view->kind, view->attrs),
+      .attrs = attrs,
       .parent = b->region,
       .provenance = b->provenance};
   vec_push(&f->ops, op);

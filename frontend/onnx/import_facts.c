@@ -627,9 +627,10 @@ static struct fact look(struct look *l) {
 }
 
 static struct fact derive(struct importer *im, value_id v, int64_t element, bool bind) {
-  const struct op *op = value_def(im->function, v);
-  if (!op || function_value(im->function, v)->index != 0)
+  const struct op *def = value_def(im->function, v);
+  if (!def || function_value(im->function, v)->index != 0)
     return unknown;
+  const struct op copy = *def, *op = &copy; /* binding symbols adds ops, which moves the table */
   switch (op->kind) {
   case OP_CONST:
     return constant_fact(im, &im->module->constants.data[OP_ATTRS(const, op)->value], element);

@@ -105,7 +105,8 @@ static value_id grid_places(struct import_node *n, const struct grid *g, uint32_
   uint32_t last = g->spatial + 1;
   value_id x = build_slice_axis(b, import_in(n, 1), last, dim_const(n->dims, g->spatial - 1 - i),
                                 one_dim(n));
-  x = build_cast(b, build_reshape(b, x, import_type(n, 1)->dims, last), g->dtype);
+  const struct type grid = *import_type(n, 1);
+  x = build_cast(b, build_reshape(b, x, grid.dims, last), g->dtype);
   x = build_binary_f64(b, SCALAR_ADD, x, 1);
   value_id size = import_dim_scalar(n, g->size[i], g->dtype);
   if (g->align)

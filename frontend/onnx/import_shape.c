@@ -16,11 +16,11 @@ void import_shape(struct import_node *n) {
   int64_t end = import_attr_int(n, "end", INT64_MAX);
   if (!import_arity(n, 1, 1, 1))
     return;
-  const struct type *type = import_type(n, 0);
-  start = clamp_index(start, type->rank);
-  end = clamp_index(end, type->rank);
+  const struct type type = *import_type(n, 0);
+  start = clamp_index(start, type.rank);
+  end = clamp_index(end, type.rank);
   uint32_t count = end > start ? (uint32_t)(end - start) : 0;
-  import_out(n, 0, build_dims(n->b, type->dims + start, count));
+  import_out(n, 0, build_dims(n->b, type.dims + start, count));
 }
 
 void import_size_op(struct import_node *n) {

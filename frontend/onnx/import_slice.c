@@ -168,12 +168,13 @@ void import_slice(struct import_node *n) {
   }
   dim zeros[IR_MAX_RANK], ones[IR_MAX_RANK];
   dim start[IR_MAX_RANK], end[IR_MAX_RANK], step[IR_MAX_RANK];
+  const struct type type = *import_type(n, 0);
   for (uint32_t i = 0; i < rank; i++) {
     zeros[i] = dim_const(n->dims, 0);
     ones[i] = step[i] = dim_const(n->dims, 1);
   }
   if (!spread(n, &p.axes, p.starts.data, zeros, rank, start) ||
-      !spread(n, &p.axes, p.ends.data, import_type(n, 0)->dims, rank, end) ||
+      !spread(n, &p.axes, p.ends.data, type.dims, rank, end) ||
       (p.steps.data && !spread(n, &p.axes, p.steps.data, ones, rank, step)))
     return;
   import_out(n, 0, slice_by(n, import_in(n, 0), start, end, step));
