@@ -14,6 +14,8 @@ struct build {
   value_id *map;         /* outer value -> inner value */
   uint32_t map_len;
   VEC(value_id) touched; /* of map, to be cleared */
+  value_id *to;          /* by value of before: the result of a fused op that stands for it now */
+  uint32_t to_len;
   VEC(value_id) operands;
   const struct cluster *cluster;
 };
@@ -21,6 +23,10 @@ struct build {
 static void bind(struct build *w, value_id outer, value_id inner) {
   w->map[outer] = inner;
   vec_push(&w->touched, outer);
+}
+
+static value_id now(const struct build *w, value_id v) {
+  return v < w->to_len && w->to[v] != VALUE_NONE ? w->to[v] : v;
 }
 
 /* Makes `v` available inside: a copy of what is inlined, a parameter for what is stored. */
@@ -32,6 +38,11 @@ static void take(struct build *w, value_id v) {
     w->map_len = n;
   }
   if (w->map[v] != VALUE_NONE) return;
+  if (now(w, v) != v) {
+    take(w, now(w, v));
+    bind(w, v, w->map[now(w, v)]);
+    return;
+  }
   struct function *f = w->s->f;
   op_id def = function_value(f, v)->def;
   bool local = def != OP_ID_NONE && def < w->s->uses_ops && w->s->inlined[def];
@@ -121,7 +132,7 @@ static status build_one(struct build *w, uint32_t cluster) {
   op_id op = n ? build_op(&outer, OP_FUSED, w->operands.data, w->operands.len, &w->inner, 1, &attrs)
                : OP_ID_NONE;
   for (uint32_t i = 0; i < n && op != OP_ID_NONE; i++) {
-    function_replace_value(f, results[i], op_result(f, op, i));
+    w->to[results[i]] = op_result(f, op, i);
   }
   mem_free(results);
   for (uint32_t i = 0; i < w->touched.len; i++) w->map[w->touched.data[i]] = VALUE_NONE;
@@ -129,15 +140,34 @@ static status build_one(struct build *w, uint32_t cluster) {
   return w->b.failures || outer.failures ? STATUS_INTERNAL : STATUS_OK;
 }
 
+/* In every use, at once: one by one would be a walk over the function for each. */
+static void replace_results(struct build *w) {
+  struct function *f = w->s->f;
+  for (op_id id = 1; id < f->ops.len; id++) {
+    /* Operand lists are the function's own. */
+    value_id *operands = (value_id *)f->ops.data[id].operands;
+    for (uint32_t i = 0; i < f->ops.data[id].n_operands; i++) operands[i] = now(w, operands[i]);
+  }
+  for (region_id r = 0; r < f->regions.len; r++) {
+    struct region *region = function_region(f, r);
+    for (uint32_t i = 0; i < region->results.len; i++)
+      region->results.data[i] = now(w, region->results.data[i]);
+  }
+}
+
 status fuse_build_regions(struct fuse *s) {
   struct build w = {.s = s};
   s->uses_ops = s->f->ops.len;
   w.map_len = s->f->values.len;
   w.map = mem_calloc(w.map_len, sizeof *w.map);
+  w.to_len = w.map_len;
+  w.to = mem_calloc(w.to_len, sizeof *w.to);
   status st = STATUS_OK;
   for (uint32_t i = 0; i < s->clusters.len && st == STATUS_OK; i++) st = build_one(&w, i);
+  replace_results(&w);
   vec_deinit(&w.touched);
   vec_deinit(&w.operands);
   mem_free(w.map);
+  mem_free(w.to);
   return st;
 }

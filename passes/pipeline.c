@@ -30,6 +30,7 @@ static const struct pass passes[] = {
 /* A pass may run several times. */
 static const char *const order[] = {
     "check_shapes",        /* before anything relies on shapes that only a run can tell */
+    "cse",                 /* so that nothing is folded twice */
     "fold",                /* early, so that what follows sees numbers */
     "simplify",            /* shape arithmetic and idle views go */
     "cse",                 /* what simplify made alike is one */
