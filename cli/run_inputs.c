@@ -57,18 +57,20 @@ static struct wanted_input *find_input(struct maker *m, const char *name, size_t
   return NULL;
 }
 
-static bool parse_range(const char *text, struct wanted_input *in) {
-  char *end;
-  in->lo = strtod(text, &end);
-  if (end == text || strncmp(end, "..", 2))
+/* LO..HI; the cut comes first, as "0..5" begins with the number "0.". */
+static bool parse_range(struct maker *m, const char *text, struct wanted_input *in) {
+  const char *dots = strstr(text, "..");
+  if (!dots || dots == text || !dots[2])
     return false;
-  const char *high = end + 2;
-  in->hi = strtod(high, &end);
+  char *end, *high;
+  const char *low = arena_strndup(m->arena, text, (size_t)(dots - text));
+  in->lo = strtod(low, &end);
+  in->hi = strtod(dots + 2, &high);
   in->has_range = true;
-  return end != high && !*end && in->lo <= in->hi;
+  return !*end && !*high && in->lo <= in->hi;
 }
 
-static bool parse_source(const char *text, struct wanted_input *in) {
+static bool parse_source(struct maker *m, const char *text, struct wanted_input *in) {
   if (text[0] == '@' && text[1]) {
     in->path = text + 1;
     in->source = host_format_of(in->path) == HOST_RAW ? SOURCE_RAW : SOURCE_FILE;
@@ -81,7 +83,7 @@ static bool parse_source(const char *text, struct wanted_input *in) {
   if (strncmp(text, "random", 6))
     return false;
   in->source = SOURCE_RANDOM;
-  return !text[6] || (text[6] == ':' && parse_range(text + 7, in));
+  return !text[6] || (text[6] == ':' && parse_range(m, text + 7, in));
 }
 
 static void read_input_option(struct maker *m, const char *text) {
@@ -100,7 +102,7 @@ static void read_input_option(struct maker *m, const char *text) {
     return;
   if (in->source)
     diag_report(m->d, DIAG_E0803, NULL, NULL, "input '%s' is given twice", in->port->name);
-  else if (!parse_source(equals + 1, in))
+  else if (!parse_source(m, equals + 1, in))
     diag_report(m->d, DIAG_E0802, NULL, hint, "'--input %s' is not understood", text);
 }
 
