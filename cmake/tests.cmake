@@ -68,6 +68,18 @@ if(TARGET sinter_package)
   set_tests_properties(package/install PROPERTIES TIMEOUT 300)
 endif()
 
+# tests/zoo/zoo_<name>.sh gets the program, the generator of models, and the tree.
+file(GLOB zoo_tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/zoo/zoo_*.sh)
+foreach(script IN LISTS zoo_tests)
+  if(TARGET sinter)
+    get_filename_component(name ${script} NAME_WE)
+    string(REGEX REPLACE "^zoo_" "" name ${name})
+    add_test(NAME zoo/${name}
+      COMMAND ${script} $<TARGET_FILE:sinter> $<TARGET_FILE:zoo> ${CMAKE_SOURCE_DIR})
+    set_tests_properties(zoo/${name} PROPERTIES TIMEOUT 900 SKIP_RETURN_CODE 77)
+  endif()
+endforeach()
+
 if(SINTER_FUZZ)
   file(GLOB_RECURSE fuzz_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_*.c)
   foreach(source IN LISTS fuzz_sources)

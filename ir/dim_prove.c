@@ -242,13 +242,15 @@ static bool by_definition(struct dim_table *t, const struct poly *p, uint32_t i,
     return false;
   }
   struct dim_node atom = *dim_node_of(t, m->atoms[0]);
-  if ((atom.kind == NODE_MAX && k > 0) || (atom.kind == NODE_MIN && k < 0)) {
+  if (atom.kind == NODE_MAX || atom.kind == NODE_MIN) {
+    /* A bound by any operand will do where it is one from below; else each may be the one. */
+    bool any = (atom.kind == NODE_MAX) == (k > 0);
     for (uint32_t j = 0; j < atom.count; j++) {
-      if (replaced(t, p, i, k, atom.operands[j], 0, steps)) {
-        return true;
+      if (replaced(t, p, i, k, atom.operands[j], 0, steps) == any) {
+        return any;
       }
     }
-    return false;
+    return !any;
   }
   if (atom.kind != NODE_FLOORDIV && atom.kind != NODE_MOD && atom.kind != NODE_EXACTDIV) {
     return false;
