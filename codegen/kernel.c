@@ -113,6 +113,7 @@ void kernel_set_deinit(struct kernel_set *set) {
     vec_deinit(&set->kernels.data[i].dims);
     vec_deinit(&set->kernels.data[i].grid);
     vec_deinit(&set->kernels.data[i].scratch);
+    vec_deinit(&set->kernels.data[i].kept);
     vec_deinit(&set->kernels.data[i].packs);
   }
   vec_deinit(&set->kernels);

@@ -24,6 +24,7 @@ struct kernel {
   VEC(dim) grid;       /* tiles of a launch: the product of these (a product of symbolic sums may
                           be too long for one dim) */
   VEC(dim) scratch;    /* bytes per thread: the product of these; empty: none */
+  VEC(dim) kept;       /* dims that the schedule's plan makes for its emit, which must not make any */
   VEC(struct kernel_pack) packs;
   uint64_t key[2];     /* equal keys: equal code */
   const struct schedule *schedule;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "codegen/contract_util.h"
+#include "codegen/cpu/micro.h"
 #include "codegen/emit_view.h"
 #include "codegen/pack.h"
 #include "codegen/schedule.h"
@@ -33,6 +34,7 @@ struct shape {
   dim batch[IR_MAX_RANK], m[IR_MAX_RANK], n[IR_MAX_RANK], k[IR_MAX_RANK];
   uint32_t m_axis[IR_MAX_RANK], n_axis[IR_MAX_RANK];
   int64_t block_k;
+  int64_t most_m; /* rows, where known; else 0 */
 };
 
 static bool in_list(struct ints list, uint32_t x) {
@@ -67,6 +69,10 @@ static void shape_of(const struct kernel *kernel, struct shape *s) {
   for (uint32_t i = 0; i < s->n_k && k; i++) {
     k = dim_is_const(f->module->dims, s->k[i], &d) && d < 4096 ? k * d : 0;
   }
+  s->most_m = 1;
+  for (uint32_t i = 0; i < s->n_m && s->most_m; i++) {
+    s->most_m = dim_is_const(f->module->dims, s->m[i], &d) && d < 4096 ? s->most_m * d : 0;
+  }
   s->block_k = k > 0 && k <= 2 * BLOCK_K ? k : BLOCK_K;
 }
 
@@ -97,7 +103,8 @@ static bool plan(struct kernel *k, const struct cpu_isa *isa) {
   kernel_grid(k, s.batch, s.n_batch);
   dim blocks[2] = {dim_ceildiv(t, m, dim_const(t, BLOCK_M)), dim_ceildiv(t, n, dim_const(t, s.block_n))};
   kernel_grid(k, blocks, 2);
-  int64_t elements = BLOCK_M * s.block_k + s.block_k * s.block_n + BLOCK_M * s.block_n;
+  int64_t elements = BLOCK_M * s.block_k + s.block_k * s.block_n +
+                     (BLOCK_M + MICRO_SPARE_ROWS) * s.block_n;
   kernel_scratch(k, NULL, 0, elements * dtype_unpacked_bytes(s.acc));
   uint32_t operand;
   if (packs(k, &s, &operand)) {
@@ -234,104 +241,35 @@ static void pack_rhs(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVM
   emit_loop_end(e, &l, NULL);
 }
 
-/* ---- the micro-kernel ---- */
-
-#define MAX_ROWS 14
-#define MAX_VECTORS 4
-
-struct micro {
-  uint32_t rows, panels, vectors; /* vectors per row: panels * 64 bytes */
-};
-
-static LLVMValueRef rhs_vector(struct emit *e, const struct tile *t, const LLVMValueRef *panels,
-                               uint32_t v, LLVMValueRef k) {
-  uint32_t per_panel = t->s.columns / t->width;
-  LLVMValueRef index = add(e, mul(e, k, t->s.columns), emit_i64(e, v % per_panel * t->width));
-  LLVMValueRef panel = panels[v / per_panel];
-  if (!t->rhs_packed) return load_acc(e, t, at(e, t, panel, index), t->width);
-  return emit_load_lanes(e, panel, t->s.rhs->dtype, index, t->s.acc, t->width);
-}
-
-/* Sums [row, row + rows) x the panels from `panel` on, over kc steps. */
-static void micro_kernel(struct emit *e, const struct tile *t, struct micro m, LLVMValueRef row,
-                         LLVMValueRef panel, LLVMValueRef k0, LLVMValueRef kc) {
-  LLVMValueRef acc[MAX_ROWS * MAX_VECTORS], places[MAX_ROWS * MAX_VECTORS], lhs[MAX_ROWS], rhs[2];
-  LLVMValueRef first = LLVMBuildICmp(e->b, LLVMIntEQ, k0, emit_i64(e, 0), "");
-  LLVMTypeRef vector = acc_type(e, t, t->width);
-  for (uint32_t i = 0; i < m.rows; i++) {
-    LLVMValueRef r = add(e, row, emit_i64(e, i));
-    lhs[i] = at(e, t, t->lhs, LLVMBuildMul(e->b, r, t->lhs_stride, ""));
-    LLVMValueRef base = add(e, mul(e, r, t->s.block_n), mul(e, panel, t->s.columns));
-    for (uint32_t v = 0; v < m.vectors; v++) {
-      places[i * m.vectors + v] = at(e, t, t->sums, add(e, base, emit_i64(e, v * t->width)));
-    }
-  }
-  for (uint32_t i = 0; i < m.panels; i++) {
-    LLVMValueRef p = add(e, panel, emit_i64(e, i));
-    if (t->rhs_packed) {
-      LLVMValueRef number = add(e, LLVMBuildUDiv(e->b, t->n0, emit_i64(e, t->s.columns), ""), p);
-      LLVMValueRef offset = add(e, LLVMBuildMul(e->b, number, t->k_total, ""), k0);
-      rhs[i] = emit_element_pointer(e, e->buffers[t->rhs_operand], t->s.rhs->dtype,
-                                    mul(e, offset, t->s.columns));
-    } else {
-      rhs[i] = at(e, t, t->rhs_scratch, mul(e, p, t->s.block_k * t->s.columns));
-    }
-  }
-  struct emit_if s;
-  uint32_t n = m.rows * m.vectors;
-  LLVMValueRef zero[MAX_ROWS * MAX_VECTORS], old[MAX_ROWS * MAX_VECTORS];
-  emit_if_begin(e, &s, first);
-  for (uint32_t i = 0; i < n; i++) zero[i] = LLVMConstNull(vector);
-  emit_if_else(e, &s, NULL);
-  for (uint32_t i = 0; i < n; i++) old[i] = load_acc(e, t, places[i], t->width);
-  emit_if_end_many(e, &s, n, zero, old, acc);
-  struct emit_loop l;
-  emit_loop_begin(e, &l, emit_i64(e, 0), kc, 1, n, acc);
-  LLVMValueRef b[MAX_VECTORS], next[MAX_ROWS * MAX_VECTORS];
-  for (uint32_t v = 0; v < m.vectors; v++) b[v] = rhs_vector(e, t, rhs, v, l.index);
-  for (uint32_t i = 0; i < m.rows; i++) {
-    LLVMValueRef a = emit_splat(e, load_acc(e, t, at(e, t, lhs[i], l.index), 1), t->width);
-    for (uint32_t v = 0; v < m.vectors; v++) {
-      LLVMValueRef sum = l.carried[i * m.vectors + v];
-      next[i * m.vectors + v] = contract_multiply_add(e, t->s.acc, sum, a, b[v]);
-    }
-  }
-  emit_loop_end(e, &l, next);
-  for (uint32_t i = 0; i < n; i++) store_acc(e, t, places[i], l.carried[i]);
-}
-
-/* All rows against the panels from `panel` on: the full micro-kernel, then one row at a time. */
-static void panel_sweep(struct emit *e, const struct tile *t, struct micro full, LLVMValueRef panel,
-                        LLVMValueRef k0, LLVMValueRef kc) {
-  LLVMValueRef rest = LLVMBuildURem(e->b, t->rows, emit_i64(e, full.rows), "");
-  LLVMValueRef whole = LLVMBuildSub(e->b, t->rows, rest, "");
-  struct emit_loop l;
-  emit_loop_begin(e, &l, emit_i64(e, 0), whole, full.rows, 0, NULL);
-  micro_kernel(e, t, full, l.index, panel, k0, kc);
-  emit_loop_end(e, &l, NULL);
-  full.rows = 1;
-  emit_loop_begin(e, &l, whole, t->rows, 1, 0, NULL);
-  micro_kernel(e, t, full, l.index, panel, k0, kc);
-  emit_loop_end(e, &l, NULL);
-}
+/* ---- the product ---- */
 
 static void multiply(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVMValueRef kc) {
-  uint32_t per_panel = t->s.columns / t->width; /* vectors */
-  struct micro m = {.panels = per_panel == 1 ? 2 : 1, .rows = per_panel == 1 ? 12 : per_panel == 2 ? 6 : 3};
-  m.vectors = m.panels * per_panel;
-  LLVMValueRef up = add(e, t->columns, emit_i64(e, t->s.columns - 1));
-  LLVMValueRef panels = LLVMBuildUDiv(e->b, up, emit_i64(e, t->s.columns), "");
-  LLVMValueRef whole = LLVMBuildAnd(e->b, panels, emit_i64(e, -(int64_t)m.panels), "");
-  struct emit_loop l;
-  emit_loop_begin(e, &l, emit_i64(e, 0), whole, m.panels, 0, NULL);
-  panel_sweep(e, t, m, l.index, k0, kc);
-  emit_loop_end(e, &l, NULL);
-  if (m.panels == 1) return;
-  m.panels = 1;
-  m.vectors = per_panel;
-  emit_loop_begin(e, &l, whole, panels, 1, 0, NULL);
-  panel_sweep(e, t, m, l.index, k0, kc);
-  emit_loop_end(e, &l, NULL);
+  const struct shape *s = &t->s;
+  struct micro m;
+  micro_init(e, &m, s->acc);
+  m.lhs = t->lhs;
+  m.lhs_stride = t->lhs_stride;
+  m.k_stride = emit_i64(e, s->columns);
+  if (t->rhs_packed) {
+    LLVMValueRef number = LLVMBuildUDiv(e->b, t->n0, emit_i64(e, s->columns), "");
+    LLVMValueRef offset = add(e, LLVMBuildMul(e->b, number, t->k_total, ""), k0);
+    m.rhs_dtype = s->rhs->dtype;
+    m.rhs = emit_element_pointer(e, e->buffers[t->rhs_operand], m.rhs_dtype, mul(e, offset, s->columns));
+    m.panel_stride = mul(e, t->k_total, s->columns);
+  } else {
+    m.rhs_dtype = s->acc;
+    m.rhs = t->rhs_scratch;
+    m.panel_stride = emit_i64(e, s->block_k * s->columns);
+  }
+  m.sums = t->sums;
+  m.sums_stride = emit_i64(e, s->block_n);
+  m.rows = t->rows;
+  LLVMValueRef up = add(e, t->columns, emit_i64(e, s->columns - 1));
+  m.panels = LLVMBuildUDiv(e->b, up, emit_i64(e, s->columns), "");
+  m.steps = kc;
+  m.first = LLVMBuildICmp(e->b, LLVMIntEQ, k0, emit_i64(e, 0), "");
+  m.most_rows = s->most_m;
+  micro_multiply(e, &m);
 }
 
 /* ---- the epilogue ---- */

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The shared micro-kernel; see micro.h. */
+#include "codegen/cpu/micro.h"
+
+#include "codegen/contract_util.h"
+#include "codegen/pack.h"
+
+#define MAX_ROWS 14
+#define MAX_VECTORS 8
+
+/* ---- arithmetic ---- */
+
+LLVMValueRef micro_add(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
+  return LLVMBuildAdd(e->b, a, b, "");
+}
+LLVMValueRef micro_sub(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
+  return LLVMBuildSub(e->b, a, b, "");
+}
+LLVMValueRef micro_mul(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
+  return LLVMBuildMul(e->b, a, b, "");
+}
+LLVMValueRef micro_scale(struct emit *e, LLVMValueRef a, int64_t b) {
+  return LLVMBuildMul(e->b, a, emit_i64(e, b), "");
+}
+LLVMValueRef micro_min(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
+  return LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, a, b, ""), a, b, "");
+}
+LLVMValueRef micro_max(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
+  return LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSGT, a, b, ""), a, b, "");
+}
+LLVMValueRef micro_whole(struct emit *e, LLVMValueRef a, uint32_t power) {
+  return LLVMBuildAnd(e->b, a, emit_i64(e, -(int64_t)power), "");
+}
+
+LLVMValueRef micro_at(struct emit *e, enum dtype acc, LLVMValueRef base, LLVMValueRef index) {
+  return LLVMBuildInBoundsGEP2(e->b, emit_type(e, acc, 1), base, &index, 1, "");
+}
+
+LLVMValueRef micro_load(struct emit *e, enum dtype acc, LLVMValueRef at, uint32_t width) {
+  LLVMValueRef x = LLVMBuildLoad2(e->b, emit_type(e, acc, width), at, "");
+  LLVMSetAlignment(x, dtype_unpacked_bytes(acc));
+  return x;
+}
+
+void micro_store(struct emit *e, enum dtype acc, LLVMValueRef at, LLVMValueRef x) {
+  LLVMSetAlignment(LLVMBuildStore(e->b, x, at), dtype_unpacked_bytes(acc));
+}
+
+/* ---- the kernel ---- */
+
+struct block {
+  uint32_t rows, panels, vectors; /* vectors per row: of all panels */
+};
+
+void micro_init(const struct emit *e, struct micro *m, enum dtype acc) {
+  m->acc = acc;
+  m->columns = PANEL_BYTES / dtype_unpacked_bytes(acc);
+  m->width = e->vector_bytes / dtype_unpacked_bytes(acc);
+  if (m->width > m->columns) m->width = m->columns;
+}
+
+static LLVMValueRef rhs_vector(struct emit *e, const struct micro *m, LLVMValueRef panel,
+                               LLVMValueRef k, uint32_t column) {
+  LLVMValueRef index = micro_add(e, micro_mul(e, k, m->k_stride), emit_i64(e, column));
+  return emit_load_lanes(e, panel, m->rhs_dtype, index, m->acc, m->width);
+}
+
+/* Where the sums of a block lie, and what they begin with. */
+static void begin_sums(struct emit *e, const struct micro *m, struct block b, LLVMValueRef row,
+                       LLVMValueRef panel, LLVMValueRef *places, LLVMValueRef *acc) {
+  uint32_t n = b.rows * b.vectors;
+  LLVMValueRef zero[EMIT_MAX_CARRIED], old[EMIT_MAX_CARRIED];
+  for (uint32_t i = 0; i < b.rows; i++) {
+    LLVMValueRef base = micro_mul(e, micro_add(e, row, emit_i64(e, i)), m->sums_stride);
+    base = micro_add(e, base, micro_scale(e, panel, m->columns));
+    for (uint32_t v = 0; v < b.vectors; v++) {
+      LLVMValueRef index = micro_add(e, base, emit_i64(e, v * m->width));
+      places[i * b.vectors + v] = micro_at(e, m->acc, m->sums, index);
+    }
+  }
+  struct emit_if s;
+  emit_if_begin(e, &s, m->first);
+  for (uint32_t i = 0; i < n; i++) zero[i] = LLVMConstNull(emit_type(e, m->acc, m->width));
+  emit_if_else(e, &s, NULL);
+  for (uint32_t i = 0; i < n; i++) old[i] = micro_load(e, m->acc, places[i], m->width);
+  emit_if_end_many(e, &s, n, zero, old, acc);
+}
+
+static void kernel(struct emit *e, const struct micro *m, struct block b, LLVMValueRef row,
+                   LLVMValueRef panel) {
+  LLVMValueRef acc[EMIT_MAX_CARRIED], places[EMIT_MAX_CARRIED], next[EMIT_MAX_CARRIED];
+  LLVMValueRef lhs[MAX_ROWS], rhs[MAX_VECTORS], x[MAX_VECTORS];
+  uint32_t n = b.rows * b.vectors, per_panel = m->columns / m->width;
+  LLVMValueRef last = micro_sub(e, m->rows, emit_i64(e, 1));
+  for (uint32_t i = 0; i < b.rows; i++) {
+    LLVMValueRef r = micro_add(e, row, emit_i64(e, i));
+    if (i) r = micro_min(e, r, last);
+    lhs[i] = micro_at(e, m->acc, m->lhs, micro_mul(e, r, m->lhs_stride));
+  }
+  for (uint32_t i = 0; i < b.panels; i++) {
+    LLVMValueRef p = micro_add(e, panel, emit_i64(e, i));
+    rhs[i] = emit_element_pointer(e, m->rhs, m->rhs_dtype, micro_mul(e, p, m->panel_stride));
+  }
+  begin_sums(e, m, b, row, panel, places, acc);
+  struct emit_loop l;
+  emit_loop_begin(e, &l, emit_i64(e, 0), m->steps, 1, n, acc);
+  for (uint32_t v = 0; v < b.vectors; v++) {
+    x[v] = rhs_vector(e, m, rhs[v / per_panel], l.index, v % per_panel * m->width);
+  }
+  for (uint32_t i = 0; i < b.rows; i++) {
+    LLVMValueRef a = micro_load(e, m->acc, micro_at(e, m->acc, lhs[i], l.index), 1);
+    a = emit_splat(e, a, m->width);
+    for (uint32_t v = 0; v < b.vectors; v++) {
+      uint32_t at = i * b.vectors + v;
+      next[at] = contract_multiply_add(e, m->acc, l.carried[at], a, x[v]);
+    }
+  }
+  emit_loop_end(e, &l, next);
+  for (uint32_t i = 0; i < n; i++) micro_store(e, m->acc, places[i], l.carried[i]);
+}
+
+/* Rows [from, to), a block at a time, against all panels. The last block may be short of rows: its
+ * surplus repeats the last one. */
+static void sweep(struct emit *e, const struct micro *m, struct block b, LLVMValueRef from,
+                  LLVMValueRef to) {
+  struct emit_loop panels, rows;
+  LLVMValueRef done = emit_i64(e, 0);
+  for (;;) {
+    LLVMValueRef rest = LLVMBuildURem(e->b, m->panels, emit_i64(e, b.panels), "");
+    LLVMValueRef end = micro_sub(e, m->panels, rest);
+    emit_loop_begin(e, &panels, done, end, b.panels, 0, NULL);
+    emit_loop_begin(e, &rows, from, to, b.rows, 0, NULL);
+    kernel(e, m, b, rows.index, panels.index);
+    emit_loop_end(e, &rows, NULL);
+    emit_loop_end(e, &panels, NULL);
+    if (b.panels == 1) return;
+    done = end;
+    b.vectors /= b.panels;
+    b.panels = 1;
+  }
+}
+
+static struct block block_of(const struct micro *m, int64_t rows) {
+  uint32_t per_panel = m->columns / m->width;
+  uint32_t most = per_panel == 1 ? 24 : 12; /* sums in registers: of 32 or of 16 */
+  struct block b = {.panels = per_panel == 1 ? 2 : 1};
+  b.rows = most / (b.panels * per_panel);
+  if (rows > 0 && rows < (int64_t)b.rows) {
+    b.rows = (uint32_t)rows;
+    b.panels = most / (b.rows * per_panel);
+    while (b.panels * per_panel > MAX_VECTORS) b.panels--;
+    if (b.panels > 4) b.panels = 4;
+  }
+  b.vectors = b.panels * per_panel;
+  return b;
+}
+
+void micro_multiply(struct emit *e, const struct micro *m) {
+  struct block full = block_of(m, m->most_rows), one = block_of(m, 1);
+  LLVMValueRef zero = emit_i64(e, 0), unit = emit_i64(e, 1);
+  if (full.rows == 1) {
+    sweep(e, m, one, zero, m->rows);
+    return;
+  }
+  if (m->most_rows > 1) { /* one size of block is enough: an odd row costs little beside the others */
+    sweep(e, m, full, zero, m->rows);
+    return;
+  }
+  LLVMValueRef rest = LLVMBuildURem(e->b, m->rows, emit_i64(e, full.rows), "");
+  LLVMValueRef odd = LLVMBuildICmp(e->b, LLVMIntEQ, rest, unit, "");
+  LLVMValueRef end = LLVMBuildSelect(e->b, odd, micro_sub(e, m->rows, unit), m->rows, "");
+  sweep(e, m, full, zero, end);
+  sweep(e, m, one, end, m->rows);
+}

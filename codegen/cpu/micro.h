@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The register-blocked micro-kernel that contraction, convolution and attention share.
+ *
+ * It adds lhs [rows][steps] times rhs [steps][panels x columns] to a block of sums. rhs is read 64
+ * bytes of sums (a panel) at a time; a few rows times a panel are kept in registers, so one step is one
+ * broadcast per row, one load per vector and one fused multiply-add per pair of them. */
+#ifndef SINTER_CODEGEN_CPU_MICRO_H
+#define SINTER_CODEGEN_CPU_MICRO_H
+
+#include "codegen/emit.h"
+
+/* Rows beyond `rows` that a call may write to `sums`; nothing is read of lhs beyond its last row. */
+#define MICRO_SPARE_ROWS 12
+
+struct micro {
+  enum dtype acc;
+  uint32_t width;   /* lanes of a vector of sums */
+  uint32_t columns; /* of a panel: 64 bytes of sums */
+  LLVMValueRef lhs, lhs_stride; /* of dtype acc, rows of k; elements from row to row */
+  LLVMValueRef rhs;             /* column 0 at step 0 */
+  enum dtype rhs_dtype;
+  LLVMValueRef panel_stride, k_stride; /* elements of rhs from panel to panel, from step to step */
+  LLVMValueRef sums, sums_stride;      /* of dtype acc, [rows][panels * columns] */
+  LLVMValueRef rows, panels, steps;
+  LLVMValueRef first; /* i1: sums are set, else added to */
+  int64_t most_rows;  /* where a bound of `rows` is known to the compiler; else 0 */
+};
+
+/* The width and columns for sums of this dtype. */
+void micro_init(const struct emit *e, struct micro *m, enum dtype acc);
+void micro_multiply(struct emit *e, const struct micro *m);
+
+/* ---- small arithmetic of schedules ---- */
+
+LLVMValueRef micro_add(struct emit *e, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef micro_sub(struct emit *e, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef micro_mul(struct emit *e, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef micro_scale(struct emit *e, LLVMValueRef a, int64_t b);
+LLVMValueRef micro_min(struct emit *e, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef micro_max(struct emit *e, LLVMValueRef a, LLVMValueRef b);
+/* a rounded down to a multiple of a power of two. */
+LLVMValueRef micro_whole(struct emit *e, LLVMValueRef a, uint32_t power);
+/* Element `index` of an array of the dtype (of sums) at `base`; and its loads and stores. */
+LLVMValueRef micro_at(struct emit *e, enum dtype acc, LLVMValueRef base, LLVMValueRef index);
+LLVMValueRef micro_load(struct emit *e, enum dtype acc, LLVMValueRef at, uint32_t width);
+void micro_store(struct emit *e, enum dtype acc, LLVMValueRef at, LLVMValueRef x);
+
+#endif

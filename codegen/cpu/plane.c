@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tiles of sliding windows; see plane.h. */
+#include "codegen/cpu/plane.h"
+
+#include "codegen/cpu/micro.h"
+#include "codegen/schedule.h"
+
+/* ---- geometry ---- */
+
+static dim tile_width(struct dim_table *t, const struct plane *p) {
+  return dim_max(t, dim_const(t, 1), dim_min(t, p->out[1], dim_const(t, p->most)));
+}
+
+static dim tile_rows(struct dim_table *t, const struct plane *p) {
+  dim fit = dim_floordiv(t, dim_const(t, p->most), tile_width(t, p));
+  return dim_max(t, dim_const(t, 1), dim_min(t, p->out[0], fit));
+}
+
+dim plane_tiles(struct dim_table *t, const struct plane *p) {
+  dim across = dim_ceildiv(t, p->out[1], tile_width(t, p));
+  return dim_mul(t, across, dim_ceildiv(t, p->out[0], tile_rows(t, p)));
+}
+
+/* Elements of the input under n results. */
+static dim reach(struct dim_table *t, const struct plane *p, uint32_t axis, dim n) {
+  dim steps = dim_mul(t, dim_sub(t, n, dim_const(t, 1)), dim_const(t, p->stride[axis]));
+  return dim_add(t, steps, dim_const(t, (p->size[axis] - 1) * p->dilation[axis] + 1));
+}
+
+dim plane_scratch(struct dim_table *t, const struct plane *p, int64_t channels) {
+  dim one = dim_mul(t, reach(t, p, 0, tile_rows(t, p)), reach(t, p, 1, tile_width(t, p)));
+  /* Strided reads and vectors that run over. */
+  int64_t slack = 64 * (p->stride[1] < 8 ? p->stride[1] : 8) + 64;
+  return dim_add(t, dim_mul(t, one, dim_const(t, channels)), dim_const(t, slack));
+}
+
+static LLVMValueRef reach_of(struct emit *e, const struct plane *p, uint32_t axis, LLVMValueRef n) {
+  LLVMValueRef steps = micro_scale(e, micro_sub(e, n, emit_i64(e, 1)), p->stride[axis]);
+  return micro_add(e, steps, emit_i64(e, (p->size[axis] - 1) * p->dilation[axis] + 1));
+}
+
+LLVMValueRef plane_tile_init(struct emit *e, struct plane_tile *t, const struct plane *p,
+                             LLVMValueRef number) {
+  LLVMValueRef one = emit_i64(e, 1), most = emit_i64(e, p->most);
+  LLVMValueRef oh = emit_dim(e, p->out[0]), ow = emit_dim(e, p->out[1]);
+  t->p = p;
+  t->tw = micro_max(e, one, micro_min(e, ow, most));
+  LLVMValueRef fit = LLVMBuildUDiv(e->b, most, t->tw, "");
+  LLVMValueRef tr = micro_max(e, one, micro_min(e, oh, fit));
+  LLVMValueRef up = micro_add(e, ow, micro_sub(e, t->tw, one));
+  LLVMValueRef across = LLVMBuildUDiv(e->b, up, t->tw, "");
+  up = micro_add(e, oh, micro_sub(e, tr, one));
+  LLVMValueRef down = LLVMBuildUDiv(e->b, up, tr, "");
+  t->x0 = micro_mul(e, LLVMBuildURem(e->b, number, across, ""), t->tw);
+  number = LLVMBuildUDiv(e->b, number, across, "");
+  t->y0 = micro_mul(e, LLVMBuildURem(e->b, number, down, ""), tr);
+  t->columns = micro_min(e, micro_sub(e, ow, t->x0), t->tw);
+  t->rows = micro_min(e, micro_sub(e, oh, t->y0), tr);
+  t->elements = micro_mul(e, t->rows, t->columns);
+  t->in_rows = reach_of(e, p, 0, t->rows);
+  t->pitch = reach_of(e, p, 1, t->tw);
+  t->channel = micro_mul(e, t->in_rows, t->pitch);
+  return LLVMBuildUDiv(e->b, number, down, "");
+}
+
+/* ---- the copy ---- */
+
+struct copy {
+  const struct plane_tile *t;
+  LLVMValueRef fill;
+  plane_read read;
+  void *user;
+  LLVMValueRef c, y, x_start, to; /* of one row: input coordinates; its place */
+};
+
+/* May run over `hi` by a vector: what comes after is written later. */
+static void fill_row(struct emit *e, const struct copy *c, LLVMValueRef lo, LLVMValueRef hi) {
+  struct emit_loop l;
+  emit_loop_begin(e, &l, lo, hi, c->t->width, 0, NULL);
+  micro_store(e, c->t->acc, micro_at(e, c->t->acc, c->to, l.index), emit_splat(e, c->fill, c->t->width));
+  emit_loop_end(e, &l, NULL);
+}
+
+/* Whole vectors of [lo, hi); returns where they end. */
+static LLVMValueRef copy_span(struct emit *e, const struct copy *c, LLVMValueRef lo, LLVMValueRef hi,
+                              uint32_t width) {
+  LLVMValueRef end = hi;
+  if (width > 1) end = micro_add(e, lo, micro_whole(e, micro_sub(e, hi, lo), width));
+  struct emit_loop l;
+  emit_loop_begin(e, &l, lo, end, width, 0, NULL);
+  struct coord x = {.base = micro_add(e, c->x_start, l.index), .stride = width > 1, .align = 1};
+  LLVMValueRef value = c->read(e, c->user, c->c, c->y, x, width);
+  micro_store(e, c->t->acc, micro_at(e, c->t->acc, c->to, l.index), value);
+  emit_loop_end(e, &l, NULL);
+  return end;
+}
+
+static void copy_row(struct emit *e, struct copy *c, LLVMValueRef row) {
+  const struct plane_tile *t = c->t;
+  const struct plane *p = t->p;
+  LLVMValueRef zero = emit_i64(e, 0), width = emit_dim(e, p->in[1]);
+  c->y = micro_add(e, micro_scale(e, t->y0, p->stride[0]), row);
+  c->y = micro_sub(e, c->y, emit_dim(e, p->low[0]));
+  c->x_start = micro_sub(e, micro_scale(e, t->x0, p->stride[1]), emit_dim(e, p->low[1]));
+  LLVMValueRef inside = LLVMBuildICmp(e->b, LLVMIntULT, c->y, emit_dim(e, p->in[0]), "");
+  LLVMValueRef lo = micro_min(e, micro_max(e, micro_sub(e, zero, c->x_start), zero), t->pitch);
+  LLVMValueRef hi = micro_max(e, micro_min(e, micro_sub(e, width, c->x_start), t->pitch), lo);
+  lo = LLVMBuildSelect(e->b, inside, lo, t->pitch, "");
+  hi = LLVMBuildSelect(e->b, inside, hi, t->pitch, "");
+  fill_row(e, c, zero, lo);
+  if (t->width > 1) lo = copy_span(e, c, lo, hi, t->width);
+  if (t->width > 4) lo = copy_span(e, c, lo, hi, 4);
+  lo = copy_span(e, c, lo, hi, 1);
+  fill_row(e, c, hi, t->pitch);
+}
+
+void plane_copy(struct emit *e, const struct plane_tile *t, LLVMValueRef channels, LLVMValueRef fill,
+                plane_read read, void *user) {
+  struct copy c = {.t = t, .fill = fill, .read = read, .user = user};
+  struct emit_loop lc, lr;
+  emit_loop_begin(e, &lc, emit_i64(e, 0), channels, 1, 0, NULL);
+  c.c = lc.index;
+  emit_loop_begin(e, &lr, emit_i64(e, 0), t->in_rows, 1, 0, NULL);
+  LLVMValueRef at = micro_add(e, micro_mul(e, lc.index, t->channel), micro_mul(e, lr.index, t->pitch));
+  c.to = micro_at(e, t->acc, t->scratch, at);
+  copy_row(e, &c, lr.index);
+  emit_loop_end(e, &lr, NULL);
+  emit_loop_end(e, &lc, NULL);
+}
+
+/* ---- reading the copy ---- */
+
+LLVMValueRef plane_at(struct emit *e, const struct plane_tile *t, LLVMValueRef c, LLVMValueRef y,
+                      LLVMValueRef ty, LLVMValueRef tx) {
+  const struct plane *p = t->p;
+  LLVMValueRef row = micro_add(e, micro_scale(e, y, p->stride[0]), micro_scale(e, ty, p->dilation[0]));
+  LLVMValueRef at = micro_add(e, micro_mul(e, c, t->channel), micro_mul(e, row, t->pitch));
+  at = micro_add(e, at, micro_scale(e, tx, p->dilation[1]));
+  return micro_at(e, t->acc, t->scratch, at);
+}
+
+/* Every second element of two vectors. */
+static LLVMValueRef load_even(struct emit *e, const struct plane_tile *t, LLVMValueRef at) {
+  LLVMValueRef a = micro_load(e, t->acc, at, t->width);
+  LLVMValueRef b = micro_load(e, t->acc, micro_at(e, t->acc, at, emit_i64(e, t->width)), t->width);
+  LLVMValueRef lanes[64];
+  for (uint32_t i = 0; i < t->width; i++) lanes[i] = LLVMConstInt(e->i32, 2 * i, false);
+  return LLVMBuildShuffleVector(e->b, a, b, LLVMConstVector(lanes, t->width), "");
+}
+
+LLVMValueRef plane_lanes(struct emit *e, const struct plane_tile *t, LLVMValueRef at, LLVMValueRef x) {
+  int64_t step = t->p->stride[1];
+  at = micro_at(e, t->acc, at, micro_scale(e, x, step));
+  if (step == 1 || t->width == 1) return micro_load(e, t->acc, at, t->width);
+  if (step == 2) return load_even(e, t, at);
+  LLVMValueRef v = LLVMGetPoison(emit_type(e, t->acc, t->width));
+  for (uint32_t i = 0; i < t->width; i++) {
+    LLVMValueRef y = micro_load(e, t->acc, micro_at(e, t->acc, at, emit_i64(e, i * step)), 1);
+    v = LLVMBuildInsertElement(e->b, v, y, emit_i64(e, i), "");
+  }
+  return v;
+}
+
+LLVMValueRef plane_load(struct emit *e, const struct plane_tile *t, LLVMValueRef c, LLVMValueRef y,
+                        LLVMValueRef x, LLVMValueRef ty, LLVMValueRef tx) {
+  return plane_lanes(e, t, plane_at(e, t, c, y, ty, tx), x);
+}
+
+/* ---- the end of a tile ---- */
+
+static bool flat_type(const struct kernel *k, const struct type *type, const struct type *full,
+                      uint32_t from) {
+  const struct dim_table *t = k->function->module->dims;
+  bool same = true, ones = true;
+  for (uint32_t i = from; i < full->rank; i++) {
+    same &= type->dims[i] == full->dims[i];
+    ones &= dim_is_const_value(t, type->dims[i], 1);
+  }
+  return type->rank == full->rank && (same || ones);
+}
+
+bool plane_is_flat(const struct kernel *k, const struct op *root, uint32_t from) {
+  const struct function *f = k->function;
+  const struct region *r = &f->regions.data[kernel_op(k)->regions[0]];
+  const struct type *full = value_type(f, root->results[0]);
+  bool after = false;
+  for (uint32_t i = 0; i < r->ops.len; i++) {
+    const struct op *op = function_op(f, r->ops.data[i]);
+    after |= op == root;
+    if (op == root || op->kind == OP_CONST) continue;
+    if (op->kind != OP_MAP || !flat_type(k, value_type(f, op->results[0]), full, from)) return false;
+    for (uint32_t j = 0; j < op->n_operands; j++) {
+      if (!flat_type(k, value_type(f, op->operands[j]), full, from)) return false;
+    }
+  }
+  return after;
+}
+
+static void finish_span(struct emit *e, const struct plane_finish *f, struct point *p, LLVMValueRef row,
+                        LLVMValueRef sums, LLVMValueRef x0, LLVMValueRef lo, LLVMValueRef hi,
+                        uint32_t width) {
+  struct emit_loop l;
+  emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
+  p->width = width;
+  p->c[1] = coord_uniform(e, micro_add(e, f->channel, row));
+  p->c[p->rank - 1] = (struct coord){.base = micro_add(e, x0, l.index), .stride = width > 1, .align = 1};
+  LLVMValueRef x = micro_load(e, f->from, micro_at(e, f->from, sums, l.index), width);
+  x = emit_cast(e, x, f->from, f->to, CAST_DEFAULT, width);
+  struct emit_memo memo = {.value = f->root->results[0], .point = *p, .result = x};
+  vec_push(&e->memo, memo);
+  for (uint32_t i = 0; i < e->fused->n_results; i++) {
+    value_id v = kernel_result(e->kernel, i);
+    emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), p, emit_value(e, v, p));
+  }
+  emit_loop_end(e, &l, NULL);
+}
+
+static void finish_row(struct emit *e, const struct plane_tile *t, const struct plane_finish *f,
+                       struct point *p, LLVMValueRef row, LLVMValueRef sums, LLVMValueRef x0,
+                       LLVMValueRef n) {
+  LLVMValueRef whole = micro_whole(e, n, t->width);
+  finish_span(e, f, p, row, sums, x0, emit_i64(e, 0), whole, t->width);
+  if (t->width > 1) finish_span(e, f, p, row, sums, x0, whole, n, 1);
+}
+
+void plane_finish(struct emit *e, const struct plane_tile *t, const struct plane_finish *f) {
+  struct point p = {.rank = value_type(e->f, f->root->results[0])->rank};
+  p.c[0] = f->batch;
+  if (p.rank == 4) p.c[2] = coord_zero(e);
+  struct emit_loop l, lr;
+  emit_loop_begin(e, &l, emit_i64(e, 0), f->rows, 1, 0, NULL);
+  LLVMValueRef sums = micro_at(e, f->from, f->sums, micro_mul(e, l.index, f->stride));
+  if (f->flat) {
+    LLVMValueRef start = micro_mul(e, t->y0, emit_dim(e, t->p->out[1]));
+    finish_row(e, t, f, &p, l.index, sums, micro_add(e, start, t->x0), t->elements);
+  } else {
+    emit_loop_begin(e, &lr, emit_i64(e, 0), t->rows, 1, 0, NULL);
+    if (p.rank == 4) p.c[2] = coord_uniform(e, micro_add(e, t->y0, lr.index));
+    LLVMValueRef from = micro_at(e, f->from, sums, micro_mul(e, lr.index, t->columns));
+    finish_row(e, t, f, &p, l.index, from, t->x0, t->columns);
+    emit_loop_end(e, &lr, NULL);
+  }
+  emit_loop_end(e, &l, NULL);
+}
