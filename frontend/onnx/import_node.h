@@ -29,6 +29,7 @@ enum import_kind {
   IMPORT_STRINGS,  /* a constant tensor of strings; it has no IR value */
   IMPORT_SEQUENCE, /* items: its elements */
   IMPORT_OPTIONAL, /* items: none or one */
+  IMPORT_OPAQUE,   /* what has no form here (maps, computed strings); nothing can take it */
 };
 
 /* An ONNX value while it is imported. Sequences and optionals exist only here. */
