@@ -8,9 +8,7 @@
 
 /* ---- features ---- */
 
-static value_id as_f32(struct import_node *n, value_id x) {
-  return build_cast(n->b, x, DTYPE_F32);
-}
+static value_id as_f32(struct import_node *n, value_id x) { return build_cast(n->b, x, DTYPE_F32); }
 
 /* An attribute with one number, or one per entry of the last dim of operand 0, as a constant that
  * broadcasts; `otherwise` where it is absent. */
@@ -22,7 +20,8 @@ static bool per_feature(struct import_node *n, const char *name, double otherwis
   if (!given || list.len == 1)
     return !n->failed;
   int64_t dims[1] = {list.len};
-  if (rank == 0 || dim_known_ne(n->dims, import_dim(n, 0, rank - 1), dim_const(n->dims, list.len))) {
+  if (rank == 0 ||
+      dim_known_ne(n->dims, import_dim(n, 0, rank - 1), dim_const(n->dims, list.len))) {
     import_invalid(n, "'%s' has %u entries, not one per feature", name, list.len);
     return false;
   }
@@ -339,13 +338,13 @@ void import_linear_regressor(struct import_node *n) {
   import_out(n, 0, as_f32(n, ml_transform(n, y, transform)));
 }
 
-/* One column of scores [N, 1]: the label is that of the second of two classes above the threshold. */
+/* One column of scores [N, 1]: the label is that of the second of two classes above the threshold.
+ */
 static void out_single(struct import_node *n, value_id score, double threshold, bool inclusive,
                        const struct ml_labels *labels) {
   struct ml_labels pair = *labels;
   int64_t *list = ARENA_ARRAY(import_arena(n), int64_t, 2);
-  value_id above =
-      build_binary_f64(n->b, inclusive ? SCALAR_GE : SCALAR_GT, score, threshold);
+  value_id above = build_binary_f64(n->b, inclusive ? SCALAR_GE : SCALAR_GT, score, threshold);
   dim rows = score == VALUE_NONE ? DIM_NONE : import_value_type(n, score)->dims[0];
   if (labels->ints.len == 1) {
     list[1] = labels->ints.data[0];

@@ -71,7 +71,7 @@ struct tree_node {
   bool missing; /* NaN takes the true branch */
   int64_t feature;
   double value;
-  uint32_t yes, no;                /* references */
+  uint32_t yes, no;                 /* references */
   uint32_t first_member, n_members; /* TREE_MEMBER: in `members`, sorted, without NaN */
 };
 struct tree_ensemble {

@@ -90,8 +90,8 @@ value_id ml_const_ints(struct import_node *n, enum dtype dtype, const int64_t *d
   uint64_t len = 1;
   for (uint32_t i = 0; i < rank; i++)
     len *= (uint64_t)dims[i];
-  return build_cast(
-      n->b, build_const_data(n->b, DTYPE_I64, dims, rank, data, len * sizeof *data), dtype);
+  return build_cast(n->b, build_const_data(n->b, DTYPE_I64, dims, rank, data, len * sizeof *data),
+                    dtype);
 }
 
 value_id ml_matrix(struct import_node *n, uint32_t i) {
@@ -204,8 +204,8 @@ void ml_out_label(struct import_node *n, value_id index, const struct ml_labels 
 value_id ml_best_class(struct import_node *n, value_id scores) {
   int64_t axis = 1;
   struct reduce_attrs attrs = {.axes = {&axis, 1}, .kind = COMBINER_ARGMAX};
-  op_id op = scores == VALUE_NONE ? OP_ID_NONE
-                                  : build_op(n->b, OP_REDUCE, &scores, 1, NULL, 0, &attrs);
+  op_id op =
+      scores == VALUE_NONE ? OP_ID_NONE : build_op(n->b, OP_REDUCE, &scores, 1, NULL, 0, &attrs);
   return build_squeeze(n->b, op_result(n->f, op, 1), &axis, 1);
 }
 

@@ -149,9 +149,8 @@ struct weights {
 
 /* Attributes <prefix>_treeids, _nodeids, _ids, _weights: what leaves give to targets. Leaves give
  * `otherwise` to targets that they do not name. */
-static bool read_weights(struct import_node *n, const struct named_nodes *names,
-                         const char *prefix, const struct tree_ensemble *e, double otherwise,
-                         struct weights *w) {
+static bool read_weights(struct import_node *n, const struct named_nodes *names, const char *prefix,
+                         const struct tree_ensemble *e, double otherwise, struct weights *w) {
   struct ints trees, nodes, ids;
   struct ml_numbers weight;
   struct arena *a = import_arena(n);
@@ -243,8 +242,7 @@ static void tree_regressor(struct import_node *n, struct named_nodes *names) {
   }
   w.targets = (uint32_t)targets;
   bool has_base = ml_numbers(n, "base_values", "base_values_as_tensor", &base);
-  if (!ml_read_transform(n, &transform) || !import_arity(n, 1, 1, 1) ||
-      !read_named(n, names, &e) ||
+  if (!ml_read_transform(n, &transform) || !import_arity(n, 1, 1, 1) || !read_named(n, names, &e) ||
       !read_weights(n, names, "target", &e, nothing_of((enum aggregate)how), &w))
     return;
   if (has_base && base.len && base.len != w.targets) {
@@ -253,7 +251,8 @@ static void tree_regressor(struct import_node *n, struct named_nodes *names) {
   }
   value_id leaf = ml_walk_trees(n, ml_matrix(n, 0), &e);
   enum dtype dtype = w.wide || e.wide ? DTYPE_F64 : DTYPE_F32;
-  value_id y = aggregate_leaves(n, leaf, w.table, e.n_leaves, w.targets, dtype, (enum aggregate)how);
+  value_id y =
+      aggregate_leaves(n, leaf, w.table, e.n_leaves, w.targets, dtype, (enum aggregate)how);
   int64_t row[2] = {1, targets};
   if (has_base && base.len)
     y = value_add(n->b, y, ml_const(n, dtype, base.data, row, 2));
@@ -455,7 +454,7 @@ void import_tree_ensemble(struct import_node *n) {
     import_unsupported(n, "%u leaves with %lld targets", weight.len, (long long)targets);
     return;
   }
-  double *table = ARENA_ARRAY(import_arena(n), double, (size_t)weight.len * (size_t)targets);
+  double *table = ARENA_ARRAY(import_arena(n), double, (size_t)weight.len *(size_t)targets);
   for (size_t i = 0; i < (size_t)weight.len * (size_t)targets; i++)
     table[i] = nothing_of((enum aggregate)how);
   for (uint32_t i = 0; i < weight.len; i++) {
@@ -467,8 +466,8 @@ void import_tree_ensemble(struct import_node *n) {
   }
   value_id leaf = ml_walk_trees(n, ml_matrix(n, 0), &e);
   enum dtype dtype = e.wide || weight.wide ? DTYPE_F64 : DTYPE_F32;
-  value_id y = aggregate_leaves(n, leaf, table, e.n_leaves, (uint32_t)targets, dtype,
-                                (enum aggregate)how);
-  import_out(n, 0, build_cast(n->b, ml_transform(n, y, (enum ml_transform)transform),
-                              import_dtype(n, 0)));
+  value_id y =
+      aggregate_leaves(n, leaf, table, e.n_leaves, (uint32_t)targets, dtype, (enum aggregate)how);
+  import_out(
+      n, 0, build_cast(n->b, ml_transform(n, y, (enum ml_transform)transform), import_dtype(n, 0)));
 }

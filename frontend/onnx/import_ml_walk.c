@@ -17,8 +17,8 @@
 #include <string.h>
 
 enum {
-  MAX_STEPS = 4096,   /* depth of a tree */
-  MAX_UNROLLED = 16,  /* steps that are written out; more are a loop */
+  MAX_STEPS = 4096,  /* depth of a tree */
+  MAX_UNROLLED = 16, /* steps that are written out; more are a loop */
 };
 
 /* The tables, and how far their walk goes. */
@@ -156,7 +156,8 @@ static void expand(struct walk *w, const struct tree_ensemble *e, uint32_t at) {
   link_row(w, row, no, yes);
 }
 
-/* Nodes and roots must be referred to once at most, so that what is reached from roots are trees. */
+/* Nodes and roots must be referred to once at most, so that what is reached from roots are trees.
+ */
 static bool are_trees(struct import_node *n, const struct tree_ensemble *e) {
   uint8_t *seen = ARENA_ARRAY(import_arena(n), uint8_t, e->n_nodes);
   uint64_t references = e->n_roots + 2 * (uint64_t)e->n_nodes;
@@ -262,7 +263,8 @@ static value_id walk_rows(struct import_node *n, value_id x, const struct tree_e
     }
   if (known)
     t.mode = OUT_OF_RANGE_CLAMP;
-  dim dims[2] = {type->dims[0], dim_const(n->dims, 1)}, all[2] = {dims[0], dim_const(n->dims, trees[1])};
+  dim dims[2] = {type->dims[0], dim_const(n->dims, 1)},
+      all[2] = {dims[0], dim_const(n->dims, trees[1])};
   t.row = build_iota(n->b, DTYPE_I64, dims, 2, 0);
   t.feature = int_table(n, w->feature.data, w->feature.len);
   t.value = ml_const(n, type->dtype, w->value.data, rows, 1);
