@@ -35,6 +35,7 @@ static const char *const order[] = {
     "simplify",            /* shape arithmetic and idle views go */
     "cse",                 /* what simplify made alike is one */
     "fold",                /* and constant now, where it was not */
+    "fold_affine",         /* weights as constants; what it makes of them is folded below */
     "unroll",              /* conditions are constant now if they ever are */
     "simplify",            /* what branches and bodies were wrapped in */
     "fold",                /* and what became constant with them */
