@@ -133,22 +133,27 @@ void import_dequantize_linear(struct import_node *n) {
   import_out(n, 0, import_dequantize(n, import_in(n, 0), &q, to));
 }
 
-/* The range of x, made to hold 0, over 255 steps. */
-void import_dynamic_quantize(struct import_node *n) {
-  if (!import_arity(n, 1, 1, 3))
-    return;
+void import_dynamic_range(struct import_node *n, value_id x, struct ints axes,
+                          struct quantization *out) {
   struct builder *b = n->b;
-  value_id x = import_in(n, 0), zero = build_scalar_f64(b, DTYPE_F32, 0);
-  struct ints all = import_range(n, 0, import_rank(n, 0));
-  value_id max = build_reshape(b, import_reduce(n, x, all, COMBINER_MAX), NULL, 0);
-  value_id min = build_reshape(b, import_reduce(n, x, all, COMBINER_MIN), NULL, 0);
-  max = build_binary(b, SCALAR_MAX, max, zero);
-  min = build_binary(b, SCALAR_MIN, min, zero);
+  value_id zero = build_scalar_f64(b, DTYPE_F32, 0);
+  value_id max = build_binary(b, SCALAR_MAX, import_reduce(n, x, axes, COMBINER_MAX), zero);
+  value_id min = build_binary(b, SCALAR_MIN, import_reduce(n, x, axes, COMBINER_MIN), zero);
   value_id scale = build_binary_f64(b, SCALAR_DIV, build_binary(b, SCALAR_SUB, max, min), 255);
   scale = build_select(b, build_binary(b, SCALAR_EQ, scale, zero),
                        build_scalar_f64(b, DTYPE_F32, 1), scale);
   value_id low = build_unary(b, SCALAR_NEG, build_binary(b, SCALAR_DIV, min, scale));
-  struct quantization q = {scale, build_cast(b, build_unary(b, SCALAR_ROUND, low), DTYPE_U8)};
+  *out = (struct quantization){scale, build_cast(b, build_unary(b, SCALAR_ROUND, low), DTYPE_U8)};
+}
+
+void import_dynamic_quantize(struct import_node *n) {
+  struct quantization q;
+  if (!import_arity(n, 1, 1, 3))
+    return;
+  value_id x = import_in(n, 0);
+  import_dynamic_range(n, x, import_range(n, 0, import_rank(n, 0)), &q);
+  q.scale = build_reshape(n->b, q.scale, NULL, 0);
+  q.zero = build_reshape(n->b, q.zero, NULL, 0);
   import_out(n, 0, import_quantize(n, x, &q, DTYPE_F32, DTYPE_U8, CAST_DEFAULT));
   import_out(n, 1, q.scale);
   import_out(n, 2, q.zero);
