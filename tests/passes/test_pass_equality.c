@@ -13,6 +13,11 @@ static void test_fold(void **state) {
   check_random_modules("fold", 150, 0);
 }
 
+static void test_fold_static(void **state) {
+  (void)state;
+  check_random_modules("fold_static", 150, 0);
+}
+
 static void test_cse_and_dce(void **state) {
   (void)state;
   check_random_modules("cse,dce", 150, 0);
@@ -41,7 +46,7 @@ static void test_fuse(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_simplify),       cmocka_unit_test(test_fold),
-      cmocka_unit_test(test_cse_and_dce),    cmocka_unit_test(test_several_rounds),
+      cmocka_unit_test(test_fold_static),  cmocka_unit_test(test_cse_and_dce),    cmocka_unit_test(test_several_rounds),
       cmocka_unit_test(test_control),     cmocka_unit_test(test_pipeline),
       cmocka_unit_test(test_fuse),
   };
