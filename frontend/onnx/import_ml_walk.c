@@ -11,6 +11,7 @@
  *
  * A leaf's branches lead back to itself, so that shorter trees wait for longer ones. */
 #include "frontend/onnx/import_ml.h"
+#include "frontend/onnx/import_steps.h"
 #include "frontend/onnx/import_util.h"
 
 #include <math.h>
@@ -222,27 +223,10 @@ static value_id step(struct import_node *n, const struct tables *t, value_id at)
   return look_up(n, t->next, value_add(n->b, pair, build_cast(n->b, below, DTYPE_I32)));
 }
 
-/* `at` after a number of steps, as a loop. */
-static value_id repeat_steps(struct import_node *n, const struct tables *t, value_id at,
-                             uint32_t steps) {
-  if (at == VALUE_NONE)
-    return at;
-  region_id outer = n->b->region, body = region_create(n->f);
-  struct type number = type_make(DTYPE_I64, NULL, 0), type = *import_value_type(n, at);
-  region_add_param(n->f, body, &number, NULL);
-  value_id inside = region_add_param(n->f, body, &type, NULL);
-  value_id operands[3] = {build_scalar_i64(n->b, DTYPE_I64, steps),
-                          build_scalar_i64(n->b, DTYPE_BOOL, 1), at};
-  n->b->region = body;
-  value_id go_on = build_scalar_i64(n->b, DTYPE_BOOL, 1), moved = step(n, t, inside);
-  n->b->region = outer;
-  if (moved == VALUE_NONE)
-    return moved;
-  vec_push(&function_region(n->f, body)->results, go_on);
-  vec_push(&function_region(n->f, body)->results, moved);
-  struct loop_attrs attrs = {
-      .types = {&type, 1}, .trip = import_fresh_dim(n, "trip"), .carried = 1};
-  return op_result(n->f, build_op(n->b, OP_LOOP, operands, 3, &body, 1, &attrs), 0);
+static void walk_step(struct import_node *n, void *user, value_id number, const value_id *at,
+                      value_id *out) {
+  (void)number;
+  out[0] = step(n, user, at[0]);
 }
 
 static value_id int_table(struct import_node *n, const int32_t *data, uint32_t len) {
@@ -274,7 +258,7 @@ static value_id walk_rows(struct import_node *n, value_id x, const struct tree_e
   value_id at = ml_const_ints(n, DTYPE_I32, roots, trees, 2);
   at = build_broadcast(n->b, at, all, 2);
   if (w->deepest > MAX_UNROLLED)
-    at = repeat_steps(n, &t, at, w->deepest);
+    import_steps(n, dim_const(n->dims, w->deepest), &at, 1, 0, walk_step, &t, &at);
   for (uint32_t i = 0; w->deepest <= MAX_UNROLLED && i < w->deepest; i++)
     at = step(n, &t, at);
   return look_up(n, int_table(n, w->leaf.data, w->leaf.len), at);

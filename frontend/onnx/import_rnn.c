@@ -7,6 +7,7 @@
  * reversed back. Rows whose sequence has ended keep their state and give 0. */
 #include "frontend/onnx/import_activation.h"
 #include "frontend/onnx/import_quantize.h"
+#include "frontend/onnx/import_steps.h"
 #include "frontend/onnx/import_util.h"
 
 #include <string.h>
@@ -404,70 +405,45 @@ static value_id align_time(const struct rnn *r, uint32_t first, uint32_t count, 
   return build_concat(n->b, parts, 2, 1);
 }
 
-/* One step in the region that is being built. Results: go on, states, and what goes into Y. */
-static bool build_step(const struct run *run, value_id iteration, value_id h, value_id c,
-                       value_id *out) {
+/* States, then what goes into Y. */
+static void time_step(struct import_node *n, void *user, value_id step, const value_id *states,
+                      value_id *out) {
+  const struct run *run = user;
   const struct rnn *r = run->rnn;
-  struct import_node *n = r->n;
   int64_t axis = 0;
   bool lstm = r->cell >= CELL_LSTM;
-  value_id old_h = h, old_c = c, y;
-  value_id x = build_gather(n->b, run->inputs, &iteration, &axis, 1, OUT_OF_RANGE_CLAMP);
+  value_id h = states[0], c = lstm ? states[1] : VALUE_NONE;
+  value_id x = build_gather(n->b, run->inputs, &step, &axis, 1, OUT_OF_RANGE_CLAMP);
   if (lstm)
     lstm_step(run, x, &h, &c);
   else if (r->cell == CELL_GRU)
     gru_step(run, x, &h);
   else
     h = activate(run, 0, value_add(n->b, x, state_product(run, h, run->r)));
-  y = h;
+  value_id y = h;
   if (r->lengths != VALUE_NONE) {
-    value_id there =
-        build_binary(n->b, SCALAR_LT, iteration, import_along_axis(n, r->lengths, 3, 1));
+    value_id there = build_binary(n->b, SCALAR_LT, step, import_along_axis(n, r->lengths, 3, 1));
     y = build_select(n->b, there, h, build_scalar_f64(n->b, r->work, 0));
-    h = build_select(n->b, there, h, old_h);
-    if (lstm)
-      c = build_select(n->b, there, c, old_c);
+    h = build_select(n->b, there, h, states[0]);
+    c = lstm ? build_select(n->b, there, c, states[1]) : c;
   }
-  out[0] = build_scalar_i64(n->b, DTYPE_BOOL, 1);
-  out[1] = h;
-  out[2] = lstm ? c : y;
-  out[3] = y;
-  return !n->failed && h != VALUE_NONE && y != VALUE_NONE && (!lstm || c != VALUE_NONE);
+  out[0] = h;
+  out[1] = lstm ? c : y;
+  out[2] = y;
 }
 
 /* Results: Y [T, D, B, H] (backward directions in their own order), and the states at the end. */
-static bool build_time_loop(const struct run *run, value_id h, value_id c, value_id out[3]) {
+static bool build_time_loop(struct run *run, value_id h, value_id c, value_id out[3]) {
   const struct rnn *r = run->rnn;
-  struct import_node *n = r->n;
   uint32_t carried = r->cell >= CELL_LSTM ? 2 : 1;
-  if (h == VALUE_NONE || run->inputs == VALUE_NONE || (carried == 2 && c == VALUE_NONE))
+  value_id states[2] = {h, c}, results[3];
+  if (run->inputs == VALUE_NONE)
     return false;
-  region_id outer = n->b->region, body = region_create(n->f);
-  struct type number = type_make(DTYPE_I64, NULL, 0), types[3], state = *import_value_type(n, h);
-  dim stacked[4] = {r->steps, state.dims[0], state.dims[1], state.dims[2]};
-  value_id results[4], params[2] = {VALUE_NONE, VALUE_NONE};
-  value_id operands[4] = {import_dim_scalar(n, r->steps, DTYPE_I64),
-                          build_scalar_i64(n->b, DTYPE_BOOL, 1), h, c};
-  value_id iteration = region_add_param(n->f, body, &number, NULL);
-  for (uint32_t i = 0; i < carried; i++) {
-    types[i] = state;
-    params[i] = region_add_param(n->f, body, &state, NULL);
-  }
-  types[carried] = type_make(state.dtype, stacked, 4);
-  n->b->region = body;
-  bool built = build_step(run, iteration, params[0], params[1], results);
-  n->b->region = outer;
-  if (!built)
-    return false;
-  for (uint32_t i = 0; i < carried + 2; i++)
-    vec_push(&function_region(n->f, body)->results, results[i]);
-  struct loop_attrs attrs = {
-      .types = {types, carried + 1}, .trip = import_fresh_dim(n, "trip"), .carried = carried};
-  op_id op = build_op(n->b, OP_LOOP, operands, 2 + carried, &body, 1, &attrs);
-  out[0] = op_result(n->f, op, carried);
-  out[1] = op_result(n->f, op, 0);
-  out[2] = carried == 2 ? op_result(n->f, op, 1) : VALUE_NONE;
-  return op != OP_ID_NONE;
+  import_steps(r->n, r->steps, states, carried, 1, time_step, run, results);
+  out[0] = results[carried];
+  out[1] = results[0];
+  out[2] = carried == 2 ? results[1] : VALUE_NONE;
+  return out[0] != VALUE_NONE;
 }
 
 /* x times W and biases for a run: [T, D, B, G * H]. A GRU's bias of the reset product stays inside.
