@@ -53,7 +53,7 @@ struct block {
 };
 
 void micro_init(const struct emit *e, struct micro *m, enum dtype acc) {
-  m->acc = acc;
+  *m = (struct micro){.acc = acc};
   m->columns = PANEL_BYTES / dtype_unpacked_bytes(acc);
   m->width = e->vector_bytes / dtype_unpacked_bytes(acc);
   if (m->width > m->columns) m->width = m->columns;
@@ -107,8 +107,9 @@ static void kernel(struct emit *e, const struct micro *m, struct block b, LLVMVa
   for (uint32_t v = 0; v < b.vectors; v++) {
     x[v] = rhs_vector(e, m, rhs[v / per_panel], l.index, v % per_panel * m->width);
   }
+  LLVMValueRef at_step = m->lhs_step ? micro_mul(e, l.index, m->lhs_step) : l.index;
   for (uint32_t i = 0; i < b.rows; i++) {
-    LLVMValueRef a = micro_load(e, m->acc, micro_at(e, m->acc, lhs[i], l.index), 1);
+    LLVMValueRef a = micro_load(e, m->acc, micro_at(e, m->acc, lhs[i], at_step), 1);
     a = emit_splat(e, a, m->width);
     for (uint32_t v = 0; v < b.vectors; v++) {
       uint32_t at = i * b.vectors + v;
@@ -171,4 +172,67 @@ void micro_multiply(struct emit *e, const struct micro *m) {
   LLVMValueRef end = LLVMBuildSelect(e->b, odd, micro_sub(e, m->rows, unit), m->rows, "");
   sweep(e, m, full, zero, end);
   sweep(e, m, one, end, m->rows);
+}
+
+/* ---- transposition ---- */
+
+static LLVMValueRef interleave(struct emit *e, LLVMValueRef a, LLVMValueRef b, uint32_t width, bool high) {
+  LLVMValueRef lanes[64];
+  for (uint32_t i = 0; i < width; i++) {
+    lanes[i] = LLVMConstInt(e->i32, i / 2 + (high ? width / 2 : 0) + (i % 2 ? width : 0), false);
+  }
+  return LLVMBuildShuffleVector(e->b, a, b, LLVMConstVector(lanes, width), "");
+}
+
+/* A perfect shuffle of `width` vectors, once per bit of the width, turns rows into columns. */
+static void transpose_block(struct emit *e, LLVMValueRef *x, uint32_t width) {
+  for (uint32_t n = width; n > 1; n /= 2) {
+    LLVMValueRef y[64];
+    for (uint32_t i = 0; i < width / 2; i++) {
+      y[2 * i] = interleave(e, x[i], x[i + width / 2], width, false);
+      y[2 * i + 1] = interleave(e, x[i], x[i + width / 2], width, true);
+    }
+    for (uint32_t i = 0; i < width; i++) x[i] = y[i];
+  }
+}
+
+struct turn {
+  enum dtype dtype;
+  LLVMValueRef from, from_stride, to, to_stride;
+};
+
+static void turn_span(struct emit *e, const struct turn *t, LLVMValueRef row, LLVMValueRef lo,
+                      LLVMValueRef hi, uint32_t width) {
+  struct emit_loop l;
+  LLVMValueRef x[64];
+  emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
+  for (uint32_t i = 0; i < width; i++) {
+    LLVMValueRef r = micro_mul(e, micro_add(e, row, emit_i64(e, i)), t->from_stride);
+    x[i] = micro_load(e, t->dtype, micro_at(e, t->dtype, t->from, micro_add(e, r, l.index)), width);
+  }
+  transpose_block(e, x, width);
+  for (uint32_t i = 0; i < width; i++) {
+    LLVMValueRef c = micro_mul(e, micro_add(e, l.index, emit_i64(e, i)), t->to_stride);
+    micro_store(e, t->dtype, micro_at(e, t->dtype, t->to, micro_add(e, c, row)), x[i]);
+  }
+  emit_loop_end(e, &l, NULL);
+}
+
+void micro_transpose(struct emit *e, enum dtype dtype, LLVMValueRef from, LLVMValueRef from_stride,
+                     LLVMValueRef to, LLVMValueRef to_stride, LLVMValueRef rows, LLVMValueRef columns) {
+  struct turn t = {dtype, from, from_stride, to, to_stride};
+  uint32_t width = e->vector_bytes / dtype_unpacked_bytes(dtype);
+  if (width > 8) width = 8;
+  LLVMValueRef zero = emit_i64(e, 0), whole = micro_whole(e, columns, width), end = micro_whole(e, rows, width);
+  struct emit_loop l;
+  emit_loop_begin(e, &l, zero, end, width, 0, NULL);
+  turn_span(e, &t, l.index, zero, whole, width);
+  struct emit_loop edge;
+  emit_loop_begin(e, &edge, emit_i64(e, 0), emit_i64(e, width), 1, 0, NULL);
+  turn_span(e, &t, micro_add(e, l.index, edge.index), whole, columns, 1);
+  emit_loop_end(e, &edge, NULL);
+  emit_loop_end(e, &l, NULL);
+  emit_loop_begin(e, &l, end, rows, 1, 0, NULL);
+  turn_span(e, &t, l.index, zero, columns, 1);
+  emit_loop_end(e, &l, NULL);
 }

@@ -17,6 +17,7 @@ struct micro {
   uint32_t width;   /* lanes of a vector of sums */
   uint32_t columns; /* of a panel: 64 bytes of sums */
   LLVMValueRef lhs, lhs_stride; /* of dtype acc, rows of k; elements from row to row */
+  LLVMValueRef lhs_step;        /* from step to step; NULL: 1 */
   LLVMValueRef rhs;             /* column 0 at step 0 */
   enum dtype rhs_dtype;
   LLVMValueRef panel_stride, k_stride; /* elements of rhs from panel to panel, from step to step */
@@ -26,9 +27,13 @@ struct micro {
   int64_t most_rows;  /* where a bound of `rows` is known to the compiler; else 0 */
 };
 
-/* The width and columns for sums of this dtype. */
+/* The width and columns for sums of this dtype; everything else 0. */
 void micro_init(const struct emit *e, struct micro *m, enum dtype acc);
 void micro_multiply(struct emit *e, const struct micro *m);
+/* to[j][i] = from[i][j] for i < rows, j < columns; strides in elements, from row to row. By vectors
+ * both ways where whole blocks are left. */
+void micro_transpose(struct emit *e, enum dtype dtype, LLVMValueRef from, LLVMValueRef from_stride,
+                     LLVMValueRef to, LLVMValueRef to_stride, LLVMValueRef rows, LLVMValueRef columns);
 
 /* ---- small arithmetic of schedules ---- */
 

@@ -5,7 +5,63 @@
 #include "codegen/cpu/micro.h"
 #include "codegen/schedule.h"
 
+#define MAX_TAPS 1024
+#define MAX_STEP 4096
+
 /* ---- geometry ---- */
+
+static bool small_window(const struct plane *p) {
+  for (uint32_t i = 0; i < 2; i++) {
+    if (p->size[i] < 1 || p->size[i] > MAX_TAPS) return false;
+    if (p->dilation[i] > MAX_STEP || p->stride[i] > MAX_STEP) return false;
+  }
+  return p->size[0] * p->size[1] <= MAX_TAPS;
+}
+
+bool plane_of_conv(const struct kernel *k, const struct op *op, dim one, dim zero, struct plane *out) {
+  const struct conv_attrs *a = OP_ATTRS(conv, op);
+  const struct type *x = value_type(k->function, op->operands[0]);
+  const struct type *w = value_type(k->function, op->operands[1]);
+  const struct type *y = value_type(k->function, op->results[0]);
+  *out = (struct plane){.axes = x->rank - 2};
+  if (out->axes < 1 || out->axes > 2) return false;
+  for (uint32_t i = 0; i < 2; i++) {
+    bool there = i + out->axes >= 2;
+    uint32_t from = there ? i + out->axes - 2 : 0;
+    out->in[i] = there ? x->dims[2 + from] : one;
+    out->out[i] = there ? y->dims[2 + from] : one;
+    out->low[i] = there ? a->low.data[from] : zero;
+    out->stride[i] = there ? a->stride.data[from] : 1;
+    out->dilation[i] = there ? a->dilation.data[from] : 1;
+    out->size[i] = 1;
+    if (there && !dim_is_const(k->function->module->dims, w->dims[2 + from], &out->size[i])) return false;
+  }
+  return small_window(out);
+}
+
+bool plane_of_window(const struct kernel *k, const struct op *op, dim one, dim zero, struct plane *out) {
+  const struct window_attrs *a = OP_ATTRS(window, op);
+  const struct dim_table *t = k->function->module->dims;
+  const struct type *x = value_type(k->function, op->operands[0]);
+  const struct type *y = value_type(k->function, op->results[0]);
+  *out = (struct plane){.axes = x->rank - 2};
+  if (x->rank < 3 || x->rank > 4) return false;
+  for (uint32_t i = 0; i < 2; i++) {
+    if (a->size.data[i] != 1 || a->stride.data[i] != 1 || x->dims[i] != y->dims[i] ||
+        !dim_is_const_value(t, a->low.data[i], 0)) {
+      return false;
+    }
+    bool there = i + out->axes >= 2;
+    uint32_t from = there ? i + out->axes : 0;
+    out->in[i] = there ? x->dims[from] : one;
+    out->out[i] = there ? y->dims[from] : one;
+    out->low[i] = there ? a->low.data[from] : zero;
+    out->size[i] = there ? a->size.data[from] : 1;
+    out->stride[i] = there ? a->stride.data[from] : 1;
+    out->dilation[i] = there ? a->dilation.data[from] : 1;
+  }
+  return small_window(out);
+}
 
 static dim tile_width(struct dim_table *t, const struct plane *p) {
   return dim_max(t, dim_const(t, 1), dim_min(t, p->out[1], dim_const(t, p->most)));
@@ -168,9 +224,8 @@ LLVMValueRef plane_load(struct emit *e, const struct plane_tile *t, LLVMValueRef
 
 /* ---- the end of a tile ---- */
 
-static bool flat_type(const struct kernel *k, const struct type *type, const struct type *full,
-                      uint32_t from) {
-  const struct dim_table *t = k->function->module->dims;
+bool type_is_flat(const struct dim_table *t, const struct type *type, const struct type *full,
+                  uint32_t from) {
   bool same = true, ones = true;
   for (uint32_t i = from; i < full->rank; i++) {
     same &= type->dims[i] == full->dims[i];
@@ -179,18 +234,26 @@ static bool flat_type(const struct kernel *k, const struct type *type, const str
   return type->rank == full->rank && (same || ones);
 }
 
+uint32_t type_flat_axis(const struct dim_table *t, const struct type *type, uint32_t from) {
+  for (uint32_t i = type->rank; i-- > from;) {
+    if (!dim_is_const_value(t, type->dims[i], 1)) return i;
+  }
+  return type->rank - 1;
+}
+
 bool plane_is_flat(const struct kernel *k, const struct op *root, uint32_t from) {
   const struct function *f = k->function;
   const struct region *r = &f->regions.data[kernel_op(k)->regions[0]];
   const struct type *full = value_type(f, root->results[0]);
+  const struct dim_table *t = f->module->dims;
   bool after = false;
   for (uint32_t i = 0; i < r->ops.len; i++) {
     const struct op *op = function_op(f, r->ops.data[i]);
     after |= op == root;
     if (op == root || op->kind == OP_CONST) continue;
-    if (op->kind != OP_MAP || !flat_type(k, value_type(f, op->results[0]), full, from)) return false;
+    if (op->kind != OP_MAP || !type_is_flat(t, value_type(f, op->results[0]), full, from)) return false;
     for (uint32_t j = 0; j < op->n_operands; j++) {
-      if (!flat_type(k, value_type(f, op->operands[j]), full, from)) return false;
+      if (!type_is_flat(t, value_type(f, op->operands[j]), full, from)) return false;
     }
   }
   return after;
@@ -199,11 +262,13 @@ bool plane_is_flat(const struct kernel *k, const struct op *root, uint32_t from)
 static void finish_span(struct emit *e, const struct plane_finish *f, struct point *p, LLVMValueRef row,
                         LLVMValueRef sums, LLVMValueRef x0, LLVMValueRef lo, LLVMValueRef hi,
                         uint32_t width) {
+  const struct type *type = value_type(e->f, f->root->results[0]);
+  uint32_t axis = f->flat ? type_flat_axis(e->f->module->dims, type, 2) : p->rank - 1;
   struct emit_loop l;
   emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
   p->width = width;
   p->c[1] = coord_uniform(e, micro_add(e, f->channel, row));
-  p->c[p->rank - 1] = (struct coord){.base = micro_add(e, x0, l.index), .stride = width > 1, .align = 1};
+  p->c[axis] = (struct coord){.base = micro_add(e, x0, l.index), .stride = width > 1, .align = 1};
   LLVMValueRef x = micro_load(e, f->from, micro_at(e, f->from, sums, l.index), width);
   x = emit_cast(e, x, f->from, f->to, CAST_DEFAULT, width);
   struct emit_memo memo = {.value = f->root->results[0], .point = *p, .result = x};
@@ -226,7 +291,7 @@ static void finish_row(struct emit *e, const struct plane_tile *t, const struct 
 void plane_finish(struct emit *e, const struct plane_tile *t, const struct plane_finish *f) {
   struct point p = {.rank = value_type(e->f, f->root->results[0])->rank};
   p.c[0] = f->batch;
-  if (p.rank == 4) p.c[2] = coord_zero(e);
+  for (uint32_t i = 2; i < p.rank; i++) p.c[i] = coord_zero(e);
   struct emit_loop l, lr;
   emit_loop_begin(e, &l, emit_i64(e, 0), f->rows, 1, 0, NULL);
   LLVMValueRef sums = micro_at(e, f->from, f->sums, micro_mul(e, l.index, f->stride));

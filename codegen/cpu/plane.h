@@ -19,6 +19,11 @@ struct plane {
   int64_t size[2], stride[2], dilation[2]; /* of the window */
 };
 
+/* The planes of a convolution and of a window op; all but `most`. False where there are not one or two
+ * spatial dims, or the window's size is not known or large. `one` and `zero` are dims. */
+bool plane_of_conv(const struct kernel *k, const struct op *op, dim one, dim zero, struct plane *out);
+bool plane_of_window(const struct kernel *k, const struct op *op, dim one, dim zero, struct plane *out);
+
 /* Serial: dims of the grid (tiles, one factor); the scratch elements that the copies of `channels`
  * need. DIM_NONE where the dims do not say it. */
 dim plane_tiles(struct dim_table *t, const struct plane *p);
@@ -56,9 +61,14 @@ LLVMValueRef plane_at(struct emit *e, const struct plane_tile *t, LLVMValueRef c
                       LLVMValueRef ty, LLVMValueRef tx);
 LLVMValueRef plane_lanes(struct emit *e, const struct plane_tile *t, LLVMValueRef at, LLVMValueRef x);
 
+/* Whether a type has the dims of `full` from dim `from` on, or ones: a linear index along them all, in
+ * one coordinate (the others 0), reads the same element. */
+bool type_is_flat(const struct dim_table *t, const struct type *type, const struct type *full,
+                  uint32_t from);
+/* The dim whose coordinate holds that index: the last one that is not 1 (there, coordinates are 0). */
+uint32_t type_flat_axis(const struct dim_table *t, const struct type *type, uint32_t from);
 /* Whether every value of the region behind `root` (its result, and maps over it) has, from dim `from`
- * on, either the dims of the result or ones: then these dims may be walked as one, by points whose last
- * coordinate is the linear index and whose others are 0. */
+ * on, either the dims of the result or ones: then these dims may be walked as one. */
 bool plane_is_flat(const struct kernel *k, const struct op *root, uint32_t from);
 
 /* Stores all results of the tile from its sums: `sums` + row * stride + j for result channel

@@ -24,8 +24,6 @@
 #define TILES 16 /* fewer are split by output channels as far as MIN_M allows */
 #define MIN_M 48
 #define MAX_M 192
-#define MAX_TAPS 1024
-#define MAX_PITCH 65536
 
 struct shape {
   const struct op *op;
@@ -43,26 +41,6 @@ struct shape {
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 static bool is_const_zero(const struct dim_table *t, dim d) { return dim_is_const_value(t, d, 0); }
-
-/* Height and width; false for other numbers of dims. */
-static bool plane_of(const struct dim_table *t, struct shape *s, dim one, dim zero) {
-  struct plane *p = &s->plane;
-  p->axes = s->x->rank - 2;
-  if (p->axes < 1 || p->axes > 2) return false;
-  for (uint32_t i = 0; i < 2; i++) {
-    bool there = i + p->axes >= 2;
-    uint32_t from = i + p->axes - 2;
-    p->in[i] = there ? s->x->dims[2 + from] : one;
-    p->out[i] = there ? s->y->dims[2 + from] : one;
-    p->low[i] = there ? s->a->low.data[from] : zero;
-    p->stride[i] = there ? s->a->stride.data[from] : 1;
-    p->dilation[i] = there ? s->a->dilation.data[from] : 1;
-    p->size[i] = 1;
-    if (there && !dim_is_const(t, s->w->dims[2 + from], &p->size[i])) return false;
-    if (p->size[i] < 1 || p->size[i] > MAX_TAPS || p->dilation[i] > 4096 || p->stride[i] > 4096) return false;
-  }
-  return p->size[0] * p->size[1] <= MAX_TAPS;
-}
 
 static bool is_plain(const struct kernel *k, const struct shape *s) {
   const struct dim_table *t = k->function->module->dims;
@@ -104,8 +82,7 @@ static void choose_blocks(struct shape *s, int64_t tiles) {
 
 /* Everything but the dims that only plan may make. */
 static bool shape_full(const struct kernel *k, struct shape *s, dim one, dim zero, dim flat_out) {
-  const struct dim_table *t = k->function->module->dims;
-  if (!shape_of(k, s) || s->acc == DTYPE_I64 || s->acc == DTYPE_U64 || !plane_of(t, s, one, zero)) return false;
+  if (!shape_of(k, s) || s->acc == DTYPE_I64 || s->acc == DTYPE_U64 || !plane_of_conv(k, s->op, one, zero, &s->plane)) return false;
   s->taps = s->plane.size[0] * s->plane.size[1];
   s->pixels = PIXELS * 4 / dtype_unpacked_bytes(s->acc);
   s->plane.most = (uint32_t)s->pixels;
@@ -172,8 +149,13 @@ static LLVMValueRef read_at(struct emit *e, const struct tile *t, LLVMValueRef c
   LLVMValueRef first = micro_add(e, micro_scale(e, t->group, s->inputs), t->c0);
   p.c[0] = coord_uniform(e, t->image);
   p.c[1] = coord_uniform(e, micro_add(e, first, c));
-  if (p.rank == 4) p.c[2] = y ? coord_uniform(e, y) : coord_zero(e);
-  p.c[p.rank - 1] = x;
+  if (p.rank == 4) p.c[2] = p.c[3] = coord_zero(e);
+  if (s->plain) {
+    p.c[type_flat_axis(e->f->module->dims, s->x, 2)] = x;
+  } else {
+    if (p.rank == 4) p.c[2] = coord_uniform(e, y);
+    p.c[p.rank - 1] = x;
+  }
   value_id v = s->op->operands[0];
   return emit_cast(e, emit_value(e, v, &p), s->x->dtype, s->acc, CAST_DEFAULT, width);
 }

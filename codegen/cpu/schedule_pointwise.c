@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Point-wise: every result element by itself, W neighbours of the last dim at a time.
  *
- * All results share one index space. A tile is one row (or a chunk of a long one). Roots inside the
- * region are emitted as loops at each point, which makes this the slow schedule of each of them. */
+ * All results share one index space. A tile is one row (or a chunk of a long one).
+ * Trailing dims that every value of the region either has or broadcasts along are one dim here (of
+ * plain element-wise regions, all are). Roots inside the region are emitted as loops at each point,
+ * which makes this the slow schedule of each of them. */
+#include "codegen/cpu/plane.h"
 #include "codegen/emit_nest.h"
 #include "codegen/schedule.h"
 
@@ -13,16 +16,54 @@ static const struct type *space(const struct kernel *k) {
   return value_type(k->function, kernel_result(k, 0));
 }
 
+/* Whether every value of the region (whose ops are maps) has the dims from `from` on, or ones. */
+static bool is_flat(const struct kernel *k, const struct type *type, uint32_t from) {
+  const struct function *f = k->function;
+  const struct dim_table *t = f->module->dims;
+  const struct region *r = &f->regions.data[kernel_op(k)->regions[0]];
+  for (uint32_t i = 0; i < r->ops.len; i++) {
+    const struct op *op = function_op(f, r->ops.data[i]);
+    if (op->kind == OP_CONST) continue;
+    if (!type_is_flat(t, value_type(f, op->results[0]), type, from)) return false;
+    for (uint32_t j = 0; j < op->n_operands; j++) {
+      if (!type_is_flat(t, value_type(f, op->operands[j]), type, from)) return false;
+    }
+  }
+  return true;
+}
+
+/* The first of the trailing dims that are walked as one: a point there has the linear index as one
+ * coordinate, and zeros for the others. */
+static uint32_t flat_from(const struct kernel *k) {
+  const struct function *f = k->function;
+  const struct region *r = &f->regions.data[kernel_op(k)->regions[0]];
+  const struct type *type = space(k);
+  uint32_t from = type->rank ? type->rank - 1 : 0;
+  for (uint32_t i = 0; i < r->ops.len; i++) {
+    const struct op *op = function_op(f, r->ops.data[i]);
+    if (op->kind != OP_MAP && op->kind != OP_CONST) return from;
+  }
+  while (from > 0 && is_flat(k, type, from - 1)) from--;
+  return from;
+}
+
 static bool plan(struct kernel *k, const struct cpu_isa *isa) {
   (void)isa;
   struct dim_table *t = k->function->module->dims;
   const struct type *type = space(k);
-  uint32_t outer = type->rank ? type->rank - 1 : 0;
-  kernel_grid(k, type->dims, outer);
+  uint32_t from = flat_from(k);
+  dim row = dim_product(t, type->dims + from, type->rank - from);
+  if (row == DIM_NONE) { /* too long an expression: the last dim alone */
+    from = type->rank - 1;
+    row = type->dims[from];
+  }
+  kernel_grid(k, type->dims, from);
   if (type->rank) {
-    dim chunks = dim_ceildiv(t, type->dims[outer], dim_const(t, CHUNK));
+    dim chunks = dim_ceildiv(t, row, dim_const(t, CHUNK));
     kernel_grid(k, &chunks, 1);
   }
+  vec_push(&k->kept, from);
+  vec_push(&k->kept, row);
   return true;
 }
 
@@ -52,12 +93,14 @@ static void emit(struct emit *e, LLVMValueRef tile) {
     store_results(e, &p);
     return;
   }
-  uint32_t axis = type->rank - 1;
-  LLVMValueRef size = emit_dim(e, type->dims[axis]);
+  uint32_t from = e->kernel->kept.data[0];
+  uint32_t axis = type_flat_axis(e->f->module->dims, type, from);
+  dim row = e->kernel->kept.data[1];
+  LLVMValueRef size = emit_dim(e, row);
   LLVMValueRef chunk = emit_i64(e, CHUNK);
   LLVMValueRef lo = emit_i64(e, 0), hi = size;
   int64_t n;
-  if (!dim_is_const(e->f->module->dims, type->dims[axis], &n) || n > CHUNK) {
+  if (!dim_is_const(e->f->module->dims, row, &n) || n > CHUNK) {
     LLVMValueRef up = LLVMBuildAdd(e->b, size, emit_i64(e, CHUNK - 1), "");
     LLVMValueRef chunks = LLVMBuildUDiv(e->b, up, chunk, "");
     lo = LLVMBuildMul(e->b, LLVMBuildURem(e->b, tile, chunks, ""), chunk, "");
@@ -65,8 +108,9 @@ static void emit(struct emit *e, LLVMValueRef tile) {
     hi = LLVMBuildAdd(e->b, lo, chunk, "");
     hi = LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, hi, size, ""), hi, size, "");
   }
-  emit_delinearize(e, tile, type->dims, axis, p.c);
-  uint32_t width = nest_width(e, type->dims[axis], DTYPE_F32);
+  emit_delinearize(e, tile, type->dims, from, p.c);
+  for (uint32_t i = from; i < type->rank; i++) p.c[i] = coord_zero(e);
+  uint32_t width = nest_width(e, row, DTYPE_F32);
   LLVMValueRef whole = lo;
   if (width > 1) {
     whole = LLVMBuildAnd(e->b, hi, emit_i64(e, -(int64_t)width), "");

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Schedules against the interpreter: random shapes of every root that has a fast schedule, with an
+ * epilogue, compiled, run and compared to exact arithmetic. A failure prints the module and its seed;
+ * SINTER_SEED and SINTER_COUNT choose others. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "codegen/engine_build.h"
+#include "include/sinter/runtime.h"
+#include "ir/random_inputs.h"
+#include "ir/text.h"
+#include "passes/pipeline.h"
+
+static uint64_t state_of_random;
+
+static int64_t pick(int64_t lo, int64_t hi) {
+  state_of_random = state_of_random * 6364136223846793005u + 1442695040888963407u;
+  return lo + (int64_t)((state_of_random >> 33) % (uint64_t)(hi - lo + 1));
+}
+
+/* Sizes with the edges that blocks have. */
+static int64_t size(int64_t most) {
+  static const int64_t edges[] = {1, 2, 7, 8, 9, 15, 16, 17, 48, 49, 64, 65};
+  int64_t n = pick(0, 1) ? edges[pick(0, 11)] : pick(1, most);
+  return n > most ? pick(1, most) : n;
+}
+
+/* ---- one module ---- */
+
+struct run {
+  const char *text, *target;
+  uint64_t seed;
+  struct diags diags;
+  struct arena arena;
+  char path[64];
+};
+
+static void fail_run(struct run *r, const char *what) {
+  diags_print(&r->diags, stderr);
+  fail_msg("%s (%s, seed %llu) of\n%s", what, r->target, (unsigned long long)r->seed, r->text);
+}
+
+static struct module *parse(struct run *r) {
+  struct module *m = NULL;
+  module_parse("kernel.sir", r->text, strlen(r->text), &r->diags, &m);
+  if (!m) fail_run(r, "parsing failed");
+  return m;
+}
+
+static bool build(struct run *r) {
+  struct cpu_isa isa;
+  if (cpu_isa_resolve(&r->diags, r->target, &isa) != STATUS_OK) fail_run(r, "no target");
+  if (!cpu_isa_runs_here(&isa)) return false;
+  struct module *m = parse(r);
+  struct pipeline_options passes = {.verify_each = true};
+  struct engine_build_options options = {.isa = &isa, .threads = 1};
+  if (pipeline_run(m, &passes, &r->diags) != STATUS_OK) fail_run(r, "a pass failed");
+  if (engine_build(m, &options, r->path, &r->diags) != STATUS_OK) fail_run(r, "code generation failed");
+  module_destroy(m);
+  return true;
+}
+
+static void run_engine(struct run *r, struct tensor **in, uint32_t n_in, sinter_tensor *out,
+                       uint32_t n_out, sinter_session **out_session, sinter_engine **out_engine) {
+  sinter_tensor *tensors = ARENA_ARRAY(&r->arena, sinter_tensor, n_in + 1);
+  for (uint32_t i = 0; i < n_in; i++) {
+    tensors[i].dtype = (sinter_dtype)dtype_infos[in[i]->dtype].onnx;
+    tensors[i].rank = in[i]->rank;
+    memcpy(tensors[i].dims, in[i]->dims, in[i]->rank * sizeof *in[i]->dims);
+    tensors[i].data = tensor_to_bytes(&r->arena, in[i], &tensors[i].bytes);
+  }
+  sinter_session_options options = {.struct_size = sizeof options, .devices = "cpu", .threads = 2};
+  if (sinter_engine_open(r->path, NULL, out_engine) ||
+      sinter_session_create(*out_engine, &options, out_session) ||
+      sinter_session_run(*out_session, "main", tensors, n_in, out, n_out)) {
+    fail_run(r, sinter_last_error());
+  }
+}
+
+/* Errors may be as large as `roundoff` times the largest magnitude. */
+static void compare(struct run *r, const struct tensor *want, const sinter_tensor *have) {
+  if (want->rank != have->rank || memcmp(want->dims, have->dims, want->rank * sizeof *want->dims)) {
+    fail_run(r, "the shape differs");
+  }
+  struct tensor *x = tensor_from_bytes(&r->arena, want->dtype, want->dims, want->rank, have->data);
+  if (!dtype_is_float(want->dtype)) {
+    for (int64_t i = 0; i < want->count; i++) {
+      if (x->i64[i] != want->i64[i]) fail_run(r, "integers differ");
+    }
+    return;
+  }
+  double most = 0, limit = want->dtype == DTYPE_F64 ? 1e-12 : want->dtype == DTYPE_F32 ? 1e-5 : 1e-2;
+  for (int64_t i = 0; i < want->count; i++) most = fmax(most, isfinite(want->f64[i]) ? fabs(want->f64[i]) : 0);
+  for (int64_t i = 0; i < want->count; i++) {
+    double a = want->f64[i], b = x->f64[i];
+    if (a == b || (isnan(a) && isnan(b)) || fabs(a - b) <= limit * most) continue;
+    fprintf(stderr, "element %lld: %.9g instead of %.9g\n", (long long)i, b, a);
+    fail_run(r, "values differ");
+  }
+}
+
+static void check_on(const char *text, const char *target, uint64_t seed) {
+  struct run r = {.text = text, .target = target, .seed = seed};
+  snprintf(r.path, sizeof r.path, "/tmp/test_kernels.%d.sinter", (int)getpid());
+  if (!build(&r)) return;
+  struct module *m = parse(&r);
+  const struct function *f = m->functions.data[0];
+  uint32_t n_in = f->regions.data[0].params.len, n_out = f->regions.data[0].results.len;
+  struct tensor **in = ARENA_ARRAY(&r.arena, struct tensor *, n_in + 1);
+  struct tensor **want = ARENA_ARRAY(&r.arena, struct tensor *, n_out);
+  sinter_tensor *out = ARENA_ARRAY(&r.arena, sinter_tensor, n_out);
+  sinter_session *session;
+  sinter_engine *engine;
+  if (!random_inputs(f, seed, &r.arena, in)) fail_run(&r, "no inputs");
+  if (interp_run(f, INTERP_EXACT, in, &r.arena, &r.diags, want) != STATUS_OK) fail_run(&r, "the interpreter failed");
+  run_engine(&r, in, n_in, out, n_out, &session, &engine);
+  for (uint32_t i = 0; i < n_out; i++) compare(&r, want[i], &out[i]);
+  sinter_session_destroy(session);
+  sinter_engine_close(engine);
+  unlink(r.path);
+  module_destroy(m);
+  arena_deinit(&r.arena);
+  diags_deinit(&r.diags);
+}
+
+static void check(const struct strbuf *text, uint64_t seed) {
+  static const char *const targets[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
+  check_on(text->data, targets[seed % 3], seed);
+}
+
+typedef void (*make_text)(struct strbuf *text);
+
+static void check_many(make_text make, int64_t usual) {
+  const char *seed = getenv("SINTER_SEED"), *count = getenv("SINTER_COUNT");
+  uint64_t first = seed ? strtoull(seed, NULL, 10) : 0, n = count ? strtoull(count, NULL, 10) : (uint64_t)usual;
+  for (uint64_t i = first; i < first + n; i++) {
+    struct strbuf text = {0};
+    state_of_random = i * 0x9e3779b97f4a7c15u + 1;
+    make(&text);
+    check(&text, i);
+    strbuf_deinit(&text);
+  }
+}
+
+/* ---- convolution ---- */
+
+struct spatial {
+  uint32_t n;
+  int64_t in[2], out[2], size[2], stride[2], dilation[2], low[2], high[2];
+  bool open; /* the last dim is a symbol: the size or up to 3 more */
+};
+
+static void pick_spatial(struct spatial *s, int64_t most) {
+  s->n = (uint32_t)pick(1, 2);
+  bool plain = pick(0, 3) == 0;
+  for (uint32_t i = 0; i < s->n; i++) {
+    s->size[i] = plain ? 1 : pick(1, 5);
+    s->stride[i] = plain ? 1 : pick(0, 1) ? 1 : pick(1, 3);
+    s->dilation[i] = pick(0, 3) ? 1 : 2;
+    s->low[i] = plain ? 0 : pick(0, s->size[i] - 1);
+    s->high[i] = plain ? 0 : pick(0, s->size[i] - 1);
+    int64_t least = (s->size[i] - 1) * s->dilation[i] + 1 - s->low[i] - s->high[i];
+    s->in[i] = pick(0, 7) == 0 ? 130 : size(most);
+    if (s->in[i] < least) s->in[i] = least;
+    s->out[i] = (s->in[i] + s->low[i] + s->high[i] - (s->size[i] - 1) * s->dilation[i] - 1) / s->stride[i] + 1;
+  }
+  s->open = s->stride[s->n - 1] == 1 && pick(0, 2) == 0;
+}
+
+static void put_dims(struct strbuf *b, const struct spatial *s, bool out) {
+  for (uint32_t i = 0; i < s->n; i++) {
+    int64_t n = out ? s->out[i] : s->in[i];
+    if (s->open && i + 1 == s->n) {
+      strbuf_printf(b, ", w + %lld", (long long)(n - s->in[i]));
+    } else {
+      strbuf_printf(b, ", %lld", (long long)n);
+    }
+  }
+}
+
+static void put_ints(struct strbuf *b, const char *name, const int64_t *x, uint32_t n, int64_t before) {
+  strbuf_printf(b, "%s = [", name);
+  for (int64_t i = 0; before >= 0 && i < 2; i++) strbuf_printf(b, "%lld, ", (long long)before);
+  for (uint32_t i = 0; i < n; i++) strbuf_printf(b, "%s%lld", i ? ", " : "", (long long)x[i]);
+  strbuf_printf(b, "], ");
+}
+
+static void put_where(struct strbuf *b, const struct spatial *s) {
+  int64_t n = s->in[s->n - 1];
+  if (s->open) strbuf_printf(b, " where w in %lld..%lld", (long long)n, (long long)n + 3);
+}
+
+static const char *pick_float(void) { return pick(0, 4) ? "f32" : pick(0, 1) ? "f16" : "f64"; }
+
+/* x, w, a bias per channel and a residual; relu. */
+static void put_conv(struct strbuf *b, int64_t groups, int64_t ci, int64_t co, int64_t most) {
+  struct spatial s = {0};
+  pick_spatial(&s, most);
+  int64_t n = pick(1, 2);
+  const char *t = pick_float();
+  strbuf_printf(b, "func @main(%%x: %s[%lld, %lld", t, (long long)n, (long long)(groups * ci));
+  put_dims(b, &s, false);
+  strbuf_printf(b, "], %%w: %s[%lld, %lld", t, (long long)(groups * co), (long long)ci);
+  for (uint32_t i = 0; i < s.n; i++) strbuf_printf(b, ", %lld", (long long)s.size[i]);
+  strbuf_printf(b, "], %%b: %s[1, %lld%s], %%r: %s[%lld, %lld", t, (long long)(groups * co),
+                s.n == 2 ? ", 1, 1" : ", 1", t, (long long)n, (long long)(groups * co));
+  put_dims(b, &s, true);
+  strbuf_printf(b, "]) -> (%s[%lld, %lld", t, (long long)n, (long long)(groups * co));
+  put_dims(b, &s, true);
+  strbuf_printf(b, "])");
+  put_where(b, &s);
+  strbuf_printf(b, " {\n  %%y = conv %%x, %%w { ");
+  put_ints(b, "stride", s.stride, s.n, -1);
+  put_ints(b, "dilation", s.dilation, s.n, -1);
+  put_ints(b, "low", s.low, s.n, -1);
+  put_ints(b, "high", s.high, s.n, -1);
+  strbuf_printf(b, "groups = %lld, dtype = %s }\n", (long long)groups, t);
+  strbuf_printf(b, "  %%z = map %%y, %%b, %%r { max(add(add($0, $1), $2), 0.0) }\n  return %%z\n}\n");
+  strbuf_printf(b, "entry @main(\"x\", \"w\", \"b\", \"r\") -> (\"z\") { @main; }\n");
+}
+
+static void conv_text(struct strbuf *b) {
+  int64_t groups = pick(0, 2) ? 1 : pick(2, 3);
+  put_conv(b, groups, pick(0, 4) ? pick(1, 12) : pick(200, 300), size(100), 24);
+}
+
+static void depth_text(struct strbuf *b) { put_conv(b, size(20), 1, pick(1, 3), 60); }
+
+static void test_conv(void **state) {
+  (void)state;
+  check_many(conv_text, 60);
+}
+
+static void test_conv_depth(void **state) {
+  (void)state;
+  check_many(depth_text, 40);
+}
+
+/* ---- pooling ---- */
+
+static void window_text(struct strbuf *b) {
+  static const char *const kinds[] = {"max", "sum", "min"};
+  struct spatial s = {0};
+  pick_spatial(&s, 60);
+  const char *t = pick(0, 3) ? pick_float() : pick(0, 1) ? "i8" : "i32";
+  int64_t n = pick(1, 2), c = pick(1, 5);
+  int64_t zeros[4] = {0, 0, s.low[0], s.low[1]}, highs[4] = {0, 0, s.high[0], s.high[1]};
+  strbuf_printf(b, "func @main(%%x: %s[%lld, %lld", t, (long long)n, (long long)c);
+  put_dims(b, &s, false);
+  strbuf_printf(b, "]) -> (%s[%lld, %lld", t, (long long)n, (long long)c);
+  put_dims(b, &s, true);
+  strbuf_printf(b, "])");
+  put_where(b, &s);
+  strbuf_printf(b, " {\n  %%y = window %%x { kind = %s, ", kinds[pick(0, 2)]);
+  put_ints(b, "size", s.size, s.n, 1);
+  put_ints(b, "stride", s.stride, s.n, 1);
+  put_ints(b, "dilation", s.dilation, s.n, 1);
+  put_ints(b, "low", zeros, s.n + 2, -1);
+  put_ints(b, "high", highs, s.n + 2, -1);
+  b->len -= 2;
+  strbuf_printf(b, " }\n  %%z = map %%y { add($0, $0) }\n  return %%z\n}\n");
+  strbuf_printf(b, "entry @main(\"x\") -> (\"z\") { @main; }\n");
+}
+
+static void test_window(void **state) {
+  (void)state;
+  check_many(window_text, 50);
+}
+
+/* ---- attention ---- */
+
+static void attention_text(struct strbuf *b) {
+  long long n = pick(1, 2), g = pick(1, 2), h = g * pick(1, 3), s = size(140), t = size(220), d = size(70), v = size(70);
+  const char *dtype = pick(0, 3) ? "f32" : "f16";
+  bool bias = pick(0, 2) == 0, open = pick(0, 2) == 0;
+  char ts[32];
+  snprintf(ts, sizeof ts, open ? "t" : "%lld", t);
+  strbuf_printf(b, "func @main(%%q: %s[%lld, %lld, %lld, %lld], %%k: %s[%lld, %lld, %s, %lld], ", dtype, n, h, s, d,
+                dtype, n, g, ts, d);
+  strbuf_printf(b, "%%v: %s[%lld, %lld, %s, %lld]", dtype, n, g, ts, v);
+  if (bias) {
+    strbuf_printf(b, ", %%b: %s[%lld, %lld, %lld, %s]", dtype, pick(0, 1) ? n : 1ll, pick(0, 1) ? h : 1ll,
+                  pick(0, 1) ? s : 1ll, ts);
+  }
+  strbuf_printf(b, ") -> (%s[%lld, %lld, %lld, %lld])", dtype, n, h, s, v);
+  if (open) strbuf_printf(b, " where t in %lld..%lld", t, t + 3);
+  strbuf_printf(b, " {\n  %%y = attention %%q, %%k, %%v%s { scale = 0.25%s%s", bias ? ", %b" : "",
+                pick(0, 3) ? "" : ", softcap = 2.0", pick(0, 1) ? ", causal = true" : "");
+  if (pick(0, 3) == 0) strbuf_printf(b, ", window = %lld", (long long)pick(1, 100));
+  strbuf_printf(b, "%s }\n  %%z = map %%y { mul($0, 2.0) }\n  return %%z\n}\n", bias ? ", has_bias = true" : "");
+  strbuf_printf(b, "entry @main(\"q\", \"k\", \"v\"%s) -> (\"z\") { @main; }\n", bias ? ", \"b\"" : "");
+}
+
+static void test_attention(void **state) {
+  (void)state;
+  check_many(attention_text, 50);
+}
+
+/* ---- contraction ---- */
+
+static void contract_text(struct strbuf *b) {
+  long long n = pick(1, 3), m = size(120), k = pick(0, 9) ? size(600) : 0, c = size(200);
+  const char *t = pick_float();
+  bool open = pick(0, 2) == 0, turned = pick(0, 1);
+  char ms[32];
+  snprintf(ms, sizeof ms, open ? "m" : "%lld", m);
+  strbuf_printf(b, "func @main(%%x: %s[%lld, %s, %lld], %%w: ", t, n, ms, k);
+  strbuf_printf(b, turned ? "%s[%lld, %lld, %lld]" : "%s[%lld, %lld, %lld]", t, n, turned ? c : k, turned ? k : c);
+  strbuf_printf(b, ", %%b: %s[1, 1, %lld]) -> (%s[%lld, %s, %lld])", t, c, t, n, ms, c);
+  if (open) strbuf_printf(b, " where m in %lld..%lld", m, m + 3);
+  strbuf_printf(b, " {\n  %%y = contract %%x, %%w { lhs_batch = [0], rhs_batch = [0], lhs_k = [2], rhs_k = [%d], dtype = %s }\n",
+                turned ? 2 : 1, t);
+  strbuf_printf(b, "  %%z = map %%y, %%b { add($0, $1) }\n  return %%z\n}\n");
+  strbuf_printf(b, "entry @main(\"x\", \"w\", \"b\") -> (\"z\") { @main; }\n");
+}
+
+static void test_contract(void **state) {
+  (void)state;
+  check_many(contract_text, 50);
+}
+
+/* ---- point-wise ---- */
+
+static void pointwise_text(struct strbuf *b) {
+  uint32_t rank = (uint32_t)pick(1, 4);
+  long long full[4], part[4];
+  for (uint32_t i = 0; i < rank; i++) {
+    full[i] = pick(0, 3) ? pick(1, 9) : pick(0, 5) ? 1 : size(40);
+    part[i] = full[i];
+  }
+  uint32_t ones = (uint32_t)pick(0, rank); /* trailing, or leading */
+  bool leading = pick(0, 1);
+  for (uint32_t i = 0; i < ones; i++) part[leading ? i : rank - 1 - i] = 1;
+  const char *t = pick(0, 2) ? "f32" : "i8";
+  for (int j = 0; j < 3; j++) {
+    strbuf_printf(b, j == 0 ? "func @main(%%x: %s[" : j == 1 ? "], %%y: %s[" : "]) -> (%s[", t);
+    for (uint32_t i = 0; i < rank; i++) strbuf_printf(b, "%s%lld", i ? ", " : "", j == 1 ? part[i] : full[i]);
+  }
+  strbuf_printf(b, "]) {\n  %%z = map %%x, %%y { sub(add($0, $0), $1) }\n  return %%z\n}\n");
+  strbuf_printf(b, "entry @main(\"x\", \"y\") -> (\"z\") { @main; }\n");
+}
+
+static void test_pointwise(void **state) {
+  (void)state;
+  check_many(pointwise_text, 60);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_conv),      cmocka_unit_test(test_conv_depth),
+      cmocka_unit_test(test_window),    cmocka_unit_test(test_attention),
+      cmocka_unit_test(test_contract),  cmocka_unit_test(test_pointwise),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
