@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "codegen/in_place.h"
 #include "runtime/engine_format.h"
 
 struct writer {
@@ -41,6 +42,8 @@ struct writer {
   uint32_t *depth_of;    /* by manifest value: of the block that made it */
   uint32_t depth_cap;
   bool failed; /* a size is no expression */
+  struct uses uses;         /* of f */
+  VEC(uint32_t) uses_left;  /* by manifest value that is no alias: reads of its storage still to come */
   VEC(uint32_t) borrowed; /* outer values read since their nested block began */
 };
 
@@ -155,7 +158,7 @@ static void step_provenance(struct writer *w, uint32_t block, uint32_t provenanc
 
 /* ---- values ---- */
 
-static Engine__Value *row_of(struct writer *w, uint32_t value) {
+static Engine__Value *row_of(const struct writer *w, uint32_t value) {
   return w->b->manifest.values[value];
 }
 
@@ -185,7 +188,7 @@ static uint32_t add_typed(struct writer *w, const struct type *type, const char 
   return add_value(w, type, name, storage, index, value_bytes(w, type));
 }
 
-static uint32_t alias_root(struct writer *w, uint32_t v) {
+static uint32_t alias_root(const struct writer *w, uint32_t v) {
   while (row_of(w, v)->storage == ENGINE__STORAGE__ALIAS) v = row_of(w, v)->alias_of;
   return v;
 }
@@ -251,8 +254,18 @@ static uint32_t value_of(struct writer *w, value_id v) {
 
 static uint32_t use(struct writer *w, value_id v) {
   uint32_t row = value_of(w, v);
+  uint32_t root = alias_root(w, row);
   touch(w, row);
+  if (root < w->uses_left.len && w->uses_left.data[root]) w->uses_left.data[root]--;
   return row;
+}
+
+/* The storage behind `row` will be read as often as the IR value is, besides what is known already. */
+static void count_uses(struct writer *w, uint32_t row, value_id v) {
+  uint32_t root = alias_root(w, row);
+  while (w->uses_left.len <= root) vec_push(&w->uses_left, UINT32_MAX / 2); /* never reused */
+  if (row == root) w->uses_left.data[root] = 0;
+  w->uses_left.data[root] += uses_count(&w->uses, v);
 }
 
 /* ---- steps ---- */
@@ -274,6 +287,30 @@ static uint32_t kernel_row(struct writer *w, const struct kernel *k) {
   return w->kernel_row[k - w->set->kernels.data] - 1;
 }
 
+/* An operand in this block's arena that nothing reads after this step and that the result may be written
+ * over; 0: none. */
+static uint32_t reusable_operand(const struct writer *w, const struct op *op) {
+  for (uint32_t i = 0; i < op->n_operands; i++) {
+    uint32_t row = w->value[op->operands[i]];
+    if (!row) continue; /* a constant */
+    uint32_t root = alias_root(w, row);
+    if (row_of(w, root)->storage != ENGINE__STORAGE__ARENA || w->depth_of[root] != w->depth) continue;
+    bool counted = root < w->uses_left.len; /* an iteration number is not */
+    if (counted && w->uses_left.data[root] == 0 && in_place_allowed(w->f, op, i)) return row;
+  }
+  return 0;
+}
+
+static uint32_t add_result(struct writer *w, const struct op *op, value_id v) {
+  uint32_t over = reusable_operand(w, op);
+  uint32_t row = add_typed(w, value_type(w->f, v), w->f->values.data[v].name,
+                           over ? ENGINE__STORAGE__ALIAS : ENGINE__STORAGE__ARENA, 0);
+  if (over) row_of(w, row)->alias_of = over;
+  count_uses(w, row, v);
+  touch(w, row);
+  return row;
+}
+
 static void write_launch(struct writer *w, uint32_t block, op_id id) {
   const struct op *op = function_op(w->f, id);
   const struct kernel *k = kernel_of(w->set, w->f, id);
@@ -292,8 +329,7 @@ static void write_launch(struct writer *w, uint32_t block, op_id id) {
   for (uint32_t i = 0; i < op->n_results; i++) {
     value_id v = op->results[i];
     if (!w->value[v]) {
-      w->value[v] = add_typed(w, value_type(w->f, v), w->f->values.data[v].name,
-                              ENGINE__STORAGE__ARENA, 0);
+      w->value[v] = add_result(w, op, v);
     } else {
       row_of(w, w->value[v])->phase = w->phase; /* an output: sized with this phase */
     }
@@ -318,6 +354,7 @@ static void write_alias(struct writer *w, const struct op *op) {
                           packed ? packed_bytes(w, type) : value_bytes(w, type));
   w->depth = saved;
   row_of(w, w->value[v])->alias_of = of;
+  count_uses(w, w->value[v], v);
 }
 
 static void write_symbol(struct writer *w, uint32_t block, const struct op *op) {
@@ -566,6 +603,7 @@ static void write_inputs(struct writer *w, uint32_t block, const struct entry *e
     }
     if (!packed) continue;
     w->value[v] = add_typed(w, type, NULL, ENGINE__STORAGE__ARENA, 0);
+    count_uses(w, w->value[v], v);
     Engine__Unpack *step = manifest_build_step_unpack(w->b, block);
     step->dst = w->value[v];
     step->src = input;
@@ -630,6 +668,7 @@ static void write_function(struct writer *w, uint32_t block, const struct entry 
                            bool first_variant) {
   const struct region *r = &w->f->regions.data[0];
   w->value = mem_calloc(w->f->values.len, sizeof *w->value);
+  uses_build(w->f, w->b->arena, &w->uses);
   for (uint32_t i = 0; i < w->f->where.len; i++) {
     const struct guard *g = &w->f->where.data[i];
     write_check(w, block, g->lhs, g->relation, g->rhs, "the inputs' dims do not fit together", 0);
@@ -706,6 +745,7 @@ status plan_init(struct plan *p, struct module *m, const struct kernel_set *set,
   for (uint32_t i = 0; i < m->entries.len; i++) write_entry(&w, &m->entries.data[i]);
   vec_deinit(&w.borrowed);
   vec_deinit(&w.next_form);
+  vec_deinit(&w.uses_left);
   mem_free(w.constant);
   mem_free(w.expr);
   mem_free(w.kernel_row);
