@@ -41,6 +41,7 @@ static const char *const order[] = {
     "fold",                /* and what became constant with them */
     "recognise_attention", /* needs scalars in bodies and one form of every view */
     "simplify",            /* the views that recognition put around its operands */
+    "strength",            /* after recognition, which knows quotients as they were written */
     "fold_static",         /* after masks were read as positions */
     "cse",                 /* layers share their masks */
     "dce",                 /* nothing idle is worth a kernel */

@@ -28,6 +28,11 @@ static void test_several_rounds(void **state) {
   check_random_modules("fold,simplify,cse,fold,simplify,dce", 150, 0);
 }
 
+static void test_strength(void **state) {
+  (void)state;
+  check_random_modules("simplify,strength,simplify", 150, 1e-5);
+}
+
 static void test_control(void **state) {
   (void)state;
   check_random_modules("fold,simplify,unroll,simplify,hoist,dce", 150, 0);
@@ -47,7 +52,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_simplify),       cmocka_unit_test(test_fold),
       cmocka_unit_test(test_fold_static),  cmocka_unit_test(test_cse_and_dce),    cmocka_unit_test(test_several_rounds),
-      cmocka_unit_test(test_control),     cmocka_unit_test(test_pipeline),
+      cmocka_unit_test(test_strength),     cmocka_unit_test(test_control),     cmocka_unit_test(test_pipeline),
       cmocka_unit_test(test_fuse),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
