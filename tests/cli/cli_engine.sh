@@ -155,7 +155,10 @@ shows '^+right passed'
 # Interrupted, it ends its children and takes its files away.
 "$sinter" test "$root/models" "$root/models" "$root/models" "$root/models" >/dev/null 2>&1 &
 running=$!
-sleep 0.3
+for _ in $(seq 100); do # until it has a folder to take away
+  [ -n "$(ls "$TMPDIR")" ] && break
+  sleep 0.1
+done
 kill -TERM $running 2>/dev/null
 wait $running
 got=$?
