@@ -22,9 +22,11 @@ static void write_constant(struct engine_writer *w, const struct constant *c,
   mem_free(panel);
 }
 
-static void write_weights(struct engine_writer *w, const struct module *m, const struct plan *p) {
+static void write_weights(struct engine_writer *w, const struct module *m, const struct plan *p,
+                          bool hole) {
   engine_writer_begin(w, ENGINE_SECTION_WEIGHTS, NULL);
-  for (uint32_t i = 0; i < p->constants.len; i++) {
+  if (hole) engine_writer_skip(w, p->weight_bytes);
+  for (uint32_t i = 0; i < p->constants.len && !hole; i++) {
     engine_writer_align(w, ENGINE_WEIGHT_ALIGNMENT);
     write_constant(w, &m->constants.data[p->constants.data[i].id], &p->constants.data[i]);
   }
@@ -32,14 +34,15 @@ static void write_weights(struct engine_writer *w, const struct module *m, const
 }
 
 static status write_file(const struct module *m, struct plan *p, const struct cpu_blob *blob,
-                         const char *target, const char *path, struct diags *diags) {
+                         const struct engine_build_options *options, const char *path,
+                         struct diags *diags) {
   struct engine_writer w;
   status st = engine_writer_open(&w, path, diags);
   if (st != STATUS_OK) return st;
-  engine_writer_begin(&w, ENGINE_SECTION_CODE, target); /* section 0, as the plan says */
+  engine_writer_begin(&w, ENGINE_SECTION_CODE, options->isa->name); /* section 0, as the plan says */
   engine_writer_write(&w, blob->data, blob->size);
   engine_writer_end(&w);
-  if (p->constants.len) write_weights(&w, m, p);
+  if (p->constants.len) write_weights(&w, m, p, options->no_weights);
   size_t bytes;
   const uint8_t *manifest = manifest_build_pack(&p->build, &bytes);
   engine_writer_begin(&w, ENGINE_SECTION_MANIFEST, NULL);
@@ -60,7 +63,7 @@ status engine_build(struct module *m, const struct engine_build_options *options
   if (st == STATUS_OK) {
     struct plan plan;
     st = plan_init(&plan, m, &set, &code.blob, options->isa->name, 0, &arena, diags);
-    if (st == STATUS_OK) st = write_file(m, &plan, &code.blob, options->isa->name, path, diags);
+    if (st == STATUS_OK) st = write_file(m, &plan, &code.blob, options, path, diags);
     plan_deinit(&plan);
   }
   kernel_set_deinit(&set);

@@ -8,6 +8,7 @@
 struct engine_build_options {
   const struct cpu_isa *isa;
   uint32_t threads; /* of the compiler; 0: one per processor */
+  bool no_weights;  /* leave a hole where they would be: the engine is only looked at */
 };
 
 /* Compiles the kernels, writes the plan, and puts weights, code and manifest into `path`, which

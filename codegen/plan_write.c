@@ -311,6 +311,58 @@ static uint32_t add_result(struct writer *w, const struct op *op, value_id v) {
   return row;
 }
 
+/* ---- estimates of a launch ---- */
+
+static uint32_t sum(struct writer *w, uint32_t a, uint32_t b) {
+  return !a ? b : !b ? a : manifest_build_expr(w->b, EXPR_ADD, a, b, 0);
+}
+
+/* 0: nothing is computed, or it is too long an expression. */
+static uint32_t flops_of(struct writer *w, const struct op *fused) {
+  const struct region *r = &w->f->regions.data[fused->regions[0]];
+  uint32_t total = 0;
+  for (uint32_t i = 0; i < r->ops.len; i++) {
+    const struct op *op = function_op(w->f, r->ops.data[i]);
+    if (!op_infos[op->kind].hooks->flops) continue;
+    dim d = op_infos[op->kind].hooks->flops(w->f, op);
+    if (d != DIM_NONE) total = sum(w, total, expr_of(w, d));
+  }
+  return total;
+}
+
+static bool reads_part(const struct op *op, value_id v) {
+  return op->kind == OP_SLICE || (op->kind == OP_GATHER && op->operands[0] == v);
+}
+
+/* Bytes of operand i that are read: of one that is only gathered or sliced, what that gives. */
+static uint32_t read_bytes(struct writer *w, const struct op *fused, uint32_t i) {
+  const struct region *r = &w->f->regions.data[fused->regions[0]];
+  const struct type *type = value_type(w->f, fused->operands[i]);
+  value_id inner = r->params.data[i];
+  uint32_t total = 0, parts = 0;
+  for (uint32_t k = 0; k < r->ops.len; k++) {
+    const struct op *op = function_op(w->f, r->ops.data[k]);
+    for (uint32_t j = 0; j < op->n_operands; j++) {
+      if (op->operands[j] != inner) continue;
+      if (!reads_part(op, inner)) return value_bytes(w, type);
+      if (parts++ == 8) return value_bytes(w, type);
+      total = sum(w, total, product(w, value_type(w->f, op->results[0])->dims,
+                                    value_type(w->f, op->results[0])->rank,
+                                    dtype_unpacked_bytes(type->dtype)));
+    }
+  }
+  return total ? total : value_bytes(w, type);
+}
+
+static uint32_t traffic_of(struct writer *w, const struct op *fused) {
+  uint32_t total = 0;
+  for (uint32_t i = 0; i < fused->n_operands; i++) total = sum(w, total, read_bytes(w, fused, i));
+  for (uint32_t i = 0; i < fused->n_results; i++) {
+    total = sum(w, total, value_bytes(w, value_type(w->f, fused->results[i])));
+  }
+  return total;
+}
+
 static void write_launch(struct writer *w, uint32_t block, op_id id) {
   const struct op *op = function_op(w->f, id);
   const struct kernel *k = kernel_of(w->set, w->f, id);
@@ -340,6 +392,8 @@ static void write_launch(struct writer *w, uint32_t block, op_id id) {
                                                k->dims.len);
   step->tiles = product(w, k->grid.data, k->grid.len, 1);
   step->scratch = k->scratch.len ? product(w, k->scratch.data, k->scratch.len, 1) : 0;
+  step->flops = flops_of(w, op);
+  step->traffic = traffic_of(w, op);
   step_provenance(w, block, op->provenance);
 }
 

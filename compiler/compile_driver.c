@@ -102,7 +102,10 @@ static status emit_plan_of(const struct compiler_options *o, const char *engine,
   char *text = NULL;
   size_t size;
   FILE *f = open_memstream(&text, &size);
-  status st = f ? emit_plan_text(engine, f) : STATUS_RESOURCES;
+  bool costs = !strcmp(o->emit, "costs");
+  status st = !f      ? STATUS_RESOURCES
+              : costs ? emit_plan_costs(engine, f)
+                      : emit_plan_text(engine, f);
   if (f) fclose(f);
   if (st != STATUS_OK)
     st = diag_report(diags, DIAG_E0902, NULL, NULL, "the plan of the new engine cannot be read");
@@ -115,7 +118,9 @@ static status emit_plan_of(const struct compiler_options *o, const char *engine,
 static status emit_plan(const struct compiler_options *o, const struct engine_build_options *build,
                         struct module *m, struct diags *diags) {
   struct strbuf path = {0};
-  status st = engine_build(m, build, compiler_temporary_path(&path), diags);
+  struct engine_build_options look = *build;
+  look.no_weights = true;
+  status st = engine_build(m, &look, compiler_temporary_path(&path), diags);
   if (st == STATUS_OK) {
     st = emit_plan_of(o, path.data, diags);
     unlink(path.data);
@@ -128,8 +133,8 @@ static status emit(const struct compiler_options *o, const struct engine_build_o
                    struct module *m, struct diags *diags) {
   if (!strcmp(o->emit, "llvm")) return emit_code(o, build, ASSEMBLE_LLVM, m, diags);
   if (!strcmp(o->emit, "asm")) return emit_code(o, build, ASSEMBLE_ASM, m, diags);
-  if (!strcmp(o->emit, "plan")) return emit_plan(o, build, m, diags);
-  return diag_report(diags, DIAG_E0802, NULL, "graph, plan, llvm or asm", "there is no stage '%s'", o->emit);
+  if (!strcmp(o->emit, "plan") || !strcmp(o->emit, "costs")) return emit_plan(o, build, m, diags);
+  return diag_report(diags, DIAG_E0802, NULL, "graph, plan, costs, llvm or asm", "there is no stage '%s'", o->emit);
 }
 
 status compiler_build(const struct compiler_options *o, struct module *m, struct diags *diags) {

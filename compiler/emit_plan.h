@@ -11,4 +11,7 @@
 /* Errors: the loader's, which reports them in its own way (runtime/fault.h). */
 status emit_plan_text(const char *engine_path, FILE *out);
 
+/* What running it would cost, as CSV (compiler/plan_costs.h). */
+status emit_plan_costs(const char *engine_path, FILE *out);
+
 #endif

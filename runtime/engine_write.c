@@ -54,6 +54,15 @@ void engine_writer_write(struct engine_writer *w, const void *data, size_t bytes
   put(w, data, bytes);
 }
 
+void engine_writer_skip(struct engine_writer *w, uint64_t bytes) {
+  if (w->failure || !w->in_section)
+    return;
+  if (bytes > INT64_MAX - w->position || fseeko(w->file.stream, (off_t)bytes, SEEK_CUR))
+    w->failure = "a section is too large";
+  else
+    w->position += bytes;
+}
+
 uint64_t engine_writer_align(struct engine_writer *w, uint32_t alignment) {
   if (w->failure || !w->in_section)
     return 0;

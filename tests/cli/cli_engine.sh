@@ -117,7 +117,7 @@ shows '^entry @main("image") -> ("probability")'
 expect 0 '' "$sinter" compile "$model/model.onnx" --emit llvm -o "$work/digits.ll" --quiet
 grep -q '^define ' "$work/digits.ll" || fail "--emit llvm writes no LLVM IR"
 expect 2 E0803 "$sinter" compile "$model/model.onnx" --emit asm --json
-expect 2 "'--emit' takes graph|plan|llvm|asm" "$sinter" compile "$model/model.onnx" --emit smoke
+expect 2 "'--emit' takes graph|plan|costs|llvm|asm" "$sinter" compile "$model/model.onnx" --emit smoke
 expect 2 E0320 "$sinter" compile "$model/model.onnx" --disable nonsense -o "$work/x.sinter"
 
 # check
