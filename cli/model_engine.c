@@ -71,6 +71,13 @@ status engine_from_module(const struct compiler_options *o, struct module *m, st
   return engine_from(o, m, d, out);
 }
 
+status engine_from_file(const struct options *o, const char *path, struct diags *d,
+                        sinter_engine **out) {
+  sinter_engine_options options = {.struct_size = sizeof options,
+                                   .weights_root = option_text(o, OPT_WEIGHTS_ROOT)};
+  return runtime_error_to_diags(sinter_engine_open(path, &options, out), d);
+}
+
 status engine_for_verb(struct invocation *v, const char *path, sinter_engine **out) {
   static const enum option_id of_compiler[] = {OPT_TARGET, OPT_DISABLE, OPT_EXTERNAL_DATA_ROOT,
                                                OPT_COUNT};
@@ -80,7 +87,7 @@ status engine_for_verb(struct invocation *v, const char *path, sinter_engine **o
     return s;
   if (is_engine) {
     s = options_refuse(&v->options, of_compiler, "has no effect on a compiled engine", &v->diags);
-    return s ? s : runtime_error_to_diags(sinter_engine_open(path, NULL, out), &v->diags);
+    return s ? s : engine_from_file(&v->options, path, &v->diags, out);
   }
   struct compiler_options o;
   compiler_options_from(v, path, &o);

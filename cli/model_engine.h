@@ -23,6 +23,10 @@ status engine_from_module(const struct compiler_options *o, struct module *m, st
 /* Opens an engine, or compiles a model. Compile options beside an engine are E0803. */
 status engine_for_verb(struct invocation *v, const char *path, sinter_engine **out);
 
+/* Opens an engine file; --weights-root counts. */
+status engine_from_file(const struct options *o, const char *path, struct diags *d,
+                        sinter_engine **out);
+
 /* The entry that --entry names, or the first. E0601. */
 status engine_entry(const struct options *o, const sinter_engine *e, struct diags *d,
                     uint32_t *out_entry);

@@ -36,6 +36,8 @@ static void options_of_compile(struct invocation *v, struct compiler_options *ou
   out->output_path = option_text(o, OPT_COMPILE_OUTPUT);
   if (!out->output_path && !out->emit)
     out->output_path = usual_output(v, out->model_path);
+  const char *form = option_text(o, OPT_WEIGHTS_FORM);
+  out->by_reference = form && !strcmp(form, "by-reference");
   out->pipeline.passes = option_text(o, OPT_PASSES);
   out->pipeline.stop_after = option_text(o, OPT_STOP_AFTER);
   out->pipeline.print_after = option_text(o, OPT_PRINT_AFTER);

@@ -234,7 +234,7 @@ static status engine_of(struct verifier *w, sinter_engine **out) {
   if (!option_given(o, OPT_BISECT))
     s = options_refuse(o, of_compiler, "has no effect on a compiled engine", &w->v->diags);
   return s ? s
-           : runtime_error_to_diags(sinter_engine_open(o->arguments[1], NULL, out), &w->v->diags);
+           : engine_from_file(o, o->arguments[1], &w->v->diags, out);
 }
 
 status verb_verify(struct invocation *v) {

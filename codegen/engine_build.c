@@ -27,6 +27,7 @@ static void write_weights(struct engine_writer *w, const struct module *m, const
   engine_writer_begin(w, ENGINE_SECTION_WEIGHTS, NULL);
   if (hole) engine_writer_skip(w, p->weight_bytes);
   for (uint32_t i = 0; i < p->constants.len && !hole; i++) {
+    if (p->constants.data[i].outside) continue;
     engine_writer_align(w, ENGINE_WEIGHT_ALIGNMENT);
     write_constant(w, &m->constants.data[p->constants.data[i].id], &p->constants.data[i]);
   }

@@ -42,7 +42,8 @@ void kernel_key(const struct function *f, const struct op *fused, uint64_t out_k
   for (uint32_t i = 0; i < fused->n_operands; i++) {
     add_value(&k, f, r->params.data[i]);
     const struct op *def = value_def(f, fused->operands[i]);
-    add(&k, def && def->kind == OP_CONST); /* may be packed */
+    add(&k, def && def->kind == OP_CONST &&
+               !f->module->constants.data[OP_ATTRS(const, def)->value].reference); /* may be packed */
   }
   for (uint32_t i = 0; i < r->ops.len; i++) {
     const struct op *op = function_op(f, r->ops.data[i]);

@@ -105,6 +105,17 @@ uint32_t manifest_build_constant(struct manifest_build *b, Engine__Constant row,
   return APPEND(b, &b->manifest, constants, c);
 }
 
+uint32_t manifest_build_weight_file(struct manifest_build *b, const char *path, uint64_t bytes) {
+  uint32_t name = manifest_build_string(b, path);
+  for (size_t i = 0; i < b->manifest.n_weight_files; i++)
+    if (b->manifest.weight_files[i]->path == name)
+      return (uint32_t)i + 1;
+  NEW_MESSAGE(b, f, WeightFile, weight_file);
+  f->path = name;
+  f->bytes = bytes;
+  return 1 + APPEND(b, &b->manifest, weight_files, f);
+}
+
 uint32_t manifest_build_target(struct manifest_build *b, const char *name, uint32_t section) {
   NEW_MESSAGE(b, t, Target, target);
   t->name = manifest_build_string(b, name);

@@ -45,6 +45,8 @@ uint32_t manifest_build_symbol_expr(struct manifest_build *b, uint32_t symbol);
 uint32_t manifest_build_symbol(struct manifest_build *b, const char *name, int64_t lo, int64_t hi);
 uint32_t manifest_build_constant(struct manifest_build *b, Engine__Constant row,
                                  const int64_t *dims, size_t rank);
+/* The number of a weight file, from 1; one row per path. */
+uint32_t manifest_build_weight_file(struct manifest_build *b, const char *path, uint64_t bytes);
 uint32_t manifest_build_target(struct manifest_build *b, const char *name, uint32_t section);
 /* One code offset per target. */
 uint32_t manifest_build_kernel(struct manifest_build *b, const char *name, uint32_t buffer_count,

@@ -209,6 +209,14 @@ static void add_constant(struct writer *w, constant_id id, const struct pack *pa
   int64_t dims[3];
   row.name = manifest_build_string(w->b, c->name);
   row.dtype = c->dtype;
+  if (c->reference) {
+    row.file = manifest_build_weight_file(w->b, c->reference, c->file_bytes);
+    row.offset = c->offset;
+    row.bytes = c->bytes;
+    *out = (struct plan_constant){.id = id, .offset = c->offset, .bytes = c->bytes, .outside = true};
+    out->row = manifest_build_constant(w->b, row, c->dims, c->rank);
+    return;
+  }
   row.offset = (w->plan->weight_bytes + ENGINE_WEIGHT_ALIGNMENT - 1) / ENGINE_WEIGHT_ALIGNMENT *
                ENGINE_WEIGHT_ALIGNMENT;
   row.bytes = c->bytes;

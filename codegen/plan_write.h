@@ -12,6 +12,7 @@ struct plan_constant {
   constant_id id;
   struct pack pack;
   uint64_t offset, bytes; /* as stored */
+  bool outside;           /* in a weight file, which the engine refers to */
   uint32_t row, value;    /* in the manifest */
 };
 

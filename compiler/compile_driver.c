@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "codegen/engine_build.h"
 #include "compiler/emit_plan.h"
+#include "compiler/weight_reference.h"
 #include "frontend/onnx/import.h"
 #include "frontend/onnx/model_load.h"
 #include "ir/text.h"
@@ -140,6 +141,8 @@ static status emit(const struct compiler_options *o, const struct engine_build_o
 status compiler_build(const struct compiler_options *o, struct module *m, struct diags *diags) {
   struct cpu_isa isa;
   status st = begin_phase(o, PHASE_PASSES, diags);
+  if (st != STATUS_OK) return st;
+  if (o->by_reference) st = weights_by_reference(m, o->model_path, o->external_data_root, diags);
   if (st != STATUS_OK) return st;
   st = pipeline_run(m, &o->pipeline, diags);
   if (st != STATUS_OK) return st;

@@ -21,6 +21,7 @@ struct compiler_options {
   const char *external_data_root; /* NULL: the model's folder */
   const char *const *shapes;      /* as onnx_import takes them */
   uint32_t n_shapes;
+  bool by_reference; /* weights stay in the files that hold the external data (weight_reference.h) */
   uint32_t threads; /* 0: one per processor */
   struct pipeline_options pipeline;
   compiler_progress *progress; /* may be NULL */

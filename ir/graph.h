@@ -102,6 +102,9 @@ struct constant {
   uint64_t bytes;
   const char *file; /* where data is mapped from, for --weights by-reference; NULL: inline */
   uint64_t offset;  /* in that file */
+  const char *reference; /* the path by which engines refer to the file; such data can have no form but
+                            the one it has there; NULL: engines hold a copy */
+  uint64_t file_bytes;   /* size of the file, where there is a reference */
 };
 
 struct guard {

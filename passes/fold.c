@@ -94,8 +94,13 @@ static value_id add_constant(struct rewriter *w, value_id like, const int64_t *d
 
 /* reshape %c => the same bytes under other dims. A large one is no work as it is, and stays. */
 static value_id fold_reshape(struct rewriter *w, const struct op *op, const int64_t *dims) {
-  const struct constant c = *constant_of(w, op->operands[0]);
-  return c.bytes <= SMALL_BYTES ? add_constant(w, op->results[0], dims, c.data, c.bytes) : VALUE_NONE;
+  struct constant c = *constant_of(w, op->operands[0]);
+  if (c.bytes > SMALL_BYTES)
+    return VALUE_NONE;
+  c.name = NULL;
+  c.rank = value_type(w->f, op->results[0])->rank;
+  memcpy(c.dims, dims, c.rank * sizeof *dims);
+  return build_const(&w->b, module_add_constant(w->f->module, &c));
 }
 
 /* Copies a transposed tensor of elements of `width` bytes; dims and strides (in bytes, of the source)
@@ -167,6 +172,15 @@ static enum rewrite fold_by_interpreter(struct rewriter *w, op_id id) {
   return done;
 }
 
+/* What engines refer to is not looked into. */
+static bool stays_unread(struct rewriter *w, const struct op *op) {
+  for (uint32_t i = 0; i < op->n_operands; i++) {
+    if (constant_of(w, op->operands[i])->reference)
+      return true;
+  }
+  return false;
+}
+
 static enum rewrite fold_op(struct rewriter *w, op_id id) {
   const struct op op = *function_op(w->f, id);
   int64_t dims[IR_MAX_RANK];
@@ -181,7 +195,7 @@ static enum rewrite fold_op(struct rewriter *w, op_id id) {
   }
   if (op.kind == OP_RESHAPE)
     return rewrite_with(w, id, fold_reshape(w, &op, dims));
-  if (!worth_it(w, &op, from, to))
+  if (stays_unread(w, &op) || !worth_it(w, &op, from, to))
     return NO_MATCH;
   if (op.kind == OP_TRANSPOSE && dtype_bits(value_type(w->f, op.results[0])->dtype) >= 8)
     return rewrite_with(w, id, fold_transpose(w, &op, dims, to));

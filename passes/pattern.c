@@ -42,6 +42,8 @@ bool value_literal(const struct function *f, value_id v, double *out_f, int64_t 
     return false;
   const struct constant *c = &f->module->constants.data[OP_ATTRS(const, op)->value];
   uint64_t n = constant_count(c);
+  if (c->reference && n > 1) /* stays unread */
+    return false;
   if (n == 0 || n > MAX_SPLAT || dtype_kind(c->dtype) == DTYPE_KIND_STRING || !is_splat(c, n))
     return false;
   constant_element(c, 0, out_f, out_i);

@@ -97,6 +97,9 @@ static status finish_open(sinter_engine *engine, const sinter_engine_options *op
                           sinter_engine **out_engine) {
   status s = plan_load(&engine->plan, &engine->file);
   if (!s)
+    s = weight_files_open(&engine->weights, &engine->plan, engine->file.path, options->weights_root,
+                          &engine->plan.pool);
+  if (!s)
     s = describe_entries(engine);
   if (!s && options->verify_weights)
     s = (status)sinter_engine_verify_weights(engine);
@@ -150,14 +153,23 @@ SINTER_API sinter_status sinter_engine_open_memory(const void *data, size_t byte
 SINTER_API void sinter_engine_close(sinter_engine *engine) {
   if (!engine)
     return;
+  weight_files_close(&engine->weights);
   plan_unload(&engine->plan);
   engine_file_close(&engine->file);
   mem_free(engine);
 }
 
+const uint8_t *engine_constant_data(const struct sinter_engine *engine,
+                                    const Engine__Constant *constant) {
+  const uint8_t *base = constant->file
+                            ? engine->weights.data[constant->file - 1]
+                            : engine_file_bytes(&engine->file, engine->file.weights);
+  return base + constant->offset;
+}
+
 static status verify_constant(const sinter_engine *engine, size_t i) {
   const Engine__Constant *c = engine->plan.manifest->constants[i];
-  const uint8_t *data = engine_file_bytes(&engine->file, engine->file.weights) + c->offset;
+  const uint8_t *data = engine_constant_data(engine, c);
   struct digest found = digest_bytes(data, (size_t)c->bytes);
   if (memcmp(found.b, c->digest.data, sizeof found.b) == 0)
     return STATUS_OK;
@@ -183,7 +195,7 @@ SINTER_API sinter_status sinter_engine_verify_weights(const sinter_engine *engin
     status s = m->constants[i]->digest.len ? verify_constant(engine, i) : STATUS_OK;
     if (s)
       return (sinter_status)s;
-    all = all && m->constants[i]->digest.len;
+    all = all && (m->constants[i]->digest.len || m->constants[i]->file);
   }
   return (sinter_status)(all || !engine->file.weights ? STATUS_OK : verify_section(engine));
 }

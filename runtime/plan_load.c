@@ -205,13 +205,44 @@ static status check_dtype(struct plan_loader *l, uint32_t dtype) {
   return loader_fail(l, "element type %u", dtype);
 }
 
+/* Relative, and never up: the files lie beneath a folder. */
+static bool is_path_beneath(const char *path) {
+  if (!*path || *path == '/')
+    return false;
+  for (const char *p = path; *p;) {
+    size_t n = strcspn(p, "/");
+    if (n == 2 && p[0] == '.' && p[1] == '.')
+      return false;
+    p += n + (p[n] == '/');
+  }
+  return true;
+}
+
+static status check_weight_files(struct plan_loader *l) {
+  for (size_t i = 0; i < l->m->n_weight_files; i++) {
+    const Engine__WeightFile *f = l->m->weight_files[i];
+    status s = loader_index(l, "string", f->path, l->m->n_strings);
+    if (!s && (!is_path_beneath(l->m->strings[f->path]) || !f->bytes || f->bytes > INT64_MAX))
+      s = loader_fail(l, "weight file %zu is '%s' of %llu B", i, l->m->strings[f->path],
+                      (unsigned long long)f->bytes);
+    if (s)
+      return s;
+  }
+  return STATUS_OK;
+}
+
 static status check_constants(struct plan_loader *l) {
-  uint64_t weights = l->file->weights ? l->file->weights->bytes : 0;
+  uint64_t section = l->file->weights ? l->file->weights->bytes : 0;
   for (size_t i = 0; i < l->m->n_constants; i++) {
     const Engine__Constant *c = l->m->constants[i];
     status s = loader_index(l, "string", c->name, l->m->n_strings);
     if (!s)
       s = check_dtype(l, c->dtype);
+    if (!s && c->file)
+      s = loader_index(l, "weight file", c->file - 1, l->m->n_weight_files);
+    if (s)
+      return s;
+    uint64_t weights = c->file ? l->m->weight_files[c->file - 1]->bytes : section;
     if (!s && (!range_inside(c->offset, c->bytes, weights) || c->offset % ENGINE_WEIGHT_ALIGNMENT))
       s = loader_fail(l, "constant %zu lies at %llu + %llu B of %llu", i,
                       (unsigned long long)c->offset, (unsigned long long)c->bytes,
@@ -458,7 +489,7 @@ status loader_child_block(struct plan_loader *l, uint32_t block) {
 static status loader_run(struct plan_loader *l) {
   static status (*const checks[])(struct plan_loader *) = {
       check_counts,    check_exprs,      note_symbol_uses, check_symbols,
-      check_constants, check_targets,    check_kernels,    check_values,
+      check_weight_files, check_constants, check_targets, check_kernels, check_values,
       note_phases,     check_provenance, check_entries,    loader_blocks,
   };
   for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {

@@ -114,7 +114,7 @@ static void place_constants(struct sinter_session *s) {
     const Engine__Constant *c = m->constants[m->values[i]->index];
     if (!c->bytes)
       continue;
-    const uint8_t *data = engine_file_bytes(&s->engine->file, s->engine->file.weights) + c->offset;
+    const uint8_t *data = engine_constant_data(s->engine, c);
     s->slots[i] = (struct slot){(uint8_t *)(uintptr_t)data, c->bytes};
   }
 }

@@ -8,14 +8,20 @@
 #include "runtime/expr_state.h"
 #include "runtime/memory_plan.h"
 #include "runtime/plan.h"
+#include "runtime/weight_file.h"
 
 #include <stdatomic.h>
 
 struct sinter_engine {
   struct engine_file file;
   struct plan plan;
+  struct weight_files weights;
   struct engine_entry *entries; /* for the public queries; in the plan's pool */
 };
+
+/* A constant's bytes, wherever they lie. It has at least one. */
+const uint8_t *engine_constant_data(const struct sinter_engine *engine,
+                                    const Engine__Constant *constant);
 
 struct engine_entry {
   sinter_port *inputs, *outputs;

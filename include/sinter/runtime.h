@@ -116,12 +116,15 @@ typedef struct sinter_engine_options {
   size_t struct_size;
   int verify_weights; /* nonzero: read all weights and compare their digests; code and manifest are
                          always compared */
+  const char *weights_root; /* folder beneath which weight files lie that the engine refers to
+                               (`--weights by-reference`); NULL: the engine's own */
 } sinter_engine_options;
 
 /*
  * Opens the engine file at path. The file is mapped: do not change it while it is open. options may
  * be NULL. Errors: SINTER_RESOURCES the file cannot be read; SINTER_INVALID it is no engine,
- * truncated or damaged; SINTER_UNSUPPORTED a newer format.
+ * truncated or damaged, or a
+ * weight file that it refers to is not as it was; SINTER_UNSUPPORTED a newer format.
  */
 SINTER_API sinter_status sinter_engine_open(const char *path, const sinter_engine_options *options,
                                             sinter_engine **out_engine);
