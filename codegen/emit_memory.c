@@ -136,21 +136,69 @@ static LLVMValueRef load_raw(struct emit *e, LLVMValueRef base, LLVMTypeRef type
   return x;
 }
 
-static LLVMValueRef load_lanes(struct emit *e, LLVMValueRef base, enum dtype dtype, LLVMTypeRef type,
-                               bool packed, const struct offset *o, uint32_t width) {
-  if (width == 1) return load_raw(e, base, type, dtype, packed, lane_index(e, o, 1, 0));
-  if (!packed && !o->lanes && o->stride == 1) {
-    LLVMValueRef at = element_pointer(e, type, base, o->base);
-    LLVMValueRef x = LLVMBuildLoad2(e->b, LLVMVectorType(type, width), at, "");
-    LLVMSetAlignment(x, dtype_unpacked_bytes(dtype));
-    return x;
-  }
+static LLVMValueRef load_lane_by_lane(struct emit *e, LLVMValueRef base, enum dtype dtype,
+                                      LLVMTypeRef type, bool packed, const struct offset *o,
+                                      uint32_t width) {
   LLVMValueRef x = LLVMGetPoison(LLVMVectorType(type, width));
   for (uint32_t i = 0; i < width; i++) {
     LLVMValueRef y = load_raw(e, base, type, dtype, packed, lane_index(e, o, width, i));
     x = LLVMBuildInsertElement(e->b, x, y, emit_i64(e, i), "");
   }
   return x;
+}
+
+/* Neighbouring elements of less than a byte, from the start of a byte on: whole bytes are loaded, each is
+ * repeated for its elements and shifted by their places. */
+static LLVMValueRef load_whole_bytes(struct emit *e, LLVMValueRef base, enum dtype dtype,
+                                     LLVMValueRef index, uint32_t width) {
+  unsigned bits = dtype_bits(dtype), per_byte = 8 / bits;
+  uint32_t n = width / per_byte;
+  LLVMTypeRef bytes = n == 1 ? e->i8 : LLVMVectorType(e->i8, n);
+  LLVMValueRef at = LLVMBuildUDiv(e->b, index, emit_i64(e, per_byte), "");
+  LLVMValueRef x = LLVMBuildLoad2(e->b, bytes, element_pointer(e, e->i8, base, at), "");
+  LLVMSetAlignment(x, 1);
+  LLVMValueRef lanes[64], up[64];
+  for (uint32_t i = 0; i < width; i++) {
+    lanes[i] = LLVMConstInt(e->i32, i / per_byte, false);
+    up[i] = LLVMConstInt(e->i8, 8 - bits - i % per_byte * bits, false);
+  }
+  if (n == 1) {
+    x = emit_splat(e, x, width);
+  } else {
+    LLVMValueRef none = LLVMGetPoison(bytes);
+    x = LLVMBuildShuffleVector(e->b, x, none, LLVMConstVector(lanes, width), "");
+  }
+  LLVMValueRef top = emit_splat(e, LLVMConstInt(e->i8, 8 - bits, false), width);
+  x = LLVMBuildShl(e->b, x, LLVMConstVector(up, width), "");
+  return dtype_is_signed(dtype) ? LLVMBuildAShr(e->b, x, top, "") : LLVMBuildLShr(e->b, x, top, "");
+}
+
+static LLVMValueRef load_packed_lanes(struct emit *e, LLVMValueRef base, enum dtype dtype,
+                                      LLVMTypeRef type, const struct offset *o, uint32_t width) {
+  unsigned per_byte = 8 / dtype_bits(dtype);
+  if (o->lanes || o->stride != 1 || width < per_byte) {
+    return load_lane_by_lane(e, base, dtype, type, true, o, width);
+  }
+  LLVMValueRef place = LLVMBuildAnd(e->b, o->base, emit_i64(e, per_byte - 1), "");
+  struct emit_if s;
+  emit_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntEQ, place, emit_i64(e, 0), ""));
+  LLVMValueRef whole = load_whole_bytes(e, base, dtype, o->base, width);
+  emit_if_else(e, &s, whole);
+  LLVMValueRef single = load_lane_by_lane(e, base, dtype, type, true, o, width);
+  return emit_if_end(e, &s, single);
+}
+
+static LLVMValueRef load_lanes(struct emit *e, LLVMValueRef base, enum dtype dtype, LLVMTypeRef type,
+                               bool packed, const struct offset *o, uint32_t width) {
+  if (width == 1) return load_raw(e, base, type, dtype, packed, lane_index(e, o, 1, 0));
+  if (packed) return load_packed_lanes(e, base, dtype, type, o, width);
+  if (!o->lanes && o->stride == 1) {
+    LLVMValueRef at = element_pointer(e, type, base, o->base);
+    LLVMValueRef x = LLVMBuildLoad2(e->b, LLVMVectorType(type, width), at, "");
+    LLVMSetAlignment(x, dtype_unpacked_bytes(dtype));
+    return x;
+  }
+  return load_lane_by_lane(e, base, dtype, type, false, o, width);
 }
 
 static void store_lanes(struct emit *e, LLVMValueRef base, unsigned align, LLVMTypeRef type,
