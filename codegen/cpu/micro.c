@@ -2,6 +2,8 @@
 /* The shared micro-kernel; see micro.h. */
 #include "codegen/cpu/micro.h"
 
+#include <string.h>
+
 #include "codegen/contract_util.h"
 #include "codegen/pack.h"
 
@@ -78,12 +80,30 @@ static void begin_sums(struct emit *e, const struct micro *m, struct block b, LL
       places[i * b.vectors + v] = micro_at(e, m->acc, m->sums, index);
     }
   }
+  for (uint32_t i = 0; i < n; i++) zero[i] = LLVMConstNull(emit_type(e, m->acc, m->width));
+  if (LLVMIsAConstantInt(m->first) && LLVMConstIntGetZExtValue(m->first)) {
+    memcpy(acc, zero, n * sizeof *acc);
+    return;
+  }
   struct emit_if s;
   emit_if_begin(e, &s, m->first);
-  for (uint32_t i = 0; i < n; i++) zero[i] = LLVMConstNull(emit_type(e, m->acc, m->width));
   emit_if_else(e, &s, NULL);
   for (uint32_t i = 0; i < n; i++) old[i] = micro_load(e, m->acc, places[i], m->width);
   emit_if_end_many(e, &s, n, zero, old, acc);
+}
+
+/* Where row + i begins. */
+static LLVMValueRef lhs_row(struct emit *e, const struct micro *m, LLVMValueRef row, uint32_t i) {
+  LLVMValueRef index;
+  if (m->lhs_panel_stride) {
+    LLVMValueRef panel = emit_i64(e, MICRO_LHS_PANEL);
+    index = micro_mul(e, LLVMBuildUDiv(e->b, row, panel, ""), m->lhs_panel_stride);
+    index = micro_add(e, index, LLVMBuildURem(e->b, row, panel, ""));
+    return micro_at(e, m->acc, micro_at(e, m->acc, m->lhs, index), emit_i64(e, i));
+  }
+  index = micro_add(e, row, emit_i64(e, i));
+  if (i) index = micro_min(e, index, micro_sub(e, m->rows, emit_i64(e, 1)));
+  return micro_at(e, m->acc, m->lhs, micro_mul(e, index, m->lhs_stride));
 }
 
 static void kernel(struct emit *e, const struct micro *m, struct block b, LLVMValueRef row,
@@ -91,12 +111,7 @@ static void kernel(struct emit *e, const struct micro *m, struct block b, LLVMVa
   LLVMValueRef acc[EMIT_MAX_CARRIED], places[EMIT_MAX_CARRIED], next[EMIT_MAX_CARRIED];
   LLVMValueRef lhs[MAX_ROWS], rhs[MAX_VECTORS], x[MAX_VECTORS];
   uint32_t n = b.rows * b.vectors, per_panel = m->columns / m->width;
-  LLVMValueRef last = micro_sub(e, m->rows, emit_i64(e, 1));
-  for (uint32_t i = 0; i < b.rows; i++) {
-    LLVMValueRef r = micro_add(e, row, emit_i64(e, i));
-    if (i) r = micro_min(e, r, last);
-    lhs[i] = micro_at(e, m->acc, m->lhs, micro_mul(e, r, m->lhs_stride));
-  }
+  for (uint32_t i = 0; i < b.rows; i++) lhs[i] = lhs_row(e, m, row, i);
   for (uint32_t i = 0; i < b.panels; i++) {
     LLVMValueRef p = micro_add(e, panel, emit_i64(e, i));
     rhs[i] = emit_element_pointer(e, m->rhs, m->rhs_dtype, micro_mul(e, p, m->panel_stride));
@@ -107,7 +122,9 @@ static void kernel(struct emit *e, const struct micro *m, struct block b, LLVMVa
   for (uint32_t v = 0; v < b.vectors; v++) {
     x[v] = rhs_vector(e, m, rhs[v / per_panel], l.index, v % per_panel * m->width);
   }
-  LLVMValueRef at_step = m->lhs_step ? micro_mul(e, l.index, m->lhs_step) : l.index;
+  LLVMValueRef at_step = m->lhs_panel_stride ? micro_scale(e, l.index, MICRO_LHS_PANEL)
+                         : m->lhs_step       ? micro_mul(e, l.index, m->lhs_step)
+                                             : l.index;
   for (uint32_t i = 0; i < b.rows; i++) {
     LLVMValueRef a = micro_load(e, m->acc, micro_at(e, m->acc, lhs[i], at_step), 1);
     a = emit_splat(e, a, m->width);

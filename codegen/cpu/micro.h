@@ -12,12 +12,17 @@
 /* Rows beyond `rows` that a call may write to `sums`; nothing is read of lhs beyond its last row. */
 #define MICRO_SPARE_ROWS 12
 
+/* Rows of a panel of lhs: every block's rows divide it. */
+#define MICRO_LHS_PANEL 12
+
 struct micro {
   enum dtype acc;
   uint32_t width;   /* lanes of a vector of sums */
   uint32_t columns; /* of a panel: 64 bytes of sums */
   LLVMValueRef lhs, lhs_stride; /* of dtype acc, rows of k; elements from row to row */
   LLVMValueRef lhs_step;        /* from step to step; NULL: 1 */
+  LLVMValueRef lhs_panel_stride; /* not NULL: lhs is panels of MICRO_LHS_PANEL rows, [panel][k][row], the
+                                    last one filled up; the two above are not used */
   LLVMValueRef rhs;             /* column 0 at step 0 */
   enum dtype rhs_dtype;
   LLVMValueRef panel_stride, k_stride; /* elements of rhs from panel to panel, from step to step */

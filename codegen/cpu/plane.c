@@ -77,8 +77,12 @@ dim plane_tiles(struct dim_table *t, const struct plane *p) {
   return dim_mul(t, across, dim_ceildiv(t, p->out[0], tile_rows(t, p)));
 }
 
-/* Elements of the input under n results. */
+/* Rows that no tap meets are not copied: with one tap, only those of a result are. */
+static int64_t row_step(const struct plane *p) { return p->size[0] == 1 ? p->stride[0] : 1; }
+
+/* Elements (rows) of the copy under n results. */
 static dim reach(struct dim_table *t, const struct plane *p, uint32_t axis, dim n) {
+  if (axis == 0 && p->size[0] == 1) return n;
   dim steps = dim_mul(t, dim_sub(t, n, dim_const(t, 1)), dim_const(t, p->stride[axis]));
   return dim_add(t, steps, dim_const(t, (p->size[axis] - 1) * p->dilation[axis] + 1));
 }
@@ -90,7 +94,18 @@ dim plane_scratch(struct dim_table *t, const struct plane *p, int64_t channels) 
   return dim_add(t, dim_mul(t, one, dim_const(t, channels)), dim_const(t, slack));
 }
 
+int64_t plane_copy_size(const struct dim_table *t, const struct plane *p) {
+  int64_t h, w;
+  if (!dim_is_const(t, p->out[0], &h) || !dim_is_const(t, p->out[1], &w)) return 0;
+  if (h < 1 || w < 1) return 0;
+  if (w > p->most) w = p->most;
+  if (h > p->most / w) h = p->most / w;
+  int64_t rows = p->size[0] == 1 ? h : (h - 1) * p->stride[0] + (p->size[0] - 1) * p->dilation[0] + 1;
+  return rows * ((w - 1) * p->stride[1] + (p->size[1] - 1) * p->dilation[1] + 1);
+}
+
 static LLVMValueRef reach_of(struct emit *e, const struct plane *p, uint32_t axis, LLVMValueRef n) {
+  if (axis == 0 && p->size[0] == 1) return n;
   LLVMValueRef steps = micro_scale(e, micro_sub(e, n, emit_i64(e, 1)), p->stride[axis]);
   return micro_add(e, steps, emit_i64(e, (p->size[axis] - 1) * p->dilation[axis] + 1));
 }
@@ -155,7 +170,7 @@ static void copy_row(struct emit *e, struct copy *c, LLVMValueRef row) {
   const struct plane_tile *t = c->t;
   const struct plane *p = t->p;
   LLVMValueRef zero = emit_i64(e, 0), width = emit_dim(e, p->in[1]);
-  c->y = micro_add(e, micro_scale(e, t->y0, p->stride[0]), row);
+  c->y = micro_add(e, micro_scale(e, t->y0, p->stride[0]), micro_scale(e, row, row_step(p)));
   c->y = micro_sub(e, c->y, emit_dim(e, p->low[0]));
   c->x_start = micro_sub(e, micro_scale(e, t->x0, p->stride[1]), emit_dim(e, p->low[1]));
   LLVMValueRef inside = LLVMBuildICmp(e->b, LLVMIntULT, c->y, emit_dim(e, p->in[0]), "");
@@ -189,7 +204,8 @@ void plane_copy(struct emit *e, const struct plane_tile *t, LLVMValueRef channel
 LLVMValueRef plane_at(struct emit *e, const struct plane_tile *t, LLVMValueRef c, LLVMValueRef y,
                       LLVMValueRef ty, LLVMValueRef tx) {
   const struct plane *p = t->p;
-  LLVMValueRef row = micro_add(e, micro_scale(e, y, p->stride[0]), micro_scale(e, ty, p->dilation[0]));
+  LLVMValueRef row = micro_scale(e, y, p->stride[0] / row_step(p));
+  row = micro_add(e, row, micro_scale(e, ty, p->dilation[0]));
   LLVMValueRef at = micro_add(e, micro_mul(e, c, t->channel), micro_mul(e, row, t->pitch));
   at = micro_add(e, at, micro_scale(e, tx, p->dilation[1]));
   return micro_at(e, t->acc, t->scratch, at);

@@ -29,6 +29,9 @@ bool plane_of_window(const struct kernel *k, const struct op *op, dim one, dim z
 dim plane_tiles(struct dim_table *t, const struct plane *p);
 dim plane_scratch(struct dim_table *t, const struct plane *p, int64_t channels);
 
+/* Elements of one channel's copy, where the dims are known; else 0. */
+int64_t plane_copy_size(const struct dim_table *t, const struct plane *p);
+
 struct plane_tile {
   const struct plane *p;
   enum dtype acc;  /* of the copy */

@@ -34,6 +34,7 @@ struct shape {
   dim batch[IR_MAX_RANK], m[IR_MAX_RANK], n[IR_MAX_RANK], k[IR_MAX_RANK];
   uint32_t m_axis[IR_MAX_RANK], n_axis[IR_MAX_RANK];
   int64_t block_k;
+  bool one_block; /* of k */
   int64_t most_m; /* rows, where known; else 0 */
 };
 
@@ -73,6 +74,7 @@ static void shape_of(const struct kernel *kernel, struct shape *s) {
   for (uint32_t i = 0; i < s->n_m && s->most_m; i++) {
     s->most_m = dim_is_const(f->module->dims, s->m[i], &d) && d < 4096 ? s->most_m * d : 0;
   }
+  s->one_block = k > 0 && k <= 2 * BLOCK_K;
   s->block_k = k > 0 && k <= 2 * BLOCK_K ? k : BLOCK_K;
 }
 
@@ -268,7 +270,7 @@ static void multiply(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVM
   LLVMValueRef up = add(e, t->columns, emit_i64(e, s->columns - 1));
   m.panels = LLVMBuildUDiv(e->b, up, emit_i64(e, s->columns), "");
   m.steps = kc;
-  m.first = LLVMBuildICmp(e->b, LLVMIntEQ, k0, emit_i64(e, 0), "");
+  m.first = s->one_block ? LLVMConstInt(e->i1, 1, false) : LLVMBuildICmp(e->b, LLVMIntEQ, k0, emit_i64(e, 0), "");
   m.most_rows = s->most_m;
   micro_multiply(e, &m);
 }

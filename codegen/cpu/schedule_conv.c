@@ -6,7 +6,8 @@
  *
  *   copy    the input under the tile, borders filled in, to scratch
  *   unfold  [channel, tap][pixel]: runs of that copy, one per row of the tile and tap
- *   lhs     the weights where they lie (rows of channel, tap); packed if they need a conversion
+ *   lhs     the weights in panels of output channels, from the engine if they are constant; else where
+ *           they lie (rows of channel, tap), or converted into scratch
  *
  * and the micro-kernel adds the product to a block of sums, from which the epilogue stores rows of
  * pixels. A window of one element that moves by one, without padding, is read without the copy, over
@@ -20,10 +21,11 @@
 #include "codegen/schedule.h"
 
 #define PIXELS 112 /* of a tile at most; 7 cache lines of f32: rows of the unfolded block do not collide */
-#define BLOCK_K 256
-#define TILES 16 /* fewer are split by output channels as far as MIN_M allows */
-#define MIN_M 48
+#define BLOCK_K 216
+#define TILES 8 /* fewer are split by output channels as far as MIN_M allows */
+#define MIN_M 96
 #define MAX_M 192
+#define MAX_COPY 24576 /* elements of the input under a tile, all channels of a block */
 
 struct shape {
   const struct op *op;
@@ -69,14 +71,16 @@ static bool shape_of(const struct kernel *k, struct shape *s) {
 
 /* Blocks of channels: of inputs, so that the unfolded block is about BLOCK_K high; of outputs, so that
  * there are some tiles to share out. `tiles` are there without (0: not known). */
-static void choose_blocks(struct shape *s, int64_t tiles) {
+static void choose_blocks(const struct dim_table *t, struct shape *s, int64_t tiles) {
   int64_t most = s->taps >= BLOCK_K ? 1 : BLOCK_K / s->taps;
   if (s->inputs <= 2 * most && s->taps == 1) most = s->inputs;
+  int64_t copy = s->plain ? 0 : plane_copy_size(t, &s->plane);
+  if (copy > 0 && most > MAX_COPY / copy) most = copy > MAX_COPY ? 1 : MAX_COPY / copy;
   s->block_c = ceil_div(s->inputs, ceil_div(s->inputs, most));
   int64_t blocks = tiles > 0 ? ceil_div(TILES, tiles) : 1;
   if (blocks > ceil_div(s->outputs, MIN_M)) blocks = ceil_div(s->outputs, MIN_M);
   if (blocks < ceil_div(s->outputs, MAX_M)) blocks = ceil_div(s->outputs, MAX_M);
-  s->block_m = ceil_div(ceil_div(s->outputs, blocks), 6) * 6;
+  s->block_m = ceil_div(ceil_div(s->outputs, blocks), MICRO_LHS_PANEL) * MICRO_LHS_PANEL;
   if (s->block_m > s->outputs) s->block_m = s->outputs;
 }
 
@@ -105,6 +109,16 @@ static int64_t known_tiles(const struct kernel *k, const struct shape *s) {
   return n * ceil_div(h, most / w) * s->a->groups;
 }
 
+/* Whether the engine can hold the weights in panels of lhs: no panel has channels of two groups. */
+static bool packs(const struct kernel *k, const struct shape *s) {
+  const struct function *f = k->function;
+  const struct value *v = function_value(f, s->op->operands[1]);
+  if (v->def != OP_ID_NONE || s->w->dtype != s->acc) return false;
+  if (s->a->groups > 1 && s->outputs % MICRO_LHS_PANEL) return false;
+  const struct op *outer = value_def(f, kernel_op(k)->operands[v->index]);
+  return outer && outer->kind == OP_CONST;
+}
+
 static bool plan(struct kernel *k, const struct cpu_isa *isa) {
   (void)isa;
   struct dim_table *t = k->function->module->dims;
@@ -114,7 +128,7 @@ static bool plan(struct kernel *k, const struct cpu_isa *isa) {
   dim flat_out = dim_product(t, y->dims + 2, y->rank - 2);
   struct shape s;
   if (flat_out == DIM_NONE || !shape_full(k, &s, one, zero, flat_out)) return false;
-  choose_blocks(&s, known_tiles(k, &s));
+  choose_blocks(t, &s, known_tiles(k, &s));
   dim tiles = plane_tiles(t, &s.plane), copy = plane_scratch(t, &s.plane, s.block_c);
   if (tiles == DIM_NONE || copy == DIM_NONE) return false;
   int64_t lhs = s.block_m * s.block_c * s.taps;
@@ -124,6 +138,12 @@ static bool plan(struct kernel *k, const struct cpu_isa *isa) {
   if (elements == DIM_NONE) return false;
   dim grid[4] = {s.x->dims[0], dim_const(t, s.a->groups), dim_const(t, ceil_div(s.outputs, s.block_m)), tiles};
   kernel_grid(k, grid, 4);
+  if (packs(k, &s)) {
+    struct kernel_pack pack = {.operand = function_value(k->function, s.op->operands[1])->index,
+                               .pack = {.panels = true, .columns = MICRO_LHS_PANEL}};
+    for (uint32_t i = 1; i < s.w->rank; i++) pack.pack.k_axes |= 1u << i;
+    vec_push(&k->packs, pack);
+  }
   vec_push(&k->kept, one);
   vec_push(&k->kept, zero);
   vec_push(&k->kept, flat_out);
@@ -247,7 +267,16 @@ static void pack_weights(struct emit *e, const struct tile *t, LLVMValueRef step
 static void multiply(struct emit *e, const struct tile *t, struct micro *m) {
   const struct shape *s = &t->s;
   m->steps = micro_scale(e, t->channels, s->taps);
-  if (weights_in_place(e, s)) {
+  if (packs(e->kernel, s)) {
+    int64_t panel = s->inputs * s->taps * MICRO_LHS_PANEL;
+    LLVMValueRef row = micro_add(e, micro_scale(e, t->group, s->outputs), t->m0);
+    row = LLVMBuildUDiv(e->b, row, emit_i64(e, MICRO_LHS_PANEL), "");
+    LLVMValueRef at = micro_scale(e, t->c0, s->taps * MICRO_LHS_PANEL);
+    at = micro_add(e, at, micro_scale(e, row, panel));
+    uint32_t buffer = function_value(e->f, s->op->operands[1])->index;
+    m->lhs = micro_at(e, s->acc, e->buffers[buffer], at);
+    m->lhs_panel_stride = emit_i64(e, panel);
+  } else if (weights_in_place(e, s)) {
     LLVMValueRef row = micro_add(e, micro_scale(e, t->group, s->outputs), t->m0);
     LLVMValueRef at = micro_scale(e, row, s->inputs * s->taps);
     at = micro_add(e, at, micro_scale(e, t->c0, s->taps));
@@ -267,7 +296,8 @@ static void multiply(struct emit *e, const struct tile *t, struct micro *m) {
   m->rows = t->rows;
   LLVMValueRef up = micro_add(e, t->plane.elements, emit_i64(e, m->columns - 1));
   m->panels = LLVMBuildUDiv(e->b, up, emit_i64(e, m->columns), "");
-  m->first = LLVMBuildICmp(e->b, LLVMIntEQ, t->c0, emit_i64(e, 0), "");
+  m->first = s->block_c >= s->inputs ? LLVMConstInt(e->i1, 1, false)
+                                     : LLVMBuildICmp(e->b, LLVMIntEQ, t->c0, emit_i64(e, 0), "");
   m->most_rows = s->block_m;
   micro_multiply(e, m);
 }
@@ -277,7 +307,7 @@ static void multiply(struct emit *e, const struct tile *t, struct micro *m) {
 static void tile_shape(struct emit *e, struct shape *s) {
   const dim *kept = e->kernel->kept.data;
   shape_full(e->kernel, s, kept[0], kept[1], kept[2]);
-  choose_blocks(s, known_tiles(e->kernel, s));
+  choose_blocks(e->f->module->dims, s, known_tiles(e->kernel, s));
 }
 
 static void tile_init(struct emit *e, struct tile *t, struct micro *m, LLVMValueRef number) {

@@ -202,31 +202,52 @@ static void put_where(struct strbuf *b, const struct spatial *s) {
 
 static const char *pick_float(void) { return pick(0, 4) ? "f32" : pick(0, 1) ? "f16" : "f64"; }
 
+static void put_weight_type(struct strbuf *b, const struct spatial *s, const char *t, int64_t co, int64_t ci) {
+  strbuf_printf(b, "%s[%lld, %lld", t, (long long)co, (long long)ci);
+  for (uint32_t i = 0; i < s->n; i++) strbuf_printf(b, ", %lld", (long long)s->size[i]);
+  strbuf_printf(b, "]");
+}
+
+/* Weights that the compiler knows: it packs them. */
+static bool put_constant(struct strbuf *b, const struct spatial *s, const char *t, int64_t co, int64_t ci) {
+  int64_t n = co * ci * s->size[0] * (s->n == 2 ? s->size[1] : 1);
+  if (n > 20000 || pick(0, 1)) return false;
+  strbuf_printf(b, "constant @w : ");
+  put_weight_type(b, s, t, co, ci);
+  for (int64_t i = 0; i < n; i++) strbuf_printf(b, "%s%.3f", i ? ", " : " = [", (double)pick(-16, 16) / 8);
+  strbuf_printf(b, "]\n");
+  return true;
+}
+
 /* x, w, a bias per channel and a residual; relu. */
 static void put_conv(struct strbuf *b, int64_t groups, int64_t ci, int64_t co, int64_t most) {
   struct spatial s = {0};
   pick_spatial(&s, most);
   int64_t n = pick(1, 2);
   const char *t = pick_float();
+  bool constant = put_constant(b, &s, t, groups * co, ci);
   strbuf_printf(b, "func @main(%%x: %s[%lld, %lld", t, (long long)n, (long long)(groups * ci));
   put_dims(b, &s, false);
-  strbuf_printf(b, "], %%w: %s[%lld, %lld", t, (long long)(groups * co), (long long)ci);
-  for (uint32_t i = 0; i < s.n; i++) strbuf_printf(b, ", %lld", (long long)s.size[i]);
-  strbuf_printf(b, "], %%b: %s[1, %lld%s], %%r: %s[%lld, %lld", t, (long long)(groups * co),
+  strbuf_printf(b, "]");
+  if (!constant) {
+    strbuf_printf(b, ", %%w: ");
+    put_weight_type(b, &s, t, groups * co, ci);
+  }
+  strbuf_printf(b, ", %%b: %s[1, %lld%s], %%r: %s[%lld, %lld", t, (long long)(groups * co),
                 s.n == 2 ? ", 1, 1" : ", 1", t, (long long)n, (long long)(groups * co));
   put_dims(b, &s, true);
   strbuf_printf(b, "]) -> (%s[%lld, %lld", t, (long long)n, (long long)(groups * co));
   put_dims(b, &s, true);
   strbuf_printf(b, "])");
   put_where(b, &s);
-  strbuf_printf(b, " {\n  %%y = conv %%x, %%w { ");
+  strbuf_printf(b, " {\n%s  %%y = conv %%x, %%w { ", constant ? "  %w = const @w\n" : "");
   put_ints(b, "stride", s.stride, s.n, -1);
   put_ints(b, "dilation", s.dilation, s.n, -1);
   put_ints(b, "low", s.low, s.n, -1);
   put_ints(b, "high", s.high, s.n, -1);
   strbuf_printf(b, "groups = %lld, dtype = %s }\n", (long long)groups, t);
   strbuf_printf(b, "  %%z = map %%y, %%b, %%r { max(add(add($0, $1), $2), 0.0) }\n  return %%z\n}\n");
-  strbuf_printf(b, "entry @main(\"x\", \"w\", \"b\", \"r\") -> (\"z\") { @main; }\n");
+  strbuf_printf(b, "entry @main(\"x\", %s\"b\", \"r\") -> (\"z\") { @main; }\n", constant ? "" : "\"w\", ");
 }
 
 static void conv_text(struct strbuf *b) {
