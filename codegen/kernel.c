@@ -29,6 +29,13 @@ const struct op *kernel_root_op(const struct kernel *k, enum op_kind kind) {
   return NULL;
 }
 
+bool kernel_may_pack(const struct kernel *k, uint32_t operand) {
+  const struct function *f = k->function;
+  const struct op *outer = value_def(f, kernel_op(k)->operands[operand]);
+  return outer && outer->kind == OP_CONST &&
+         !f->module->constants.data[OP_ATTRS(const, outer)->value].reference;
+}
+
 value_id kernel_result(const struct kernel *k, uint32_t i) {
   return k->function->regions.data[kernel_op(k)->regions[0]].results.data[i];
 }

@@ -210,6 +210,7 @@ static void add_constant(struct writer *w, constant_id id, const struct pack *pa
   row.name = manifest_build_string(w->b, c->name);
   row.dtype = c->dtype;
   if (c->reference) {
+    assert(!pack->panels);
     row.file = manifest_build_weight_file(w->b, c->reference, c->file_bytes);
     row.offset = c->offset;
     row.bytes = c->bytes;

@@ -83,9 +83,7 @@ static bool packs(const struct kernel *kernel, const struct shape *s, uint32_t *
   const struct function *f = kernel->function;
   const struct value *v = function_value(f, s->op->operands[1]);
   if (v->def != OP_ID_NONE || s->n_batch || dtype_is_sub_byte(s->rhs->dtype)) return false;
-  const struct op *outer = value_def(f, kernel_op(kernel)->operands[v->index]);
-  if (!outer || outer->kind != OP_CONST) return false;
-  if (f->module->constants.data[OP_ATTRS(const, outer)->value].reference) return false;
+  if (!kernel_may_pack(kernel, v->index)) return false;
   for (uint32_t i = 0; i < s->n_k; i++) { /* k in the constant's own order, so that it is linear */
     if (i && s->a->rhs_k.data[i] < s->a->rhs_k.data[i - 1]) return false;
   }

@@ -115,8 +115,7 @@ static bool packs(const struct kernel *k, const struct shape *s) {
   const struct value *v = function_value(f, s->op->operands[1]);
   if (v->def != OP_ID_NONE || s->w->dtype != s->acc) return false;
   if (s->a->groups > 1 && s->outputs % MICRO_LHS_PANEL) return false;
-  const struct op *outer = value_def(f, kernel_op(k)->operands[v->index]);
-  return outer && outer->kind == OP_CONST;
+  return kernel_may_pack(k, v->index);
 }
 
 static bool plan(struct kernel *k, const struct cpu_isa *isa) {
