@@ -46,7 +46,8 @@ static const char *const order[] = {
     "cse",                 /* layers share their masks */
     "dce",                 /* nothing idle is worth a kernel */
     "hoist",               /* on what is left of loops */
-    "fuse",                /* last: what it makes are kernels */
+    "fuse",                /* what it makes are kernels */
+    "order",               /* last: kernels are what is run and stored */
 };
 
 uint32_t pipeline_pass_count(void) { return N_PASSES; }
