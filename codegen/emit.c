@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "codegen/contract_util.h"
 #include "codegen/emit_view.h"
 
@@ -253,14 +254,14 @@ static LLVMValueRef find_bound(struct emit *e, value_id v, const struct point *p
 static LLVMValueRef emit_map(struct emit *e, const struct op *op, const struct point *p) {
   const struct scalar_body *body = OP_ATTRS(map, op)->body;
   const struct type *type = value_type(e->f, op->results[0]);
-  LLVMValueRef args[64];
-  assert(op->n_operands <= 64);
+  LLVMValueRef *args = mem_alloc((op->n_operands + 1) * sizeof *args);
   for (uint32_t i = 0; i < op->n_operands; i++) {
     struct point q;
     point_broadcast(e, value_type(e->f, op->operands[i]), type, p, &q);
     args[i] = emit_value(e, op->operands[i], &q);
   }
   LLVMValueRef x = emit_body(e, body, args, p->width);
+  mem_free(args);
   return emit_round_to(e, type->dtype, x, p->width);
 }
 

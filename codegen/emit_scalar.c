@@ -2,6 +2,7 @@
 /* Scalar operations as LLVM IR, for one element or W; the semantics are scalar.def's. */
 #include <assert.h>
 
+#include "base/mem.h"
 #include "codegen/convert.h"
 #include "codegen/emit.h"
 
@@ -28,6 +29,30 @@ static LLVMValueRef int_const(LLVMValueRef like, int64_t x) {
 
 /* ---- casts ---- */
 
+/* A 64-bit integer with what a double cannot hold gathered in the last bit that it can (rounding to
+ * odd), so that a rounding to a narrower format afterwards is the only one. */
+static LLVMValueRef int_to_odd(struct emit *e, LLVMValueRef x, bool is_signed) {
+  LLVMValueRef size = x, low = int_const(x, 0x7ff);
+  if (is_signed) {
+    LLVMValueRef negative = LLVMBuildICmp(e->b, LLVMIntSLT, x, int_const(x, 0), "");
+    size = LLVMBuildSelect(e->b, negative, LLVMBuildNeg(e->b, x, ""), x, "");
+  }
+  LLVMValueRef lost = LLVMBuildAnd(e->b, x, low, "");
+  LLVMValueRef any = LLVMBuildICmp(e->b, LLVMIntNE, lost, int_const(x, 0), "");
+  LLVMValueRef odd = LLVMBuildSelect(e->b, any, int_const(x, 0x800), int_const(x, 0), "");
+  odd = LLVMBuildOr(e->b, LLVMBuildXor(e->b, x, lost, ""), odd, "");
+  LLVMValueRef large =
+      LLVMBuildICmp(e->b, LLVMIntUGE, size, int_const(x, INT64_C(1) << 53), "");
+  return LLVMBuildSelect(e->b, large, odd, x, "");
+}
+
+/* To a format of two bytes or one, rounded once: through f64 where f32 would round too. */
+static LLVMValueRef int_to_narrow(struct emit *e, LLVMValueRef x, enum dtype from) {
+  LLVMTypeRef element = dtype_bits(from) <= 16 ? e->f32 : e->f64;
+  if (dtype_bits(from) == 64) x = int_to_odd(e, x, dtype_is_signed(from));
+  return convert_int_to_float(e->b, x, dtype_is_signed(from), element);
+}
+
 static LLVMValueRef cast_to_float(struct emit *e, LLVMValueRef x, enum dtype from, enum dtype to,
                                   enum cast_mode mode, uint32_t width) {
   LLVMTypeRef element = emit_type(e, to, 1);
@@ -37,6 +62,8 @@ static LLVMValueRef cast_to_float(struct emit *e, LLVMValueRef x, enum dtype fro
     if (compute == to || dtype_compute(from) != DTYPE_F64) x = convert_float_to_float(e->b, x, element);
   } else if (from == DTYPE_BOOL) {
     x = LLVMBuildUIToFP(e->b, x, emit_type(e, to, width), "");
+  } else if (dtype_compute(to) != to) {
+    x = int_to_narrow(e, x, from);
   } else {
     x = convert_int_to_float(e->b, x, dtype_is_signed(from), element);
   }
@@ -328,8 +355,9 @@ static LLVMValueRef emit_inst(struct emit *e, const struct scalar_body *body, ui
 
 LLVMValueRef emit_body(struct emit *e, const struct scalar_body *body, const LLVMValueRef *args,
                        uint32_t width) {
-  LLVMValueRef small[128];
-  assert(body->len <= 128);
-  for (uint32_t i = 0; i < body->len; i++) small[i] = emit_inst(e, body, i, args, small, width);
-  return small[body->len - 1];
+  LLVMValueRef *done = mem_alloc((body->len + 1) * sizeof *done);
+  for (uint32_t i = 0; i < body->len; i++) done[i] = emit_inst(e, body, i, args, done, width);
+  LLVMValueRef result = done[body->len - 1];
+  mem_free(done);
+  return result;
 }

@@ -53,6 +53,20 @@ static bool takes(const struct scalar_info *info, enum dtype t) {
   return false;
 }
 
+static bool is_inexact(enum scalar_op op) {
+  return op == SCALAR_POW || (op >= SCALAR_EXP && op <= SCALAR_ATANH);
+}
+
+/* One inexact operation. */
+static uint32_t inexact(struct body_gen *b) {
+  struct random_gen *g = b->g;
+  uint32_t i = random_below(g, SCALAR_ATANH - SCALAR_EXP + 2);
+  enum scalar_op op = i ? (enum scalar_op)(SCALAR_EXP + i - 1) : SCALAR_POW;
+  enum dtype dtype = random_dtype(g, random_is_float);
+  uint32_t x = leaf(b, dtype), y = scalar_infos[op].arity > 1 ? leaf(b, dtype) : 0;
+  return body_op(&b->s, op, x, y, 0);
+}
+
 static uint32_t operation(struct body_gen *b, enum dtype dtype, uint32_t depth) {
   struct random_gen *g = b->g;
   enum scalar_op op = (enum scalar_op)random_range(g, SCALAR_CAST + 1, SCALAR_OP_COUNT - 1);
@@ -69,7 +83,7 @@ static uint32_t operation(struct body_gen *b, enum dtype dtype, uint32_t depth) 
       return grow(b, dtype, depth + 1);
     operand = random_dtype(g, NULL);
   }
-  if (!takes(info, operand))
+  if (!takes(info, operand) || (b->g->options->exact_bodies && is_inexact(op)))
     return grow(b, dtype, depth + 1);
   uint32_t x = grow(b, operand, depth + 1);
   uint32_t y = info->arity > 1 ? grow(b, operand, depth + 1) : 0;
@@ -94,7 +108,9 @@ const struct scalar_body *random_body(struct random_gen *g, const enum dtype *dt
   for (;;) {
     struct body_gen b = {.g = g, .dtypes = dtypes, .n = n};
     body_init(&b.s, n);
-    uint32_t result = grow(&b, random_dtype(g, NULL), 0);
+    uint32_t result = g->options->exact_bodies && random_chance(g, 20)
+                          ? inexact(&b)
+                          : grow(&b, random_dtype(g, NULL), 0);
     b.s.len = b.s.overflow ? b.s.len : result + 1;
     const struct scalar_body *body = body_finish(&b.s, g->m);
     if (body)

@@ -52,7 +52,7 @@ enum dtype random_dtype(struct random_gen *g, bool (*accept)(enum dtype)) {
 
 static dim symbolic_dim(struct random_gen *g, uint32_t i) {
   static const char *const names[BASE_SYMBOLS] = {"batch", "n", "seq"};
-  return dim_symbol(g->t, names[i], 1, 4);
+  return dim_symbol(g->t, names[i], g->options->empty ? 0 : 1, 4);
 }
 
 static dim random_dim(struct random_gen *g) {

@@ -19,6 +19,10 @@ struct random_graph_options {
   uint64_t seed;
   uint32_t ops;    /* how many random steps; each makes one op or a few */
   bool symbolic;   /* some dims of inputs are symbols, 1..4 */
+  bool empty;      /* those symbols begin at 0 */
+  /* Scalar bodies are one inexact operation (a transcendental function), or none of them: what is
+   * computed in one body then does not hang on the last bit. */
+  bool exact_bodies;
   uint64_t kinds;  /* of ops that steps make, as RANDOM_GRAPH_OP bits; helpers of them come anyway */
   uint64_t dtypes; /* RANDOM_GRAPH_DTYPE bits; helpers may need i64, f32 and bool */
 };
