@@ -58,8 +58,16 @@ LLVMValueRef emit_round_mode(struct emit *e, enum dtype dtype, LLVMValueRef x, e
   return dtype_is_signed(dtype) ? LLVMBuildAShr(e->b, x, top, "") : LLVMBuildLShr(e->b, x, top, "");
 }
 
+/* As ops round: one byte saturates, but for infinities where the format has them. */
 LLVMValueRef emit_round_to(struct emit *e, enum dtype dtype, LLVMValueRef x, uint32_t width) {
-  return emit_round_mode(e, dtype, x, CAST_NO_SATURATE, width);
+  if (!dtype_is_float(dtype) || dtype_bits(dtype) > 8) {
+    return emit_round_mode(e, dtype, x, CAST_NO_SATURATE, width);
+  }
+  LLVMValueRef rounded = emit_round_mode(e, dtype, x, CAST_DEFAULT, width);
+  if (dtype != DTYPE_F8E5M2) return rounded;
+  LLVMValueRef inf = emit_literal(e, dtype, __builtin_inf(), 0, width);
+  LLVMValueRef infinite = LLVMBuildFCmp(e->b, LLVMRealOEQ, vmath_fabs(e->math, e->b, x), inf, "");
+  return LLVMBuildSelect(e->b, infinite, x, rounded, "");
 }
 
 LLVMValueRef emit_bitcast(struct emit *e, const struct op *op, const struct point *p) {

@@ -370,6 +370,29 @@ static LLVMValueRef any_lane(struct emit *e, LLVMValueRef x, uint32_t width) {
   return LLVMBuildICmp(e->b, LLVMIntNE, bits, LLVMConstNull(LLVMTypeOf(bits)), "");
 }
 
+/* i1: the data has no element along an indexed axis; NULL where it always has. */
+static LLVMValueRef gathers_from_nothing(struct emit *e, const struct type *data,
+                                         struct ints axes) {
+  LLVMValueRef empty = NULL, zero = emit_i64(e, 0);
+  for (uint32_t j = 0; j < axes.len; j++) {
+    dim d = data->dims[axes.data[j]];
+    int64_t n;
+    if (dim_is_const(e->f->module->dims, d, &n) && n > 0) continue;
+    LLVMValueRef none = LLVMBuildICmp(e->b, LLVMIntEQ, emit_dim(e, d), zero, "");
+    empty = empty ? LLVMBuildOr(e->b, empty, none, "") : none;
+  }
+  return empty;
+}
+
+static LLVMValueRef load_unless(struct emit *e, LLVMValueRef empty, value_id v,
+                                const struct point *p) {
+  struct emit_if s;
+  emit_if_begin(e, &s, empty);
+  LLVMValueRef zero = LLVMConstNull(emit_type(e, value_type(e->f, v)->dtype, p->width));
+  emit_if_else(e, &s, zero);
+  return emit_if_end(e, &s, emit_value(e, v, p));
+}
+
 LLVMValueRef emit_gather(struct emit *e, const struct op *op, const struct point *p) {
   const struct gather_attrs *a = OP_ATTRS(gather, op);
   const struct type *data = value_type(e->f, op->operands[0]);
@@ -386,8 +409,11 @@ LLVMValueRef emit_gather(struct emit *e, const struct op *op, const struct point
   for (uint32_t i = 0, window = rank; i < data->rank; i++) {
     if (!indexed[i]) g.at.c[i] = p->c[window++];
   }
+  LLVMValueRef empty = gathers_from_nothing(e, data, a->axes);
   if (a->mode == OUT_OF_RANGE_ERROR) emit_error_if(e, any_lane(e, g.outside, p->width), op->provenance);
-  LLVMValueRef x = emit_value(e, op->operands[0], &g.at);
+  if (a->mode == OUT_OF_RANGE_CLAMP && empty) emit_error_if(e, empty, op->provenance);
+  LLVMValueRef x = empty ? load_unless(e, empty, op->operands[0], &g.at)
+                         : emit_value(e, op->operands[0], &g.at);
   if (a->mode != OUT_OF_RANGE_FILL) return x;
   return LLVMBuildSelect(e->b, g.outside, LLVMConstNull(LLVMTypeOf(x)), x, "");
 }

@@ -406,15 +406,34 @@ static void write_launch(struct writer *w, uint32_t block, op_id id) {
   step_provenance(w, block, op->provenance);
 }
 
-static void write_alias(struct writer *w, const struct op *op) {
-  uint32_t of = use(w, op->operands[0]);
+/* The value with an element per byte, as what is computed is stored: constants of less than a byte
+ * are packed, and only kernels that read them directly know. */
+static uint32_t use_unpacked(struct writer *w, uint32_t block, value_id v) {
+  const struct type *type = value_type(w->f, v);
+  uint32_t from = value_of(w, v);
+  bool packed = dtype_is_sub_byte(type->dtype) &&
+                row_of(w, from)->storage == ENGINE__STORAGE__CONSTANT;
+  if (!packed) return use(w, v);
+  if (w->stale) begin_phase(w, block);
+  uint32_t to = add_typed(w, type, NULL, ENGINE__STORAGE__ARENA, 0);
+  Engine__Unpack *step = manifest_build_step_unpack(w->b, block);
+  step->dst = to;
+  step->src = from;
+  step->elements = elements(w, type);
+  step->dtype = type->dtype;
+  touch(w, from);
+  touch(w, to);
+  return to;
+}
+
+static void write_alias(struct writer *w, uint32_t block, const struct op *op) {
+  uint32_t of = use_unpacked(w, block, op->operands[0]);
   value_id v = op->results[0];
   uint32_t saved = w->depth;
   const struct type *type = value_type(w->f, v);
-  bool packed = row_of(w, alias_root(w, of))->storage == ENGINE__STORAGE__CONSTANT;
   w->depth = w->depth_of[of];
   w->value[v] = add_value(w, type, w->f->values.data[v].name, ENGINE__STORAGE__ALIAS, 0,
-                          packed ? packed_bytes(w, type) : value_bytes(w, type));
+                          value_bytes(w, type));
   w->depth = saved;
   row_of(w, w->value[v])->alias_of = of;
   count_uses(w, w->value[v], v);
@@ -519,7 +538,7 @@ static void write_branch(struct writer *w, uint32_t block, const struct op *op, 
   }
   for (uint32_t i = 0; i < op->n_results; i++) {
     const struct type *type = value_type(w->f, r->results.data[i]);
-    uint32_t from = use(w, r->results.data[i]);
+    uint32_t from = use_unpacked(w, block, r->results.data[i]);
     manifest_build_step_reserve(w->b, block)->value = w->value[op->results[i]];
     copy(w, block, w->value[op->results[i]], from, value_bytes(w, type));
   }
@@ -571,8 +590,8 @@ static void write_loop(struct writer *w, uint32_t block, const struct op *op) {
   w->clock++;
   uint32_t trip = use(w, op->operands[0]), condition = use(w, op->operands[1]);
   uint32_t *init = ARENA_ARRAY(w->b->arena, uint32_t, carried + 1);
-  for (uint32_t i = 0; i < carried; i++) init[i] = use(w, op->operands[2 + i]);
   if (w->stale) begin_phase(w, block);
+  for (uint32_t i = 0; i < carried; i++) init[i] = use_unpacked(w, block, op->operands[2 + i]);
   for (uint32_t i = 0; i < r->params.len; i++) {
     value_id v = r->params.data[i];
     w->value[v] = add_typed(w, value_type(w->f, v), w->f->values.data[v].name,
@@ -608,15 +627,16 @@ static void write_loop(struct writer *w, uint32_t block, const struct op *op) {
   step->body_condition = use(w, r->results.data[0]);
   for (uint32_t i = 0; i < carried; i++) {
     value_id param = r->params.data[1 + i], next = r->results.data[1 + i];
-    Engine__Carried *c =
-        manifest_build_carried(w->b, step, init[i], w->value[param], use(w, next));
+    Engine__Carried *c = manifest_build_carried(w->b, step, init[i], w->value[param],
+                                                use_unpacked(w, step->body, next));
     carried_dims(w, c, value_type(w->f, op->operands[2 + i]), value_type(w->f, param),
                  value_type(w->f, next));
   }
   for (uint32_t i = carried; i < op->n_results; i++) {
     set_stacked_symbols(w, step->body, value_type(w->f, op->results[i]),
                         value_type(w->f, r->results.data[1 + i]));
-    manifest_build_scan(w->b, step, use(w, r->results.data[1 + i]), w->value[op->results[i]]);
+    uint32_t element = use_unpacked(w, step->body, r->results.data[1 + i]);
+    manifest_build_scan(w->b, step, element, w->value[op->results[i]]);
   }
   touch(w, iteration);
   leave(w, n);
@@ -629,7 +649,7 @@ static void write_op(struct writer *w, uint32_t block, op_id id) {
   switch (op->kind) {
   case OP_CONST: break;
   case OP_FUSED: write_launch(w, block, id); break;
-  case OP_RESHAPE: write_alias(w, op); break;
+  case OP_RESHAPE: write_alias(w, block, op); break;
   case OP_SYMBOL: write_symbol(w, block, op); break;
   case OP_CHECK: {
     const struct check_attrs *a = OP_ATTRS(check, op);
@@ -714,7 +734,7 @@ static void write_outputs(struct writer *w, uint32_t block, const uint32_t *rows
     const struct type *type = value_type(w->f, v);
     if (writes_directly(w, i)) continue;
     uint32_t from = use(w, v);
-    bool constant = row_of(w, alias_root(w, from))->storage == ENGINE__STORAGE__CONSTANT;
+    bool constant = row_of(w, from)->storage == ENGINE__STORAGE__CONSTANT;
     if (!dtype_is_sub_byte(type->dtype) || constant) {
       copy(w, block, rows[i], from, packed_bytes(w, type));
       continue;

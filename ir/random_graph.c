@@ -52,12 +52,14 @@ enum dtype random_dtype(struct random_gen *g, bool (*accept)(enum dtype)) {
 
 static dim symbolic_dim(struct random_gen *g, uint32_t i) {
   static const char *const names[BASE_SYMBOLS] = {"batch", "n", "seq"};
-  return dim_symbol(g->t, names[i], g->options->empty ? 0 : 1, 4);
+  return dim_symbol(g->t, names[i], g->options->empty ? 0 : 1, g->options->wide && i == 2 ? 40 : 4);
 }
 
 static dim random_dim(struct random_gen *g) {
   if (g->options->symbolic && random_chance(g, 30))
     return symbolic_dim(g, random_below(g, BASE_SYMBOLS));
+  if (g->options->wide && random_chance(g, 15))
+    return dim_const(g->t, random_range(g, 7, 40));
   return dim_const(g->t, random_chance(g, 15) ? 1 : random_range(g, 1, 6));
 }
 

@@ -20,6 +20,7 @@ struct random_graph_options {
   uint32_t ops;    /* how many random steps; each makes one op or a few */
   bool symbolic;   /* some dims of inputs are symbols, 1..4 */
   bool empty;      /* those symbols begin at 0 */
+  bool wide;       /* some dims are up to 40, longer than vectors; also of symbols */
   /* Scalar bodies are one inexact operation (a transcendental function), or none of them: what is
    * computed in one body then does not hang on the last bit. */
   bool exact_bodies;

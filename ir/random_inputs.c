@@ -15,7 +15,8 @@ static int64_t symbol_value(struct dim_table *t, uint32_t symbol, uint64_t *stat
   int64_t lo = dim_symbol_lo(t, symbol), hi = dim_symbol_hi(t, symbol);
   if (lo < 0)
     lo = hi < 0 ? hi : 0;
-  return in_range(state, lo, hi - lo > 3 ? lo + 3 : hi);
+  bool large = hi - lo > 3 && hi - lo <= 64 && in_range(state, 0, 2) == 0;
+  return in_range(state, lo, hi - lo > 3 && !large ? lo + 3 : hi);
 }
 
 static void fill(struct tensor *x, uint64_t *state) {

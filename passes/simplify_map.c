@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* simplify: maps. */
+#include "ir/literal.h"
+#include "ir/scalar_eval.h"
 #include "passes/body_simplify.h"
 #include "passes/pattern.h"
 #include "passes/simplify_rules.h"
 
+#include <math.h>
 #include <string.h>
 
 #define MAX_OPERANDS 32
@@ -82,23 +85,35 @@ static void take_broadcasts(struct mapping *m) {
   }
 }
 
-static value_id scalar_of(struct mapping *m) {
+static value_id scalar_of(struct mapping *m, bool is_constant) {
   const struct scalar_inst *inst = &m->body->insts[m->body->len - 1];
+  struct map_attrs attrs = {.body = m->body};
   dim ones[IR_MAX_RANK];
   for (uint32_t i = 0; i < m->type.rank; i++)
     ones[i] = dim_const(m->w->dims, 1);
-  value_id v = dtype_is_float(inst->dtype)
-                   ? build_scalar_f64(&m->w->b, inst->dtype, inst->imm.f64)
-                   : build_scalar_i64(&m->w->b, inst->dtype, inst->imm.i64);
+  value_id v = !is_constant                  ? build_op1(&m->w->b, OP_MAP, NULL, 0, &attrs)
+               : dtype_is_float(inst->dtype) ? build_scalar_f64(&m->w->b, inst->dtype, inst->imm.f64)
+                                             : build_scalar_i64(&m->w->b, inst->dtype, inst->imm.i64);
   return build_reshape(&m->w->b, v, ones, m->type.rank);
+}
+
+/* Whether a constant holds the literal as the map's end would round it. */
+static bool is_plain_literal(const struct scalar_inst *inst) {
+  if (inst->op != SCALAR_CONST)
+    return false;
+  if (!dtype_is_float(inst->dtype) || dtype_bits(inst->dtype) > 8)
+    return true;
+  double held = literal_f64(inst->dtype, literal_bits_f64(inst->dtype, inst->imm.f64));
+  double rounded = scalar_round(inst->dtype, inst->imm.f64);
+  return held == rounded || (isnan(held) && isnan(rounded));
 }
 
 /* The value without the broadcast that it may need. */
 static value_id build_core(struct mapping *m) {
   const struct scalar_inst *last = &m->body->insts[m->body->len - 1];
   struct map_attrs attrs = {.body = m->body};
-  if (last->op == SCALAR_CONST)
-    return scalar_of(m);
+  if (is_plain_literal(last) || m->n == 0)
+    return scalar_of(m, is_plain_literal(last));
   if (last->op == SCALAR_ARG)
     return m->operands[last->args[0]];
   return build_op1(&m->w->b, OP_MAP, m->operands, m->n, &attrs);

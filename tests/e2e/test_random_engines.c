@@ -31,6 +31,7 @@ static char *random_text(uint64_t seed) {
       .ops = 1 + (uint32_t)(seed * 7 % 24),
       .symbolic = seed % 4 != 0,
       .empty = seed % 3 == 0,
+      .wide = seed % 2 == 0,
       .exact_bodies = true,
       .kinds = RANDOM_GRAPH_ALL & ~RANDOM_GRAPH_OP(FUSED),
       .dtypes = seed % 5 == 0 ? EVERY_DTYPE : RANDOM_GRAPH_COMMON_DTYPES};
@@ -67,7 +68,7 @@ static void test_random_engines(void **state) {
   if (getenv("SINTER_TEST_SEED"))
     try_seeds(number_from("SINTER_TEST_SEED", 1), 1);
   else
-    try_seeds(number_from("SINTER_FIRST", 1), number_from("SINTER_ROUNDS", 200));
+    try_seeds(number_from("SINTER_FIRST", 1), number_from("SINTER_ROUNDS", 150));
 }
 
 int main(void) {
