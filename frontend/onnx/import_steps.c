@@ -29,12 +29,12 @@ void import_steps(struct import_node *n, dim steps, const value_id *initial, uin
                   uint32_t stacked, import_step_fn *build, void *user, value_id *out_results) {
   struct type types[IMPORT_MAX_CARRIED];
   value_id operands[2 + IMPORT_MAX_CARRIED], results[1 + IMPORT_MAX_CARRIED];
+  memcpy(operands + 2, initial, carried * sizeof *initial); /* the caller may reuse the list */
   memset(out_results, 0, (carried + stacked) * sizeof *out_results);
   for (uint32_t i = 0; i < carried; i++) {
-    if (initial[i] == VALUE_NONE)
+    if (operands[2 + i] == VALUE_NONE)
       return;
-    types[i] = *import_value_type(n, initial[i]);
-    operands[2 + i] = initial[i];
+    types[i] = *import_value_type(n, operands[2 + i]);
   }
   region_id body = region_create(n->f);
   if (!build_body(n, body, types, carried, stacked, build, user, results))

@@ -13,7 +13,7 @@ enum { IMPORT_MAX_CARRIED = 8 };
 
 /* `carried` values from `initial` on, `stacked` more of each step as [steps, ...]. out_results
  * receives both in this order, VALUE_NONE after a failure. carried + stacked is at most
- * IMPORT_MAX_CARRIED. */
+ * IMPORT_MAX_CARRIED. out_results may be the list of `initial`. */
 void import_steps(struct import_node *n, dim steps, const value_id *initial, uint32_t carried,
                   uint32_t stacked, import_step_fn *build, void *user, value_id *out_results);
 
