@@ -18,6 +18,8 @@
  * (2018). */
 #include <string.h>
 
+#include <string.h>
+
 #include "codegen/contract_util.h"
 #include "codegen/cpu/micro.h"
 #include "codegen/emit_view.h"
@@ -390,9 +392,160 @@ static void finish(struct emit *e, const struct tile *t) {
   emit_loop_end(e, &l, NULL);
 }
 
-static void emit(struct emit *e, LLVMValueRef number) {
-  struct tile t = {0};
-  tile_init(e, &t, number);
+/* ---- few queries ---- */
+
+/* A decode step has one query, which would fill one lane of sixteen. Then keys are taken one by one
+ * where they lie, d in lanes for the scores and e in lanes for the sums. */
+#define FEW 4
+
+/* d lanes of q times those of `n` keys, added to acc. */
+static void dot_span(struct emit *e, const struct tile *t, const LLVMValueRef *keys, uint32_t n,
+                     LLVMValueRef lo, LLVMValueRef hi, uint32_t width, LLVMValueRef *acc) {
+  struct emit_loop l;
+  value_id v = t->s.op->operands[1];
+  emit_loop_begin(e, &l, lo, hi, width, n, acc);
+  LLVMValueRef q = micro_load(e, DTYPE_F32, at(e, t->turned, l.index), width), next[FEW];
+  for (uint32_t i = 0; i < n; i++) {
+    struct point p = {.rank = 4, .width = width};
+    p.c[0] = coord_uniform(e, t->batch);
+    p.c[1] = coord_uniform(e, t->group);
+    p.c[2] = coord_uniform(e, keys[i]);
+    p.c[3] = (struct coord){.base = l.index, .stride = width > 1, .align = width};
+    LLVMValueRef k = emit_cast(e, emit_value(e, v, &p), t->s.k->dtype, DTYPE_F32, CAST_DEFAULT, width);
+    next[i] = contract_multiply_add(e, DTYPE_F32, l.carried[i], q, k);
+  }
+  emit_loop_end(e, &l, next);
+  memcpy(acc, l.carried, n * sizeof *acc);
+}
+
+/* Scores of a block of keys for query `row`, to scratch; returns the greatest, or `most`. Four keys at a
+ * time; those beyond the last are the last again, which no maximum minds. */
+static LLVMValueRef row_scores(struct emit *e, const struct tile *t, LLVMValueRef row, LLVMValueRef key0,
+                               LLVMValueRef keys, LLVMValueRef most) {
+  struct tile one = *t;
+  one.width = 1;
+  struct coord query = coord_uniform(e, micro_add(e, t->q0, row));
+  struct mask mask = mask_init(e, &one, query);
+  LLVMValueRef last = micro_sub(e, keys, emit_i64(e, 1)), whole = micro_whole(e, t->size, t->width);
+  struct emit_loop l;
+  emit_loop_begin(e, &l, emit_i64(e, 0), keys, FEW, 1, &most);
+  LLVMValueRef key[FEW], wide[FEW], single[FEW], next = l.carried[0];
+  for (uint32_t i = 0; i < FEW; i++) {
+    key[i] = micro_add(e, key0, micro_min(e, micro_add(e, l.index, emit_i64(e, i)), last));
+    wide[i] = splat(e, t, 0);
+    single[i] = f32(e, 0);
+  }
+  dot_span(e, t, key, FEW, emit_i64(e, 0), whole, t->width, wide);
+  dot_span(e, t, key, FEW, whole, t->size, 1, single);
+  for (uint32_t i = 0; i < FEW; i++) {
+    LLVMValueRef x = emit_horizontal(e, COMBINER_SUM, DTYPE_F32, wide[i], t->width);
+    x = finished_score(e, &one, &mask, query, key[i], LLVMBuildFAdd(e->b, x, single[i], ""));
+    micro_store(e, DTYPE_F32, at(e, t->scores, micro_add(e, l.index, emit_i64(e, i))), x);
+    next = emit_combine(e, COMBINER_MAX, DTYPE_F32, next, x, 1);
+  }
+  emit_loop_end(e, &l, &next);
+  return l.carried[0];
+}
+
+/* Scores [lo, hi) become weights; their sum is added to `total`. */
+static LLVMValueRef row_weights(struct emit *e, const struct tile *t, LLVMValueRef shift,
+                                LLVMValueRef lo, LLVMValueRef hi, uint32_t width, LLVMValueRef total) {
+  LLVMValueRef zero = emit_literal(e, DTYPE_F32, 0, 0, width);
+  struct emit_loop l;
+  emit_loop_begin(e, &l, lo, hi, width, 1, &zero);
+  LLVMValueRef place = at(e, t->scores, l.index);
+  LLVMValueRef x = micro_load(e, DTYPE_F32, place, width);
+  x = LLVMBuildFSub(e->b, x, emit_splat(e, shift, width), "");
+  x = vmath_emit(e->math, e->b, VMATH_exp, &x);
+  micro_store(e, DTYPE_F32, place, x);
+  LLVMValueRef next = LLVMBuildFAdd(e->b, l.carried[0], x, "");
+  emit_loop_end(e, &l, &next);
+  LLVMValueRef sum = emit_horizontal(e, COMBINER_SUM, DTYPE_F32, l.carried[0], width);
+  return LLVMBuildFAdd(e->b, total, sum, "");
+}
+
+/* Elements [lo, hi) of the sums: corrected, and the block's weighted values added; n vectors a step. */
+static void row_sums(struct emit *e, const struct tile *t, LLVMValueRef correction, LLVMValueRef key0,
+                     LLVMValueRef keys, LLVMValueRef lo, LLVMValueRef hi, uint32_t width, uint32_t n) {
+  struct emit_loop l, lk;
+  LLVMValueRef place[FEW], acc[FEW], next[FEW];
+  value_id v = t->s.op->operands[2];
+  emit_loop_begin(e, &l, lo, hi, width * n, 0, NULL);
+  for (uint32_t i = 0; i < n; i++) {
+    place[i] = at(e, t->sums, micro_add(e, l.index, emit_i64(e, (int64_t)(i * width))));
+    acc[i] = micro_load(e, DTYPE_F32, place[i], width);
+    acc[i] = LLVMBuildFMul(e->b, acc[i], emit_splat(e, correction, width), "");
+  }
+  emit_loop_begin(e, &lk, emit_i64(e, 0), keys, 1, n, acc);
+  LLVMValueRef weight = micro_load(e, DTYPE_F32, at(e, t->scores, lk.index), 1);
+  for (uint32_t i = 0; i < n; i++) {
+    struct point p = {.rank = 4, .width = width};
+    p.c[0] = coord_uniform(e, t->batch);
+    p.c[1] = coord_uniform(e, t->group);
+    p.c[2] = coord_uniform(e, micro_add(e, key0, lk.index));
+    p.c[3] = (struct coord){.base = micro_add(e, l.index, emit_i64(e, (int64_t)(i * width))),
+                            .stride = width > 1, .align = width};
+    LLVMValueRef x = emit_cast(e, emit_value(e, v, &p), t->s.v->dtype, DTYPE_F32, CAST_DEFAULT, width);
+    next[i] = contract_multiply_add(e, DTYPE_F32, lk.carried[i], emit_splat(e, weight, width), x);
+  }
+  emit_loop_end(e, &lk, next);
+  for (uint32_t i = 0; i < n; i++) micro_store(e, DTYPE_F32, place[i], lk.carried[i]);
+  emit_loop_end(e, &l, NULL);
+}
+
+/* One block of keys for one query; state: maximum and total so far. */
+static void row_block(struct emit *e, const struct tile *t, LLVMValueRef row, LLVMValueRef key0,
+                      LLVMValueRef keys, const LLVMValueRef state[2], LLVMValueRef next[2]) {
+  LLVMValueRef most = row_scores(e, t, row, key0, keys, state[0]);
+  LLVMValueRef dead = LLVMBuildFCmp(e->b, LLVMRealOEQ, most, f32(e, -__builtin_inf()), "");
+  LLVMValueRef shift = LLVMBuildSelect(e->b, dead, f32(e, 0), most, "");
+  LLVMValueRef correction = LLVMBuildFSub(e->b, state[0], shift, "");
+  correction = vmath_emit(e->math, e->b, VMATH_exp, &correction);
+  LLVMValueRef whole = micro_whole(e, keys, t->width), zero = emit_i64(e, 0);
+  LLVMValueRef total = LLVMBuildFMul(e->b, state[1], correction, "");
+  total = row_weights(e, t, shift, zero, whole, t->width, total);
+  next[0] = most;
+  next[1] = row_weights(e, t, shift, whole, keys, 1, total);
+  LLVMValueRef fours = micro_whole(e, t->depth, t->width * FEW);
+  whole = micro_whole(e, t->depth, t->width);
+  row_sums(e, t, correction, key0, keys, zero, fours, t->width, FEW);
+  row_sums(e, t, correction, key0, keys, fours, whole, t->width, 1);
+  row_sums(e, t, correction, key0, keys, whole, t->depth, 1, 1);
+}
+
+static void divide_row(struct emit *e, const struct tile *t, LLVMValueRef row, LLVMValueRef total) {
+  struct emit_loop l;
+  emit_loop_begin(e, &l, emit_i64(e, 0), t->depth, 1, 0, NULL);
+  LLVMValueRef x = micro_load(e, DTYPE_F32, at(e, t->sums, l.index), 1);
+  LLVMValueRef to = micro_add(e, micro_mul(e, row, t->depth), l.index);
+  micro_store(e, DTYPE_F32, at(e, t->values, to), LLVMBuildFDiv(e->b, x, total, ""));
+  emit_loop_end(e, &l, NULL);
+}
+
+static void emit_few(struct emit *e, const struct tile *t) {
+  LLVMValueRef lo, hi;
+  key_range(e, t, &lo, &hi);
+  struct emit_loop rows, l;
+  emit_loop_begin(e, &rows, emit_i64(e, 0), t->queries, 1, 0, NULL);
+  copy_rows(e, t, 0, t->head, micro_add(e, t->q0, rows.index), emit_i64(e, 1), t->size, t->turned);
+  fill(e, t, t->sums, t->depth, 0);
+  LLVMValueRef state[2] = {f32(e, -__builtin_inf()), f32(e, 0)}, next[2];
+  emit_loop_begin(e, &l, lo, hi, KEYS, 2, state);
+  LLVMValueRef keys = micro_min(e, micro_sub(e, hi, l.index), emit_i64(e, KEYS));
+  row_block(e, t, rows.index, l.index, keys, l.carried, next);
+  emit_loop_end(e, &l, next);
+  LLVMValueRef none = LLVMBuildFCmp(e->b, LLVMRealOEQ, l.carried[1], f32(e, 0), "");
+  divide_row(e, t, rows.index, LLVMBuildSelect(e->b, none, f32(e, 1), l.carried[1], ""));
+  LLVMValueRef whole = micro_whole(e, t->depth, t->width);
+  finish_span(e, t, rows.index, emit_i64(e, 0), whole, t->width);
+  finish_span(e, t, rows.index, whole, t->depth, 1);
+  emit_loop_end(e, &rows, NULL);
+}
+
+/* ---- many ---- */
+
+static void emit_many(struct emit *e, const struct tile *tile) {
+  struct tile t = *tile;
   /* Lanes beyond the last query are queries of zeros. */
   fill(e, &t, t.turned, micro_scale(e, t.size, STRIDE), 0);
   copy_rows(e, &t, 0, t.head, t.q0, t.queries, t.size, t.keys);
@@ -407,6 +560,26 @@ static void emit(struct emit *e, LLVMValueRef number) {
   key_block(e, &t, l.index, micro_min(e, micro_sub(e, hi, l.index), emit_i64(e, KEYS)));
   emit_loop_end(e, &l, NULL);
   finish(e, &t);
+}
+
+static void emit(struct emit *e, LLVMValueRef number) {
+  struct tile t = {0};
+  int64_t n;
+  tile_init(e, &t, number);
+  bool known = dim_is_const(e->f->module->dims, t.s.q->dims[2], &n);
+  if (known && n > FEW) { /* a last block of few is not worth the code */
+    emit_many(e, &t);
+  } else if (known) {
+    emit_few(e, &t);
+  } else {
+    struct emit_if s;
+    LLVMValueRef few = LLVMBuildICmp(e->b, LLVMIntSLE, t.queries, emit_i64(e, FEW), "");
+    emit_if_begin(e, &s, few);
+    emit_few(e, &t);
+    emit_if_else(e, &s, NULL);
+    emit_many(e, &t);
+    emit_if_end(e, &s, NULL);
+  }
 }
 
 const struct schedule schedule_attention = {"attention", ROOT_KIND_ATTENTION, plan, emit};
