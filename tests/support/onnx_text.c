@@ -99,6 +99,14 @@ static void read_attr_number(struct reader *r, Onnx__AttributeProto *a, bool lis
 
 static void read_body(struct reader *r, Onnx__GraphProto *g, const char *end);
 
+/* The rest of a string, up to its quote. */
+static ProtobufCBinaryData read_string(struct reader *r) {
+  size_t n = strcspn(r->p, "\"");
+  ProtobufCBinaryData s = {n, (uint8_t *)arena_strndup(r->arena, r->p, n)};
+  r->p += n + 1;
+  return s;
+}
+
 static void read_attr(struct reader *r, Onnx__NodeProto *node) {
   Onnx__AttributeProto *a = ARENA_NEW(r->arena, Onnx__AttributeProto);
   onnx__attribute_proto__init(a);
@@ -108,14 +116,17 @@ static void read_attr(struct reader *r, Onnx__NodeProto *node) {
     a->ref_attr_name = word(r);
     a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT;
   } else if (accept(r, "\"")) {
-    size_t n = strcspn(r->p, "\"");
     a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING;
-    a->s = (ProtobufCBinaryData){n, (uint8_t *)arena_strndup(r->arena, r->p, n)};
-    r->p += n + 1;
+    a->s = read_string(r);
   } else if (accept(r, "[")) {
     a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS;
     while (!accept(r, "]")) {
-      read_attr_number(r, a, true);
+      if (accept(r, "\"")) {
+        a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRINGS;
+        APPEND(r, a->strings, a->n_strings, read_string(r));
+      } else {
+        read_attr_number(r, a, true);
+      }
       accept(r, ",");
     }
   } else if (accept(r, "<")) {
