@@ -69,6 +69,9 @@ struct kernel *kernel_of(const struct kernel_set *set, const struct function *f,
 
 static status choose_schedule(struct kernel *k, const struct cpu_isa *isa, struct diags *diags) {
   enum root_kind root = OP_ATTRS(fused, kernel_op(k))->root;
+  if (root == ROOT_KIND_ATTENTION &&
+      OP_ATTRS(attention, kernel_root_op(k, OP_ATTENTION))->lse)
+    return diag_report(diags, DIAG_E0410, NULL, NULL, "no schedule gives attention's lse");
   for (size_t i = 0; i < sizeof schedules / sizeof *schedules; i++) {
     if (schedules[i]->root != root || !schedules[i]->plan(k, isa)) continue;
     k->schedule = schedules[i];

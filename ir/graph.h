@@ -219,7 +219,8 @@ struct op_view {
   const region_id *regions;
   const void *attrs;
 };
-struct interp; /* ir/interp.h */
+struct interp;      /* ir/interp.h */
+struct factor_list; /* ir/factor.h */
 
 /* One per op, in ir/ops/<text>.c, named <text>_hooks. */
 struct op_hooks {
@@ -232,6 +233,8 @@ struct op_hooks {
   status (*eval)(struct interp *in, const struct op *op);
   /* Multiply-adds count 2. NULL: one per result element times the body's cost. */
   dim (*flops)(const struct function *f, const struct op *op);
+  /* Appends the factors by which the op can be split over ranks. NULL: none of its dims can. */
+  void (*factors)(const struct function *f, const struct op *op, struct factor_list *out);
 };
 
 /* ---- building ---- */

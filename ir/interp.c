@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "ir/scalar_eval.h"
+#include "ir/shard_index.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -35,7 +36,7 @@ bool interp_in_f32(const struct interp *in, enum dtype dtype) {
 }
 
 double interp_round(const struct interp *in, enum dtype dtype, double x) {
-  return in->mode == INTERP_EXACT ? x : scalar_round(dtype, x);
+  return in->mode == INTERP_TYPED ? scalar_round(dtype, x) : x;
 }
 
 int64_t interp_wrap(enum dtype dtype, int64_t x) { return scalar_literal_i64(dtype, x); }
@@ -82,6 +83,34 @@ bool interp_dims(struct interp *in, const struct op *op, const dim *dims, uint32
   return true;
 }
 
+/* The sharding by which this rank holds a part of values of a type; NULL: it holds all. */
+static const struct sharding *rank_sharding(const struct interp *in, const struct type *type) {
+  return in->rank && type->sharding ? in->function->module->shardings.data[type->sharding] : NULL;
+}
+
+/* From the dims of the whole value to those of this rank's part. */
+static void localise(const struct interp *in, const struct type *type, int64_t *dims) {
+  const struct sharding *s = rank_sharding(in, type);
+  for (uint32_t d = 0; s && d < type->rank; d++) {
+    struct shard_part p = shard_part_of(in->rank->mesh, in->rank->coords, &s->dims[d], dims[d]);
+    dims[d] = shard_part_count(&p);
+  }
+}
+
+bool interp_part(struct interp *in, const struct op *op, value_id v, uint32_t d,
+                 struct shard_part *out) {
+  static const struct dim_split whole;
+  const struct type *type = value_type(in->function, v);
+  const struct sharding *s = rank_sharding(in, type);
+  bool split = s && s->dims[d].n_axes;
+  int64_t n = split ? 0 : in->values[v]->dims[d];
+  if (split && !interp_dims(in, op, &type->dims[d], 1, &n))
+    return false;
+  *out = shard_part_of(in->rank ? in->rank->mesh : NULL, in->rank ? in->rank->coords : NULL,
+                       s ? &s->dims[d] : &whole, n);
+  return true;
+}
+
 status interp_bind(struct interp *in, const struct op *op, uint32_t symbol, int64_t value) {
   struct dim_table *t = dims_of(in);
   int64_t lo = dim_symbol_lo(t, symbol), hi = dim_symbol_hi(t, symbol);
@@ -98,9 +127,10 @@ status interp_bind(struct interp *in, const struct op *op, uint32_t symbol, int6
 
 status interp_bind_type(struct interp *in, const struct op *op, const struct type *type,
                         const struct tensor *t) {
+  const struct sharding *split = rank_sharding(in, type);
   uint32_t symbol;
   for (uint32_t i = 0; i < type->rank; i++) {
-    if (!dim_symbol_of(dims_of(in), type->dims[i], &symbol))
+    if (!dim_symbol_of(dims_of(in), type->dims[i], &symbol) || (split && split->dims[i].n_axes))
       continue;
     status s = interp_bind(in, op, symbol, t->dims[i]);
     if (s)
@@ -109,6 +139,7 @@ status interp_bind_type(struct interp *in, const struct op *op, const struct typ
   int64_t wanted[IR_MAX_RANK];
   if (!interp_dims(in, op, type->dims, type->rank, wanted))
     return in->failure;
+  localise(in, type, wanted);
   return interp_check_dims(in, op, t, wanted, false);
 }
 
@@ -192,6 +223,7 @@ struct tensor *interp_result(struct interp *in, const struct op *op, uint32_t i)
   int64_t dims[IR_MAX_RANK];
   if (!interp_dims(in, op, type->dims, type->rank, dims))
     return NULL;
+  localise(in, type, dims);
   struct tensor *t = interp_tensor(in, op, type->dtype, dims, type->rank);
   interp_set_result(in, op, i, t);
   return t;
@@ -204,6 +236,7 @@ status interp_alias(struct interp *in, const struct op *op, uint32_t i, const st
   *t = (struct tensor){.dtype = x->dtype, .rank = type->rank, .count = x->count, .data = x->data};
   if (!spend(in, op, 0) || !interp_dims(in, op, type->dims, type->rank, t->dims))
     return in->failure;
+  localise(in, type, t->dims);
   if (!shape_elements(t->dims, t->rank, &count) || count != x->count)
     return interp_fail(in, op, DIAG_E0620, "%" PRId64 " elements do not fill the result", x->count);
   interp_set_result(in, op, i, t);
@@ -315,10 +348,13 @@ static status check_guards(struct interp *in) {
   return STATUS_OK;
 }
 
-status interp_start(struct interp *in, struct tensor *const *inputs, struct tensor **out_results) {
+status interp_bind_inputs(struct interp *in, struct tensor *const *inputs) {
   status s = bind_inputs(in, inputs);
-  if (!s)
-    s = check_guards(in);
+  return s ? s : check_guards(in);
+}
+
+status interp_start(struct interp *in, struct tensor *const *inputs, struct tensor **out_results) {
+  status s = interp_bind_inputs(in, inputs);
   if (!s)
     s = interp_region(in, 0, inputs, out_results);
   return s;

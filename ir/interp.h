@@ -13,10 +13,25 @@
 
 #include "ir/graph.h"
 
-enum interp_mode { INTERP_TYPED, INTERP_EXACT };
+enum interp_mode {
+  INTERP_TYPED,
+  INTERP_EXACT,
+  INTERP_FIELD, /* floats are elements of a prime field: ir/field.h */
+};
+
+struct mesh;
+struct shard_part; /* ir/shard_index.h */
+
+/* Which rank of a mesh runs: values whose types have a sharding are then the rank's part. */
+struct interp_rank {
+  const struct mesh *mesh;
+  const int64_t *coords;
+  /* Executes a collective among all ranks; see ir/interp_spmd.h. */
+  status (*collective)(struct interp_rank *rank, struct interp *in, const struct op *op);
+};
 
 /* A tensor of the interpreter. One element per slot: floats as f64 (rounded to the dtype in typed
- * mode), ints and bools as i64 (u64 bit-cast). Row-major. */
+ * mode; in field mode an element of the field, in i64), ints and bools as i64 (u64 bit-cast). Row-major. */
 struct tensor {
   enum dtype dtype;
   uint32_t rank;
@@ -42,6 +57,7 @@ struct interp {
   /* Called after each op, for bisecting; may be NULL. */
   void (*on_op)(void *user, const struct interp *in, op_id op);
   void *user;
+  struct interp_rank *rank; /* NULL: one rank that holds everything */
 };
 
 /* What interp_run and interp_fold begin with: 2 GiB. */
@@ -56,6 +72,8 @@ void interp_init(struct interp *in, const struct function *f, enum interp_mode m
                  struct arena *arena, struct diags *diags);
 status interp_start(struct interp *in, struct tensor *const *inputs, struct tensor **out_results);
 void interp_deinit(struct interp *in); /* tensors stay in the arena */
+/* What interp_start does before it runs the body: dtypes, dims and symbols of the inputs, guards. */
+status interp_bind_inputs(struct interp *in, struct tensor *const *inputs);
 /* Evaluates one op whose operands are constants; for folding. */
 status interp_fold(const struct function *f, op_id op, struct arena *arena, struct diags *diags,
                    struct tensor **out_results);
@@ -92,9 +110,14 @@ void *interp_scratch(struct interp *in, const struct op *op, uint64_t n, size_t 
 bool interp_dim(struct interp *in, dim d, int64_t *out);
 /* n of them, with a diagnostic. */
 bool interp_dims(struct interp *in, const struct op *op, const dim *dims, uint32_t n, int64_t *out);
+/* The part that this rank holds of dim d of a value that has its tensor; all of it where the dim is
+ * not split. */
+bool interp_part(struct interp *in, const struct op *op, value_id v, uint32_t d,
+                 struct shard_part *out);
 /* Binds a symbol: inside its bounds, and no other value than it has. */
 status interp_bind(struct interp *in, const struct op *op, uint32_t symbol, int64_t value);
-/* A value against its type: binds the symbols that stand alone as dims, then compares the others. */
+/* A value against its type: binds the symbols that stand alone as dims that are not split, then
+ * compares the others. */
 status interp_bind_type(struct interp *in, const struct op *op, const struct type *type,
                         const struct tensor *t);
 bool interp_relation(int64_t lhs, enum relation relation, int64_t rhs);

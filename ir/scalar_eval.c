@@ -2,6 +2,8 @@
 /* Scalar operations over blocks of slots. */
 #include "ir/scalar_eval.h"
 
+#include "ir/field.h"
+
 #include <assert.h>
 #include <math.h>
 
@@ -78,7 +80,9 @@ static double int_to_float(enum interp_mode mode, int64_t x, bool is_unsigned, e
 union scalar scalar_cast(enum interp_mode mode, union scalar x, enum dtype from, enum dtype to,
                          enum cast_mode cast) {
   union scalar y;
-  if (dtype_is_float(from)) {
+  if (mode == INTERP_FIELD && (dtype_is_float(from) || dtype_is_float(to))) {
+    y.i64 = field_cast(x.i64, from, to, cast);
+  } else if (dtype_is_float(from)) {
     if (dtype_is_float(to))
       y.f64 = cast_float(mode, x.f64, to, cast);
     else if (to == DTYPE_BOOL)
@@ -356,12 +360,20 @@ static void settle(enum interp_mode mode, enum dtype dtype, uint32_t n, union sc
   }
 }
 
+static void eval_field(enum scalar_op op, const union scalar *a, const union scalar *b, uint32_t n,
+                       union scalar *d) {
+  for (uint32_t i = 0; i < n; i++)
+    d[i].i64 = field_scalar(op, a[i].i64, b ? b[i].i64 : 0);
+}
+
 static void eval_inst(enum interp_mode mode, const struct scalar_inst *inst, enum dtype from,
                       const union scalar *const *args, uint32_t n, union scalar *d) {
   switch (inst->op) {
   case SCALAR_CONST:
     for (uint32_t i = 0; i < n; i++) {
-      if (dtype_is_float(inst->dtype))
+      if (dtype_is_float(inst->dtype) && mode == INTERP_FIELD)
+        d[i].i64 = field_from_f64(inst->imm.f64);
+      else if (dtype_is_float(inst->dtype))
         d[i].f64 = inst->imm.f64;
       else
         d[i].i64 = inst->imm.i64;
@@ -376,7 +388,9 @@ static void eval_inst(enum interp_mode mode, const struct scalar_inst *inst, enu
       d[i] = args[0][i].i64 ? args[1][i] : args[2][i];
     return;
   default:
-    if (dtype_is_float(from))
+    if (dtype_is_float(from) && mode == INTERP_FIELD)
+      eval_field(inst->op, args[0], args[1], n, d);
+    else if (dtype_is_float(from))
       eval_float(inst->op, args[0], args[1], n, d);
     else
       eval_int(inst->op, from, args[0], args[1], n, d);

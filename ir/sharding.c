@@ -66,7 +66,8 @@ sharding_id module_add_sharding(struct module *m, const struct sharding *s) {
 static const char *const partial_names[] = {
     [PARTIAL_NONE] = "none",    [PARTIAL_SUM] = "sum",   [PARTIAL_MAX] = "max",
     [PARTIAL_MIN] = "min",      [PARTIAL_PROD] = "prod", [PARTIAL_SOFTMAX] = "softmax",
-    [PARTIAL_ARGMAX] = "argmax"};
+    [PARTIAL_ARGMAX] = "argmax",
+    [PARTIAL_ARGMIN] = "argmin", [PARTIAL_TOPK] = "topk", [PARTIAL_BOTTOMK] = "bottomk"};
 
 const char *partial_text(enum partial_kind kind) { return partial_names[kind]; }
 

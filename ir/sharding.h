@@ -39,11 +39,15 @@ struct dim_split {
   struct axis_ref axes[SHARDING_MAX_AXES_PER_DIM]; /* outer first */
   int64_t granule; /* never cut inside this many elements; 1 by default */
   enum split_order order;
-  int64_t block; /* of SPLIT_INTERLEAVED */
+  int64_t block; /* of SPLIT_INTERLEAVED, a multiple of granule */
 };
 
 enum partial_kind {
-  PARTIAL_NONE, PARTIAL_SUM, PARTIAL_MAX, PARTIAL_MIN, PARTIAL_PROD, PARTIAL_SOFTMAX, PARTIAL_ARGMAX
+  PARTIAL_NONE, PARTIAL_SUM, PARTIAL_MAX, PARTIAL_MIN, PARTIAL_PROD,
+  /* Tuples, merged together. softmax: attention's result and its lse. The others: values and i64
+   * global indices, the lowest of equals first; an empty part has index INT64_MAX. topk and bottomk:
+   * k candidates in order, descending and ascending. */
+  PARTIAL_SOFTMAX, PARTIAL_ARGMAX, PARTIAL_ARGMIN, PARTIAL_TOPK, PARTIAL_BOTTOMK
 };
 struct partial {
   enum partial_kind kind; /* NONE: whole over the axes not named */

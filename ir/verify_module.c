@@ -37,7 +37,8 @@ static bool check_split(const struct mesh *mesh, const struct dim_split *split, 
   if (split->n_axes > SHARDING_MAX_AXES_PER_DIM)
     return refuse(why, "a dim is split over too many axes");
   if (split->n_axes && (split->granule < 1 || (unsigned)split->order > SPLIT_INTERLEAVED ||
-                        (split->order == SPLIT_INTERLEAVED && split->block < 1)))
+                        (split->order == SPLIT_INTERLEAVED &&
+                         (split->block < 1 || split->block % split->granule != 0))))
     return refuse(why, "a granule, order or block of a split is out of range");
   for (uint32_t i = 0; i < split->n_axes; i++) {
     if (!check_ref(mesh, &split->axes[i], used, why))
@@ -62,7 +63,7 @@ bool sharding_check(const struct module *m, const struct type *type, struct strb
     if (!check_split(mesh, &s->dims[i], used, why))
       return false;
   }
-  if ((unsigned)s->partial.kind > PARTIAL_ARGMAX || s->partial.n_axes > MESH_MAX_AXES ||
+  if ((unsigned)s->partial.kind > PARTIAL_BOTTOMK || s->partial.n_axes > MESH_MAX_AXES ||
       (s->partial.kind == PARTIAL_NONE) != (s->partial.n_axes == 0))
     return refuse(why, "the partial has no axes, or axes and no kind");
   for (uint32_t i = 0; i < s->partial.n_axes; i++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* attention: softmax(scores of q and k, biased and masked) times v. */
 #include "base/checked.h"
+#include "ir/factor.h"
 #include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
@@ -75,8 +76,9 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
     return false;
   const struct type *q = op_operand(op, 0), *v = op_operand(op, 2);
   dim dims[4] = {q->dims[0], q->dims[1], q->dims[2], v->dims[3]};
-  *out_n_types = 1;
-  return op_make_type(why, op_dim_table(op), q->dtype, dims, 4, out_types);
+  *out_n_types = a->lse ? 2 : 1;
+  return op_make_type(why, op_dim_table(op), q->dtype, dims, 4, out_types) &&
+         (!a->lse || op_make_type(why, op_dim_table(op), DTYPE_F32, dims, 3, out_types + 1));
 }
 
 /* Sizes, and the operands behind the first three. */
@@ -156,7 +158,7 @@ static bool key_visible(const struct attention_plan *p, int64_t b, int64_t i, in
   }                                                                                                \
   static void name(const struct attention_plan *p, int64_t b, int64_t h, int64_t i,                \
                    const union scalar *q, const union scalar *k, const union scalar *v, T *scores, \
-                   T *row, union scalar *out) {                                                    \
+                   T *row, union scalar *out, union scalar *lse) {                                 \
     T most = -(T)INFINITY, total = 0;                                                              \
     for (int64_t j = 0; j < p->t; j++) {                                                           \
       scores[j] = name##_score(p, b, h, i, j, q, k + j * p->d);                                    \
@@ -177,9 +179,42 @@ static bool key_visible(const struct attention_plan *p, int64_t b, int64_t i, in
     }                                                                                              \
     for (int64_t c = 0; c < p->e; c++)                                                             \
       out[c].f64 = row[c];                                                                         \
+    lse->f64 = total == 0 ? (double)most : (double)most + log((double)total);                      \
   }
 DEFINE_ATTEND(attend_f32, float)
 DEFINE_ATTEND(attend_f64, double)
+
+/* The exact domain: a key weighs a hash of its score, and the sum of weights stands for its
+ * logarithm. */
+static void attend_field(const struct attention_plan *p, int64_t b, int64_t h, int64_t i,
+                         const union scalar *q, const union scalar *k, const union scalar *v,
+                         union scalar *out, union scalar *lse) {
+  int64_t scale = field_from_f64(p->attrs->scale), cap = field_from_f64(p->attrs->softcap);
+  const int64_t *s = p->bias_strides;
+  int64_t total = 0;
+  for (int64_t c = 0; c < p->e; c++)
+    out[c].i64 = 0;
+  for (int64_t j = 0; j < p->t; j++) {
+    int64_t score = 0;
+    if (!key_visible(p, b, i, j))
+      continue;
+    for (int64_t c = 0; c < p->d; c++)
+      score = field_add(score, field_mul(q[c].i64, k[j * p->d + c].i64));
+    score = field_mul(score, scale);
+    if (p->attrs->softcap > 0)
+      score = field_hash(SCALAR_TANH, score, cap, 0);
+    if (p->bias)
+      score = field_add(score, p->bias->i64[b * s[0] + h * s[1] + i * s[2] + j * s[3]]);
+    int64_t weight = field_hash(SCALAR_EXP, score, 0, 0);
+    total = field_add(total, weight);
+    for (int64_t c = 0; c < p->e; c++)
+      out[c].i64 = field_add(out[c].i64, field_mul(weight, v[j * p->e + c].i64));
+  }
+  lse->i64 = total;
+  int64_t inverse = field_div(1, total);
+  for (int64_t c = 0; c < p->e; c++)
+    out[c].i64 = field_mul(out[c].i64, inverse);
+}
 
 static status eval(struct interp *in, const struct op *op) {
   struct attention_plan p;
@@ -190,9 +225,15 @@ static status eval(struct interp *in, const struct op *op) {
   status st = t ? make_plan(in, op, &p) : in->failure;
   if (!st)
     st = interp_check_dims(in, op, t, (int64_t[]){p.b, p.h, p.s, p.e}, false);
-  if (st || t->count == 0)
+  struct tensor *lse = NULL;
+  if (!st && op->n_results > 1) {
+    lse = interp_result(in, op, 1);
+    st = lse ? interp_check_dims(in, op, lse, (int64_t[]){p.b, p.h, p.s}, false) : in->failure;
+  }
+  if (st || (t->count == 0 && !(lse && lse->count)))
     return st;
   bool f32 = interp_in_f32(in, t->dtype);
+  union scalar unread, *sums = lse ? lse->data : &unread;
   double *scores = interp_scratch(in, op, (uint64_t)p.t, sizeof *scores);
   double *row = interp_scratch(in, op, (uint64_t)p.e, sizeof *row);
   if (!scores || !row)
@@ -202,14 +243,18 @@ static status eval(struct interp *in, const struct op *op) {
     for (int64_t h = 0; h < p.h; h++) {
       int64_t kv = b * p.g + h / (p.h / p.g);
       const union scalar *kh = k + kv * p.t * p.d, *vh = v + kv * p.t * p.e;
-      for (int64_t i = 0; i < p.s; i++, q += p.d, out += p.e) {
-        if (f32)
-          attend_f32(&p, b, h, i, q, kh, vh, (float *)scores, (float *)row, out);
+      for (int64_t i = 0; i < p.s; i++, q += p.d, out += p.e, sums += lse != NULL) {
+        if (in->mode == INTERP_FIELD)
+          attend_field(&p, b, h, i, q, kh, vh, out, sums);
+        else if (f32)
+          attend_f32(&p, b, h, i, q, kh, vh, (float *)scores, (float *)row, out, sums);
         else
-          attend_f64(&p, b, h, i, q, kh, vh, scores, row, out);
+          attend_f64(&p, b, h, i, q, kh, vh, scores, row, out, sums);
       }
     }
   interp_settle(in, t);
+  if (lse)
+    interp_settle(in, lse);
   return STATUS_OK;
 }
 
@@ -222,8 +267,97 @@ static dim flops(const struct function *f, const struct op *op) {
   return dim_mul(t, pairs, dim_add(t, dim_mul(t, dim_const(t, 2), widths), dim_const(t, 8)));
 }
 
+static void map_dim(struct factor *x, uint32_t operand, uint32_t d, int64_t outer,
+                    int64_t granule) {
+  x->operands[operand] = (struct factor_map){(uint8_t)d, outer, granule};
+}
+
+static void map_results(const struct op *op, struct factor *x, uint32_t d, int64_t outer,
+                        int64_t granule) {
+  for (uint32_t i = 0; i < op->n_results; i++)
+    x->results[i] = (struct factor_map){(uint8_t)d, outer, granule};
+}
+
+/* Maps dim d of the bias (score_dim of it) and of the positions, where they do not broadcast over
+ * it. False where that is not known. */
+static bool map_extras(const struct function *f, const struct op *op, struct factor *x,
+                       uint32_t bias_dim, dim bias_size, int q_pos_dim, int k_pos_dim, dim size) {
+  const struct attention_attrs *a = OP_ATTRS(attention, op);
+  bool known = !a->has_bias || factor_broadcast(f, op, x, 3, bias_dim, bias_size);
+  uint32_t pos = 3u + a->has_bias;
+  if (known && a->has_pos && q_pos_dim >= 0)
+    known = factor_broadcast(f, op, x, pos, (uint32_t)q_pos_dim, size);
+  if (known && a->has_pos && k_pos_dim >= 0)
+    known = factor_broadcast(f, op, x, pos + 1, (uint32_t)k_pos_dim, size);
+  return known;
+}
+
+static void batch_factor(const struct function *f, const struct op *op, struct factor_list *out) {
+  dim b = value_type(f, op->operands[0])->dims[0];
+  struct factor *x = factor_add(out, "batch", b);
+  for (uint32_t i = 0; i < 3; i++)
+    factor_operand(x, i, 0);
+  map_results(op, x, 0, 1, 1);
+  if (!map_extras(f, op, x, 0, b, 0, 0, b))
+    factor_drop(out);
+}
+
+/* Heads of k and v, and the query heads of one of them. */
+static void head_factors(const struct function *f, const struct op *op, struct factor_list *out) {
+  const struct type *q = value_type(f, op->operands[0]);
+  dim g = value_type(f, op->operands[1])->dims[1];
+  struct dim_table *t = f->module->dims;
+  int64_t heads, groups;
+  if (!dim_is_const(t, q->dims[1], &heads) || !dim_is_const(t, g, &groups) || groups < 1 ||
+      heads % groups)
+    return;
+  for (uint32_t inner = 0; inner < 2; inner++) {
+    int64_t outer = inner ? groups : 1, granule = inner ? 1 : heads / groups;
+    struct factor *x =
+        factor_add(out, inner ? "query_head" : "head", inner ? dim_const(t, heads / groups) : g);
+    map_dim(x, 0, 1, outer, granule);
+    map_results(op, x, 1, outer, granule);
+    for (uint32_t i = 1; !inner && i < 3; i++)
+      factor_operand(x, i, 1);
+    if (!map_extras(f, op, x, 1, q->dims[1], -1, -1, g)) {
+      factor_drop(out);
+      continue;
+    }
+    if (OP_ATTRS(attention, op)->has_bias && x->operands[3].dim != FACTOR_WHOLE)
+      map_dim(x, 3, 1, outer, granule);
+  }
+}
+
+/* Query and key positions. Masks are by position, which a part of the queries or keys knows only
+ * from operands. Keys are contracted, which takes the result that says the weight of each row. */
+static void factors(const struct function *f, const struct op *op, struct factor_list *out) {
+  const struct attention_attrs *a = OP_ATTRS(attention, op);
+  dim s = value_type(f, op->operands[0])->dims[2], t = value_type(f, op->operands[1])->dims[2];
+  dim e = value_type(f, op->operands[2])->dims[3];
+  batch_factor(f, op, out);
+  head_factors(f, op, out);
+  if (a->has_pos || (!a->causal && a->window <= 0)) {
+    struct factor *x = factor_add(out, "query", s);
+    factor_operand(x, 0, 2);
+    map_results(op, x, 2, 1, 1);
+    if (!map_extras(f, op, x, 2, s, 1, -1, s))
+      factor_drop(out);
+    if (a->lse) {
+      x = factor_add_contracted(out, "key", t, PARTIAL_SOFTMAX);
+      factor_operand(x, 1, 2);
+      factor_operand(x, 2, 2);
+      if (!map_extras(f, op, x, 3, t, -1, 1, t))
+        factor_drop(out);
+    }
+  }
+  struct factor *x = factor_add(out, "value", e);
+  factor_operand(x, 2, 3);
+  factor_result(x, 0, 3);
+}
+
 const struct op_hooks attention_hooks = {
     .infer = infer,
     .eval = eval,
     .flops = flops,
+    .factors = factors,
 };

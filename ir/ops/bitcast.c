@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bitcast: the same bits read as another dtype. */
+#include "ir/factor.h"
 #include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
@@ -26,12 +27,23 @@ static status eval(struct interp *in, const struct op *op) {
     return s;
   const union scalar *from = x->data;
   union scalar *to = t->data;
-  for (int64_t i = 0; i < t->count; i++)
+  bool from_field = in->mode == INTERP_FIELD && dtype_is_float(x->dtype);
+  bool to_field = in->mode == INTERP_FIELD && dtype_is_float(t->dtype);
+  for (int64_t i = 0; (from_field || to_field) && i < t->count; i++) {
+    int64_t image = field_hash((uint64_t)x->dtype, from[i].i64, (int64_t)t->dtype, 0);
+    to[i].i64 = to_field ? image : scalar_literal_i64(t->dtype, image);
+  }
+  for (int64_t i = 0; !from_field && !to_field && i < t->count; i++)
     to[i] = scalar_from_bits(t->dtype, scalar_to_bits(x->dtype, from[i]));
   return STATUS_OK;
+}
+
+static void factors(const struct function *f, const struct op *op, struct factor_list *out) {
+  factors_same_dims(f, op, UINT32_MAX, out);
 }
 
 const struct op_hooks bitcast_hooks = {
     .infer = infer,
     .eval = eval,
+    .factors = factors,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* broadcast: dims of 1 repeated. */
+#include "ir/factor.h"
 #include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
@@ -30,7 +31,12 @@ static status eval(struct interp *in, const struct op *op) {
   return STATUS_OK;
 }
 
+static void factors(const struct function *f, const struct op *op, struct factor_list *out) {
+  factors_same_dims(f, op, UINT32_MAX, out);
+}
+
 const struct op_hooks broadcast_hooks = {
     .infer = infer,
     .eval = eval,
+    .factors = factors,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* concat: tensors one after the other along an axis. */
+#include "ir/factor.h"
 #include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
@@ -52,7 +53,12 @@ static status eval(struct interp *in, const struct op *op) {
                      t->dims[axis]);
 }
 
+static void factors(const struct function *f, const struct op *op, struct factor_list *out) {
+  factors_same_dims(f, op, ~(1u << OP_ATTRS(concat, op)->axis), out);
+}
+
 const struct op_hooks concat_hooks = {
     .infer = infer,
     .eval = eval,
+    .factors = factors,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* contract: batched matrix product over any dims. */
+#include "ir/factor.h"
 #include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
@@ -144,11 +145,14 @@ static status check_pairs(struct interp *in, const struct op *op, const struct i
   return STATUS_OK;
 }
 
-static void multiply(const struct side *a, const struct side *b, bool f32, bool f64,
+static void multiply(const struct side *a, const struct side *b, enum arithmetic how, bool f64,
                      union scalar *out, float *sums) {
   int64_t m = a->rows, k = a->columns, n = b->columns;
   for (int64_t i = 0; i < a->batch; i++, out += m * n) {
-    if (f32) {
+    if (how == ARITHMETIC_FIELD) {
+      field_product((const int64_t *)a->data + i * m * k, (const int64_t *)b->data + i * k * n,
+                    (int64_t *)out, m, n, k);
+    } else if (how == ARITHMETIC_F32) {
       memset(sums, 0, (size_t)(m * n) * sizeof *sums);
       product_f32((const float *)a->data + i * m * k, (const float *)b->data + i * k * n, sums, m,
                   n, k);
@@ -191,7 +195,7 @@ static status eval(struct interp *in, const struct op *op) {
       f32 ? interp_scratch(in, op, (uint64_t)(lhs.rows * rhs.columns), sizeof *sums) : NULL;
   if (f32 && !sums)
     return in->failure;
-  multiply(&lhs, &rhs, f32, is_float, t->data, sums);
+  multiply(&lhs, &rhs, interp_arithmetic(in, x->dtype), is_float, t->data, sums);
   product_settle(in, x->dtype, y->dtype, t);
   return STATUS_OK;
 }
@@ -205,8 +209,40 @@ static dim flops(const struct function *f, const struct op *op) {
   return dim_mul(t, type_elements(t, value_type(f, op->results[0])), each);
 }
 
+static void factors(const struct function *f, const struct op *op, struct factor_list *out) {
+  const struct contract_attrs *a = OP_ATTRS(contract, op);
+  const struct type *lhs = value_type(f, op->operands[0]), *rhs = value_type(f, op->operands[1]);
+  int64_t room[IR_MAX_RANK];
+  struct ints free;
+  uint32_t at = 0;
+  for (uint32_t i = 0; i < a->lhs_batch.len; i++, at++) {
+    struct factor *x = factor_add(out, "batch", lhs->dims[a->lhs_batch.data[i]]);
+    factor_operand(x, 0, (uint32_t)a->lhs_batch.data[i]);
+    factor_operand(x, 1, (uint32_t)a->rhs_batch.data[i]);
+    factor_result(x, 0, at);
+  }
+  free_axes(lhs->rank, &a->lhs_batch, &a->lhs_k, room, &free);
+  for (uint32_t i = 0; i < free.len; i++, at++) {
+    struct factor *x = factor_add(out, "m", lhs->dims[free.data[i]]);
+    factor_operand(x, 0, (uint32_t)free.data[i]);
+    factor_result(x, 0, at);
+  }
+  free_axes(rhs->rank, &a->rhs_batch, &a->rhs_k, room, &free);
+  for (uint32_t i = 0; i < free.len; i++, at++) {
+    struct factor *x = factor_add(out, "n", rhs->dims[free.data[i]]);
+    factor_operand(x, 1, (uint32_t)free.data[i]);
+    factor_result(x, 0, at);
+  }
+  for (uint32_t i = 0; i < a->lhs_k.len; i++) {
+    struct factor *x = factor_add_contracted(out, "k", lhs->dims[a->lhs_k.data[i]], PARTIAL_SUM);
+    factor_operand(x, 0, (uint32_t)a->lhs_k.data[i]);
+    factor_operand(x, 1, (uint32_t)a->rhs_k.data[i]);
+  }
+}
+
 const struct op_hooks contract_hooks = {
     .infer = infer,
     .eval = eval,
     .flops = flops,
+    .factors = factors,
 };

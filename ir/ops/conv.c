@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* conv: grouped convolution with zero padding. */
 #include "base/checked.h"
+#include "ir/factor.h"
 #include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
@@ -49,7 +50,7 @@ struct conv_plan {
   int64_t x[IR_MAX_RANK], w[IR_MAX_RANK], y[IR_MAX_RANK]; /* spatial dims */
   int64_t x_size, w_size, y_size;                         /* their products */
   int64_t low[IR_MAX_RANK], stride[IR_MAX_RANK], dilation[IR_MAX_RANK];
-  int64_t per_group_in, per_group_out;
+  int64_t groups, per_group_in, per_group_out;
 };
 
 /* Adds weight * x to the places of y that one kernel element reaches: a box of y, read from x at
@@ -96,7 +97,7 @@ static bool reach_of(const struct conv_plan *p, const int64_t *kernel_index, str
         axpy(y + y_at, x + x_at, weight, n);                                                       \
       else                                                                                         \
         for (int64_t i = 0; i < n; i++)                                                            \
-          y[y_at + i * ys] += weight * x[x_at + i * xs];                                           \
+          axpy(y + y_at + i * ys, x + x_at + i * xs, weight, 1);                                   \
     } while (index_next(index, r->count, outer));                                                  \
   }                                                                                                \
   static void name(const struct conv_plan *p, const T *x, const T *w, T *y) {                      \
@@ -114,6 +115,7 @@ static bool reach_of(const struct conv_plan *p, const int64_t *kernel_index, str
 DEFINE_CONV(conv_f32, axpy_f32, float)
 DEFINE_CONV(conv_f64, axpy_f64, double)
 DEFINE_CONV(conv_u64, axpy_u64, uint64_t)
+DEFINE_CONV(conv_field, axpy_field, int64_t)
 
 static status make_plan(struct interp *in, const struct op *op, const struct tensor *x,
                         const struct tensor *w, const struct tensor *y, struct conv_plan *p) {
@@ -124,10 +126,12 @@ static status make_plan(struct interp *in, const struct op *op, const struct ten
       !interp_dims(in, op, a->high.data, p->spatial, high))
     return in->failure;
   p->per_group_in = w->dims[1];
-  p->per_group_out = w->dims[0] / a->groups;
+  /* A rank may hold a part of the groups: as many as its channels make. */
+  p->groups = in->rank && w->dims[1] ? x->dims[1] / w->dims[1] : a->groups;
+  p->per_group_out = p->groups ? w->dims[0] / p->groups : 0;
   int64_t channels;
-  if (!i64_mul(p->per_group_in, a->groups, &channels) || channels != x->dims[1] ||
-      p->per_group_out * a->groups != w->dims[0] || y->dims[0] != x->dims[0] ||
+  if (!i64_mul(p->per_group_in, p->groups, &channels) || channels != x->dims[1] ||
+      p->per_group_out * p->groups != w->dims[0] || y->dims[0] != x->dims[0] ||
       y->dims[1] != w->dims[0])
     return interp_fail(in, op, DIAG_E0620,
                        "%" PRId64 " channels and a filter of %" PRId64 " x %" PRId64, x->dims[1],
@@ -157,15 +161,17 @@ static float *as_floats(struct interp *in, const struct op *op, const struct ten
 }
 
 /* Every (image, group): `x`, `w` and `y` of the accumulation's type, elements of `size` bytes. */
-static void all_groups(const struct conv_plan *p, int64_t images, int64_t groups, bool f32,
-                       bool f64, const char *x, const char *w, char *y) {
-  size_t size = f32 ? sizeof(float) : sizeof(double);
+static void all_groups(const struct conv_plan *p, int64_t images, int64_t groups,
+                       enum arithmetic how, bool f64, const char *x, const char *w, char *y) {
+  size_t size = how == ARITHMETIC_F32 ? sizeof(float) : sizeof(double);
   size_t x_step = (size_t)(p->per_group_in * p->x_size) * size;
   size_t y_step = (size_t)(p->per_group_out * p->y_size) * size;
   size_t w_step = (size_t)(p->per_group_out * p->per_group_in * p->w_size) * size;
   for (int64_t i = 0; i < images * groups; i++, x += x_step, y += y_step) {
     const char *filter = w + (size_t)(i % groups) * w_step;
-    if (f32)
+    if (how == ARITHMETIC_FIELD)
+      conv_field(p, (const int64_t *)x, (const int64_t *)filter, (int64_t *)y);
+    else if (how == ARITHMETIC_F32)
       conv_f32(p, (const float *)x, (const float *)filter, (float *)y);
     else if (f64)
       conv_f64(p, (const double *)x, (const double *)filter, (double *)y);
@@ -181,17 +187,18 @@ static status eval(struct interp *in, const struct op *op) {
   status s = y ? make_plan(in, op, x, w, y, &p) : in->failure;
   if (s || y->count == 0 || w->count == 0 || x->count == 0)
     return s;
-  int64_t groups = OP_ATTRS(conv, op)->groups;
+  int64_t groups = p.groups;
   bool f32 = interp_in_f32(in, x->dtype);
   if (f32) {
     float *xf = as_floats(in, op, x), *wf = as_floats(in, op, w), *yf = as_floats(in, op, y);
     if (!xf || !wf || !yf)
       return in->failure;
-    all_groups(&p, x->dims[0], groups, true, true, (char *)xf, (char *)wf, (char *)yf);
+    all_groups(&p, x->dims[0], groups, ARITHMETIC_F32, true, (char *)xf, (char *)wf, (char *)yf);
     for (int64_t i = 0; i < y->count; i++)
       y->f64[i] = yf[i];
   } else {
-    all_groups(&p, x->dims[0], groups, false, dtype_is_float(x->dtype), x->data, w->data, y->data);
+    all_groups(&p, x->dims[0], groups, interp_arithmetic(in, x->dtype), dtype_is_float(x->dtype),
+               x->data, w->data, y->data);
   }
   product_settle(in, x->dtype, w->dtype, y);
   return STATUS_OK;
@@ -204,8 +211,35 @@ static dim flops(const struct function *f, const struct op *op) {
   return dim_mul(t, type_elements(t, value_type(f, op->results[0])), each);
 }
 
+/* Channels are groups × channels of a group; a factor of one side has the other as outer or
+ * granule.
+ */
+static void factors(const struct function *f, const struct op *op, struct factor_list *out) {
+  const struct type *x = value_type(f, op->operands[0]), *w = value_type(f, op->operands[1]);
+  struct dim_table *t = f->module->dims;
+  int64_t groups = OP_ATTRS(conv, op)->groups, in, co;
+  struct factor *batch = factor_add(out, "batch", x->dims[0]);
+  factor_operand(batch, 0, 0);
+  factor_result(batch, 0, 0);
+  if (!dim_is_const(t, w->dims[1], &in) || !dim_is_const(t, w->dims[0], &co))
+    return;
+  if (groups > 1) {
+    struct factor *g = factor_add(out, "group", dim_const(t, groups));
+    g->operands[0] = (struct factor_map){1, 1, in};
+    g->operands[1] = g->results[0] = (struct factor_map){0, 1, co / groups};
+    g->results[0].dim = 1;
+  }
+  struct factor *o = factor_add(out, "out_channel", dim_const(t, co / groups));
+  o->operands[1] = o->results[0] = (struct factor_map){0, groups, 1};
+  o->results[0].dim = 1;
+  struct factor *i = factor_add_contracted(out, "in_channel", w->dims[1], PARTIAL_SUM);
+  i->operands[0] = (struct factor_map){1, groups, 1};
+  factor_operand(i, 1, 1);
+}
+
 const struct op_hooks conv_hooks = {
     .infer = infer,
     .eval = eval,
     .flops = flops,
+    .factors = factors,
 };

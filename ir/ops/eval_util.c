@@ -18,6 +18,18 @@ struct axis_split split_at(const int64_t *dims, uint32_t rank, int64_t axis) {
   return s;
 }
 
+enum arithmetic interp_arithmetic(const struct interp *in, enum dtype dtype) {
+  if (in->mode == INTERP_FIELD && dtype_is_float(dtype))
+    return ARITHMETIC_FIELD;
+  return interp_in_f32(in, dtype) ? ARITHMETIC_F32 : ARITHMETIC_F64;
+}
+
+union scalar interp_identity(const struct interp *in, enum combiner kind, enum dtype dtype) {
+  if (in->mode == INTERP_FIELD && dtype_is_float(dtype))
+    return (union scalar){.i64 = field_identity(kind)};
+  return scalar_identity(kind, dtype);
+}
+
 /* ceil(x / y) for x >= 0, y >= 1. */
 static int64_t ceil_div(int64_t x, int64_t y) { return x / y + (x % y != 0); }
 
@@ -80,7 +92,11 @@ status index_walk_init(struct interp *in, const struct op *op, const struct ints
   }
   for (uint32_t j = 0; j < w->n; j++) {
     w->tensors[j] = interp_operand(in, op, first + j);
-    w->data_dims[j] = data->dims[axes->data[j]];
+    if (!interp_part(in, op, op->operands[0], (uint32_t)axes->data[j], &w->parts[j]))
+      return in->failure;
+    if (shard_part_count(&w->parts[j]) != data->dims[axes->data[j]])
+      return interp_fail(in, op, DIAG_E0620, "dim %" PRId64 " of the data is %" PRId64,
+                         axes->data[j], data->dims[axes->data[j]]);
     w->data_strides[j] = strides[axes->data[j]];
     mask |= 1u << axes->data[j];
     strides_broadcast(w->tensors[j], w->strides[j]);
@@ -98,13 +114,13 @@ status index_walk_init(struct interp *in, const struct op *op, const struct ints
 }
 
 bool index_walk_offset(const struct index_walk *w, int64_t *out_offset, int64_t *out_bad) {
-  bool ok = true;
+  bool ok = true, here = true;
   int64_t offset = 0;
   for (uint32_t j = 0; j < w->n; j++) {
     int64_t at = 0;
     for (uint32_t d = 0; d < w->rank; d++)
       at += w->index[d] * w->strides[j][d];
-    int64_t i = w->tensors[j]->i64[at], n = w->data_dims[j];
+    int64_t i = w->tensors[j]->i64[at], n = w->parts[j].n, local;
     bool huge = i < 0 && w->tensors[j]->dtype == DTYPE_U64;
     if (i < 0 || i >= n) {
       if (ok)
@@ -112,9 +128,10 @@ bool index_walk_offset(const struct index_walk *w, int64_t *out_offset, int64_t 
       ok = false;
       i = i < 0 && !huge ? 0 : n - 1;
     }
-    offset += i * w->data_strides[j];
+    here = here && n > 0 && shard_part_local(&w->parts[j], i, &local);
+    offset += here ? local * w->data_strides[j] : 0;
   }
-  *out_offset = offset;
+  *out_offset = here ? offset : -1;
   return ok;
 }
 

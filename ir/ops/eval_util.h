@@ -3,8 +3,10 @@
 #ifndef SINTER_IR_OPS_EVAL_UTIL_H
 #define SINTER_IR_OPS_EVAL_UTIL_H
 
+#include "ir/field.h"
 #include "ir/interp.h"
 #include "ir/scalar_eval.h"
+#include "ir/shard_index.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -32,11 +34,23 @@ bool slot_better(bool least, enum dtype dtype, union scalar x, union scalar y);
 bool window_fits(int64_t n, int64_t low, int64_t high, int64_t size, int64_t stride,
                  int64_t dilation, int64_t places);
 
-/* One step of an accumulation: in f32 where the mode computes so. */
-static inline union scalar accumulate(bool f32, enum combiner kind, enum dtype dtype,
+/* How floats of a dtype add up in the mode. Integers are the same in all. */
+enum arithmetic { ARITHMETIC_F64, ARITHMETIC_F32, ARITHMETIC_FIELD };
+enum arithmetic interp_arithmetic(const struct interp *in, enum dtype dtype);
+/* What slots of a dtype compare as: elements of the field by their representatives. */
+static inline enum dtype interp_order_dtype(const struct interp *in, enum dtype dtype) {
+  return in->mode == INTERP_FIELD && dtype_is_float(dtype) ? DTYPE_U64 : dtype;
+}
+/* scalar_identity as the mode holds it. */
+union scalar interp_identity(const struct interp *in, enum combiner kind, enum dtype dtype);
+
+/* One step of an accumulation. */
+static inline union scalar accumulate(enum arithmetic how, enum combiner kind, enum dtype dtype,
                                       union scalar acc, union scalar x) {
+  if (how == ARITHMETIC_FIELD)
+    return (union scalar){.i64 = field_combine(kind, acc.i64, x.i64)};
   union scalar y = scalar_combine(kind, dtype, acc, x);
-  if (f32)
+  if (how == ARITHMETIC_F32)
     y.f64 = (double)(float)y.f64;
   return y;
 }
@@ -55,6 +69,10 @@ static inline union scalar accumulate(bool f32, enum combiner kind, enum dtype d
 DEFINE_AXPY(axpy_f32, float)
 DEFINE_AXPY(axpy_f64, double)
 DEFINE_AXPY(axpy_u64, uint64_t)
+static inline void axpy_field(int64_t *y, const int64_t *x, int64_t a, int64_t n) {
+  for (int64_t i = 0; i < n; i++)
+    y[i] = field_add(y[i], field_mul(a, x[i]));
+}
 
 /* Sums of products of two dtypes (contract, conv) as the result: integers of at most 16 bits have
  * accumulated in i32; then everything becomes the result's dtype. */
@@ -69,13 +87,14 @@ struct index_walk {
   int64_t index[IR_MAX_RANK];
   const struct tensor *tensors[IR_MAX_RANK];
   int64_t strides[IR_MAX_RANK][IR_MAX_RANK];
-  int64_t data_dims[IR_MAX_RANK], data_strides[IR_MAX_RANK]; /* per index tensor */
+  int64_t data_strides[IR_MAX_RANK];     /* per index tensor */
+  struct shard_part parts[IR_MAX_RANK]; /* what this rank holds of the dim that it indexes */
   uint32_t rest_rank; /* of the data dims that are not indexed */
   int64_t rest_dims[IR_MAX_RANK], rest_strides[IR_MAX_RANK];
 };
 status index_walk_init(struct interp *in, const struct op *op, const struct ints *axes,
                        const struct tensor *data, uint32_t first, struct index_walk *out_walk);
-/* The offset that the present index tuple points to. False where an index is out of range: then
+/* The offset that the present index tuple points to, negative where another rank holds it. False where an index is out of range: then
  * *out_offset is where it goes when each is clamped, *out_bad the (first) one. */
 bool index_walk_offset(const struct index_walk *w, int64_t *out_offset, int64_t *out_bad);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gather: elements of data at given indices. */
+#include "ir/factor.h"
 #include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
@@ -41,10 +42,10 @@ static status eval(struct interp *in, const struct op *op) {
   do {
     int64_t offset, bad;
     bool inside = index_walk_offset(&w, &offset, &bad);
-    if (!inside &&
-        (a->mode == OUT_OF_RANGE_ERROR || (a->mode == OUT_OF_RANGE_CLAMP && !data->count)))
+    if (!inside && (a->mode == OUT_OF_RANGE_ERROR ||
+                    (a->mode == OUT_OF_RANGE_CLAMP && !in->rank && !data->count)))
       return interp_fail(in, op, DIAG_E0610, "index %" PRId64 " is out of range", bad);
-    if (inside || a->mode == OUT_OF_RANGE_CLAMP)
+    if (offset >= 0 && (inside || a->mode == OUT_OF_RANGE_CLAMP))
       strided_copy(to, dense, tensor_slots(data) + offset, w.rest_strides, w.rest_dims,
                    w.rest_rank);
     to += piece;
@@ -54,7 +55,42 @@ static status eval(struct interp *in, const struct op *op) {
   return STATUS_OK;
 }
 
+/* Index dims and columns of the table are parallel. A rank with a part of the rows gives 0 for
+ * indices of the others, so that the sum is the gather. */
+static void factors(const struct function *f, const struct op *op, struct factor_list *out) {
+  const struct gather_attrs *a = OP_ATTRS(gather, op);
+  const struct type *data = value_type(f, op->operands[0]);
+  const struct type *result = value_type(f, op->results[0]);
+  uint32_t indexed = 0, at = value_type(f, op->operands[1])->rank;
+  for (uint32_t d = 0; d < at; d++) {
+    struct factor *x = factor_add(out, "index", result->dims[d]);
+    bool known = true;
+    for (uint32_t i = 1; known && i < op->n_operands; i++)
+      known = factor_broadcast(f, op, x, i, d, result->dims[d]);
+    factor_result(x, 0, d);
+    x->index = d;
+    if (!known)
+      factor_drop(out);
+  }
+  for (uint32_t i = 0; i < a->axes.len; i++)
+    indexed |= 1u << a->axes.data[i];
+  for (uint32_t d = 0; d < data->rank; d++) {
+    if (indexed >> d & 1)
+      continue;
+    struct factor *x = factor_add(out, "column", data->dims[d]);
+    factor_operand(x, 0, d);
+    factor_result(x, 0, at++);
+  }
+  if (!dtype_is_number(data->dtype) || data->dtype == DTYPE_F8E8M0)
+    return;
+  for (uint32_t i = 0; i < a->axes.len; i++) {
+    uint32_t d = (uint32_t)a->axes.data[i];
+    factor_operand(factor_add_contracted(out, "row", data->dims[d], PARTIAL_SUM), 0, d);
+  }
+}
+
 const struct op_hooks gather_hooks = {
     .infer = infer,
     .eval = eval,
+    .factors = factors,
 };

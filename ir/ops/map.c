@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* map: a scalar body applied element by element. */
+#include "ir/factor.h"
 #include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
@@ -126,8 +127,13 @@ static dim flops(const struct function *f, const struct op *op) {
   return flops_per_element(f, op->results[0], cost);
 }
 
+static void factors(const struct function *f, const struct op *op, struct factor_list *out) {
+  factors_same_dims(f, op, UINT32_MAX, out);
+}
+
 const struct op_hooks map_hooks = {
     .infer = infer,
     .eval = eval,
     .flops = flops,
+    .factors = factors,
 };

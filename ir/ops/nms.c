@@ -96,6 +96,8 @@ static struct box box_of(const struct interp *in, const double *c, bool center) 
 
 static status eval(struct interp *in, const struct op *op) {
   const struct tensor *boxes = interp_operand(in, op, 0), *scores = interp_operand(in, op, 1);
+  if (in->mode == INTERP_FIELD)
+    return interp_fail(in, op, DIAG_E0622, "overlap of boxes has no meaning in the exact domain");
   int64_t most = interp_operand(in, op, 2)->i64[0];
   double iou = interp_operand(in, op, 3)->f64[0], least = interp_operand(in, op, 4)->f64[0];
   struct tensor *t = interp_result(in, op, 0);

@@ -24,7 +24,7 @@ static status eval(struct interp *in, const struct op *op) {
   if (s || x->count == 0)
     return s;
   int64_t index[IR_MAX_RANK] = {0}, found = 0, at = 0;
-  bool is_float = dtype_is_float(x->dtype);
+  bool is_float = dtype_is_float(interp_order_dtype(in, x->dtype));
   do {
     bool hit = is_float ? x->f64[at] != 0 : x->i64[at] != 0;
     at++;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pad: a fill value before, after and between elements. */
 #include "base/checked.h"
+#include "ir/factor.h"
 #include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
@@ -66,7 +67,24 @@ static status eval(struct interp *in, const struct op *op) {
   return STATUS_OK;
 }
 
+/* Dims that stay as they are; the fill is whole. */
+static void factors(const struct function *f, const struct op *op, struct factor_list *out) {
+  const struct pad_attrs *a = OP_ATTRS(pad, op);
+  const struct type *type = value_type(f, op->results[0]);
+  struct dim_table *t = f->module->dims;
+  for (uint32_t d = 0; d < type->rank; d++) {
+    if (a->interior.data[d] || !dim_is_const_value(t, a->low.data[d], 0) ||
+        !dim_is_const_value(t, a->high.data[d], 0))
+      continue;
+    struct factor *x = factor_add(out, "dim", type->dims[d]);
+    x->index = d;
+    factor_operand(x, 0, d);
+    factor_result(x, 0, d);
+  }
+}
+
 const struct op_hooks pad_hooks = {
     .infer = infer,
     .eval = eval,
+    .factors = factors,
 };

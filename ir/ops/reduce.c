@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reduce: axes combined into one element each. */
+#include "ir/factor.h"
 #include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
@@ -26,19 +27,19 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
          (!arg || op_make_type(why, t, DTYPE_I64, dims, x->rank, out_types + 1));
 }
 
-static void fill_identity(struct tensor *t, enum combiner kind) {
-  union scalar identity = scalar_identity(kind, t->dtype);
+static void fill_identity(struct interp *in, struct tensor *t, enum combiner kind) {
+  union scalar identity = interp_identity(in, kind, t->dtype);
   for (int64_t i = 0; i < t->count; i++)
     tensor_slots(t)[i] = identity;
 }
 
 /* Combines n neighbouring elements into places `stride` apart (0: into one). */
-static void reduce_row(bool f32, enum combiner kind, enum dtype dtype, union scalar *to,
+static void reduce_row(enum arithmetic how, enum combiner kind, enum dtype dtype, union scalar *to,
                        int64_t stride, const union scalar *from, int64_t n) {
-  if (kind != COMBINER_SUM || !dtype_is_float(dtype)) {
+  if (kind != COMBINER_SUM || !dtype_is_float(dtype) || how == ARITHMETIC_FIELD) {
     for (int64_t i = 0; i < n; i++)
-      to[i * stride] = accumulate(f32, kind, dtype, to[i * stride], from[i]);
-  } else if (f32) {
+      to[i * stride] = accumulate(how, kind, dtype, to[i * stride], from[i]);
+  } else if (how == ARITHMETIC_F32) {
     for (int64_t i = 0; i < n; i++)
       to[i * stride].f64 = (float)to[i * stride].f64 + (float)from[i].f64;
   } else {
@@ -49,7 +50,8 @@ static void reduce_row(bool f32, enum combiner kind, enum dtype dtype, union sca
 
 /* Walks the operand in memory order, so that every result combines its elements in row-major order.
  */
-static void reduce_plain(bool f32, enum combiner kind, const struct tensor *x, struct tensor *t) {
+static void reduce_plain(enum arithmetic how, enum combiner kind, const struct tensor *x,
+                         struct tensor *t) {
   int64_t dims[IR_MAX_RANK], index[IR_MAX_RANK] = {0}, strides[2 * IR_MAX_RANK];
   int64_t *to = strides + IR_MAX_RANK;
   memcpy(dims, x->dims, sizeof dims);
@@ -63,12 +65,13 @@ static void reduce_plain(bool f32, enum combiner kind, const struct tensor *x, s
     int64_t at = 0;
     for (uint32_t d = 0; d < outer; d++)
       at += index[d] * to[d];
-    reduce_row(f32, kind, x->dtype, tensor_slots(t) + at, to[outer], from, dims[outer]);
+    reduce_row(how, kind, x->dtype, tensor_slots(t) + at, to[outer], from, dims[outer]);
     from += dims[outer];
   } while (index_next(index, dims, outer));
 }
 
-static void reduce_arg(const struct reduce_attrs *a, const struct tensor *x, struct tensor *value,
+static void reduce_arg(const struct reduce_attrs *a, enum dtype order, const struct tensor *x,
+                       const struct shard_part *part, struct tensor *value,
                        struct tensor *position) {
   struct axis_split s = split_at(x->dims, x->rank, a->axes.data[0]);
   bool least = a->kind == COMBINER_ARGMIN;
@@ -76,11 +79,11 @@ static void reduce_arg(const struct reduce_attrs *a, const struct tensor *x, str
     const union scalar *from = tensor_slots(x) + i / s.inner * s.n * s.inner + i % s.inner;
     int64_t best = 0;
     for (int64_t k = 1; k < s.n; k++)
-      if (a->last ? !slot_better(least, x->dtype, from[best * s.inner], from[k * s.inner])
-                  : slot_better(least, x->dtype, from[k * s.inner], from[best * s.inner]))
+      if (a->last ? !slot_better(least, order, from[best * s.inner], from[k * s.inner])
+                  : slot_better(least, order, from[k * s.inner], from[best * s.inner]))
         best = k;
     tensor_slots(value)[i] = from[best * s.inner];
-    position->i64[i] = best;
+    position->i64[i] = shard_part_global(part, best);
   }
 }
 
@@ -99,11 +102,17 @@ static status eval(struct interp *in, const struct op *op) {
   status s = interp_check_dims(in, op, t, dims, false);
   if (s)
     return s;
-  fill_identity(t, a->kind);
+  struct shard_part part;
+  if (arg && !interp_part(in, op, op->operands[0], (uint32_t)a->axes.data[0], &part))
+    return in->failure;
+  fill_identity(in, t, a->kind);
   if (x->count > 0 && arg)
-    reduce_arg(a, x, t, position);
+    reduce_arg(a, interp_order_dtype(in, x->dtype), x, &part, t, position);
   else if (x->count > 0)
-    reduce_plain(interp_in_f32(in, x->dtype), a->kind, x, t);
+    reduce_plain(interp_arithmetic(in, x->dtype), a->kind, x, t);
+  else if (arg && part.parts > 1)
+    for (int64_t i = 0; i < position->count; i++)
+      position->i64[i] = INT64_MAX;
   interp_settle(in, t);
   return STATUS_OK;
 }
@@ -112,8 +121,42 @@ static dim flops(const struct function *f, const struct op *op) {
   return flops_per_element(f, op->operands[0], 1);
 }
 
+/* The partial that ranks hold after reducing parts; NONE where there is none. */
+static enum partial_kind partial_of(const struct reduce_attrs *a) {
+  switch (a->kind) {
+  case COMBINER_SUM:
+    return PARTIAL_SUM;
+  case COMBINER_PROD:
+    return PARTIAL_PROD;
+  case COMBINER_MAX:
+    return PARTIAL_MAX;
+  case COMBINER_MIN:
+    return PARTIAL_MIN;
+  case COMBINER_ARGMAX:
+    return a->last ? PARTIAL_NONE : PARTIAL_ARGMAX;
+  case COMBINER_ARGMIN:
+    return a->last ? PARTIAL_NONE : PARTIAL_ARGMIN;
+  default:
+    return PARTIAL_NONE;
+  }
+}
+
+static void factors(const struct function *f, const struct op *op, struct factor_list *out) {
+  const struct reduce_attrs *a = OP_ATTRS(reduce, op);
+  const struct type *x = value_type(f, op->operands[0]);
+  uint32_t reduced = 0;
+  for (uint32_t i = 0; i < a->axes.len; i++)
+    reduced |= 1u << a->axes.data[i];
+  factors_same_dims(f, op, ~reduced, out);
+  for (uint32_t i = 0; partial_of(a) != PARTIAL_NONE && i < a->axes.len; i++) {
+    uint32_t d = (uint32_t)a->axes.data[i];
+    factor_operand(factor_add_contracted(out, "reduced", x->dims[d], partial_of(a)), 0, d);
+  }
+}
+
 const struct op_hooks reduce_hooks = {
     .infer = infer,
     .eval = eval,
     .flops = flops,
+    .factors = factors,
 };

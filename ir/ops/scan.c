@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* scan: prefix combinations along an axis. */
+#include "ir/factor.h"
 #include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
@@ -23,14 +24,14 @@ static status eval(struct interp *in, const struct op *op) {
   status failed = t ? interp_check_dims(in, op, x, t->dims, false) : in->failure;
   if (failed || t->count == 0)
     return failed;
-  bool f32 = interp_in_f32(in, x->dtype);
+  enum arithmetic how = interp_arithmetic(in, x->dtype);
   struct axis_split s = split_at(x->dims, x->rank, a->axis);
   for (int64_t i = 0; i < s.outer * s.inner; i++) {
     int64_t first = i / s.inner * s.n * s.inner + i % s.inner;
-    union scalar acc = scalar_identity(a->kind, x->dtype);
+    union scalar acc = interp_identity(in, a->kind, x->dtype);
     for (int64_t k = 0; k < s.n; k++) {
       int64_t at = first + (a->reverse ? s.n - 1 - k : k) * s.inner;
-      union scalar next = accumulate(f32, a->kind, x->dtype, acc, tensor_slots(x)[at]);
+      union scalar next = accumulate(how, a->kind, x->dtype, acc, tensor_slots(x)[at]);
       tensor_slots(t)[at] = a->exclusive ? acc : next;
       acc = next;
     }
@@ -43,8 +44,13 @@ static dim flops(const struct function *f, const struct op *op) {
   return flops_per_element(f, op->operands[0], 1);
 }
 
+static void factors(const struct function *f, const struct op *op, struct factor_list *out) {
+  factors_same_dims(f, op, ~(1u << OP_ATTRS(scan, op)->axis), out);
+}
+
 const struct op_hooks scan_hooks = {
     .infer = infer,
     .eval = eval,
     .flops = flops,
+    .factors = factors,
 };

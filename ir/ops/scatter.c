@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* scatter: updates combined into data at given indices. */
+#include "ir/factor.h"
 #include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
@@ -27,14 +28,14 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
 static void update_box(const struct interp *in, const struct index_walk *w, enum combiner kind,
                        enum dtype dtype, union scalar *to, const union scalar *from) {
   int64_t index[IR_MAX_RANK] = {0};
-  bool f32 = interp_in_f32(in, dtype);
+  enum arithmetic how = interp_arithmetic(in, dtype);
   do {
     int64_t at = 0;
     for (uint32_t d = 0; d < w->rest_rank; d++)
       at += index[d] * w->rest_strides[d];
     union scalar x = *from++;
     if (kind != COMBINER_NONE)
-      x = accumulate(f32, kind, dtype, to[at], x);
+      x = accumulate(how, kind, dtype, to[at], x);
     if (dtype_is_float(dtype))
       x.f64 = interp_round(in, dtype, x.f64);
     to[at] = x;
@@ -72,13 +73,32 @@ static status eval(struct interp *in, const struct op *op) {
     int64_t offset, bad;
     if (!index_walk_offset(&w, &offset, &bad))
       return interp_fail(in, op, DIAG_E0610, "index %" PRId64 " is out of range", bad);
-    update_box(in, &w, a->kind, t->dtype, tensor_slots(t) + offset, from);
+    if (offset >= 0)
+      update_box(in, &w, a->kind, t->dtype, tensor_slots(t) + offset, from);
     from += piece;
   } while (index_next(w.index, w.dims, w.rank));
   return STATUS_OK;
 }
 
+/* Dims of the data that are not indexed. */
+static void factors(const struct function *f, const struct op *op, struct factor_list *out) {
+  const struct scatter_attrs *a = OP_ATTRS(scatter, op);
+  const struct type *data = value_type(f, op->operands[0]);
+  uint32_t indexed = 0, at = value_type(f, op->operands[2])->rank;
+  for (uint32_t i = 0; i < a->axes.len; i++)
+    indexed |= 1u << a->axes.data[i];
+  for (uint32_t d = 0; d < data->rank; d++) {
+    if (indexed >> d & 1)
+      continue;
+    struct factor *x = factor_add(out, "column", data->dims[d]);
+    factor_operand(x, 0, d);
+    factor_operand(x, 1, at++);
+    factor_result(x, 0, d);
+  }
+}
+
 const struct op_hooks scatter_hooks = {
     .infer = infer,
     .eval = eval,
+    .factors = factors,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* slice: an evenly spaced part of every dim. */
 #include "base/checked.h"
+#include "ir/factor.h"
 #include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
@@ -69,7 +70,21 @@ static status eval(struct interp *in, const struct op *op) {
   return STATUS_OK;
 }
 
+/* Dims that are taken whole, in order. */
+static void factors(const struct function *f, const struct op *op, struct factor_list *out) {
+  const struct slice_attrs *a = OP_ATTRS(slice, op);
+  const struct type *x = value_type(f, op->operands[0]);
+  struct dim_table *t = f->module->dims;
+  uint32_t keep = 0;
+  for (uint32_t d = 0; d < x->rank; d++)
+    keep |= (uint32_t)(a->step.data[d] == 1 && dim_is_const_value(t, a->start.data[d], 0) &&
+                       dim_known_eq(t, a->size.data[d], x->dims[d]))
+            << d;
+  factors_same_dims(f, op, keep, out);
+}
+
 const struct op_hooks slice_hooks = {
     .infer = infer,
     .eval = eval,
+    .factors = factors,
 };

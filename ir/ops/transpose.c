@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transpose: the dims in another order. */
+#include "ir/factor.h"
 #include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
@@ -37,7 +38,17 @@ static status eval(struct interp *in, const struct op *op) {
   return STATUS_OK;
 }
 
+static void factors(const struct function *f, const struct op *op, struct factor_list *out) {
+  const struct ints *perm = &OP_ATTRS(transpose, op)->perm;
+  for (uint32_t d = 0; d < perm->len; d++) {
+    struct factor *x = factor_add(out, "dim", value_type(f, op->results[0])->dims[d]);
+    factor_operand(x, 0, (uint32_t)perm->data[d]);
+    factor_result(x, 0, d);
+  }
+}
+
 const struct op_hooks transpose_hooks = {
     .infer = infer,
     .eval = eval,
+    .factors = factors,
 };

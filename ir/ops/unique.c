@@ -20,19 +20,25 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
   return op_make_type(why, t, DTYPE_I64, NULL, 0, out_types + 3);
 }
 
-static int compare_rows(const struct tensor *x, int64_t a, int64_t b) {
+static int compare_rows(const struct tensor *x, enum dtype order, int64_t a, int64_t b) {
   int64_t m = x->dims[1];
   for (int64_t i = 0; i < m; i++) {
-    int c = slot_compare(x->dtype, tensor_slots(x)[a * m + i], tensor_slots(x)[b * m + i]);
+    int c = slot_compare(order, tensor_slots(x)[a * m + i], tensor_slots(x)[b * m + i]);
     if (c)
       return c;
   }
   return 0;
 }
 
+struct rows {
+  const struct tensor *x;
+  enum dtype order;
+};
+
 static int compare(const void *a, const void *b, void *user) {
   const int64_t *x = a, *y = b;
-  int c = compare_rows(user, *x, *y);
+  const struct rows *r = user;
+  int c = compare_rows(r->x, r->order, *x, *y);
   return c ? c : (*x > *y) - (*x < *y);
 }
 
@@ -57,13 +63,14 @@ static status eval(struct interp *in, const struct op *op) {
           *rank = interp_scratch(in, op, (uint64_t)n, 8);
   if (!order || !group || !first || !rank)
     return in->failure;
+  struct rows rows = {x, interp_order_dtype(in, x->dtype)};
   for (int64_t i = 0; i < n; i++)
     order[i] = i;
-  qsort_r(order, (size_t)n, sizeof *order, compare, (void *)(uintptr_t)x);
+  qsort_r(order, (size_t)n, sizeof *order, compare, &rows);
   /* Groups in sorted order; the first of a run of equal rows is the first occurrence. */
   int64_t groups = 0;
   for (int64_t i = 0; i < n; i++) {
-    if (i == 0 || compare_rows(x, order[i - 1], order[i]) != 0)
+    if (i == 0 || compare_rows(x, rows.order, order[i - 1], order[i]) != 0)
       first[groups++] = order[i];
     group[order[i]] = groups - 1;
   }

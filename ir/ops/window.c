@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* window: a combiner over a sliding window. */
 #include "base/checked.h"
+#include "ir/factor.h"
 #include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 
@@ -36,10 +37,11 @@ struct place {
 };
 
 /* Combines the elements [first, end) of the window at `base`, per dim. */
-static struct place window_at(bool f32, const struct window_attrs *a, const struct tensor *x,
+static struct place window_at(const struct interp *in, enum arithmetic how,
+                              const struct window_attrs *a, const struct tensor *x,
                               const int64_t *base, const int64_t *strides) {
   int64_t first[IR_MAX_RANK], count[IR_MAX_RANK], index[IR_MAX_RANK] = {0};
-  struct place p = {.value = scalar_identity(a->kind, x->dtype)};
+  struct place p = {.value = interp_identity(in, a->kind, x->dtype)};
   int64_t origin = 0;
   for (uint32_t d = 0; d < x->rank; d++) {
     int64_t end;
@@ -56,8 +58,8 @@ static struct place window_at(bool f32, const struct window_attrs *a, const stru
       at += index[d] * a->dilation.data[d] * strides[d];
     union scalar v = tensor_slots(x)[at];
     if (!arg) {
-      p.value = accumulate(f32, a->kind, x->dtype, p.value, v);
-    } else if (!p.any || slot_better(least, x->dtype, v, p.value)) {
+      p.value = accumulate(how, a->kind, x->dtype, p.value, v);
+    } else if (!p.any || slot_better(least, interp_order_dtype(in, x->dtype), v, p.value)) {
       p = (struct place){v, at, true};
     }
   } while (index_next(index, count, x->rank));
@@ -90,12 +92,12 @@ static status eval(struct interp *in, const struct op *op) {
   if (s || t->count == 0)
     return s;
   strides_of(x->dims, x->rank, strides);
-  bool f32 = interp_in_f32(in, x->dtype);
+  enum arithmetic how = interp_arithmetic(in, x->dtype);
   int64_t index[IR_MAX_RANK] = {0}, at = 0;
   do {
     for (uint32_t d = 0; d < x->rank; d++)
       base[d] = index[d] * a->stride.data[d] - low[d];
-    struct place p = window_at(f32, a, x, base, strides);
+    struct place p = window_at(in, how, a, x, base, strides);
     tensor_slots(t)[at] = p.value;
     if (arg)
       position->i64[at] = p.position;
@@ -114,8 +116,24 @@ static dim flops(const struct function *f, const struct op *op) {
   return flops_per_element(f, op->results[0], each);
 }
 
+/* Dims without a window. argmax gives positions in the whole operand, which a part does not know.
+ */
+static void factors(const struct function *f, const struct op *op, struct factor_list *out) {
+  const struct window_attrs *a = OP_ATTRS(window, op);
+  struct dim_table *t = f->module->dims;
+  uint32_t keep = 0;
+  for (uint32_t d = 0; d < a->size.len; d++)
+    keep |= (uint32_t)(a->size.data[d] == 1 && a->stride.data[d] == 1 &&
+                       dim_is_const_value(t, a->low.data[d], 0) &&
+                       dim_is_const_value(t, a->high.data[d], 0))
+            << d;
+  if (!combiner_is_arg(a->kind))
+    factors_same_dims(f, op, keep, out);
+}
+
 const struct op_hooks window_hooks = {
     .infer = infer,
     .eval = eval,
     .flops = flops,
+    .factors = factors,
 };
