@@ -332,12 +332,28 @@ static LLVMValueRef emit_uncached(struct emit *e, value_id v, const struct point
   return emit_op(e, function_op(e->f, value->def), value->index, p);
 }
 
+static void remember(struct emit *e, value_id v, const struct point *p, LLVMValueRef x) {
+  struct emit_memo memo = {.value = v, .point = *p, .result = x};
+  vec_push(&e->memo, memo);
+}
+
+void emit_know(struct emit *e, value_id v, struct point *p, LLVMValueRef x) {
+  const struct type *type = value_type(e->f, v);
+  for (uint32_t i = 0; i < p->rank; i++) {
+    if (dim_is_const_value(e->f->module->dims, type->dims[i], 1)) p->c[i] = coord_zero(e);
+  }
+  remember(e, v, p, x);
+  if (p->width == 1 || !point_is_uniform(p)) return;
+  struct point q = *p;
+  q.width = 1;
+  remember(e, v, &q, emit_lane(e, x, p->width, 0));
+}
+
 LLVMValueRef emit_value(struct emit *e, value_id v, const struct point *p) {
   LLVMValueRef found = find_bound(e, v, p);
   if (!found) found = memo_find(e, v, p);
   if (found) return found;
   LLVMValueRef x = emit_uncached(e, v, p);
-  struct emit_memo memo = {.value = v, .point = *p, .result = x};
-  vec_push(&e->memo, memo);
+  remember(e, v, p, x);
   return x;
 }

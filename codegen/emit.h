@@ -73,6 +73,9 @@ struct emit {
 
 /* The value at the point: a scalar for width 1, else a vector, in the compute dtype. */
 LLVMValueRef emit_value(struct emit *e, value_id v, const struct point *p);
+/* The schedule itself has the value of v at p: x answers where an epilogue asks for it. Coordinates of
+ * dims of size 1 become 0 in p, which is how readers ask for them. */
+void emit_know(struct emit *e, value_id v, struct point *p, LLVMValueRef x);
 /* The second result of an arg-reduction at the point of the first; i64. */
 /* Stores `x` (compute dtype, already rounded) to an output buffer at the point. */
 void emit_store(struct emit *e, uint32_t buffer, const struct type *type, const struct point *p,

@@ -365,8 +365,7 @@ static void finish_span(struct emit *e, const struct tile *t, LLVMValueRef row, 
   LLVMValueRef place = micro_add(e, micro_mul(e, row, t->depth), l.index);
   LLVMValueRef x = micro_load(e, DTYPE_F32, at(e, t->values, place), width);
   x = emit_round_to(e, t->s.o->dtype, x, width);
-  struct emit_memo memo = {.value = t->s.op->results[0], .point = p, .result = x};
-  vec_push(&e->memo, memo);
+  emit_know(e, t->s.op->results[0], &p, x);
   for (uint32_t i = 0; i < e->fused->n_results; i++) {
     value_id v = kernel_result(e->kernel, i);
     emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), &p, emit_value(e, v, &p));

@@ -290,8 +290,7 @@ static void finish_span(struct emit *e, const struct tile *t, LLVMValueRef row, 
   }
   LLVMValueRef x = load_acc(e, t, at(e, t, t->sums, add(e, mul(e, row, s->block_n), l.index)), width);
   x = emit_cast(e, x, s->acc, s->a->dtype, CAST_DEFAULT, width);
-  struct emit_memo root = {.value = s->op->results[0], .point = p, .result = x};
-  vec_push(&e->memo, root);
+  emit_know(e, s->op->results[0], &p, x);
   for (uint32_t i = 0; i < e->fused->n_results; i++) {
     value_id v = kernel_result(e->kernel, i);
     emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), &p, emit_value(e, v, &p));
