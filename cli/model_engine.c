@@ -34,6 +34,12 @@ void compiler_options_from(struct invocation *v, const char *model, struct compi
   };
 }
 
+/* By its name, so that a damaged engine is not taken for a model. */
+static bool is_named_engine(const char *path) {
+  size_t n = strlen(path);
+  return n > 7 && !strcmp(path + n - 7, ".sinter");
+}
+
 status file_is_engine(const char *path, struct diags *d, bool *out_is) {
   char magic[8];
   struct diag_where where = DIAG_NOWHERE;
@@ -41,8 +47,8 @@ status file_is_engine(const char *path, struct diags *d, bool *out_is) {
   FILE *f = fopen(path, "rb");
   if (!f)
     return diag_report(d, DIAG_E0903, &where, NULL, "cannot open: %s", strerror(errno));
-  *out_is = fread(magic, 1, sizeof magic, f) == sizeof magic &&
-            !memcmp(magic, ENGINE_MAGIC, sizeof magic);
+  *out_is = is_named_engine(path) || (fread(magic, 1, sizeof magic, f) == sizeof magic &&
+                                      !memcmp(magic, ENGINE_MAGIC, sizeof magic));
   fclose(f);
   return STATUS_OK;
 }

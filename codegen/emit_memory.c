@@ -87,6 +87,10 @@ struct offset {
   int64_t stride;
 };
 
+/* Strides may pass 64 bits in types that no memory holds, so that no run comes to use them. */
+static int64_t wrapping_mul(int64_t a, int64_t b) { return (int64_t)((uint64_t)a * (uint64_t)b); }
+static int64_t wrapping_add(int64_t a, int64_t b) { return (int64_t)((uint64_t)a + (uint64_t)b); }
+
 static struct offset point_offset(struct emit *e, const dim *dims, const struct point *p) {
   const struct dim_table *t = e->f->module->dims;
   struct offset o = {.base = emit_i64(e, 0)};
@@ -100,11 +104,11 @@ static struct offset point_offset(struct emit *e, const dim *dims, const struct 
       o.lanes = o.lanes ? LLVMBuildAdd(e->b, o.lanes, x, "") : x;
     } else {
       o.base = LLVMBuildAdd(e->b, o.base, LLVMBuildMul(e->b, c->base, stride, ""), "");
-      o.stride += c->stride * k;
+      o.stride = wrapping_add(o.stride, wrapping_mul(c->stride, k));
     }
     int64_t n;
     if (dim_is_const_value(t, dims[i], 1)) continue;
-    k = dim_is_const(t, dims[i], &n) ? k * n : 0;
+    k = dim_is_const(t, dims[i], &n) ? wrapping_mul(k, n) : 0;
     stride = LLVMBuildMul(e->entry_builder, stride, emit_dim(e, dims[i]), "");
   }
   return o;

@@ -15,6 +15,7 @@
 #include "compiler/weight_reference.h"
 #include "frontend/onnx/import.h"
 #include "frontend/onnx/model_load.h"
+#include "ir/module_sizes.h"
 #include "ir/text.h"
 
 static bool is_text_ir(const char *path) {
@@ -30,12 +31,22 @@ static status begin_phase(const struct compiler_options *o, enum phase phase, st
   return diag_report(diags, DIAG_E0806, NULL, NULL, "the compilation was stopped");
 }
 
+static status import_text(const char *path, struct diags *diags, struct module **out_module) {
+  status st = module_parse_file(path, diags, out_module);
+  if (st != STATUS_OK) return st;
+  st = module_check_sizes(*out_module, diags);
+  if (st == STATUS_OK) return st;
+  module_destroy(*out_module);
+  *out_module = NULL;
+  return st;
+}
+
 status compiler_import(const struct compiler_options *o, struct diags *diags,
                        struct onnx_model **out_model, struct module **out_module) {
   *out_model = NULL;
   status st = begin_phase(o, PHASE_IMPORT, diags);
   if (st != STATUS_OK) return st;
-  if (is_text_ir(o->model_path)) return module_parse_file(o->model_path, diags, out_module);
+  if (is_text_ir(o->model_path)) return import_text(o->model_path, diags, out_module);
   struct onnx_load_options load = {.external_data_root = o->external_data_root};
   struct onnx_import_options import = {.shapes = o->shapes, .n_shapes = o->n_shapes};
   st = onnx_model_load(o->model_path, &load, diags, out_model);
@@ -150,6 +161,7 @@ status compiler_build(const struct compiler_options *o, struct module *m, struct
   st = resolve_target(o->target, diags, &isa);
   if (st == STATUS_OK) st = begin_phase(o, PHASE_KERNELS, diags);
   if (st != STATUS_OK) return st;
+  if (!m->entries.len) return diag_report(diags, DIAG_E0308, NULL, NULL, "the module has no entry point");
   struct engine_build_options build = {.isa = &isa, .threads = o->threads};
   return o->emit ? emit(o, &build, m, diags) : engine_build(m, &build, o->output_path, diags);
 }

@@ -21,9 +21,10 @@ static status expr_fail(struct sinter_session *s, uint32_t expr, const Engine__S
   plan_expr_text(s->plan, expr, text, sizeof text);
   if (validity == EXPR_OVERFLOW)
     return fault_report(DIAG_E0611, node, NULL, "the size %s passes 64 bits", text);
-  return fault_report(DIAG_E0612, node, "compile the model again with this release",
-                      "the size %s %s", text,
-                      validity == EXPR_UNBOUND ? "is not known yet" : "is not a whole number");
+  if (validity == EXPR_UNBOUND)
+    return fault_report(DIAG_E0612, node, "compile the model again with this release",
+                        "the size %s is not known yet", text);
+  return fault_report(DIAG_E0620, node, NULL, "the size %s is not a whole number", text);
 }
 
 status session_expr(struct sinter_session *s, uint32_t expr, const Engine__Step *step,

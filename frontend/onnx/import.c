@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The frame of an import: options, the graph's inputs and outputs, the entry point. */
 #include "frontend/onnx/import_internal.h"
+#include "ir/module_sizes.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -301,11 +302,14 @@ status onnx_import(struct onnx_model *model, const struct onnx_import_options *o
   importer_init(&im, model, options, diags);
   import_model(&im);
   status s = STATUS_OK;
+  if (diags_errors(diags) == errors) {
+    function_sweep(im.function);
+    module_check_sizes(im.module, diags);
+  }
   if (diags_errors(diags) != errors) {
     module_destroy(im.module);
     s = diags_status(diags);
   } else {
-    function_sweep(im.function);
     *out_module = im.module;
   }
   importer_deinit(&im);

@@ -7,65 +7,9 @@
 
 #include "base/mem.h"
 
-#include <dlfcn.h>
-#include <pthread.h>
-#include <stdatomic.h>
+#include "tests/support/count_calls.h"
+
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
-/* --- What a run calls --- */
-
-static _Atomic int counting;
-static _Atomic long calls;
-
-#ifndef SANITIZED
-static void note_call(void) {
-  if (counting)
-    calls++;
-}
-
-/* These replace the C library's for the whole program. */
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *p, size_t size);
-void __libc_free(void *p);
-
-__attribute__((visibility("default"))) void *malloc(size_t size) {
-  note_call();
-  return __libc_malloc(size);
-}
-
-__attribute__((visibility("default"))) void *calloc(size_t n, size_t size) {
-  note_call();
-  return __libc_calloc(n, size);
-}
-
-__attribute__((visibility("default"))) void *realloc(void *p, size_t size) {
-  note_call();
-  return __libc_realloc(p, size);
-}
-
-__attribute__((visibility("default"))) void free(void *p) {
-  if (p)
-    note_call();
-  __libc_free(p);
-}
-
-__attribute__((visibility("default"))) int pthread_mutex_lock(pthread_mutex_t *mutex) {
-  static int (*real)(pthread_mutex_t *);
-  note_call();
-  if (!real)
-    *(void **)&real = dlsym(RTLD_NEXT, "pthread_mutex_lock");
-  return real(mutex);
-}
-#endif
 
 /*
  * y = v after three times v = append(v), v beginning as x[n]; w = x + x over tiles with scratch.

@@ -298,9 +298,7 @@ static void read_body(struct reader *r, Onnx__GraphProto *g, const char *end) {
   }
 }
 
-void onnx_run_open(struct onnx_run *run, const char *text,
-                   const struct onnx_import_options *options) {
-  *run = (struct onnx_run){0};
+uint8_t *onnx_text_pack(const char *text, struct arena *arena, size_t *out_size) {
   Onnx__ModelProto model;
   Onnx__GraphProto graph;
   onnx__model_proto__init(&model);
@@ -308,14 +306,22 @@ void onnx_run_open(struct onnx_run *run, const char *text,
   graph.name = (char *)"test";
   model.ir_version = 8;
   model.graph = &graph;
-  struct reader r = {text, &run->arena, &model};
+  struct reader r = {text, arena, &model};
   add_opset(&r, "", 18);
   read_body(&r, &graph, NULL);
   if (model.n_functions)
     add_opset(&r, "local", 1);
-  size_t size = onnx__model_proto__get_packed_size(&model);
-  run->bytes = arena_alloc(&run->arena, size);
-  onnx__model_proto__pack(&model, run->bytes);
+  *out_size = onnx__model_proto__get_packed_size(&model);
+  uint8_t *bytes = arena_alloc(arena, *out_size);
+  onnx__model_proto__pack(&model, bytes);
+  return bytes;
+}
+
+void onnx_run_open(struct onnx_run *run, const char *text,
+                   const struct onnx_import_options *options) {
+  *run = (struct onnx_run){0};
+  size_t size;
+  run->bytes = onnx_text_pack(text, &run->arena, &size);
   if (onnx_model_load_memory(run->bytes, size, NULL, &run->diags, &run->model) == STATUS_OK)
     onnx_import(run->model, options, &run->diags, &run->module);
 }

@@ -34,6 +34,9 @@ struct onnx_run {
   uint8_t *bytes;
 };
 
+/* The model file's bytes, in the arena. */
+uint8_t *onnx_text_pack(const char *text, struct arena *arena, size_t *out_size);
+
 /* Loads and imports; look at module and diags. */
 void onnx_run_open(struct onnx_run *r, const char *text, const struct onnx_import_options *options);
 void onnx_run_close(struct onnx_run *r);

@@ -65,9 +65,9 @@ static inline struct strbuf pb_tensor(const char *name, int32_t type, size_t ran
 static inline struct strbuf pb_value_info(const char *name, size_t rank, const int64_t *dims) {
   struct strbuf shape = {0}, tensor = {0}, type = {0}, info = {0};
   for (size_t i = 0; i < rank; i++) {
-    struct strbuf dim = {0};
-    pb_int(&dim, 1, dims[i]);
-    pb_message(&shape, 1, &dim);
+    struct strbuf one = {0};
+    pb_int(&one, 1, dims[i]);
+    pb_message(&shape, 1, &one);
   }
   pb_int(&tensor, 1, 1);
   pb_message(&tensor, 2, &shape);
