@@ -149,6 +149,7 @@ static void bind_shape(struct maker *m, const struct wanted_input *in) {
     struct str word = str_split(&rest, 'x');
     const sinter_dim *dim = rank < in->port->rank ? &in->port->dims[rank] : NULL;
     uint64_t value;
+    fits &= !word.len || word.data[0] != '-';
     if (!dim || !value_count(arena_strndup(m->arena, word.data, word.len), &value))
       continue;
     if (dim->value >= 0)

@@ -4,7 +4,7 @@
  * refused with a code, or its engine opens, and runs on random inputs, or says why not. Nothing
  * crashes, hangs, touches memory beside inputs and outputs, or calls itself an internal error.
  *
- *   SINTER_HOSTILE_SECONDS  how long, 20 unless set
+ *   SINTER_HOSTILE_SECONDS  how long, 12 unless set
  *   SINTER_HOSTILE_SEED     1 unless set; a failure prints it
  *   SINTER_HOSTILE_CASE     this case only, in this process, for a debugger
  *   SINTER_HOSTILE_MODELS   a folder of folders with model.onnx; Debian's ONNX test data unless set
@@ -355,7 +355,7 @@ static void changed_models_are_refused_or_run(void **unused) {
   if (getenv("SINTER_HOSTILE_CASE"))
     try_case(seed, number_from("SINTER_HOSTILE_CASE", 0));
   uint64_t counts[BUG + 1] = {0}, at = number_from("SINTER_HOSTILE_FROM", 0);
-  double begin = now(), seconds = (double)number_from("SINTER_HOSTILE_SECONDS", 20);
+  double begin = now(), seconds = (double)number_from("SINTER_HOSTILE_SECONDS", 12);
   for (; now() - begin < seconds && counts[BUG] < FAILURES_SHOWN; at++)
     counts[run_case(seed, at)]++;
   print_message("seed %llu: %llu models refused, %llu compiled and run, %llu bugs\n",
