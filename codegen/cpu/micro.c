@@ -173,9 +173,26 @@ static struct block block_of(const struct micro *m, int64_t rows) {
   return b;
 }
 
+/* Half a panel: half the vectors, twice the rows. */
+static void half_panel(struct emit *e, const struct micro *m, struct block full) {
+  uint32_t per_panel = m->columns / m->width;
+  struct block b = {.rows = 2 * full.rows, .panels = 1, .vectors = per_panel / 2};
+  if (b.rows > MICRO_LHS_PANEL) b.rows = MICRO_LHS_PANEL;
+  if (m->most_rows > 0 && m->most_rows < (int64_t)b.rows) b.rows = (uint32_t)m->most_rows;
+  struct emit_loop l, rows;
+  emit_loop_begin(e, &l, emit_i64(e, 0), m->half, 1, 0, NULL);
+  emit_loop_begin(e, &rows, emit_i64(e, 0), m->rows, b.rows, 0, NULL);
+  kernel(e, m, b, rows.index, m->panels);
+  emit_loop_end(e, &rows, NULL);
+  emit_loop_end(e, &l, NULL);
+}
+
+bool micro_has_half(const struct micro *m) { return m->columns / m->width > 1; }
+
 void micro_multiply(struct emit *e, const struct micro *m) {
   struct block full = block_of(m, m->most_rows), one = block_of(m, 1);
   LLVMValueRef zero = emit_i64(e, 0), unit = emit_i64(e, 1);
+  if (m->half) half_panel(e, m, full);
   if (full.rows == 1) {
     sweep(e, m, one, zero, m->rows);
     return;

@@ -28,12 +28,15 @@ struct micro {
   LLVMValueRef panel_stride, k_stride; /* elements of rhs from panel to panel, from step to step */
   LLVMValueRef sums, sums_stride;      /* of dtype acc, [rows][panels * columns] */
   LLVMValueRef rows, panels, steps;
+  LLVMValueRef half; /* i64, 1: after the panels, half a one more; 0: not; NULL: never */
   LLVMValueRef first; /* i1: sums are set, else added to */
   int64_t most_rows;  /* where a bound of `rows` is known to the compiler; else 0 */
 };
 
 /* The width and columns for sums of this dtype; everything else 0. */
 void micro_init(const struct emit *e, struct micro *m, enum dtype acc);
+/* Whether a panel is several vectors, so that half of one saves something. */
+bool micro_has_half(const struct micro *m);
 void micro_multiply(struct emit *e, const struct micro *m);
 /* to[j][i] = from[i][j] for i < rows, j < columns; strides in elements, from row to row. By vectors
  * both ways where whole blocks are left. */

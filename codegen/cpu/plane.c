@@ -104,6 +104,17 @@ int64_t plane_copy_size(const struct dim_table *t, const struct plane *p) {
   return rows * ((w - 1) * p->stride[1] + (p->size[1] - 1) * p->dilation[1] + 1);
 }
 
+bool plane_ends_in(const struct dim_table *t, const struct plane *p, int64_t n, int64_t most) {
+  int64_t h, w;
+  if (!dim_is_const(t, p->out[0], &h) || !dim_is_const(t, p->out[1], &w) || h < 1 || w < 1) return false;
+  int64_t tw = w < p->most ? w : p->most, tr = h < p->most / tw ? h : p->most / tw;
+  int64_t sizes[3] = {tr * tw, h % tr * tw, w % tw}; /* whole; the last rows; the end of a row */
+  for (uint32_t i = 0; i < 3; i++) {
+    if (sizes[i] % n >= 1 && sizes[i] % n <= most) return true;
+  }
+  return false;
+}
+
 static LLVMValueRef reach_of(struct emit *e, const struct plane *p, uint32_t axis, LLVMValueRef n) {
   if (axis == 0 && p->size[0] == 1) return n;
   LLVMValueRef steps = micro_scale(e, micro_sub(e, n, emit_i64(e, 1)), p->stride[axis]);

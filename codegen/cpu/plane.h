@@ -32,6 +32,9 @@ dim plane_scratch(struct dim_table *t, const struct plane *p, int64_t channels);
 /* Elements of one channel's copy, where the dims are known; else 0. */
 int64_t plane_copy_size(const struct dim_table *t, const struct plane *p);
 
+/* Whether the dims are known and some tile's elements leave 1 .. `most` when divided by n. */
+bool plane_ends_in(const struct dim_table *t, const struct plane *p, int64_t n, int64_t most);
+
 struct plane_tile {
   const struct plane *p;
   enum dtype acc;  /* of the copy */

@@ -293,8 +293,16 @@ static void multiply(struct emit *e, const struct tile *t, struct micro *m) {
   m->k_stride = m->sums_stride = emit_i64(e, s->pixels);
   m->sums = t->sums;
   m->rows = t->rows;
-  LLVMValueRef up = micro_add(e, t->plane.elements, emit_i64(e, m->columns - 1));
-  m->panels = LLVMBuildUDiv(e->b, up, emit_i64(e, m->columns), "");
+  LLVMValueRef columns = emit_i64(e, m->columns);
+  LLVMValueRef rest = LLVMBuildURem(e->b, t->plane.elements, columns, "");
+  m->panels = LLVMBuildUDiv(e->b, t->plane.elements, columns, "");
+  LLVMValueRef some = LLVMBuildICmp(e->b, LLVMIntNE, rest, emit_i64(e, 0), "");
+  if (micro_has_half(m) && plane_ends_in(e->f->module->dims, &s->plane, m->columns, m->columns / 2)) {
+    LLVMValueRef much = LLVMBuildICmp(e->b, LLVMIntUGT, rest, emit_i64(e, m->columns / 2), "");
+    m->half = LLVMBuildZExt(e->b, LLVMBuildAnd(e->b, some, LLVMBuildNot(e->b, much, ""), ""), e->i64, "");
+    some = much;
+  }
+  m->panels = micro_add(e, m->panels, LLVMBuildZExt(e->b, some, e->i64, ""));
   m->first = s->block_c >= s->inputs ? LLVMConstInt(e->i1, 1, false)
                                      : LLVMBuildICmp(e->b, LLVMIntEQ, t->c0, emit_i64(e, 0), "");
   m->most_rows = s->block_m;
