@@ -347,6 +347,7 @@ static status gather_args(struct sinter_session *s, const Engine__Step *step,
     if (st)
       return st;
     *args++ = (uint64_t)(uintptr_t)slot.data;
+    s->arg_bytes[i] = slot.bytes;
     *out_bytes += slot.bytes;
   }
   for (size_t i = 0; i < body->n_dims; i++) {
@@ -378,6 +379,8 @@ static status step_run_launch(struct sinter_session *s, const Engine__Step *step
       .kernel = body->kernel,
       .args = s->args,
       .arg_count = (uint32_t)(1 + body->n_buffers + body->n_dims),
+      .buffer_bytes = s->arg_bytes,
+      .buffer_count = (uint32_t)body->n_buffers,
       .tiles = (uint32_t)tiles,
       .scratch_bytes = scratch,
       .serial = body->serial,

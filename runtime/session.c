@@ -94,10 +94,11 @@ static status create_tables(struct sinter_session *s) {
   s->slots = POOL_ARRAY(&s->pool, struct slot, plan->manifest->n_values);
   s->buffers = POOL_ARRAY(&s->pool, struct driver_buffer, plan->buffer_count);
   s->args = POOL_ARRAY(&s->pool, uint64_t, (size_t)plan->most_arguments + 1);
+  s->arg_bytes = POOL_ARRAY(&s->pool, uint64_t, (size_t)plan->most_arguments + 1);
   s->carried = POOL_ARRAY(&s->pool, int64_t, plan->most_carried_dims);
   s->carried_bytes = POOL_ARRAY(&s->pool, uint64_t, plan->most_carried);
   s->scan_bytes = POOL_ARRAY(&s->pool, uint64_t, plan->buffer_count);
-  if (!s->slots || !s->buffers || !s->args || !s->carried || !s->carried_bytes || !s->scan_bytes)
+  if (!s->slots || !s->buffers || !s->args || !s->arg_bytes || !s->carried || !s->carried_bytes || !s->scan_bytes)
     return STATUS_RESOURCES;
   status st = expr_state_init(&s->exprs, plan, &s->pool);
   if (!st)

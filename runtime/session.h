@@ -69,6 +69,7 @@ struct sinter_session {
   uint64_t *sizes;
   uint32_t *packing;
   uint64_t *args;          /* of one launch */
+  uint64_t *arg_bytes;     /* of its buffers */
   int64_t *carried;        /* new dims of one loop's carried values */
   uint64_t *carried_bytes; /* and their new sizes */
   uint64_t *scan_bytes;    /* per buffer: of one element of a scan result */

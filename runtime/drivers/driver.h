@@ -36,6 +36,9 @@ struct driver_launch {
   const uint64_t *args; /* slots as kernel_function takes them; on a device without unified memory,
                            device pointers */
   uint32_t arg_count;
+  /* Of the buffers, args[1] up to args[buffer_count]: for drivers that check what kernels touch. */
+  const uint64_t *buffer_bytes;
+  uint32_t buffer_count;
   uint32_t tiles;         /* at least 1 */
   uint64_t scratch_bytes; /* per thread */
   bool serial;

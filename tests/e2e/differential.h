@@ -22,6 +22,7 @@
 #include "ir/text.h"
 #include "ir/verify.h"
 #include "ir/verify_module.h"
+#include "tests/e2e/guard_driver.h"
 
 #include <fcntl.h>
 #include <float.h>
@@ -40,18 +41,20 @@ enum { DIFF_RUNS = 6, DIFF_INPUTS = 3, DIFF_SECONDS = 60 };
 struct differential_variant {
   const char *disabled, *target;
   uint32_t threads;
+  bool guarded; /* guard_driver.h */
 };
 
 static const struct differential_variant differential_variants[] = {
-    {NULL, "native", 1},
-    {NULL, "native", 2},
-    {"simplify", "native", 1},
-    {"fold", "native", 1},
-    {"cse,dce", "native", 1},
-    {"unroll,hoist", "native", 1},
-    {"check_shapes,simplify,fold,cse,unroll", "native", 1},
-    {NULL, "x86-64-v2", 1},
-    {NULL, "x86-64-v3", 1},
+    {NULL, "native", 1, false},
+    {NULL, "native", 2, false},
+    {NULL, "native", 1, true},
+    {"simplify", "native", 1, true},
+    {"fold", "native", 1, true},
+    {"cse,dce", "native", 1, true},
+    {"unroll,hoist", "native", 1, true},
+    {"check_shapes,simplify,fold,cse,unroll", "native", 1, true},
+    {NULL, "x86-64-v2", 1, true},
+    {NULL, "x86-64-v3", 1, true},
 };
 
 static inline struct module *differential_parse(const char *text, struct diags *d) {
@@ -232,22 +235,12 @@ static inline bool result_fits(const struct reference_runs *ref, uint32_t result
 
 /* ---- engines ---- */
 
-/* Memory that ends at a page that cannot be touched. */
-static inline void *guarded(uint64_t bytes) {
-  size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (bytes + page - 1) / page * page;
-  char *at = mmap(NULL, whole + 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (at == MAP_FAILED) abort();
-  mprotect(at, page, PROT_NONE);
-  mprotect(at + page + whole, page, PROT_NONE);
-  return at + page + whole - bytes; /* as aligned as its size: whole elements */
-}
-
 static inline void as_input(struct arena *arena, const struct tensor *t, sinter_tensor *out) {
   uint64_t bytes;
   void *data = tensor_to_bytes(arena, t, &bytes);
   *out = (sinter_tensor){.dtype = (sinter_dtype)dtype_infos[t->dtype].onnx, .rank = t->rank, .bytes = bytes};
   memcpy(out->dims, t->dims, t->rank * sizeof *t->dims);
-  out->data = guarded(bytes);
+  out->data = guarded_create(bytes, true).data;
   if (bytes) memcpy(out->data, data, bytes);
 }
 
@@ -279,6 +272,7 @@ static inline bool compile_variant(const char *text, const struct differential_v
   bool fine = !st && !sinter_engine_open(path.data, NULL, &out->engine);
   sinter_session_options so = {.struct_size = sizeof so, .threads = v->threads};
   fine = fine && !sinter_session_create(out->engine, &so, &out->session);
+  if (fine && v->guarded) out->session->driver = guard_driver();
   if (!fine && !st) fprintf(stderr, "does not open: %s\n", sinter_last_error());
   unlink(path.data);
   strbuf_deinit(&path);
@@ -294,12 +288,13 @@ static inline bool run_variant(const struct engine_under_test *e, const struct f
   sinter_tensor *outputs = ARENA_ARRAY(arena, sinter_tensor, n_out + 1);
   for (uint32_t i = 0; i < n_in; i++) as_input(arena, in[i], &inputs[i]);
   for (uint32_t again = 0; again < 2; again++) {
+    guard_at_end = again;
     if (sinter_session_run(e->session, "main", inputs, n_in, outputs, n_out)) {
       fprintf(stderr, "does not run: %s\n", sinter_last_error());
       return false;
     }
     /* The second time into memory whose size is known now. */
-    for (uint32_t i = 0; i < n_out && !again; i++) outputs[i].data = guarded(outputs[i].bytes);
+    for (uint32_t i = 0; i < n_out && !again; i++) outputs[i].data = guarded_create(outputs[i].bytes, true).data;
   }
   for (uint32_t i = 0; i < n_out; i++) out_results[i] = from_output(arena, &outputs[i]);
   return true;
@@ -352,8 +347,8 @@ static inline bool differential_check(const char *text, uint64_t seed) {
     sinter_session_destroy(e.session);
     sinter_engine_close(e.engine);
     if (!fine)
-      fprintf(stderr, "without %s, for %s, %u threads\n", v->disabled ? v->disabled : "nothing",
-              v->target, v->threads);
+      fprintf(stderr, "without %s, for %s, %u threads%s\n", v->disabled ? v->disabled : "nothing",
+              v->target, v->threads, v->guarded ? ", guarded" : "");
   }
   module_destroy(m);
   arena_deinit(&arena);
