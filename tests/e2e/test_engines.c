@@ -96,7 +96,7 @@ static void test_gather_from_nothing(void **state) {
 /* Wide maps and concats: no limit of the emitter's own. */
 static void test_many_operands(void **state) {
   (void)state;
-  enum { N = 150 };
+  enum { N = 300 };
   struct strbuf text = {0};
   strbuf_printf(&text, "func @main(");
   for (int i = 0; i < N; i++)
