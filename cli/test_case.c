@@ -80,7 +80,8 @@ static sinter_tensor view_of(const struct onnx_tensor *t, const Onnx__ValueInfoP
                         .rank = t->rank,
                         .data = (void *)t->data,
                         .bytes = t->bytes};
-  memcpy(view.dims, t->dims, t->rank * sizeof *t->dims);
+  for (uint32_t i = 0; i < t->rank; i++) /* the dims of a scalar are NULL */
+    view.dims[i] = t->dims[i];
   return view;
 }
 
