@@ -27,15 +27,15 @@ endfunction()
 
 # flex and bison: <folder>/x.l becomes gen/<folder>/x.lex.{c,h}, x.y becomes x.tab.{c,h}.
 function(sinter_grammars folder out_sources)
-  file(GLOB scanners CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.l)
-  file(GLOB parsers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.y)
+  file(GLOB_RECURSE scanners CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.l)
+  file(GLOB_RECURSE parsers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.y)
   set(sources "")
-  set(directory ${SINTER_GENERATED}/${folder})
-  file(MAKE_DIRECTORY ${directory})
   foreach(scanner IN LISTS scanners)
     find_program(FLEX flex REQUIRED)
-    get_filename_component(name ${scanner} NAME_WE)
-    set(stem ${directory}/${name}.lex)
+    file(RELATIVE_PATH relative ${CMAKE_SOURCE_DIR} ${scanner})
+    string(REGEX REPLACE "\\.[ly]$" ".lex" stem ${SINTER_GENERATED}/${relative})
+    get_filename_component(directory ${stem} DIRECTORY)
+    file(MAKE_DIRECTORY ${directory})
     add_custom_command(
       OUTPUT ${stem}.c ${stem}.h
       COMMAND ${FLEX} --outfile=${stem}.c --header-file=${stem}.h ${scanner}
@@ -44,8 +44,10 @@ function(sinter_grammars folder out_sources)
   endforeach()
   foreach(parser IN LISTS parsers)
     find_program(BISON bison REQUIRED)
-    get_filename_component(name ${parser} NAME_WE)
-    set(stem ${directory}/${name}.tab)
+    file(RELATIVE_PATH relative ${CMAKE_SOURCE_DIR} ${parser})
+    string(REGEX REPLACE "\\.[ly]$" ".tab" stem ${SINTER_GENERATED}/${relative})
+    get_filename_component(directory ${stem} DIRECTORY)
+    file(MAKE_DIRECTORY ${directory})
     add_custom_command(
       OUTPUT ${stem}.c ${stem}.h
       COMMAND ${BISON} -Werror --output=${stem}.c --defines=${stem}.h ${parser}

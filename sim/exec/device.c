@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/exec/device.h"
+
+#include "base/vec.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define ARENA_BYTES (UINT64_C(1) << 42)
+#define GRAIN UINT64_C(256)
+/* Larger blocks are not filled: that would touch memory that nobody may ever use. */
+#define FILL_LIMIT (UINT64_C(1) << 20)
+enum { MAX_DEVICES = 64 };
+
+static struct {
+  pthread_rwlock_t lock;
+  uint8_t *base;
+  uint64_t next;              /* offset of what was never handed out */
+  VEC(struct allocation) all; /* sorted by address */
+  uint64_t used[MAX_DEVICES];
+  uint64_t epoch;
+} memory = {.lock = PTHREAD_RWLOCK_INITIALIZER};
+
+/* The number of allocations that begin at or below the address. */
+static uint32_t count_below(uint64_t address) {
+  uint32_t low = 0, high = memory.all.len;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    if (memory.all.data[middle].address <= address)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+static void insert(const struct allocation *a) {
+  uint32_t at = count_below(a->address);
+  vec_push(&memory.all, *a);
+  memmove(memory.all.data + at + 1, memory.all.data + at,
+          (memory.all.len - 1 - at) * sizeof *memory.all.data);
+  memory.all.data[at] = *a;
+}
+
+static bool reserve(void) {
+  if (memory.base)
+    return true;
+  void *p = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED)
+    return false;
+  memory.base = p;
+  memory.next = 1 << 21;
+  return true;
+}
+
+static uint64_t place(uint32_t device, uint64_t size, enum allocation_kind kind, const char *name) {
+  uint64_t taken = (size + 2 * GRAIN - 1) / GRAIN * GRAIN;
+  if (!reserve() || taken > ARENA_BYTES - memory.next)
+    return 0;
+  uint8_t *p = memory.base + memory.next;
+  memory.next += taken;
+  struct allocation a = {.address = (uint64_t)(uintptr_t)p,
+                         .size = size,
+                         .device = device,
+                         .kind = kind,
+                         .name = name};
+  insert(&a);
+  memory.used[device] += size;
+  if (size <= FILL_LIMIT)
+    memset(p, 0xcd, size);
+  return a.address;
+}
+
+uint64_t device_alloc(uint32_t device, uint64_t size, enum allocation_kind kind, const char *name) {
+  if (device >= MAX_DEVICES || size > DEVICE_MEMORY)
+    return 0;
+  pthread_rwlock_wrlock(&memory.lock);
+  uint64_t address = 0;
+  if (size <= DEVICE_MEMORY - memory.used[device])
+    address = place(device, size, kind, name);
+  pthread_rwlock_unlock(&memory.lock);
+  return address;
+}
+
+bool device_free(uint64_t address) {
+  pthread_rwlock_wrlock(&memory.lock);
+  uint32_t n = count_below(address);
+  struct allocation *a = n ? &memory.all.data[n - 1] : NULL;
+  bool found = a && a->address == address && !a->freed;
+  if (found) {
+    a->freed = true;
+    a->name = NULL;
+    memory.epoch++;
+    memory.used[a->device] -= a->size;
+    if (a->kind == ALLOCATION_HOST) {
+      memmove(a, a + 1, (size_t)(memory.all.len - n) * sizeof *a);
+      memory.all.len--;
+    } else {
+      uint64_t first = (address + 4095) & ~UINT64_C(4095),
+               end = (address + a->size) & ~UINT64_C(4095);
+      if (end > first)
+        madvise((void *)(uintptr_t)first, end - first, MADV_DONTNEED);
+    }
+  }
+  pthread_rwlock_unlock(&memory.lock);
+  return found;
+}
+
+bool device_register_host(uint32_t device, void *p, uint64_t size) {
+  uint64_t address = (uint64_t)(uintptr_t)p;
+  pthread_rwlock_wrlock(&memory.lock);
+  uint32_t n = count_below(address + size - 1);
+  struct allocation *a = n ? &memory.all.data[n - 1] : NULL;
+  bool room = device < MAX_DEVICES && size && (!a || a->address + a->size <= address);
+  if (room) {
+    struct allocation made = {
+        .address = address, .size = size, .device = device, .kind = ALLOCATION_HOST};
+    insert(&made);
+    memory.used[device] += size;
+  }
+  pthread_rwlock_unlock(&memory.lock);
+  return room;
+}
+
+uint64_t device_used(uint32_t device) {
+  pthread_rwlock_rdlock(&memory.lock);
+  uint64_t used = device < MAX_DEVICES ? memory.used[device] : 0;
+  pthread_rwlock_unlock(&memory.lock);
+  return used;
+}
+
+bool device_find(uint64_t address, struct allocation *out) {
+  pthread_rwlock_rdlock(&memory.lock);
+  uint32_t n = count_below(address);
+  if (n)
+    *out = memory.all.data[n - 1];
+  pthread_rwlock_unlock(&memory.lock);
+  return n != 0;
+}
+
+bool device_valid(uint64_t address, uint64_t size) {
+  struct allocation a;
+  return device_find(address, &a) && !a.freed && address - a.address <= a.size &&
+         size <= a.size - (address - a.address);
+}
+
+uint64_t device_epoch(void) { return __atomic_load_n(&memory.epoch, __ATOMIC_ACQUIRE); }

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The memory of all simulated devices, and what a fault in it is.
+ *
+ * A device address is a host address inside one reserved range, so that copies are plain and a
+ * host pointer can never be taken for one. Allocations are 256-byte aligned with a gap after each,
+ * and addresses of freed ones are not used again while the range lasts: both let a bad access be
+ * named. Thread safe. */
+#ifndef SINTER_SIM_EXEC_DEVICE_H
+#define SINTER_SIM_EXEC_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum allocation_kind { ALLOCATION_DEVICE, ALLOCATION_MODULE, ALLOCATION_CONST, ALLOCATION_HOST };
+
+struct allocation {
+  uint64_t address, size;
+  uint32_t device;
+  enum allocation_kind kind;
+  bool freed;
+  const char *name; /* of a module's variable, else NULL; lives as long as the allocation */
+};
+
+/* Bytes that each device has. */
+#define DEVICE_MEMORY (UINT64_C(80) << 30)
+
+/* 0 when the device has no room or the host gives no addresses. Memory is not cleared by contract;
+ * it is filled with 0xcd so that nobody relies on zeros. */
+uint64_t device_alloc(uint32_t device, uint64_t size, enum allocation_kind kind, const char *name);
+/* False when `address` is not the beginning of a live allocation. */
+bool device_free(uint64_t address);
+/* Makes the host's bytes known as memory that kernels may reach; false if they overlap others. */
+bool device_register_host(uint32_t device, void *p, uint64_t size);
+
+uint64_t device_used(uint32_t device);
+
+/* The live or freed allocation that holds `address`, else the nearest one below it; false if there
+ * is none. */
+bool device_find(uint64_t address, struct allocation *out);
+/* True when [address, address + size) lies in one live allocation. */
+bool device_valid(uint64_t address, uint64_t size);
+/* Counts up whenever an allocation ends: what was found before may be stale. */
+uint64_t device_epoch(void);
+
+#endif
