@@ -15,7 +15,7 @@ static void out_of_bounds(struct warp *w, const struct inst *i, uint32_t lane, u
                           uint64_t n) {
   struct allocation near = {0};
   if (!device_find(a, &near) || a - near.address > near.size + (1 << 20)) {
-    fault_report(w, i, (int)lane, FAULT_ILLEGAL_ADDRESS,
+    memory_fault_report(w, i, (int)lane, FAULT_ILLEGAL_ADDRESS,
                  "out of bounds: %s of %llu bytes at 0x%llx, which is in no allocation", what_of(i),
                  (unsigned long long)n, (unsigned long long)a);
     return;
@@ -23,14 +23,14 @@ static void out_of_bounds(struct warp *w, const struct inst *i, uint32_t lane, u
   const char *name = near.name ? near.name : "an allocation";
   uint64_t at = a - near.address;
   if (near.freed)
-    fault_report(
+    memory_fault_report(
         w, i, (int)lane, FAULT_ILLEGAL_ADDRESS,
         "use after free: %s of %llu bytes at 0x%llx, byte %llu of an allocation of %llu bytes "
         "that was freed",
         what_of(i), (unsigned long long)n, (unsigned long long)a, (unsigned long long)at,
         (unsigned long long)near.size);
   else
-    fault_report(w, i, (int)lane, FAULT_ILLEGAL_ADDRESS,
+    memory_fault_report(w, i, (int)lane, FAULT_ILLEGAL_ADDRESS,
                  "out of bounds: %s of %llu bytes at 0x%llx, byte %llu of %s of %llu bytes",
                  what_of(i), (unsigned long long)n, (unsigned long long)a, (unsigned long long)at,
                  name, (unsigned long long)near.size);
@@ -56,7 +56,7 @@ static uint8_t *global(struct warp *w, const struct inst *i, uint32_t lane, uint
     w->cached_readonly = found.kind == ALLOCATION_CONST;
   }
   if (write && w->cached_readonly) {
-    fault_report(w, i, (int)lane, FAULT_ILLEGAL_ADDRESS, "store to constant memory at 0x%llx",
+    memory_fault_report(w, i, (int)lane, FAULT_ILLEGAL_ADDRESS, "store to constant memory at 0x%llx",
                  (unsigned long long)a);
     return NULL;
   }
@@ -67,13 +67,13 @@ static uint8_t *shared(struct warp *w, const struct inst *i, uint32_t lane, uint
                        bool write, bool read) {
   struct cta *c = w->cta;
   if (a > c->shared_bytes || n > c->shared_bytes - a) {
-    fault_report(w, i, (int)lane, FAULT_ILLEGAL_ADDRESS,
+    memory_fault_report(w, i, (int)lane, FAULT_ILLEGAL_ADDRESS,
                  "out of bounds: %s of %llu bytes at byte %llu of shared memory, which has %u",
                  what_of(i), (unsigned long long)n, (unsigned long long)a, c->shared_bytes);
     return NULL;
   }
   if (read && memchr(c->shared_written + a, 0, n)) {
-    fault_report(
+    memory_fault_report(
         w, i, (int)lane, FAULT_LAUNCH_FAILED,
         "uninitialised: %s of %llu bytes at byte %llu of shared memory, which nobody wrote",
         what_of(i), (unsigned long long)n, (unsigned long long)a);
@@ -89,7 +89,7 @@ static uint8_t *resolve(struct warp *w, const struct inst *i, uint32_t lane, uin
                         bool write, bool read) {
   uint8_t space = i->space;
   if (a & (n - 1)) {
-    fault_report(w, i, (int)lane, FAULT_MISALIGNED, "misaligned: %s of %llu bytes at 0x%llx",
+    memory_fault_report(w, i, (int)lane, FAULT_MISALIGNED, "misaligned: %s of %llu bytes at 0x%llx",
                  what_of(i), (unsigned long long)n, (unsigned long long)a);
     return NULL;
   }
@@ -113,7 +113,7 @@ static uint8_t *resolve(struct warp *w, const struct inst *i, uint32_t lane, uin
   default:
     return global(w, i, lane, a, n, write);
   }
-  fault_report(w, i, (int)lane, FAULT_ILLEGAL_ADDRESS,
+  memory_fault_report(w, i, (int)lane, FAULT_ILLEGAL_ADDRESS,
                "out of bounds: %s of %llu bytes at byte %llu of %s memory", what_of(i),
                (unsigned long long)n, (unsigned long long)a,
                space == IN_LOCAL ? "local" : "parameter");

@@ -242,7 +242,7 @@ extern uint64_t window_shared, window_local;
 bool windows_init(void);
 
 /* Reports the first fault of a launch and ends it. lane may be -1: the whole warp. */
-void fault_report(struct warp *w, const struct inst *i, int lane, enum fault fault,
+void memory_fault_report(struct warp *w, const struct inst *i, int lane, enum fault fault,
                   const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 static inline void *lanes(struct warp *w, const struct operand *o) {

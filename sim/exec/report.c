@@ -18,7 +18,7 @@ static struct str source_line(const struct program *p, uint32_t line) {
   return found;
 }
 
-void fault_report(struct warp *w, const struct inst *i, int lane, enum fault fault,
+void memory_fault_report(struct warp *w, const struct inst *i, int lane, enum fault fault,
                   const char *format, ...) {
   struct cta *c = w->cta;
   struct launch *l = c->launch;

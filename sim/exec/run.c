@@ -42,7 +42,7 @@ static uint32_t members(struct warp *w, const struct inst *i, uint32_t mask) {
   const struct operand *o = &i->op[i->member];
   uint32_t lane = (uint32_t)__builtin_ctz(mask), wanted = (uint32_t)lane_get(w, o, lane);
   if (!(wanted >> lane & 1))
-    fault_report(w, i, (int)lane, FAULT_LAUNCH_FAILED,
+    memory_fault_report(w, i, (int)lane, FAULT_LAUNCH_FAILED,
                  "the member mask 0x%08x of '%s' leaves out the lane that executes it", wanted,
                  i->opcode);
   return wanted & w->live;
@@ -125,7 +125,7 @@ static uint32_t unwritten(struct warp *w, const struct inst *i, uint32_t mask) {
 static void execute(struct warp *w, const struct inst *i, uint32_t mask) {
   uint32_t missing = unwritten(w, i, mask), *written = w->frame->written;
   if (__builtin_expect(missing && !i->copies, 0)) {
-    fault_report(w, i, __builtin_ctz(missing), FAULT_LAUNCH_FAILED,
+    memory_fault_report(w, i, __builtin_ctz(missing), FAULT_LAUNCH_FAILED,
                  "'%s' reads a register that was never written", i->opcode);
     return;
   }
@@ -143,7 +143,7 @@ static void stuck(struct warp *w) {
   if (!g)
     return;
   const struct inst *i = &g->frame->function->code[g->pc];
-  fault_report(w, i, __builtin_ctz(g->mask), FAULT_LAUNCH_FAILED,
+  memory_fault_report(w, i, __builtin_ctz(g->mask), FAULT_LAUNCH_FAILED,
                "lanes diverge: '%s' waits for lanes of mask 0x%08x that never come", i->opcode,
                w->live & ~g->mask);
 }
@@ -163,7 +163,7 @@ static bool warp_run(struct warp *w, uint32_t budget) {
     uint32_t mask = g->mask;
     if (i->guarded) {
       if (mask & ~w->frame->written[i->guard.reg])
-        fault_report(w, i, __builtin_ctz(mask & ~w->frame->written[i->guard.reg]),
+        memory_fault_report(w, i, __builtin_ctz(mask & ~w->frame->written[i->guard.reg]),
                      FAULT_LAUNCH_FAILED, "the guard of '%s' was never written", i->opcode);
       mask &= pred_get(w, &i->guard);
     }
@@ -190,7 +190,7 @@ static bool warp_run(struct warp *w, uint32_t budget) {
     } else {
       uint32_t missing = unwritten(w, i, mask);
       if (missing)
-        fault_report(w, i, __builtin_ctz(missing), FAULT_LAUNCH_FAILED,
+        memory_fault_report(w, i, __builtin_ctz(missing), FAULT_LAUNCH_FAILED,
                      "'%s' reads a register that was never written", i->opcode);
       else
         i->fn(w, i, mask);
@@ -210,7 +210,7 @@ static bool warp_run(struct warp *w, uint32_t budget) {
   w->executed += spent;
   if (w->executed > l->budget && !failed(l)) {
     const struct inst *i = &w->frame->function->code[w->pc];
-    fault_report(w, i, -1, FAULT_TIMEOUT,
+    memory_fault_report(w, i, -1, FAULT_TIMEOUT,
                  "no end after %llu instructions of one warp: an endless loop, or a wait for what "
                  "never comes (SINTER_SIM_INSTRUCTIONS raises the limit)",
                  (unsigned long long)w->executed);
@@ -313,7 +313,7 @@ static bool cta_turn(struct cta *c) {
       if (c->warps[k].live) {
         struct warp *w = &c->warps[k];
         const struct group *g = &w->groups[0];
-        fault_report(
+        memory_fault_report(
             w, &g->frame->function->code[g->pc], __builtin_ctz(g->mask), FAULT_LAUNCH_FAILED,
             "deadlock: every warp that is left waits at a barrier that not all will reach");
         break;

@@ -30,7 +30,7 @@ exec_fn bind_exit(struct binding *b) {
 exec_fn bind_ret(struct binding *b) { return bind_exit(b); }
 
 static void trap(struct warp *w, const struct inst *i, uint32_t mask) {
-  fault_report(w, i, __builtin_ctz(mask), FAULT_LAUNCH_FAILED, "the kernel executed 'trap'");
+  memory_fault_report(w, i, __builtin_ctz(mask), FAULT_LAUNCH_FAILED, "the kernel executed 'trap'");
 }
 exec_fn bind_trap(struct binding *b) {
   (void)b;
@@ -75,14 +75,14 @@ static void bar(struct warp *w, const struct inst *i, uint32_t mask) {
   uint64_t id = i->count ? lane_get(w, &i->op[0], lane) : 0;
   uint64_t expected = i->count > 1 ? lane_get(w, &i->op[1], lane) : 0;
   if (id > 15 || expected % 32 || expected > 1024) {
-    fault_report(w, i, (int)lane, FAULT_ILLEGAL_INSTRUCTION,
+    memory_fault_report(w, i, (int)lane, FAULT_ILLEGAL_INSTRUCTION,
                  "barrier %llu with %llu threads: there are 16, of whole warps",
                  (unsigned long long)id, (unsigned long long)expected);
     return;
   }
   struct barrier *b = &w->cta->barriers[id];
   if (b->arrived && b->expected != expected) {
-    fault_report(
+    memory_fault_report(
         w, i, (int)lane, FAULT_LAUNCH_FAILED,
         "barrier %llu: %llu threads are named here, %u by those that came before (line %u)",
         (unsigned long long)id, (unsigned long long)expected, b->expected, b->line);
@@ -182,7 +182,7 @@ static void shfl(struct warp *w, const struct inst *i, uint32_t mask) {
     }
     uint32_t from = ok ? (uint32_t)j : l;
     if (!(mask >> from & 1)) {
-      fault_report(w, i, (int)l, FAULT_LAUNCH_FAILED,
+      memory_fault_report(w, i, (int)l, FAULT_LAUNCH_FAILED,
                    "'shfl' reads lane %u, which does not take part", from);
       return;
     }
