@@ -522,7 +522,7 @@ static void leave(struct writer *w, struct nested n) {
   }
   /* Those still borrowed by the block around move down. */
   uint32_t kept = w->borrowed.len - end;
-  memmove(w->borrowed.data + n.mark, w->borrowed.data + end, kept * sizeof *w->borrowed.data);
+  if (kept) memmove(w->borrowed.data + n.mark, w->borrowed.data + end, kept * sizeof *w->borrowed.data);
   w->borrowed.len = n.mark + kept;
   w->phase = n.phase;
   w->stale = true; /* symbols may have been bound inside */
