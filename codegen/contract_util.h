@@ -11,6 +11,8 @@ enum dtype contract_accumulator(enum dtype operand);
 LLVMValueRef contract_multiply_add(struct emit *e, enum dtype acc, LLVMValueRef sum, LLVMValueRef x,
                                    LLVMValueRef y);
 
+bool ints_contain(struct ints list, int64_t x);
+
 /* `width` stored elements of `dtype` from base + index (elements), decoded and cast to `to`. */
 LLVMValueRef emit_load_lanes(struct emit *e, LLVMValueRef base, enum dtype dtype, LLVMValueRef index,
                              enum dtype to, uint32_t width);

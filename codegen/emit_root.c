@@ -196,7 +196,7 @@ static LLVMValueRef factor(struct emit *e, value_id v, const struct point *p, en
   return emit_cast(e, emit_value(e, v, p), value_type(e->f, v)->dtype, acc, CAST_DEFAULT, p->width);
 }
 
-static bool contains(struct ints list, int64_t x) {
+bool ints_contain(struct ints list, int64_t x) {
   for (uint32_t i = 0; i < list.len; i++) {
     if (list.data[i] == x) return true;
   }
@@ -210,7 +210,7 @@ static void contract_point(const struct type *type, struct ints batch, struct in
   out->width = p->width;
   for (uint32_t i = 0; i < batch.len; i++) out->c[batch.data[i]] = p->c[i];
   for (uint32_t i = 0; i < type->rank; i++) {
-    if (!contains(batch, i) && !contains(k, i)) out->c[i] = p->c[own++];
+    if (!ints_contain(batch, i) && !ints_contain(k, i)) out->c[i] = p->c[own++];
   }
 }
 

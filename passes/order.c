@@ -91,6 +91,15 @@ static int64_t run_op(struct order *o, uint32_t i, int64_t *live) {
   return most;
 }
 
+/* Undoes what run_op of the whole stretch did to `left`. */
+static void restore_reads(struct order *o) {
+  for (uint32_t i = 0; i < o->n; i++) {
+    const struct op *op = function_op(o->f, o->ops[i]);
+    for (uint32_t k = 0; k < op->n_operands; k++)
+      o->left[o->root[op->operands[k]]]++;
+  }
+}
+
 /* The peak of an order, relative to what is live before; leaves `left` as it was. */
 static int64_t peak_of(struct order *o, const uint32_t *sequence) {
   int64_t live = 0, peak = 0;
@@ -99,11 +108,7 @@ static int64_t peak_of(struct order *o, const uint32_t *sequence) {
     if (most > peak)
       peak = most;
   }
-  for (uint32_t i = 0; i < o->n; i++) {
-    const struct op *op = function_op(o->f, o->ops[i]);
-    for (uint32_t k = 0; k < op->n_operands; k++)
-      o->left[o->root[op->operands[k]]]++;
-  }
+  restore_reads(o);
   return peak;
 }
 
@@ -157,11 +162,7 @@ static void schedule(struct order *o, uint32_t *out) {
     run_op(o, best, &live);
     release_readers(o, best);
   }
-  for (uint32_t i = 0; i < o->n; i++) {
-    const struct op *op = function_op(o->f, o->ops[i]);
-    for (uint32_t j = 0; j < op->n_operands; j++)
-      o->left[o->root[op->operands[j]]]++;
-  }
+  restore_reads(o);
   mem_free(done);
 }
 

@@ -38,13 +38,6 @@ struct shape {
   int64_t most_m; /* rows, where known; else 0 */
 };
 
-static bool in_list(struct ints list, uint32_t x) {
-  for (uint32_t i = 0; i < list.len; i++) {
-    if (list.data[i] == (int64_t)x) return true;
-  }
-  return false;
-}
-
 static void shape_of(const struct kernel *kernel, struct shape *s) {
   const struct function *f = kernel->function;
   *s = (struct shape){.op = kernel_root_op(kernel, OP_CONTRACT)};
@@ -57,12 +50,12 @@ static void shape_of(const struct kernel *kernel, struct shape *s) {
   for (uint32_t i = 0; i < s->a->lhs_batch.len; i++) s->batch[s->n_batch++] = s->lhs->dims[s->a->lhs_batch.data[i]];
   for (uint32_t i = 0; i < s->a->lhs_k.len; i++) s->k[s->n_k++] = s->lhs->dims[s->a->lhs_k.data[i]];
   for (uint32_t i = 0; i < s->lhs->rank; i++) {
-    if (in_list(s->a->lhs_batch, i) || in_list(s->a->lhs_k, i)) continue;
+    if (ints_contain(s->a->lhs_batch, i) || ints_contain(s->a->lhs_k, i)) continue;
     s->m_axis[s->n_m] = i;
     s->m[s->n_m++] = s->lhs->dims[i];
   }
   for (uint32_t i = 0; i < s->rhs->rank; i++) {
-    if (in_list(s->a->rhs_batch, i) || in_list(s->a->rhs_k, i)) continue;
+    if (ints_contain(s->a->rhs_batch, i) || ints_contain(s->a->rhs_k, i)) continue;
     s->n_axis[s->n_n] = i;
     s->n[s->n_n++] = s->rhs->dims[i];
   }
