@@ -110,6 +110,10 @@ status kernel_set_init(struct kernel_set *set, struct module *m, const struct cp
     struct function *f = m->functions.data[i];
     set->of_op[i] = mem_calloc(f->ops.len, sizeof **set->of_op);
     for (op_id id = 1; id < f->ops.len && st == STATUS_OK; id++) {
+      const struct op_info *info = &op_infos[function_op(f, id)->kind];
+      if (info->flags & OP_FLAG_RANKS)
+        st = diag_report(diags, DIAG_E0410, NULL, NULL, "'%s' needs several ranks, and engines have one",
+                         info->name);
       if (function_op(f, id)->kind != OP_FUSED) continue;
       st = add_kernel(set, &by_key, f, id, isa, diags, &set->of_op[i][id]);
     }

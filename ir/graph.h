@@ -188,7 +188,8 @@ static inline struct region *function_region(struct function *f, region_id r) {
 
 /* ---- what is known of each op kind ---- */
 
-enum op_flag { OP_FLAG_EXPLICIT = 1, OP_FLAG_VIEW = 2, OP_FLAG_EFFECT = 4, OP_FLAG_CONTROL = 8 };
+enum op_flag { OP_FLAG_EXPLICIT = 1, OP_FLAG_VIEW = 2, OP_FLAG_EFFECT = 4, OP_FLAG_CONTROL = 8,
+               OP_FLAG_RANKS = 16 };
 enum attr_kind {
 #define ATTR_KIND(E, ctype) ATTR_##E,
 #include "ir/attr_kind.def"

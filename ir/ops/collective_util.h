@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the collectives share. */
+#ifndef SINTER_IR_OPS_COLLECTIVE_UTIL_H
+#define SINTER_IR_OPS_COLLECTIVE_UTIL_H
+
+#include "ir/interp.h"
+#include "ir/ops/op_util.h"
+
+/* The results are of the operands' types. */
+bool collective_infer(const struct op_view *op, struct strbuf *why, const struct ints *axes,
+                      struct type *out_types, uint32_t *out_n_types);
+/* Dim d of operand 0 exists. */
+bool collective_check_dim(const struct op_view *op, struct strbuf *why, int64_t d);
+/* Hands over to the ranks in lock-step (ir/interp_spmd.h). */
+status collective_eval(struct interp *in, const struct op *op);
+
+#endif
