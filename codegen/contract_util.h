@@ -14,9 +14,10 @@ LLVMValueRef contract_multiply_add(struct emit *e, enum dtype acc, LLVMValueRef 
 bool ints_contain(struct ints list, int64_t x);
 
 /* `width` stored elements of `dtype` from base + index (elements), decoded and cast to `to`. */
-LLVMValueRef emit_load_lanes(struct emit *e, LLVMValueRef base, enum dtype dtype, LLVMValueRef index,
-                             enum dtype to, uint32_t width);
-LLVMValueRef emit_element_pointer(struct emit *e, LLVMValueRef base, enum dtype dtype, LLVMValueRef index);
+LLVMValueRef emit_load_lanes(struct emit *e, LLVMValueRef base, enum dtype dtype,
+                             LLVMValueRef index, enum dtype to, uint32_t width);
+LLVMValueRef emit_element_pointer(struct emit *e, LLVMValueRef base, enum dtype dtype,
+                                  LLVMValueRef index);
 
 /* Ends an if / else whose branches give `n` values each. */
 void emit_if_end_many(struct emit *e, struct emit_if *s, uint32_t n, LLVMValueRef *then_values,

@@ -28,9 +28,11 @@ LLVMTypeRef emit_type(struct emit *e, enum dtype dtype, uint32_t width) {
 }
 
 LLVMValueRef emit_splat(struct emit *e, LLVMValueRef scalar, uint32_t width) {
-  if (width == 1) return scalar;
+  if (width == 1)
+    return scalar;
   LLVMTypeRef vector = LLVMVectorType(LLVMTypeOf(scalar), width);
-  LLVMValueRef one = LLVMBuildInsertElement(e->b, LLVMGetPoison(vector), scalar, emit_i64(e, 0), "");
+  LLVMValueRef one =
+      LLVMBuildInsertElement(e->b, LLVMGetPoison(vector), scalar, emit_i64(e, 0), "");
   LLVMValueRef zeros = LLVMConstNull(LLVMVectorType(e->i32, width));
   return LLVMBuildShuffleVector(e->b, one, LLVMGetPoison(vector), zeros, "");
 }
@@ -41,10 +43,12 @@ LLVMValueRef emit_lane(struct emit *e, LLVMValueRef x, uint32_t width, uint32_t 
 
 LLVMValueRef emit_dim(struct emit *e, dim d) {
   int64_t value;
-  if (dim_is_const(e->f->module->dims, d, &value)) return emit_i64(e, value);
+  if (dim_is_const(e->f->module->dims, d, &value))
+    return emit_i64(e, value);
   struct kernel *k = e->kernel;
   for (uint32_t i = 0; i < k->dims.len; i++) {
-    if (k->dims.data[i] == d) return e->dim_values.data[i];
+    if (k->dims.data[i] == d)
+      return e->dim_values.data[i];
   }
   vec_push(&k->dims, d);
   uint32_t slot = 1 + e->fused->n_operands + e->fused->n_results + k->dims.len - 1;
@@ -74,21 +78,26 @@ struct coord coord_zero(struct emit *e) {
 
 static LLVMValueRef lane_numbers(struct emit *e, uint32_t width, int64_t stride) {
   LLVMValueRef lanes[64];
-  for (uint32_t i = 0; i < width; i++) lanes[i] = emit_i64(e, (int64_t)i * stride);
+  for (uint32_t i = 0; i < width; i++)
+    lanes[i] = emit_i64(e, (int64_t)i * stride);
   return LLVMConstVector(lanes, width);
 }
 
 LLVMValueRef coord_vector(struct emit *e, const struct coord *c, uint32_t width) {
-  if (c->lanes) return c->lanes;
-  if (width == 1) return c->base;
+  if (c->lanes)
+    return c->lanes;
+  if (width == 1)
+    return c->base;
   LLVMValueRef base = emit_splat(e, c->base, width);
-  if (!c->stride) return base;
+  if (!c->stride)
+    return base;
   return LLVMBuildAdd(e->b, base, lane_numbers(e, width, c->stride), "");
 }
 
 bool point_is_uniform(const struct point *p) {
   for (uint32_t i = 0; i < p->rank; i++) {
-    if (p->c[i].lanes || p->c[i].stride) return false;
+    if (p->c[i].lanes || p->c[i].stride)
+      return false;
   }
   return true;
 }
@@ -102,10 +111,12 @@ void emit_delinearize(struct emit *e, LLVMValueRef linear, const dim *dims, uint
       continue;
     }
     bool outermost = true;
-    for (uint32_t j = 0; j < i; j++) outermost &= dim_is_const_value(t, dims[j], 1);
+    for (uint32_t j = 0; j < i; j++)
+      outermost &= dim_is_const_value(t, dims[j], 1);
     if (outermost) {
       out[i] = coord_uniform(e, linear);
-      for (uint32_t j = 0; j < i; j++) out[j] = coord_zero(e);
+      for (uint32_t j = 0; j < i; j++)
+        out[j] = coord_zero(e);
       return;
     }
     LLVMValueRef n = emit_dim(e, dims[i]);
@@ -173,8 +184,10 @@ void emit_loop_end(struct emit *e, struct emit_loop *l, const LLVMValueRef *next
 }
 
 void emit_if_begin(struct emit *e, struct emit_if *s, LLVMValueRef c) {
-  *s = (struct emit_if){.then_block = new_block(e), .else_block = new_block(e),
-                        .merge = new_block(e), .memo_mark = e->memo.len};
+  *s = (struct emit_if){.then_block = new_block(e),
+                        .else_block = new_block(e),
+                        .merge = new_block(e),
+                        .memo_mark = e->memo.len};
   LLVMBuildCondBr(e->b, c, s->then_block, s->else_block);
   LLVMPositionBuilderAtEnd(e->b, s->then_block);
 }
@@ -220,7 +233,8 @@ static bool coord_same(const struct coord *a, const struct coord *b) {
 static LLVMValueRef memo_find(const struct emit *e, value_id v, const struct point *p) {
   for (uint32_t i = e->memo.len; i-- > 0;) {
     const struct emit_memo *m = &e->memo.data[i];
-    if (m->value != v || m->point.width != p->width) continue;
+    if (m->value != v || m->point.width != p->width)
+      continue;
     const struct type *type = value_type(e->f, v);
     bool same = true;
     for (uint32_t d = 0; d < p->rank && same; d++) {
@@ -228,7 +242,8 @@ static LLVMValueRef memo_find(const struct emit *e, value_id v, const struct poi
       same = coord_same(&m->point.c[d], &p->c[d]) ||
              dim_is_const_value(e->f->module->dims, type->dims[d], 1);
     }
-    if (same) return m->result;
+    if (same)
+      return m->result;
   }
   return NULL;
 }
@@ -244,8 +259,10 @@ static LLVMValueRef load_cached(struct emit *e, const struct emit_bound *bound, 
 static LLVMValueRef find_bound(struct emit *e, value_id v, const struct point *p) {
   for (uint32_t i = 0; i < e->bound.len; i++) {
     const struct emit_bound *bound = &e->bound.data[i];
-    if (bound->value != v) continue;
-    if (bound->scalar) return emit_splat(e, bound->scalar, p->width);
+    if (bound->value != v)
+      continue;
+    if (bound->scalar)
+      return emit_splat(e, bound->scalar, p->width);
     return load_cached(e, bound, v, p);
   }
   return NULL;
@@ -295,11 +312,16 @@ static LLVMValueRef emit_const(struct emit *e, const struct op *op, const struct
 static LLVMValueRef emit_op(struct emit *e, const struct op *op, uint32_t result,
                             const struct point *p) {
   switch (op->kind) {
-  case OP_CONST: return emit_const(e, op, p);
-  case OP_IOTA: return emit_iota(e, op, p);
-  case OP_DIMS: return emit_dims_op(e, op, p);
-  case OP_RANDOM: return emit_random(e, op, p);
-  case OP_MAP: return emit_map(e, op, p);
+  case OP_CONST:
+    return emit_const(e, op, p);
+  case OP_IOTA:
+    return emit_iota(e, op, p);
+  case OP_DIMS:
+    return emit_dims_op(e, op, p);
+  case OP_RANDOM:
+    return emit_random(e, op, p);
+  case OP_MAP:
+    return emit_map(e, op, p);
   case OP_RESHAPE:
   case OP_TRANSPOSE:
   case OP_BROADCAST:
@@ -308,10 +330,14 @@ static LLVMValueRef emit_op(struct emit *e, const struct op *op, uint32_t result
     point_through_view(e, op, p, &q);
     return emit_value(e, op->operands[0], &q);
   }
-  case OP_BITCAST: return emit_bitcast(e, op, p);
-  case OP_PAD: return emit_pad(e, op, p);
-  case OP_CONCAT: return emit_concat(e, op, p);
-  case OP_GATHER: return emit_gather(e, op, p);
+  case OP_BITCAST:
+    return emit_bitcast(e, op, p);
+  case OP_PAD:
+    return emit_pad(e, op, p);
+  case OP_CONCAT:
+    return emit_concat(e, op, p);
+  case OP_GATHER:
+    return emit_gather(e, op, p);
   default:
     assert(!e->kernel->packs.len); /* its operand is not stored as the plain loops read it */
     return emit_root(e, op, result, p);
@@ -340,10 +366,12 @@ static void remember(struct emit *e, value_id v, const struct point *p, LLVMValu
 void emit_know(struct emit *e, value_id v, struct point *p, LLVMValueRef x) {
   const struct type *type = value_type(e->f, v);
   for (uint32_t i = 0; i < p->rank; i++) {
-    if (dim_is_const_value(e->f->module->dims, type->dims[i], 1)) p->c[i] = coord_zero(e);
+    if (dim_is_const_value(e->f->module->dims, type->dims[i], 1))
+      p->c[i] = coord_zero(e);
   }
   remember(e, v, p, x);
-  if (p->width == 1 || !point_is_uniform(p)) return;
+  if (p->width == 1 || !point_is_uniform(p))
+    return;
   struct point q = *p;
   q.width = 1;
   remember(e, v, &q, emit_lane(e, x, p->width, 0));
@@ -351,8 +379,10 @@ void emit_know(struct emit *e, value_id v, struct point *p, LLVMValueRef x) {
 
 LLVMValueRef emit_value(struct emit *e, value_id v, const struct point *p) {
   LLVMValueRef found = find_bound(e, v, p);
-  if (!found) found = memo_find(e, v, p);
-  if (found) return found;
+  if (!found)
+    found = memo_find(e, v, p);
+  if (found)
+    return found;
   LLVMValueRef x = emit_uncached(e, v, p);
   remember(e, v, p, x);
   return x;

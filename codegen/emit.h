@@ -2,8 +2,8 @@
 /* The emitter: LLVM IR for the value of any graph value at any point, shared by every target.
  *
  * A schedule owns the loops (CPU) or the grid (GPU) and asks, at its leaves, for W lanes of a value
- * along one line of its index space. The emitter walks back through views, maps, gathers and iotas to
- * loads of the kernel's buffers, so any chain of them fuses into any schedule without a list of
+ * along one line of its index space. The emitter walks back through views, maps, gathers and iotas
+ * to loads of the kernel's buffers, so any chain of them fuses into any schedule without a list of
  * patterns. Roots (reduce, contract, conv, window, attention) can be emitted at a point as well, as
  * plain loops: that is the slow, always-correct schedule of every root.
  *
@@ -73,8 +73,8 @@ struct emit {
 
 /* The value at the point: a scalar for width 1, else a vector, in the compute dtype. */
 LLVMValueRef emit_value(struct emit *e, value_id v, const struct point *p);
-/* The schedule itself has the value of v at p: x answers where an epilogue asks for it. Coordinates of
- * dims of size 1 become 0 in p, which is how readers ask for them. */
+/* The schedule itself has the value of v at p: x answers where an epilogue asks for it. Coordinates
+ * of dims of size 1 become 0 in p, which is how readers ask for them. */
 void emit_know(struct emit *e, value_id v, struct point *p, LLVMValueRef x);
 /* The second result of an arg-reduction at the point of the first; i64. */
 /* Stores `x` (compute dtype, already rounded) to an output buffer at the point. */
@@ -131,7 +131,8 @@ LLVMValueRef emit_if_end(struct emit *e, struct emit_if *s, LLVMValueRef value);
 
 /* ---- parts in other files ---- */
 
-/* emit_scalar.c: a scalar body; args and result in compute dtypes, rounded at the end to `dtype`. */
+/* emit_scalar.c: a scalar body; args and result in compute dtypes, rounded at the end to `dtype`.
+ */
 LLVMValueRef emit_body(struct emit *e, const struct scalar_body *body, const LLVMValueRef *args,
                        uint32_t width);
 LLVMValueRef emit_scalar_op(struct emit *e, enum scalar_op op, enum dtype dtype, LLVMValueRef *args,

@@ -12,9 +12,15 @@
 static LLVMTypeRef stored_type(struct emit *e, enum dtype dtype, uint32_t width) {
   LLVMTypeRef t;
   switch (dtype) {
-  case DTYPE_F64: t = e->f64; break;
-  case DTYPE_F32: t = e->f32; break;
-  default: t = LLVMIntTypeInContext(e->context, dtype_unpacked_bytes(dtype) * 8); break;
+  case DTYPE_F64:
+    t = e->f64;
+    break;
+  case DTYPE_F32:
+    t = e->f32;
+    break;
+  default:
+    t = LLVMIntTypeInContext(e->context, dtype_unpacked_bytes(dtype) * 8);
+    break;
   }
   return width == 1 ? t : LLVMVectorType(t, width);
 }
@@ -22,13 +28,15 @@ static LLVMTypeRef stored_type(struct emit *e, enum dtype dtype, uint32_t width)
 /* Stored bits to the compute dtype. */
 static LLVMValueRef decode(struct emit *e, enum dtype dtype, LLVMValueRef raw) {
   enum softfloat_kind kind;
-  if (softfloat_from_dtype(dtype, &kind)) return convert_decode(e->math->target, e->b, kind, raw);
-  if (dtype != DTYPE_BOOL) return raw;
+  if (softfloat_from_dtype(dtype, &kind))
+    return convert_decode(e->math->target, e->b, kind, raw);
+  if (dtype != DTYPE_BOOL)
+    return raw;
   return LLVMBuildICmp(e->b, LLVMIntNE, raw, LLVMConstNull(LLVMTypeOf(raw)), "");
 }
 
-static LLVMValueRef encode_mode(struct emit *e, enum dtype dtype, LLVMValueRef x, enum cast_mode mode,
-                                uint32_t width) {
+static LLVMValueRef encode_mode(struct emit *e, enum dtype dtype, LLVMValueRef x,
+                                enum cast_mode mode, uint32_t width) {
   enum softfloat_kind kind;
   if (softfloat_from_dtype(dtype, &kind)) {
     bool wide = dtype == DTYPE_F16 || dtype == DTYPE_BF16;
@@ -38,7 +46,8 @@ static LLVMValueRef encode_mode(struct emit *e, enum dtype dtype, LLVMValueRef x
                                                      : SOFTFLOAT_ROUND_NEAREST;
     return convert_encode(e->math->target, e->b, kind, x, saturate, round);
   }
-  if (dtype != DTYPE_BOOL) return x;
+  if (dtype != DTYPE_BOOL)
+    return x;
   return LLVMBuildZExt(e->b, x, stored_type(e, DTYPE_BOOL, width), "");
 }
 
@@ -50,8 +59,10 @@ static LLVMValueRef encode(struct emit *e, enum dtype dtype, LLVMValueRef x, uin
 LLVMValueRef emit_round_mode(struct emit *e, enum dtype dtype, LLVMValueRef x, enum cast_mode mode,
                              uint32_t width) {
   enum softfloat_kind kind;
-  if (softfloat_from_dtype(dtype, &kind)) return decode(e, dtype, encode_mode(e, dtype, x, mode, width));
-  if (!dtype_is_sub_byte(dtype)) return x;
+  if (softfloat_from_dtype(dtype, &kind))
+    return decode(e, dtype, encode_mode(e, dtype, x, mode, width));
+  if (!dtype_is_sub_byte(dtype))
+    return x;
   LLVMValueRef top = LLVMConstInt(e->i8, 8 - dtype_bits(dtype), false);
   top = emit_splat(e, top, width);
   x = LLVMBuildShl(e->b, x, top, "");
@@ -64,7 +75,8 @@ LLVMValueRef emit_round_to(struct emit *e, enum dtype dtype, LLVMValueRef x, uin
     return emit_round_mode(e, dtype, x, CAST_NO_SATURATE, width);
   }
   LLVMValueRef rounded = emit_round_mode(e, dtype, x, CAST_DEFAULT, width);
-  if (dtype != DTYPE_F8E5M2) return rounded;
+  if (dtype != DTYPE_F8E5M2)
+    return rounded;
   LLVMValueRef inf = emit_literal(e, dtype, __builtin_inf(), 0, width);
   LLVMValueRef infinite = LLVMBuildFCmp(e->b, LLVMRealOEQ, vmath_fabs(e->math, e->b, x), inf, "");
   return LLVMBuildSelect(e->b, infinite, x, rounded, "");
@@ -81,7 +93,8 @@ LLVMValueRef emit_bitcast(struct emit *e, const struct op *op, const struct poin
 
 /* ---- addresses ---- */
 
-/* The row-major element offset of a point: scalar base, and lanes as a constant stride or a vector. */
+/* The row-major element offset of a point: scalar base, and lanes as a constant stride or a vector.
+ */
 struct offset {
   LLVMValueRef base, lanes;
   int64_t stride;
@@ -107,7 +120,8 @@ static struct offset point_offset(struct emit *e, const dim *dims, const struct 
       o.stride = wrapping_add(o.stride, wrapping_mul(c->stride, k));
     }
     int64_t n;
-    if (dim_is_const_value(t, dims[i], 1)) continue;
+    if (dim_is_const_value(t, dims[i], 1))
+      continue;
     k = dim_is_const(t, dims[i], &n) ? wrapping_mul(k, n) : 0;
     stride = LLVMBuildMul(e->entry_builder, stride, emit_dim(e, dims[i]), "");
   }
@@ -119,10 +133,13 @@ static LLVMValueRef element_pointer(struct emit *e, LLVMTypeRef type, LLVMValueR
   return LLVMBuildInBoundsGEP2(e->b, type, base, &index, 1, "");
 }
 
-static LLVMValueRef lane_index(struct emit *e, const struct offset *o, uint32_t width, uint32_t lane) {
+static LLVMValueRef lane_index(struct emit *e, const struct offset *o, uint32_t width,
+                               uint32_t lane) {
   LLVMValueRef x = o->base;
-  if (o->stride) x = LLVMBuildAdd(e->b, x, emit_i64(e, o->stride * lane), "");
-  if (o->lanes) x = LLVMBuildAdd(e->b, x, emit_lane(e, o->lanes, width, lane), "");
+  if (o->stride)
+    x = LLVMBuildAdd(e->b, x, emit_i64(e, o->stride * lane), "");
+  if (o->lanes)
+    x = LLVMBuildAdd(e->b, x, emit_lane(e, o->lanes, width, lane), "");
   return x;
 }
 
@@ -142,7 +159,8 @@ static LLVMValueRef load_packed(struct emit *e, LLVMValueRef base, enum dtype dt
 
 static LLVMValueRef load_raw(struct emit *e, LLVMValueRef base, LLVMTypeRef type, enum dtype dtype,
                              bool packed, LLVMValueRef index) {
-  if (packed) return load_packed(e, base, dtype, index);
+  if (packed)
+    return load_packed(e, base, dtype, index);
   LLVMValueRef x = LLVMBuildLoad2(e->b, type, element_pointer(e, type, base, index), "");
   LLVMSetAlignment(x, dtype_unpacked_bytes(dtype));
   return x;
@@ -159,8 +177,8 @@ static LLVMValueRef load_lane_by_lane(struct emit *e, LLVMValueRef base, enum dt
   return x;
 }
 
-/* Neighbouring elements of less than a byte, from the start of a byte on: whole bytes are loaded, each is
- * repeated for its elements and shifted by their places. */
+/* Neighbouring elements of less than a byte, from the start of a byte on: whole bytes are loaded,
+ * each is repeated for its elements and shifted by their places. */
 static LLVMValueRef load_whole_bytes(struct emit *e, LLVMValueRef base, enum dtype dtype,
                                      LLVMValueRef index, uint32_t width) {
   unsigned bits = dtype_bits(dtype), per_byte = 8 / bits;
@@ -200,10 +218,13 @@ static LLVMValueRef load_packed_lanes(struct emit *e, LLVMValueRef base, enum dt
   return emit_if_end(e, &s, single);
 }
 
-static LLVMValueRef load_lanes(struct emit *e, LLVMValueRef base, enum dtype dtype, LLVMTypeRef type,
-                               bool packed, const struct offset *o, uint32_t width) {
-  if (width == 1) return load_raw(e, base, type, dtype, packed, lane_index(e, o, 1, 0));
-  if (packed) return load_packed_lanes(e, base, dtype, type, o, width);
+static LLVMValueRef load_lanes(struct emit *e, LLVMValueRef base, enum dtype dtype,
+                               LLVMTypeRef type, bool packed, const struct offset *o,
+                               uint32_t width) {
+  if (width == 1)
+    return load_raw(e, base, type, dtype, packed, lane_index(e, o, 1, 0));
+  if (packed)
+    return load_packed_lanes(e, base, dtype, type, o, width);
   if (!o->lanes && o->stride == 1) {
     LLVMValueRef at = element_pointer(e, type, base, o->base);
     LLVMValueRef x = LLVMBuildLoad2(e->b, LLVMVectorType(type, width), at, "");
@@ -230,8 +251,7 @@ LLVMValueRef emit_load(struct emit *e, uint32_t buffer, const struct type *type,
                        const struct point *p) {
   struct offset o = point_offset(e, type->dims, p);
   LLVMTypeRef element = stored_type(e, type->dtype, 1);
-  LLVMValueRef raw =
-      load_lanes(e, e->buffers[buffer], type->dtype, element, packed, &o, p->width);
+  LLVMValueRef raw = load_lanes(e, e->buffers[buffer], type->dtype, element, packed, &o, p->width);
   return decode(e, type->dtype, raw);
 }
 
@@ -269,8 +289,8 @@ LLVMValueRef emit_element_pointer(struct emit *e, LLVMValueRef base, enum dtype 
   return element_pointer(e, stored_type(e, dtype, 1), base, index);
 }
 
-LLVMValueRef emit_load_lanes(struct emit *e, LLVMValueRef base, enum dtype dtype, LLVMValueRef index,
-                             enum dtype to, uint32_t width) {
+LLVMValueRef emit_load_lanes(struct emit *e, LLVMValueRef base, enum dtype dtype,
+                             LLVMValueRef index, enum dtype to, uint32_t width) {
   struct offset o = {.base = index, .stride = 1};
   LLVMValueRef raw = load_lanes(e, base, dtype, stored_type(e, dtype, 1), false, &o, width);
   return emit_cast(e, decode(e, dtype, raw), dtype, to, CAST_DEFAULT, width);

@@ -8,8 +8,10 @@ uint32_t nest_width(const struct emit *e, dim d, enum dtype widest) {
   uint32_t bytes = dtype_unpacked_bytes(widest);
   uint32_t width = e->vector_bytes / (bytes < 4 ? 4 : bytes);
   int64_t n;
-  if (!dim_is_const(e->f->module->dims, d, &n)) return width;
-  while (width > 1 && (int64_t)width > n) width /= 2;
+  if (!dim_is_const(e->f->module->dims, d, &n))
+    return width;
+  while (width > 1 && (int64_t)width > n)
+    width /= 2;
   return width;
 }
 
@@ -44,25 +46,32 @@ void emit_nest(struct emit *e, const struct nest *n, const struct point *p, LLVM
   if (!n->n_axes) {
     LLVMValueRef next[NEST_MAX_CARRIED];
     n->body(e, n->user, &q, scalar, next);
-    if (n->n_carried) memcpy(scalar, next, n->n_carried * sizeof *scalar);
+    if (n->n_carried)
+      memcpy(scalar, next, n->n_carried * sizeof *scalar);
     return;
   }
   struct emit_loop loops[IR_MAX_RANK];
   LLVMValueRef acc[2 * NEST_MAX_CARRIED];
   const uint32_t c = n->n_carried, all = n->width > 1 ? 2 * c : c;
-  if (c) memcpy(acc, scalar, c * sizeof *acc);
-  if (c && n->width > 1) memcpy(acc + c, vector, c * sizeof *acc);
+  if (c)
+    memcpy(acc, scalar, c * sizeof *acc);
+  if (c && n->width > 1)
+    memcpy(acc + c, vector, c * sizeof *acc);
   for (uint32_t i = 0; i + 1 < n->n_axes; i++) {
     LLVMValueRef size = emit_dim(e, n->dims[n->axes[i]]);
     emit_loop_begin(e, &loops[i], emit_i64(e, 0), size, 1, all, acc);
-    if (c) memcpy(acc, loops[i].carried, all * sizeof *acc);
+    if (c)
+      memcpy(acc, loops[i].carried, all * sizeof *acc);
     q.c[n->axes[i]] = coord_uniform(e, loops[i].index);
   }
   last_loop(e, n, &q, acc, acc + c);
   for (uint32_t i = n->n_axes - 1; i-- > 0;) {
     emit_loop_end(e, &loops[i], acc);
-    if (c) memcpy(acc, loops[i].carried, all * sizeof *acc);
+    if (c)
+      memcpy(acc, loops[i].carried, all * sizeof *acc);
   }
-  if (c) memcpy(scalar, acc, c * sizeof *acc);
-  if (c && n->width > 1) memcpy(vector, acc + c, c * sizeof *acc);
+  if (c)
+    memcpy(scalar, acc, c * sizeof *acc);
+  if (c && n->width > 1)
+    memcpy(vector, acc + c, c * sizeof *acc);
 }

@@ -7,28 +7,30 @@
 
 #define NEST_MAX_CARRIED 3
 
-/* Called where code for one step is wanted: at `p` (of width 1 or the nest's), with the accumulators
- * so far; writes what they become. */
+/* Called where code for one step is wanted: at `p` (of width 1 or the nest's), with the
+ * accumulators so far; writes what they become. */
 typedef void (*nest_body)(struct emit *e, void *user, const struct point *p,
                           const LLVMValueRef *acc, LLVMValueRef *out_acc);
 
 struct nest {
   uint32_t n_axes;
-  uint32_t axes[IR_MAX_RANK]; /* coordinates of the point that the loops run over, outermost first */
-  const dim *dims;            /* of the point's index space */
-  uint32_t width;             /* for the last of the axes; 1: no vectors */
+  uint32_t
+      axes[IR_MAX_RANK]; /* coordinates of the point that the loops run over, outermost first */
+  const dim *dims;       /* of the point's index space */
+  uint32_t width;        /* for the last of the axes; 1: no vectors */
   uint32_t n_carried;
   nest_body body;
   void *user;
 };
 
-/* Runs the nest from `p` (whose other coordinates stay). `scalar` and `vector` hold the accumulators'
- * initial values, for width 1 and `width` (unused where width is 1), and receive the final ones. */
+/* Runs the nest from `p` (whose other coordinates stay). `scalar` and `vector` hold the
+ * accumulators' initial values, for width 1 and `width` (unused where width is 1), and receive the
+ * final ones. */
 void emit_nest(struct emit *e, const struct nest *n, const struct point *p, LLVMValueRef *scalar,
                LLVMValueRef *vector);
 
-/* The width to use along a dim for values of this dtype: a power of two, at most the dim where it is
- * constant. */
+/* The width to use along a dim for values of this dtype: a power of two, at most the dim where it
+ * is constant. */
 uint32_t nest_width(const struct emit *e, dim d, enum dtype widest);
 
 #endif

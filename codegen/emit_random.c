@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `random` as LLVM IR: the generator of base/philox.h, lane by lane, keyed by the element's row-major
- * index, so that the numbers depend on neither the schedule nor the number of threads. */
+/* `random` as LLVM IR: the generator of base/philox.h, lane by lane, keyed by the element's
+ * row-major index, so that the numbers depend on neither the schedule nor the number of threads. */
 #include "base/philox.h"
 #include "codegen/convert.h"
 #include "codegen/emit_view.h"
@@ -49,7 +49,8 @@ static LLVMValueRef uniform(struct emit *e, LLVMValueRef w[4], enum dtype dtype,
   LLVMValueRef both = LLVMBuildShl(e->b, w[0], u64_const(e, 32, width), "");
   both = LLVMBuildOr(e->b, both, w[1], "");
   both = LLVMBuildLShr(e->b, both, u64_const(e, 64 - bits, width), "");
-  return LLVMBuildFMul(e->b, to_f64(e, both), f64_const(e, __builtin_ldexp(1, -(int)bits), width), "");
+  return LLVMBuildFMul(e->b, to_f64(e, both), f64_const(e, __builtin_ldexp(1, -(int)bits), width),
+                       "");
 }
 
 static LLVMValueRef normal(struct emit *e, LLVMValueRef w[4], uint32_t width) {
@@ -71,14 +72,15 @@ LLVMValueRef emit_random(struct emit *e, const struct op *op, const struct point
   LLVMValueRef index = u64_const(e, 0, width);
   for (uint32_t i = 0; i < type->rank; i++) {
     LLVMValueRef n = emit_splat(e, emit_dim(e, type->dims[i]), width);
-    index = LLVMBuildAdd(e->b, LLVMBuildMul(e->b, index, n, ""), coord_vector(e, &p->c[i], width), "");
+    index =
+        LLVMBuildAdd(e->b, LLVMBuildMul(e->b, index, n, ""), coord_vector(e, &p->c[i], width), "");
   }
   struct point none = {.rank = 0, .width = 1};
   LLVMValueRef seed = op->n_operands ? emit_value(e, op->operands[0], &none) : emit_i64(e, a->seed);
   LLVMValueRef zero = u64_const(e, 0, width);
   LLVMValueRef w[4] = {low_word(e, index, width), high_word(e, index, width), zero, zero};
   rounds(e, w, emit_splat(e, seed, width), width);
-  LLVMValueRef x = a->kind == RANDOM_KIND_NORMAL ? normal(e, w, width)
-                                                 : uniform(e, w, type->dtype, width);
+  LLVMValueRef x =
+      a->kind == RANDOM_KIND_NORMAL ? normal(e, w, width) : uniform(e, w, type->dtype, width);
   return emit_cast(e, x, DTYPE_F64, type->dtype, CAST_DEFAULT, width);
 }

@@ -18,13 +18,18 @@ LLVMValueRef emit_identity(struct emit *e, enum combiner kind, enum dtype dtype,
                     : dtype_is_signed(dtype) ? ~int_min
                                              : (int64_t)(UINT64_MAX >> (64 - bits));
   switch (kind) {
-  case COMBINER_PROD: return emit_literal(e, dtype, 1.0, 1, width);
+  case COMBINER_PROD:
+    return emit_literal(e, dtype, 1.0, 1, width);
   case COMBINER_MAX:
-  case COMBINER_ARGMAX: return emit_literal(e, dtype, -__builtin_inf(), int_min, width);
+  case COMBINER_ARGMAX:
+    return emit_literal(e, dtype, -__builtin_inf(), int_min, width);
   case COMBINER_MIN:
-  case COMBINER_ARGMIN: return emit_literal(e, dtype, __builtin_inf(), int_max, width);
-  case COMBINER_AND: return emit_literal(e, dtype, 0, all, width);
-  default: return emit_literal(e, dtype, 0.0, 0, width);
+  case COMBINER_ARGMIN:
+    return emit_literal(e, dtype, __builtin_inf(), int_max, width);
+  case COMBINER_AND:
+    return emit_literal(e, dtype, 0, all, width);
+  default:
+    return emit_literal(e, dtype, 0.0, 0, width);
   }
 }
 
@@ -38,8 +43,10 @@ LLVMValueRef emit_combine(struct emit *e, enum combiner kind, enum dtype dtype, 
   enum scalar_op op = ops[kind];
   /* On bool, max and sum are or, min and prod are and. */
   if (dtype == DTYPE_BOOL) {
-    if (kind == COMBINER_MAX || kind == COMBINER_SUM) op = SCALAR_OR;
-    if (kind == COMBINER_MIN || kind == COMBINER_PROD) op = SCALAR_AND;
+    if (kind == COMBINER_MAX || kind == COMBINER_SUM)
+      op = SCALAR_OR;
+    if (kind == COMBINER_MIN || kind == COMBINER_PROD)
+      op = SCALAR_AND;
   }
   LLVMValueRef args[3] = {a, b, NULL};
   return emit_scalar_op(e, op, dtype, args, width);
@@ -74,13 +81,15 @@ static void combine_arg(struct emit *e, enum combiner kind, enum dtype dtype, bo
   LLVMValueRef args[3] = {x, best[0], NULL};
   enum scalar_op better = last ? (max ? SCALAR_GE : SCALAR_LE) : (max ? SCALAR_GT : SCALAR_LT);
   LLVMValueRef wins = emit_scalar_op(e, better, dtype, args, 1);
-  LLVMValueRef none = LLVMBuildICmp(e->b, LLVMIntSLT, best[1], LLVMConstNull(LLVMTypeOf(position)), "");
+  LLVMValueRef none =
+      LLVMBuildICmp(e->b, LLVMIntSLT, best[1], LLVMConstNull(LLVMTypeOf(position)), "");
   if (dtype_is_float(dtype)) {
     LLVMValueRef nan = LLVMBuildFCmp(e->b, LLVMRealUNO, x, x, "");
     LLVMValueRef had = LLVMBuildFCmp(e->b, LLVMRealUNO, best[0], best[0], "");
     wins = LLVMBuildAnd(e->b, LLVMBuildOr(e->b, wins, nan, ""),
                         last ? LLVMConstInt(e->i1, 1, false) : LLVMBuildNot(e->b, had, ""), "");
-    if (last) wins = LLVMBuildSelect(e->b, had, nan, wins, "");
+    if (last)
+      wins = LLVMBuildSelect(e->b, had, nan, wins, "");
   }
   wins = LLVMBuildOr(e->b, wins, none, "");
   best[0] = LLVMBuildSelect(e->b, wins, x, best[0], "");
@@ -95,7 +104,8 @@ static bool is_arg(enum combiner kind) {
 static LLVMValueRef memo_results(struct emit *e, const struct op *op, const struct point *p,
                                  LLVMValueRef *x, uint32_t n, uint32_t result) {
   for (uint32_t i = 0; i < n && i < op->n_results; i++) {
-    if (i == result) continue;
+    if (i == result)
+      continue;
     struct emit_memo memo = {.value = op->results[i], .point = *p, .result = x[i]};
     vec_push(&e->memo, memo);
   }
@@ -121,7 +131,8 @@ static LLVMValueRef reduce_arg(struct emit *e, const struct op *op, uint32_t res
   return memo_results(e, op, p, l.carried, 2, result);
 }
 
-/* W neighbouring results at once: every operand is read at W lanes, loops run over the reduced dims. */
+/* W neighbouring results at once: every operand is read at W lanes, loops run over the reduced
+ * dims. */
 static LLVMValueRef reduce_lanes(struct emit *e, const struct op *op, const struct nest *n,
                                  const struct point *p) {
   const struct reduce_attrs *a = OP_ATTRS(reduce, op);
@@ -154,12 +165,19 @@ static void reduce_step(struct emit *e, void *user, const struct point *p, const
 static LLVMValueRef reduce_plain(struct emit *e, const struct op *op, const struct point *p) {
   const struct reduce_attrs *a = OP_ATTRS(reduce, op);
   const struct type *type = value_type(e->f, op->operands[0]);
-  struct nest n = {.n_axes = a->axes.len, .dims = type->dims, .width = 1, .n_carried = 1,
-                   .body = reduce_step, .user = (void *)op};
-  for (uint32_t i = 0; i < n.n_axes; i++) n.axes[i] = (uint32_t)a->axes.data[i];
-  if (p->width > 1) return reduce_lanes(e, op, &n, p);
+  struct nest n = {.n_axes = a->axes.len,
+                   .dims = type->dims,
+                   .width = 1,
+                   .n_carried = 1,
+                   .body = reduce_step,
+                   .user = (void *)op};
+  for (uint32_t i = 0; i < n.n_axes; i++)
+    n.axes[i] = (uint32_t)a->axes.data[i];
+  if (p->width > 1)
+    return reduce_lanes(e, op, &n, p);
   uint32_t last = type->rank - 1;
-  if (n.n_axes && n.axes[n.n_axes - 1] == last) n.width = nest_width(e, type->dims[last], type->dtype);
+  if (n.n_axes && n.axes[n.n_axes - 1] == last)
+    n.width = nest_width(e, type->dims[last], type->dtype);
   LLVMValueRef scalar = emit_identity(e, a->kind, type->dtype, 1);
   LLVMValueRef vector = emit_identity(e, a->kind, type->dtype, n.width);
   emit_nest(e, &n, p, &scalar, &vector);
@@ -172,22 +190,27 @@ static LLVMValueRef reduce_plain(struct emit *e, const struct op *op, const stru
 
 static LLVMValueRef emit_reduce(struct emit *e, const struct op *op, uint32_t result,
                                 const struct point *p) {
-  if (!is_arg(OP_ATTRS(reduce, op)->kind)) return reduce_plain(e, op, p);
-  if (p->width > 1) return emit_by_lanes(e, op->results[result], p);
+  if (!is_arg(OP_ATTRS(reduce, op)->kind))
+    return reduce_plain(e, op, p);
+  if (p->width > 1)
+    return emit_by_lanes(e, op->results[result], p);
   return reduce_arg(e, op, result, p);
 }
 
 /* ---- contract ---- */
 
 enum dtype contract_accumulator(enum dtype operand) {
-  if (dtype_is_float(operand)) return dtype_compute(operand);
-  if (dtype_bits(operand) <= 16) return DTYPE_I32;
+  if (dtype_is_float(operand))
+    return dtype_compute(operand);
+  if (dtype_bits(operand) <= 16)
+    return DTYPE_I32;
   return dtype_is_signed(operand) ? DTYPE_I64 : DTYPE_U64;
 }
 
 LLVMValueRef contract_multiply_add(struct emit *e, enum dtype acc, LLVMValueRef sum, LLVMValueRef x,
                                    LLVMValueRef y) {
-  if (dtype_is_float(acc)) return vmath_mul_add(e->math, e->b, x, y, sum);
+  if (dtype_is_float(acc))
+    return vmath_mul_add(e->math, e->b, x, y, sum);
   return LLVMBuildAdd(e->b, sum, LLVMBuildMul(e->b, x, y, ""), "");
 }
 
@@ -198,7 +221,8 @@ static LLVMValueRef factor(struct emit *e, value_id v, const struct point *p, en
 
 bool ints_contain(struct ints list, int64_t x) {
   for (uint32_t i = 0; i < list.len; i++) {
-    if (list.data[i] == x) return true;
+    if (list.data[i] == x)
+      return true;
   }
   return false;
 }
@@ -208,9 +232,11 @@ static void contract_point(const struct type *type, struct ints batch, struct in
                            const struct point *p, uint32_t own, struct point *out) {
   out->rank = type->rank;
   out->width = p->width;
-  for (uint32_t i = 0; i < batch.len; i++) out->c[batch.data[i]] = p->c[i];
+  for (uint32_t i = 0; i < batch.len; i++)
+    out->c[batch.data[i]] = p->c[i];
   for (uint32_t i = 0; i < type->rank; i++) {
-    if (!ints_contain(batch, i) && !ints_contain(k, i)) out->c[i] = p->c[own++];
+    if (!ints_contain(batch, i) && !ints_contain(k, i))
+      out->c[i] = p->c[own++];
   }
 }
 
@@ -231,7 +257,7 @@ static LLVMValueRef emit_contract(struct emit *e, const struct op *op, const str
     pl.c[a->lhs_k.data[i]] = pr.c[a->rhs_k.data[i]] = coord_uniform(e, loops[i].index);
   }
   sum = contract_multiply_add(e, acc, sum, factor(e, op->operands[0], &pl, acc),
-                     factor(e, op->operands[1], &pr, acc));
+                              factor(e, op->operands[1], &pr, acc));
   for (uint32_t i = a->lhs_k.len; i-- > 0;) {
     emit_loop_end(e, &loops[i], &sum);
     sum = loops[i].carried[0];
@@ -268,7 +294,8 @@ static LLVMValueRef load_padded(struct emit *e, value_id v, const struct point *
     for (uint32_t i = 0; i < q->rank; i++) {
       LLVMValueRef step = LLVMBuildMul(e->b, l.index, emit_i64(e, q->c[i].stride), "");
       one.c[i] = coord_uniform(e, LLVMBuildAdd(e->b, q->c[i].base, step, ""));
-      if (i < from) continue;
+      if (i < from)
+        continue;
       LLVMValueRef in = coord_in_range(e, &one.c[i], zero, emit_dim(e, type->dims[i]), 1);
       ok = LLVMBuildAnd(e->b, ok, in, "");
     }
@@ -286,7 +313,8 @@ static LLVMValueRef load_padded(struct emit *e, value_id v, const struct point *
 
 static bool any_lanes(const struct point *p, uint32_t from, uint32_t to, bool affine_too) {
   for (uint32_t i = from; i < to; i++) {
-    if (p->c[i].lanes || (affine_too && p->c[i].stride)) return true;
+    if (p->c[i].lanes || (affine_too && p->c[i].stride))
+      return true;
   }
   return false;
 }
@@ -364,7 +392,8 @@ static LLVMValueRef emit_window(struct emit *e, const struct op *op, uint32_t re
   struct point q = {.rank = p->rank, .width = p->width};
   for (uint32_t i = 0; i < p->rank; i++) {
     if (a->size.data[i] == 1) {
-      q.c[i] = window_coord(e, &p->c[i], a->stride.data[i], emit_i64(e, 0), 1, a->low.data[i], p->width);
+      q.c[i] =
+          window_coord(e, &p->c[i], a->stride.data[i], emit_i64(e, 0), 1, a->low.data[i], p->width);
       continue;
     }
     struct emit_loop *l = &loops[n++];
@@ -393,7 +422,6 @@ static LLVMValueRef emit_window(struct emit *e, const struct op *op, uint32_t re
 
 /* ---- attention ---- */
 
-
 /* Scores, sums and values: f64 for f64, else f32. */
 static enum dtype attention_dtype(const struct emit *e, const struct op *op) {
   return dtype_compute(value_type(e->f, op->operands[0])->dtype);
@@ -410,8 +438,9 @@ static LLVMValueRef dot(struct emit *e, const struct op *op, struct point q, str
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), emit_dim(e, type->dims[3]), 1, 1, &sum);
   q.c[3] = k.c[3] = coord_uniform(e, l.index);
-  LLVMValueRef next = contract_multiply_add(e, attention_dtype(e, op), l.carried[0], factor(e, op->operands[0], &q, attention_dtype(e, op)),
-                                   factor(e, op->operands[1], &k, attention_dtype(e, op)));
+  LLVMValueRef next = contract_multiply_add(e, attention_dtype(e, op), l.carried[0],
+                                            factor(e, op->operands[0], &q, attention_dtype(e, op)),
+                                            factor(e, op->operands[1], &k, attention_dtype(e, op)));
   emit_loop_end(e, &l, &next);
   return l.carried[0];
 }
@@ -421,7 +450,8 @@ static LLVMValueRef attends(struct emit *e, const struct op *op, const struct po
                             LLVMValueRef key) {
   const struct attention_attrs *a = OP_ATTRS(attention, op);
   LLVMValueRef yes = LLVMConstInt(e->i1, 1, false);
-  if (!a->causal && a->window <= 0) return yes;
+  if (!a->causal && a->window <= 0)
+    return yes;
   LLVMValueRef q_pos, k_pos = key;
   if (a->has_pos) {
     uint32_t at = 3 + (a->has_bias ? 1 : 0);
@@ -442,7 +472,8 @@ static LLVMValueRef attends(struct emit *e, const struct op *op, const struct po
                                       emit_dim(e, value_type(e->f, op->operands[0])->dims[2]), "");
     q_pos = LLVMBuildAdd(e->b, p->c[2].base, shift, "");
   }
-  if (a->causal) yes = LLVMBuildICmp(e->b, LLVMIntSLE, k_pos, q_pos, "");
+  if (a->causal)
+    yes = LLVMBuildICmp(e->b, LLVMIntSLE, k_pos, q_pos, "");
   if (a->window > 0) {
     LLVMValueRef back = LLVMBuildSub(e->b, q_pos, k_pos, "");
     LLVMValueRef near = LLVMBuildICmp(e->b, LLVMIntSLT, back, emit_i64(e, a->window), "");
@@ -474,13 +505,15 @@ static LLVMValueRef score(struct emit *e, const struct op *op, const struct poin
 
 /* One pass with a running maximum m, sum l and weighted values o. */
 static LLVMValueRef emit_attention(struct emit *e, const struct op *op, const struct point *p) {
-  if (any_lanes(p, 0, 3, true)) return emit_by_lanes(e, op->results[0], p);
-  const struct type *tq = value_type(e->f, op->operands[0]), *tk = value_type(e->f, op->operands[1]);
+  if (any_lanes(p, 0, 3, true))
+    return emit_by_lanes(e, op->results[0], p);
+  const struct type *tq = value_type(e->f, op->operands[0]),
+                    *tk = value_type(e->f, op->operands[1]);
   LLVMValueRef minus = real(e, op, -__builtin_inf());
   LLVMValueRef init[3] = {minus, real(e, op, 0),
                           LLVMConstNull(emit_type(e, attention_dtype(e, op), p->width))};
-  LLVMValueRef group = LLVMBuildUDiv(e->entry_builder, emit_dim(e, tq->dims[1]),
-                                     emit_dim(e, tk->dims[1]), "");
+  LLVMValueRef group =
+      LLVMBuildUDiv(e->entry_builder, emit_dim(e, tq->dims[1]), emit_dim(e, tk->dims[1]), "");
   struct point q = {.rank = 4, .width = 1}, k = q;
   q.c[0] = k.c[0] = p->c[0];
   q.c[1] = p->c[1];
@@ -504,8 +537,9 @@ static LLVMValueRef emit_attention(struct emit *e, const struct op *op, const st
   v.c[3] = p->c[3];
   LLVMValueRef values = factor(e, op->operands[2], &v, attention_dtype(e, op));
   LLVMValueRef kept = LLVMBuildFMul(e->b, l.carried[2], emit_splat(e, old, p->width), "");
-  LLVMValueRef next[3] = {m, contract_multiply_add(e, attention_dtype(e, op), now, l.carried[1], old),
-                          contract_multiply_add(e, attention_dtype(e, op), kept, emit_splat(e, now, p->width), values)};
+  LLVMValueRef next[3] = {
+      m, contract_multiply_add(e, attention_dtype(e, op), now, l.carried[1], old),
+      contract_multiply_add(e, attention_dtype(e, op), kept, emit_splat(e, now, p->width), values)};
   emit_loop_end(e, &l, next);
   LLVMValueRef empty = LLVMBuildFCmp(e->b, LLVMRealOEQ, l.carried[1], real(e, op, 0), "");
   LLVMValueRef sum = LLVMBuildSelect(e->b, empty, real(e, op, 1), l.carried[1], "");
@@ -513,13 +547,21 @@ static LLVMValueRef emit_attention(struct emit *e, const struct op *op, const st
   return emit_round_to(e, value_type(e->f, op->results[0])->dtype, o, p->width);
 }
 
-LLVMValueRef emit_root(struct emit *e, const struct op *op, uint32_t result, const struct point *p) {
+LLVMValueRef emit_root(struct emit *e, const struct op *op, uint32_t result,
+                       const struct point *p) {
   switch (op->kind) {
-  case OP_REDUCE: return emit_reduce(e, op, result, p);
-  case OP_CONTRACT: return emit_contract(e, op, p);
-  case OP_CONV: return emit_conv(e, op, p);
-  case OP_WINDOW: return emit_window(e, op, result, p);
-  case OP_ATTENTION: return emit_attention(e, op, p);
-  default: assert(!"a root with a schedule of its own"); return NULL;
+  case OP_REDUCE:
+    return emit_reduce(e, op, result, p);
+  case OP_CONTRACT:
+    return emit_contract(e, op, p);
+  case OP_CONV:
+    return emit_conv(e, op, p);
+  case OP_WINDOW:
+    return emit_window(e, op, result, p);
+  case OP_ATTENTION:
+    return emit_attention(e, op, p);
+  default:
+    assert(!"a root with a schedule of its own");
+    return NULL;
   }
 }

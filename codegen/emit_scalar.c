@@ -7,15 +7,18 @@
 #include "codegen/emit.h"
 
 static LLVMValueRef splat_const(LLVMValueRef c, uint32_t width) {
-  if (width == 1) return c;
+  if (width == 1)
+    return c;
   LLVMValueRef lanes[64];
-  for (uint32_t i = 0; i < width; i++) lanes[i] = c;
+  for (uint32_t i = 0; i < width; i++)
+    lanes[i] = c;
   return LLVMConstVector(lanes, width);
 }
 
 LLVMValueRef emit_literal(struct emit *e, enum dtype dtype, double f, int64_t i, uint32_t width) {
   LLVMTypeRef t = emit_type(e, dtype, 1);
-  if (dtype_is_float(dtype)) return splat_const(LLVMConstReal(t, f), width);
+  if (dtype_is_float(dtype))
+    return splat_const(LLVMConstReal(t, f), width);
   return splat_const(LLVMConstInt(t, (unsigned long long)i, true), width);
 }
 
@@ -41,15 +44,15 @@ static LLVMValueRef int_to_odd(struct emit *e, LLVMValueRef x, bool is_signed) {
   LLVMValueRef any = LLVMBuildICmp(e->b, LLVMIntNE, lost, int_const(x, 0), "");
   LLVMValueRef odd = LLVMBuildSelect(e->b, any, int_const(x, 0x800), int_const(x, 0), "");
   odd = LLVMBuildOr(e->b, LLVMBuildXor(e->b, x, lost, ""), odd, "");
-  LLVMValueRef large =
-      LLVMBuildICmp(e->b, LLVMIntUGE, size, int_const(x, INT64_C(1) << 53), "");
+  LLVMValueRef large = LLVMBuildICmp(e->b, LLVMIntUGE, size, int_const(x, INT64_C(1) << 53), "");
   return LLVMBuildSelect(e->b, large, odd, x, "");
 }
 
 /* To a format of two bytes or one, rounded once: through f64 where f32 would round too. */
 static LLVMValueRef int_to_narrow(struct emit *e, LLVMValueRef x, enum dtype from) {
   LLVMTypeRef element = dtype_bits(from) <= 16 ? e->f32 : e->f64;
-  if (dtype_bits(from) == 64) x = int_to_odd(e, x, dtype_is_signed(from));
+  if (dtype_bits(from) == 64)
+    x = int_to_odd(e, x, dtype_is_signed(from));
   return convert_int_to_float(e->b, x, dtype_is_signed(from), element);
 }
 
@@ -59,7 +62,8 @@ static LLVMValueRef cast_to_float(struct emit *e, LLVMValueRef x, enum dtype fro
   if (dtype_is_float(from)) {
     enum dtype compute = dtype_compute(to);
     /* A narrow type is rounded to once, from the wider register. */
-    if (compute == to || dtype_compute(from) != DTYPE_F64) x = convert_float_to_float(e->b, x, element);
+    if (compute == to || dtype_compute(from) != DTYPE_F64)
+      x = convert_float_to_float(e->b, x, element);
   } else if (from == DTYPE_BOOL) {
     x = LLVMBuildUIToFP(e->b, x, emit_type(e, to, width), "");
   } else if (dtype_compute(to) != to) {
@@ -83,11 +87,15 @@ static LLVMValueRef cast_to_int(struct emit *e, LLVMValueRef x, enum dtype from,
 
 LLVMValueRef emit_cast(struct emit *e, LLVMValueRef x, enum dtype from, enum dtype to,
                        enum cast_mode mode, uint32_t width) {
-  if (from == to) return x;
-  if (dtype_is_float(to)) return cast_to_float(e, x, from, to, mode, width);
-  if (to != DTYPE_BOOL) return cast_to_int(e, x, from, to, width);
+  if (from == to)
+    return x;
+  if (dtype_is_float(to))
+    return cast_to_float(e, x, from, to, mode, width);
+  if (to != DTYPE_BOOL)
+    return cast_to_int(e, x, from, to, width);
   LLVMValueRef zero = LLVMConstNull(LLVMTypeOf(x));
-  if (dtype_is_float(from)) return LLVMBuildFCmp(e->b, LLVMRealUNE, x, zero, "");
+  if (dtype_is_float(from))
+    return LLVMBuildFCmp(e->b, LLVMRealUNE, x, zero, "");
   return LLVMBuildICmp(e->b, LLVMIntNE, x, zero, "");
 }
 
@@ -103,7 +111,8 @@ static LLVMValueRef int_divide(struct emit *e, bool is_signed, bool remainder, L
     LLVMValueRef negates = LLVMBuildICmp(e->b, LLVMIntEQ, y, int_const(y, -1), "");
     LLVMValueRef safe = LLVMBuildSelect(e->b, LLVMBuildOr(e->b, none, negates, ""), one, y, "");
     r = remainder ? LLVMBuildSRem(e->b, x, safe, "") : LLVMBuildSDiv(e->b, x, safe, "");
-    if (!remainder) r = LLVMBuildSelect(e->b, negates, LLVMBuildNeg(e->b, x, ""), r, "");
+    if (!remainder)
+      r = LLVMBuildSelect(e->b, negates, LLVMBuildNeg(e->b, x, ""), r, "");
   } else {
     LLVMValueRef safe = LLVMBuildSelect(e->b, none, one, y, "");
     r = remainder ? LLVMBuildURem(e->b, x, safe, "") : LLVMBuildUDiv(e->b, x, safe, "");
@@ -114,7 +123,8 @@ static LLVMValueRef int_divide(struct emit *e, bool is_signed, bool remainder, L
 /* The remainder with the divisor's sign. */
 static LLVMValueRef int_mod(struct emit *e, bool is_signed, LLVMValueRef x, LLVMValueRef y) {
   LLVMValueRef r = int_divide(e, is_signed, true, x, y);
-  if (!is_signed) return r;
+  if (!is_signed)
+    return r;
   LLVMValueRef zero = int_const(r, 0);
   LLVMValueRef some = LLVMBuildICmp(e->b, LLVMIntNE, r, zero, "");
   LLVMValueRef differ = LLVMBuildICmp(e->b, LLVMIntSLT, LLVMBuildXor(e->b, r, y, ""), zero, "");
@@ -122,7 +132,8 @@ static LLVMValueRef int_mod(struct emit *e, bool is_signed, LLVMValueRef x, LLVM
   return LLVMBuildSelect(e->b, fix, LLVMBuildAdd(e->b, r, y, ""), r, "");
 }
 
-/* By squaring, in a loop over the exponent's bits; a negative exponent gives 0 except for 1 and -1. */
+/* By squaring, in a loop over the exponent's bits; a negative exponent gives 0 except for 1 and -1.
+ */
 static LLVMValueRef int_pow(struct emit *e, bool is_signed, LLVMValueRef x, LLVMValueRef y,
                             uint32_t width) {
   LLVMTypeRef t = LLVMTypeOf(x);
@@ -140,10 +151,10 @@ static LLVMValueRef int_pow(struct emit *e, bool is_signed, LLVMValueRef x, LLVM
       LLVMBuildLShr(e->b, l.carried[2], one, ""),
   };
   emit_loop_end(e, &l, next);
-  if (!is_signed) return l.carried[0];
-  LLVMValueRef unit =
-      LLVMBuildOr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, x, one, ""),
-                  LLVMBuildICmp(e->b, LLVMIntEQ, x, int_const(x, -1), ""), "");
+  if (!is_signed)
+    return l.carried[0];
+  LLVMValueRef unit = LLVMBuildOr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, x, one, ""),
+                                  LLVMBuildICmp(e->b, LLVMIntEQ, x, int_const(x, -1), ""), "");
   LLVMValueRef negative = LLVMBuildICmp(e->b, LLVMIntSLT, y, zero, "");
   LLVMValueRef none = LLVMBuildAnd(e->b, negative, LLVMBuildNot(e->b, unit, ""), "");
   return LLVMBuildSelect(e->b, none, zero, l.carried[0], "");
@@ -170,18 +181,29 @@ static LLVMValueRef int_op(struct emit *e, enum scalar_op op, enum dtype dtype, 
   LLVMBuilderRef b = e->b;
   LLVMIntPredicate less = is_signed ? LLVMIntSLT : LLVMIntULT;
   switch (op) {
-  case SCALAR_ADD: return LLVMBuildAdd(b, a[0], a[1], "");
-  case SCALAR_SUB: return LLVMBuildSub(b, a[0], a[1], "");
-  case SCALAR_MUL: return LLVMBuildMul(b, a[0], a[1], "");
-  case SCALAR_DIV: return int_divide(e, is_signed, false, a[0], a[1]);
-  case SCALAR_REM: return int_divide(e, is_signed, true, a[0], a[1]);
-  case SCALAR_MOD: return int_mod(e, is_signed, a[0], a[1]);
-  case SCALAR_POW: return int_pow(e, is_signed, a[0], a[1], width);
-  case SCALAR_MAX: return LLVMBuildSelect(b, LLVMBuildICmp(b, less, a[0], a[1], ""), a[1], a[0], "");
-  case SCALAR_MIN: return LLVMBuildSelect(b, LLVMBuildICmp(b, less, a[1], a[0], ""), a[1], a[0], "");
-  case SCALAR_NEG: return LLVMBuildNeg(b, a[0], "");
+  case SCALAR_ADD:
+    return LLVMBuildAdd(b, a[0], a[1], "");
+  case SCALAR_SUB:
+    return LLVMBuildSub(b, a[0], a[1], "");
+  case SCALAR_MUL:
+    return LLVMBuildMul(b, a[0], a[1], "");
+  case SCALAR_DIV:
+    return int_divide(e, is_signed, false, a[0], a[1]);
+  case SCALAR_REM:
+    return int_divide(e, is_signed, true, a[0], a[1]);
+  case SCALAR_MOD:
+    return int_mod(e, is_signed, a[0], a[1]);
+  case SCALAR_POW:
+    return int_pow(e, is_signed, a[0], a[1], width);
+  case SCALAR_MAX:
+    return LLVMBuildSelect(b, LLVMBuildICmp(b, less, a[0], a[1], ""), a[1], a[0], "");
+  case SCALAR_MIN:
+    return LLVMBuildSelect(b, LLVMBuildICmp(b, less, a[1], a[0], ""), a[1], a[0], "");
+  case SCALAR_NEG:
+    return LLVMBuildNeg(b, a[0], "");
   case SCALAR_ABS: {
-    if (!is_signed) return a[0];
+    if (!is_signed)
+      return a[0];
     LLVMValueRef negative = LLVMBuildICmp(b, LLVMIntSLT, a[0], int_const(a[0], 0), "");
     return LLVMBuildSelect(b, negative, LLVMBuildNeg(b, a[0], ""), a[0], "");
   }
@@ -189,24 +211,39 @@ static LLVMValueRef int_op(struct emit *e, enum scalar_op op, enum dtype dtype, 
     LLVMValueRef zero = int_const(a[0], 0), one = int_const(a[0], 1);
     LLVMValueRef some = LLVMBuildICmp(b, LLVMIntNE, a[0], zero, "");
     LLVMValueRef x = LLVMBuildSelect(b, some, one, zero, "");
-    if (!is_signed) return x;
+    if (!is_signed)
+      return x;
     LLVMValueRef negative = LLVMBuildICmp(b, LLVMIntSLT, a[0], zero, "");
     return LLVMBuildSelect(b, negative, int_const(a[0], -1), x, "");
   }
-  case SCALAR_AND: return LLVMBuildAnd(b, a[0], a[1], "");
-  case SCALAR_OR: return LLVMBuildOr(b, a[0], a[1], "");
-  case SCALAR_XOR: return LLVMBuildXor(b, a[0], a[1], "");
-  case SCALAR_NOT: return LLVMBuildNot(b, a[0], "");
+  case SCALAR_AND:
+    return LLVMBuildAnd(b, a[0], a[1], "");
+  case SCALAR_OR:
+    return LLVMBuildOr(b, a[0], a[1], "");
+  case SCALAR_XOR:
+    return LLVMBuildXor(b, a[0], a[1], "");
+  case SCALAR_NOT:
+    return LLVMBuildNot(b, a[0], "");
   case SCALAR_SHL:
-  case SCALAR_SHR: return int_shift(e, op, is_signed, a[0], a[1], dtype_bits(dtype));
-  case SCALAR_EQ: return LLVMBuildICmp(b, LLVMIntEQ, a[0], a[1], "");
-  case SCALAR_NE: return LLVMBuildICmp(b, LLVMIntNE, a[0], a[1], "");
-  case SCALAR_LT: return LLVMBuildICmp(b, less, a[0], a[1], "");
-  case SCALAR_GT: return LLVMBuildICmp(b, less, a[1], a[0], "");
-  case SCALAR_LE: return LLVMBuildNot(b, LLVMBuildICmp(b, less, a[1], a[0], ""), "");
-  case SCALAR_GE: return LLVMBuildNot(b, LLVMBuildICmp(b, less, a[0], a[1], ""), "");
-  case SCALAR_SELECT: return LLVMBuildSelect(b, a[0], a[1], a[2], "");
-  default: assert(!"not an integer operation"); return a[0];
+  case SCALAR_SHR:
+    return int_shift(e, op, is_signed, a[0], a[1], dtype_bits(dtype));
+  case SCALAR_EQ:
+    return LLVMBuildICmp(b, LLVMIntEQ, a[0], a[1], "");
+  case SCALAR_NE:
+    return LLVMBuildICmp(b, LLVMIntNE, a[0], a[1], "");
+  case SCALAR_LT:
+    return LLVMBuildICmp(b, less, a[0], a[1], "");
+  case SCALAR_GT:
+    return LLVMBuildICmp(b, less, a[1], a[0], "");
+  case SCALAR_LE:
+    return LLVMBuildNot(b, LLVMBuildICmp(b, less, a[1], a[0], ""), "");
+  case SCALAR_GE:
+    return LLVMBuildNot(b, LLVMBuildICmp(b, less, a[0], a[1], ""), "");
+  case SCALAR_SELECT:
+    return LLVMBuildSelect(b, a[0], a[1], a[2], "");
+  default:
+    assert(!"not an integer operation");
+    return a[0];
   }
 }
 
@@ -273,61 +310,108 @@ static LLVMValueRef float_op(struct emit *e, enum scalar_op op, LLVMValueRef *a)
   LLVMBuilderRef b = e->b;
   struct vmath *m = e->math;
   switch (op) {
-  case SCALAR_ADD: return LLVMBuildFAdd(b, a[0], a[1], "");
-  case SCALAR_SUB: return LLVMBuildFSub(b, a[0], a[1], "");
-  case SCALAR_MUL: return LLVMBuildFMul(b, a[0], a[1], "");
-  case SCALAR_DIV: return LLVMBuildFDiv(b, a[0], a[1], "");
-  case SCALAR_MOD: return float_mod(e, a[0], a[1]);
-  case SCALAR_REM: return vmath_emit(m, b, VMATH_fmod, a);
-  case SCALAR_POW: return vmath_emit(m, b, VMATH_pow, a);
-  case SCALAR_MAX: return float_extreme(e, LLVMRealOGT, a[0], a[1]);
-  case SCALAR_MIN: return float_extreme(e, LLVMRealOLT, a[0], a[1]);
-  case SCALAR_NEG: return LLVMBuildFNeg(b, a[0], "");
-  case SCALAR_ABS: return vmath_fabs(m, b, a[0]);
-  case SCALAR_SIGN: return float_sign(e, a[0]);
-  case SCALAR_FLOOR: return vmath_floor(m, b, a[0]);
-  case SCALAR_CEIL: return vmath_ceil(m, b, a[0]);
-  case SCALAR_ROUND: return vmath_rint(m, b, a[0]);
-  case SCALAR_TRUNC: return vmath_trunc(m, b, a[0]);
-  case SCALAR_SQRT: return vmath_sqrt(m, b, a[0]);
-  case SCALAR_EXP: return vmath_emit(m, b, VMATH_exp, a);
-  case SCALAR_LOG: return vmath_emit(m, b, VMATH_log, a);
-  case SCALAR_LOG1P: return vmath_emit(m, b, VMATH_log1p, a);
-  case SCALAR_EXPM1: return vmath_emit(m, b, VMATH_expm1, a);
-  case SCALAR_SIGMOID: return vmath_emit(m, b, VMATH_sigmoid, a);
-  case SCALAR_ERF: return vmath_emit(m, b, VMATH_erf, a);
-  case SCALAR_SIN: return vmath_emit(m, b, VMATH_sin, a);
-  case SCALAR_COS: return vmath_emit(m, b, VMATH_cos, a);
-  case SCALAR_TAN: return vmath_emit(m, b, VMATH_tan, a);
-  case SCALAR_ASIN: return vmath_emit(m, b, VMATH_asin, a);
-  case SCALAR_ACOS: return vmath_emit(m, b, VMATH_acos, a);
-  case SCALAR_ATAN: return vmath_emit(m, b, VMATH_atan, a);
-  case SCALAR_ATAN2: return float_atan2(e, a[0], a[1]);
-  case SCALAR_SINH: return vmath_emit(m, b, VMATH_sinh, a);
-  case SCALAR_COSH: return vmath_emit(m, b, VMATH_cosh, a);
-  case SCALAR_TANH: return vmath_emit(m, b, VMATH_tanh, a);
-  case SCALAR_ASINH: return vmath_emit(m, b, VMATH_asinh, a);
-  case SCALAR_ACOSH: return vmath_emit(m, b, VMATH_acosh, a);
-  case SCALAR_ATANH: return vmath_emit(m, b, VMATH_atanh, a);
-  case SCALAR_ISNAN: return LLVMBuildFCmp(b, LLVMRealUNO, a[0], a[0], "");
+  case SCALAR_ADD:
+    return LLVMBuildFAdd(b, a[0], a[1], "");
+  case SCALAR_SUB:
+    return LLVMBuildFSub(b, a[0], a[1], "");
+  case SCALAR_MUL:
+    return LLVMBuildFMul(b, a[0], a[1], "");
+  case SCALAR_DIV:
+    return LLVMBuildFDiv(b, a[0], a[1], "");
+  case SCALAR_MOD:
+    return float_mod(e, a[0], a[1]);
+  case SCALAR_REM:
+    return vmath_emit(m, b, VMATH_fmod, a);
+  case SCALAR_POW:
+    return vmath_emit(m, b, VMATH_pow, a);
+  case SCALAR_MAX:
+    return float_extreme(e, LLVMRealOGT, a[0], a[1]);
+  case SCALAR_MIN:
+    return float_extreme(e, LLVMRealOLT, a[0], a[1]);
+  case SCALAR_NEG:
+    return LLVMBuildFNeg(b, a[0], "");
+  case SCALAR_ABS:
+    return vmath_fabs(m, b, a[0]);
+  case SCALAR_SIGN:
+    return float_sign(e, a[0]);
+  case SCALAR_FLOOR:
+    return vmath_floor(m, b, a[0]);
+  case SCALAR_CEIL:
+    return vmath_ceil(m, b, a[0]);
+  case SCALAR_ROUND:
+    return vmath_rint(m, b, a[0]);
+  case SCALAR_TRUNC:
+    return vmath_trunc(m, b, a[0]);
+  case SCALAR_SQRT:
+    return vmath_sqrt(m, b, a[0]);
+  case SCALAR_EXP:
+    return vmath_emit(m, b, VMATH_exp, a);
+  case SCALAR_LOG:
+    return vmath_emit(m, b, VMATH_log, a);
+  case SCALAR_LOG1P:
+    return vmath_emit(m, b, VMATH_log1p, a);
+  case SCALAR_EXPM1:
+    return vmath_emit(m, b, VMATH_expm1, a);
+  case SCALAR_SIGMOID:
+    return vmath_emit(m, b, VMATH_sigmoid, a);
+  case SCALAR_ERF:
+    return vmath_emit(m, b, VMATH_erf, a);
+  case SCALAR_SIN:
+    return vmath_emit(m, b, VMATH_sin, a);
+  case SCALAR_COS:
+    return vmath_emit(m, b, VMATH_cos, a);
+  case SCALAR_TAN:
+    return vmath_emit(m, b, VMATH_tan, a);
+  case SCALAR_ASIN:
+    return vmath_emit(m, b, VMATH_asin, a);
+  case SCALAR_ACOS:
+    return vmath_emit(m, b, VMATH_acos, a);
+  case SCALAR_ATAN:
+    return vmath_emit(m, b, VMATH_atan, a);
+  case SCALAR_ATAN2:
+    return float_atan2(e, a[0], a[1]);
+  case SCALAR_SINH:
+    return vmath_emit(m, b, VMATH_sinh, a);
+  case SCALAR_COSH:
+    return vmath_emit(m, b, VMATH_cosh, a);
+  case SCALAR_TANH:
+    return vmath_emit(m, b, VMATH_tanh, a);
+  case SCALAR_ASINH:
+    return vmath_emit(m, b, VMATH_asinh, a);
+  case SCALAR_ACOSH:
+    return vmath_emit(m, b, VMATH_acosh, a);
+  case SCALAR_ATANH:
+    return vmath_emit(m, b, VMATH_atanh, a);
+  case SCALAR_ISNAN:
+    return LLVMBuildFCmp(b, LLVMRealUNO, a[0], a[0], "");
   case SCALAR_ISINF:
     return LLVMBuildFCmp(b, LLVMRealOEQ, vmath_fabs(m, b, a[0]),
                          float_const_like(a[0], __builtin_inf()), "");
-  case SCALAR_EQ: return LLVMBuildFCmp(b, LLVMRealOEQ, a[0], a[1], "");
-  case SCALAR_NE: return LLVMBuildFCmp(b, LLVMRealUNE, a[0], a[1], "");
-  case SCALAR_LT: return LLVMBuildFCmp(b, LLVMRealOLT, a[0], a[1], "");
-  case SCALAR_LE: return LLVMBuildFCmp(b, LLVMRealOLE, a[0], a[1], "");
-  case SCALAR_GT: return LLVMBuildFCmp(b, LLVMRealOGT, a[0], a[1], "");
-  case SCALAR_GE: return LLVMBuildFCmp(b, LLVMRealOGE, a[0], a[1], "");
-  case SCALAR_SELECT: return LLVMBuildSelect(b, a[0], a[1], a[2], "");
-  default: assert(!"not a float operation"); return a[0];
+  case SCALAR_EQ:
+    return LLVMBuildFCmp(b, LLVMRealOEQ, a[0], a[1], "");
+  case SCALAR_NE:
+    return LLVMBuildFCmp(b, LLVMRealUNE, a[0], a[1], "");
+  case SCALAR_LT:
+    return LLVMBuildFCmp(b, LLVMRealOLT, a[0], a[1], "");
+  case SCALAR_LE:
+    return LLVMBuildFCmp(b, LLVMRealOLE, a[0], a[1], "");
+  case SCALAR_GT:
+    return LLVMBuildFCmp(b, LLVMRealOGT, a[0], a[1], "");
+  case SCALAR_GE:
+    return LLVMBuildFCmp(b, LLVMRealOGE, a[0], a[1], "");
+  case SCALAR_SELECT:
+    return LLVMBuildSelect(b, a[0], a[1], a[2], "");
+  default:
+    assert(!"not a float operation");
+    return a[0];
   }
 }
 
 /* `dtype` is that of the operands (of select: of its last two). */
 LLVMValueRef emit_scalar_op(struct emit *e, enum scalar_op op, enum dtype dtype, LLVMValueRef *args,
                             uint32_t width) {
-  if (dtype_is_float(dtype)) return float_op(e, op, args);
+  if (dtype_is_float(dtype))
+    return float_op(e, op, args);
   LLVMValueRef x = int_op(e, op, dtype, args, width);
   /* One element of less than a byte lives in eight bits: wrap after each step. */
   bool same = op != SCALAR_EQ && op != SCALAR_NE && op != SCALAR_LT && op != SCALAR_LE &&
@@ -339,14 +423,17 @@ static LLVMValueRef emit_inst(struct emit *e, const struct scalar_body *body, ui
                               const LLVMValueRef *args, const LLVMValueRef *done, uint32_t width) {
   const struct scalar_inst *s = &body->insts[i];
   switch (s->op) {
-  case SCALAR_ARG: return args[s->args[0]];
-  case SCALAR_CONST: return emit_literal(e, s->dtype, s->imm.f64, s->imm.i64, width);
+  case SCALAR_ARG:
+    return args[s->args[0]];
+  case SCALAR_CONST:
+    return emit_literal(e, s->dtype, s->imm.f64, s->imm.i64, width);
   case SCALAR_CAST:
     return emit_cast(e, done[s->args[0]], body->insts[s->args[0]].dtype, s->dtype, s->mode, width);
   default: {
     LLVMValueRef a[3] = {0};
     uint32_t arity = scalar_infos[s->op].arity;
-    for (uint32_t j = 0; j < arity; j++) a[j] = done[s->args[j]];
+    for (uint32_t j = 0; j < arity; j++)
+      a[j] = done[s->args[j]];
     enum dtype of = body->insts[s->args[arity == 3 ? 1 : 0]].dtype;
     return emit_scalar_op(e, s->op, of, a, width);
   }
@@ -356,7 +443,8 @@ static LLVMValueRef emit_inst(struct emit *e, const struct scalar_body *body, ui
 LLVMValueRef emit_body(struct emit *e, const struct scalar_body *body, const LLVMValueRef *args,
                        uint32_t width) {
   LLVMValueRef *done = mem_alloc((body->len + 1) * sizeof *done);
-  for (uint32_t i = 0; i < body->len; i++) done[i] = emit_inst(e, body, i, args, done, width);
+  for (uint32_t i = 0; i < body->len; i++)
+    done[i] = emit_inst(e, body, i, args, done, width);
   LLVMValueRef result = done[body->len - 1];
   mem_free(done);
   return result;

@@ -16,9 +16,11 @@ void emit_store_index(struct emit *e, LLVMValueRef base, LLVMValueRef i, LLVMVal
 
 LLVMValueRef emit_less(struct emit *e, enum dtype dtype, LLVMValueRef a, LLVMValueRef b) {
   LLVMValueRef args[3] = {a, b, NULL};
-  if (dtype == DTYPE_BOOL) return LLVMBuildICmp(e->b, LLVMIntULT, a, b, "");
+  if (dtype == DTYPE_BOOL)
+    return LLVMBuildICmp(e->b, LLVMIntULT, a, b, "");
   LLVMValueRef less = emit_scalar_op(e, SCALAR_LT, dtype, args, 1);
-  if (!dtype_is_float(dtype)) return less;
+  if (!dtype_is_float(dtype))
+    return less;
   LLVMValueRef a_is = LLVMBuildFCmp(e->b, LLVMRealORD, a, a, "");
   LLVMValueRef b_nan = LLVMBuildFCmp(e->b, LLVMRealUNO, b, b, "");
   return LLVMBuildOr(e->b, less, LLVMBuildAnd(e->b, a_is, b_nan, ""), "");

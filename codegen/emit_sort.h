@@ -8,8 +8,8 @@
 /* i1: index `a` comes strictly before index `b`. Both are i64 values. */
 typedef LLVMValueRef (*sort_before)(struct emit *e, void *user, LLVMValueRef a, LLVMValueRef b);
 
-/* Sorts n i64 indices at `from`; `other` is as much scratch. Bottom-up, n log n comparisons; equal ones
- * keep their order. Returns the pointer (one of the two) that holds the result. */
+/* Sorts n i64 indices at `from`; `other` is as much scratch. Bottom-up, n log n comparisons; equal
+ * ones keep their order. Returns the pointer (one of the two) that holds the result. */
 LLVMValueRef emit_sort(struct emit *e, LLVMValueRef from, LLVMValueRef other, LLVMValueRef n,
                        sort_before before, void *user);
 

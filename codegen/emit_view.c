@@ -2,21 +2,23 @@
 /* Points through views, and the values of concat, pad, gather, bitcast; see emit_view.h.
  *
  * Views are index arithmetic. The lanes of a point stay affine (base + lane * stride) as long as a
- * view provably keeps them so; otherwise they become a vector of indices, and memory is read element
- * by element: slower, never wrong. */
+ * view provably keeps them so; otherwise they become a vector of indices, and memory is read
+ * element by element: slower, never wrong. */
 #include "codegen/emit_view.h"
 
 #include <assert.h>
 #include <pthread.h>
 #include <string.h>
 
-/* Dim arithmetic may intern nodes, and kernels are emitted on several threads. Ids made here are only
- * compared, so the order in which threads make them does not show. */
+/* Dim arithmetic may intern nodes, and kernels are emitted on several threads. Ids made here are
+ * only compared, so the order in which threads make them does not show. */
 static pthread_mutex_t dims_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static int64_t gcd(int64_t a, int64_t b) {
-  if (a < 0) a = -a;
-  if (b < 0) b = -b;
+  if (a < 0)
+    a = -a;
+  if (b < 0)
+    b = -b;
   while (b) {
     int64_t r = a % b;
     a = b;
@@ -26,13 +28,14 @@ static int64_t gcd(int64_t a, int64_t b) {
 }
 
 static bool const_value(LLVMValueRef x, int64_t *out) {
-  if (!LLVMIsAConstantInt(x)) return false;
+  if (!LLVMIsAConstantInt(x))
+    return false;
   *out = LLVMConstIntGetSExtValue(x);
   return true;
 }
 
-struct coord coord_affine(struct emit *e, const struct coord *c, int64_t scale,
-                          LLVMValueRef offset, uint32_t width) {
+struct coord coord_affine(struct emit *e, const struct coord *c, int64_t scale, LLVMValueRef offset,
+                          uint32_t width) {
   int64_t k = 1;
   bool known = const_value(offset, &k);
   struct coord out = {0};
@@ -79,7 +82,7 @@ void point_broadcast(struct emit *e, const struct type *operand, const struct ty
 /* ---- reshape ---- */
 
 struct coord coord_linearize(struct emit *e, const struct coord *c, const dim *dims, uint32_t n,
-                              uint32_t width) {
+                             uint32_t width) {
   struct coord acc = c[0];
   for (uint32_t i = 1; i < n; i++) {
     LLVMValueRef size = emit_dim(e, dims[i]);
@@ -88,7 +91,8 @@ struct coord coord_linearize(struct emit *e, const struct coord *c, const dim *d
     bool vector = acc.lanes || c[i].lanes || (acc.stride && !known);
     struct coord next = {0};
     if (vector) {
-      LLVMValueRef x = LLVMBuildMul(e->b, coord_vector(e, &acc, width), emit_splat(e, size, width), "");
+      LLVMValueRef x =
+          LLVMBuildMul(e->b, coord_vector(e, &acc, width), emit_splat(e, size, width), "");
       next.lanes = LLVMBuildAdd(e->b, x, coord_vector(e, &c[i], width), "");
     } else {
       next.base = LLVMBuildAdd(e->b, LLVMBuildMul(e->b, acc.base, size, ""), c[i].base, "");
@@ -118,11 +122,12 @@ static void split_coord(struct emit *e, struct coord x, LLVMValueRef n, uint32_t
   *out_remainder = (struct coord){.base = LLVMBuildURem(e->b, x.base, n, ""),
                                   .stride = x.stride,
                                   .align = known ? gcd(x.align, k) : 1};
-  if (known && x.align % k == 0) out_quotient->align = x.align / k;
+  if (known && x.align % k == 0)
+    out_quotient->align = x.align / k;
 }
 
 void coord_delinearize(struct emit *e, struct coord x, const dim *dims, uint32_t n, uint32_t width,
-                        struct coord *out) {
+                       struct coord *out) {
   for (uint32_t i = n; i-- > 1;) {
     struct coord quotient;
     split_coord(e, x, emit_dim(e, dims[i]), width, &quotient, &out[i]);
@@ -135,17 +140,21 @@ struct group {
   uint32_t from[IR_MAX_RANK], n_from, to[IR_MAX_RANK], n_to;
 };
 
-/* The least numbers of leading dims of a and b that have equal products; everything if none is found. */
+/* The least numbers of leading dims of a and b that have equal products; everything if none is
+ * found. */
 static void match_group(struct dim_table *t, const dim *a, uint32_t na, const dim *b, uint32_t nb,
                         uint32_t *out_a, uint32_t *out_b) {
   dim pa[IR_MAX_RANK + 1], pb[IR_MAX_RANK + 1];
   pa[0] = pb[0] = dim_const(t, 1);
-  for (uint32_t i = 0; i < na; i++) pa[i + 1] = dim_mul(t, pa[i], a[i]);
-  for (uint32_t i = 0; i < nb; i++) pb[i + 1] = dim_mul(t, pb[i], b[i]);
+  for (uint32_t i = 0; i < na; i++)
+    pa[i + 1] = dim_mul(t, pa[i], a[i]);
+  for (uint32_t i = 0; i < nb; i++)
+    pb[i + 1] = dim_mul(t, pb[i], b[i]);
   for (uint32_t sum = 2; sum <= na + nb; sum++) {
     for (uint32_t i = 1; i < sum && i <= na; i++) {
       uint32_t j = sum - i;
-      if (j > nb || pa[i] == DIM_NONE || pa[i] != pb[j]) continue;
+      if (j > nb || pa[i] == DIM_NONE || pa[i] != pb[j])
+        continue;
       *out_a = i;
       *out_b = j;
       return;
@@ -163,13 +172,15 @@ static void point_through_reshape(struct emit *e, const struct type *from, const
   out->rank = to->rank;
   out->width = p->width;
   for (uint32_t i = 0; i < from->rank; i++) {
-    if (dim_is_const_value(t, from->dims[i], 1)) continue;
+    if (dim_is_const_value(t, from->dims[i], 1))
+      continue;
     ia[na] = i;
     a[na++] = from->dims[i];
   }
   for (uint32_t i = 0; i < to->rank; i++) {
     out->c[i] = coord_zero(e);
-    if (dim_is_const_value(t, to->dims[i], 1)) continue;
+    if (dim_is_const_value(t, to->dims[i], 1))
+      continue;
     ib[nb] = i;
     b[nb++] = to->dims[i];
   }
@@ -179,10 +190,12 @@ static void point_through_reshape(struct emit *e, const struct type *from, const
     match_group(t, a + i, na - i, b + j, nb - j, &ga, &gb);
     pthread_mutex_unlock(&dims_lock);
     struct coord c[IR_MAX_RANK], split[IR_MAX_RANK];
-    for (uint32_t k = 0; k < ga; k++) c[k] = p->c[ia[i + k]];
+    for (uint32_t k = 0; k < ga; k++)
+      c[k] = p->c[ia[i + k]];
     struct coord x = coord_linearize(e, c, a + i, ga, p->width);
     coord_delinearize(e, x, b + j, gb, p->width, split);
-    for (uint32_t k = 0; k < gb; k++) out->c[ib[j + k]] = split[k];
+    for (uint32_t k = 0; k < gb; k++)
+      out->c[ib[j + k]] = split[k];
     i += ga;
     j += gb;
   }
@@ -195,19 +208,26 @@ void point_through_view(struct emit *e, const struct op *op, const struct point 
   out->rank = operand->rank;
   out->width = p->width;
   switch (op->kind) {
-  case OP_RESHAPE: point_through_reshape(e, result, operand, p, out); break;
-  case OP_BROADCAST: point_broadcast(e, operand, result, p, out); break;
+  case OP_RESHAPE:
+    point_through_reshape(e, result, operand, p, out);
+    break;
+  case OP_BROADCAST:
+    point_broadcast(e, operand, result, p, out);
+    break;
   case OP_TRANSPOSE:
-    for (uint32_t i = 0; i < p->rank; i++) out->c[OP_ATTRS(transpose, op)->perm.data[i]] = p->c[i];
+    for (uint32_t i = 0; i < p->rank; i++)
+      out->c[OP_ATTRS(transpose, op)->perm.data[i]] = p->c[i];
     break;
   case OP_SLICE: {
     const struct slice_attrs *a = OP_ATTRS(slice, op);
     for (uint32_t i = 0; i < p->rank; i++) {
-      out->c[i] = coord_affine(e, &p->c[i], a->step.data[i], emit_dim(e, a->start.data[i]), p->width);
+      out->c[i] =
+          coord_affine(e, &p->c[i], a->step.data[i], emit_dim(e, a->start.data[i]), p->width);
     }
     break;
   }
-  default: assert(!"not a view of one operand");
+  default:
+    assert(!"not a view of one operand");
   }
 }
 
@@ -258,10 +278,13 @@ LLVMValueRef coord_in_range(struct emit *e, const struct coord *c, LLVMValueRef 
                             uint32_t width) {
   int64_t reach = c->stride * (int64_t)(width - 1);
   LLVMValueRef least = c->base, most = c->base;
-  if (reach > 0) most = LLVMBuildAdd(e->b, c->base, emit_i64(e, reach), "");
-  if (reach < 0) least = LLVMBuildAdd(e->b, c->base, emit_i64(e, reach), "");
+  if (reach > 0)
+    most = LLVMBuildAdd(e->b, c->base, emit_i64(e, reach), "");
+  if (reach < 0)
+    least = LLVMBuildAdd(e->b, c->base, emit_i64(e, reach), "");
   LLVMValueRef ok = LLVMBuildICmp(e->b, LLVMIntSGE, least, lo, "");
-  if (!hi) return ok;
+  if (!hi)
+    return ok;
   return LLVMBuildAnd(e->b, ok, LLVMBuildICmp(e->b, LLVMIntSLT, most, hi, ""), "");
 }
 
@@ -273,20 +296,22 @@ static LLVMValueRef concat_from(struct emit *e, const struct op *op, const struc
   q.c[axis] = coord_affine(e, &p->c[axis], 1, LLVMBuildNeg(e->b, offset, ""), p->width);
   bool affine_lanes = p->c[axis].stride != 0;
   bool last = piece + 1 == op->n_operands;
-  if (last && !affine_lanes) return emit_value(e, v, &q);
+  if (last && !affine_lanes)
+    return emit_value(e, v, &q);
   LLVMValueRef end = LLVMBuildAdd(e->b, offset, emit_dim(e, value_type(e->f, v)->dims[axis]), "");
   struct emit_if s;
   emit_if_begin(e, &s, coord_in_range(e, &p->c[axis], offset, end, p->width));
   LLVMValueRef here = emit_value(e, v, &q);
   emit_if_else(e, &s, here);
-  LLVMValueRef rest = last ? emit_by_lanes(e, op->results[0], p)
-                           : concat_from(e, op, p, piece + 1, end);
+  LLVMValueRef rest =
+      last ? emit_by_lanes(e, op->results[0], p) : concat_from(e, op, p, piece + 1, end);
   return emit_if_end(e, &s, rest);
 }
 
 LLVMValueRef emit_concat(struct emit *e, const struct op *op, const struct point *p) {
   uint32_t axis = (uint32_t)OP_ATTRS(concat, op)->axis;
-  if (p->c[axis].lanes) return emit_by_lanes(e, op->results[0], p);
+  if (p->c[axis].lanes)
+    return emit_by_lanes(e, op->results[0], p);
   return concat_from(e, op, p, 0, emit_i64(e, 0));
 }
 
@@ -307,7 +332,8 @@ LLVMValueRef emit_pad(struct emit *e, const struct op *op, const struct point *p
       continue;
     }
     bool lanes = p->c[i].lanes || p->c[i].stride;
-    if (lanes && (p->c[i].lanes || hole != 1)) return emit_by_lanes(e, op->results[0], p);
+    if (lanes && (p->c[i].lanes || hole != 1))
+      return emit_by_lanes(e, op->results[0], p);
     lanes_padded |= lanes;
     LLVMValueRef low = emit_dim(e, a->low.data[i]);
     q.c[i] = coord_affine(e, &p->c[i], 1, LLVMBuildNeg(e->b, low, ""), p->width);
@@ -320,7 +346,8 @@ LLVMValueRef emit_pad(struct emit *e, const struct op *op, const struct point *p
       q.c[i] = coord_uniform(e, LLVMBuildSDiv(e->b, q.c[i].base, k, ""));
       /* -1 div 2 is 0 in truncating division: the test for on-grid has excluded it. */
     }
-    inside = LLVMBuildAnd(e->b, inside, coord_in_range(e, &q.c[i], emit_i64(e, 0), size, p->width), "");
+    inside =
+        LLVMBuildAnd(e->b, inside, coord_in_range(e, &q.c[i], emit_i64(e, 0), size, p->width), "");
   }
   struct emit_if s;
   emit_if_begin(e, &s, inside);
@@ -359,13 +386,16 @@ static void gather_axis(struct emit *e, const struct op *op, const struct point 
   low = LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, low, zero, ""), zero, low, "");
   struct coord *c = &g->at.c[a->axes.data[j]];
   *c = width == 1 ? coord_uniform(e, low) : (struct coord){.lanes = low};
-  if (a->mode == OUT_OF_RANGE_CLAMP) return;
-  if (width == 1) bad = emit_splat(e, bad, p->width);
+  if (a->mode == OUT_OF_RANGE_CLAMP)
+    return;
+  if (width == 1)
+    bad = emit_splat(e, bad, p->width);
   g->outside = g->outside ? LLVMBuildOr(e->b, g->outside, bad, "") : bad;
 }
 
 static LLVMValueRef any_lane(struct emit *e, LLVMValueRef x, uint32_t width) {
-  if (width == 1) return x;
+  if (width == 1)
+    return x;
   LLVMValueRef bits = LLVMBuildBitCast(e->b, x, LLVMIntTypeInContext(e->context, width), "");
   return LLVMBuildICmp(e->b, LLVMIntNE, bits, LLVMConstNull(LLVMTypeOf(bits)), "");
 }
@@ -377,7 +407,8 @@ static LLVMValueRef gathers_from_nothing(struct emit *e, const struct type *data
   for (uint32_t j = 0; j < axes.len; j++) {
     dim d = data->dims[axes.data[j]];
     int64_t n;
-    if (dim_is_const(e->f->module->dims, d, &n) && n > 0) continue;
+    if (dim_is_const(e->f->module->dims, d, &n) && n > 0)
+      continue;
     LLVMValueRef none = LLVMBuildICmp(e->b, LLVMIntEQ, emit_dim(e, d), zero, "");
     empty = empty ? LLVMBuildOr(e->b, empty, none, "") : none;
   }
@@ -407,13 +438,17 @@ LLVMValueRef emit_gather(struct emit *e, const struct op *op, const struct point
     gather_axis(e, op, p, j, &spread, &g);
   }
   for (uint32_t i = 0, window = rank; i < data->rank; i++) {
-    if (!indexed[i]) g.at.c[i] = p->c[window++];
+    if (!indexed[i])
+      g.at.c[i] = p->c[window++];
   }
   LLVMValueRef empty = gathers_from_nothing(e, data, a->axes);
-  if (a->mode == OUT_OF_RANGE_ERROR) emit_error_if(e, any_lane(e, g.outside, p->width), op->provenance);
-  if (a->mode == OUT_OF_RANGE_CLAMP && empty) emit_error_if(e, empty, op->provenance);
-  LLVMValueRef x = empty ? load_unless(e, empty, op->operands[0], &g.at)
-                         : emit_value(e, op->operands[0], &g.at);
-  if (a->mode != OUT_OF_RANGE_FILL) return x;
+  if (a->mode == OUT_OF_RANGE_ERROR)
+    emit_error_if(e, any_lane(e, g.outside, p->width), op->provenance);
+  if (a->mode == OUT_OF_RANGE_CLAMP && empty)
+    emit_error_if(e, empty, op->provenance);
+  LLVMValueRef x =
+      empty ? load_unless(e, empty, op->operands[0], &g.at) : emit_value(e, op->operands[0], &g.at);
+  if (a->mode != OUT_OF_RANGE_FILL)
+    return x;
   return LLVMBuildSelect(e->b, g.outside, LLVMConstNull(LLVMTypeOf(x)), x, "");
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the emitter: how points and values go back through views and indexed ops (emit_view.c), and
- * memory (emit_memory.c). */
+/* Inside the emitter: how points and values go back through views and indexed ops (emit_view.c),
+ * and memory (emit_memory.c). */
 #ifndef SINTER_CODEGEN_EMIT_VIEW_H
 #define SINTER_CODEGEN_EMIT_VIEW_H
 
 #include "codegen/emit.h"
 
-/* The operand's point for a broadcasting reader: coordinates are the reader's, 0 where the dim is 1. */
+/* The operand's point for a broadcasting reader: coordinates are the reader's, 0 where the dim
+ * is 1. */
 void point_broadcast(struct emit *e, const struct type *operand, const struct type *reader,
                      const struct point *p, struct point *out);
 /* reshape, transpose, broadcast, slice: where the result's point lies in the operand. */

@@ -5,8 +5,9 @@
 
 #include "ir/graph.h"
 
-/* True where every element of operand `i` is read only to compute the element of the single result at
- * the same place, and both have the same size: then the result may have the operand's storage. */
+/* True where every element of operand `i` is read only to compute the element of the single result
+ * at the same place, and both have the same size: then the result may have the operand's storage.
+ */
 bool in_place_allowed(const struct function *f, const struct op *fused, uint32_t i);
 
 #endif

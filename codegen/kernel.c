@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From fused regions to kernels: which are the same, which schedule each gets, and the function around
- * a schedule's tiles. */
+/* From fused regions to kernels: which are the same, which schedule each gets, and the function
+ * around a schedule's tiles. */
 #include "codegen/kernel.h"
 
 #include <stdlib.h>
@@ -24,7 +24,8 @@ const struct op *kernel_root_op(const struct kernel *k, enum op_kind kind) {
   const struct region *r = &k->function->regions.data[kernel_op(k)->regions[0]];
   for (uint32_t i = 0; i < r->ops.len; i++) {
     const struct op *op = function_op(k->function, r->ops.data[i]);
-    if (op->kind == kind) return op;
+    if (op->kind == kind)
+      return op;
   }
   return NULL;
 }
@@ -45,11 +46,13 @@ uint32_t kernel_result_buffer(const struct kernel *k, uint32_t i) {
 }
 
 void kernel_grid(struct kernel *k, const dim *dims, uint32_t n) {
-  for (uint32_t i = 0; i < n; i++) vec_push(&k->grid, dims[i]);
+  for (uint32_t i = 0; i < n; i++)
+    vec_push(&k->grid, dims[i]);
 }
 
 void kernel_scratch(struct kernel *k, const dim *dims, uint32_t n, int64_t bytes) {
-  for (uint32_t i = 0; i < n; i++) vec_push(&k->scratch, dims[i]);
+  for (uint32_t i = 0; i < n; i++)
+    vec_push(&k->scratch, dims[i]);
   vec_push(&k->scratch, dim_const(k->function->module->dims, bytes));
 }
 
@@ -57,7 +60,8 @@ void kernel_scratch(struct kernel *k, const dim *dims, uint32_t n, int64_t bytes
 
 static uint32_t function_index(const struct module *m, const struct function *f) {
   for (uint32_t i = 0; i < m->functions.len; i++) {
-    if (m->functions.data[i] == f) return i;
+    if (m->functions.data[i] == f)
+      return i;
   }
   return 0;
 }
@@ -69,11 +73,11 @@ struct kernel *kernel_of(const struct kernel_set *set, const struct function *f,
 
 static status choose_schedule(struct kernel *k, const struct cpu_isa *isa, struct diags *diags) {
   enum root_kind root = OP_ATTRS(fused, kernel_op(k))->root;
-  if (root == ROOT_KIND_ATTENTION &&
-      OP_ATTRS(attention, kernel_root_op(k, OP_ATTENTION))->lse)
+  if (root == ROOT_KIND_ATTENTION && OP_ATTRS(attention, kernel_root_op(k, OP_ATTENTION))->lse)
     return diag_report(diags, DIAG_E0410, NULL, NULL, "no schedule gives attention's lse");
   for (size_t i = 0; i < sizeof schedules / sizeof *schedules; i++) {
-    if (schedules[i]->root != root || !schedules[i]->plan(k, isa)) continue;
+    if (schedules[i]->root != root || !schedules[i]->plan(k, isa))
+      continue;
     k->schedule = schedules[i];
     return STATUS_OK;
   }
@@ -91,7 +95,8 @@ static status add_kernel(struct kernel_set *set, struct map *by_key, struct func
     return STATUS_OK;
   }
   status st = choose_schedule(&k, isa, diags);
-  if (st != STATUS_OK) return st;
+  if (st != STATUS_OK)
+    return st;
   snprintf(k.symbol, sizeof k.symbol, "k%u_%s", set->kernels.len, k.schedule->name);
   map_put(by_key, k.key[0], set->kernels.len);
   vec_push(&set->kernels, k);
@@ -112,9 +117,10 @@ status kernel_set_init(struct kernel_set *set, struct module *m, const struct cp
     for (op_id id = 1; id < f->ops.len && st == STATUS_OK; id++) {
       const struct op_info *info = &op_infos[function_op(f, id)->kind];
       if (info->flags & OP_FLAG_RANKS)
-        st = diag_report(diags, DIAG_E0410, NULL, NULL, "'%s' needs several ranks, and engines have one",
-                         info->name);
-      if (function_op(f, id)->kind != OP_FUSED) continue;
+        st = diag_report(diags, DIAG_E0410, NULL, NULL,
+                         "'%s' needs several ranks, and engines have one", info->name);
+      if (function_op(f, id)->kind != OP_FUSED)
+        continue;
       st = add_kernel(set, &by_key, f, id, isa, diags, &set->of_op[i][id]);
     }
   }
@@ -131,7 +137,8 @@ void kernel_set_deinit(struct kernel_set *set) {
     vec_deinit(&set->kernels.data[i].packs);
   }
   vec_deinit(&set->kernels);
-  for (uint32_t i = 0; set->of_op && i < set->module->functions.len; i++) mem_free(set->of_op[i]);
+  for (uint32_t i = 0; set->of_op && i < set->module->functions.len; i++)
+    mem_free(set->of_op[i]);
   mem_free(set->of_op);
 }
 
@@ -147,8 +154,12 @@ static LLVMValueRef load_slot(struct emit *e, uint32_t slot) {
 static void emit_init(struct emit *e, struct kernel *k, struct cpu_target *target,
                       LLVMModuleRef module, struct vmath *math) {
   LLVMContextRef c = cpu_target_context(target);
-  *e = (struct emit){.context = c, .module = module, .math = math, .f = k->function,
-                     .fused = kernel_op(k), .kernel = k,
+  *e = (struct emit){.context = c,
+                     .module = module,
+                     .math = math,
+                     .f = k->function,
+                     .fused = kernel_op(k),
+                     .kernel = k,
                      .vector_bytes = cpu_target_isa(target)->vector_bytes};
   e->i1 = LLVMInt1TypeInContext(c);
   e->i8 = LLVMInt8TypeInContext(c);
@@ -171,7 +182,8 @@ static void emit_init(struct emit *e, struct kernel *k, struct cpu_target *targe
   e->scratch = LLVMGetParam(e->fn, 3);
   uint32_t n = e->fused->n_operands + e->fused->n_results;
   e->buffers = mem_calloc(n ? n : 1, sizeof *e->buffers);
-  for (uint32_t i = 0; i < n; i++) e->buffers[i] = load_slot(e, 1 + i);
+  for (uint32_t i = 0; i < n; i++)
+    e->buffers[i] = load_slot(e, 1 + i);
 }
 
 static void emit_deinit(struct emit *e) {
@@ -207,8 +219,11 @@ static status build_kernel(void *user, uint32_t index, struct cpu_target *target
 status kernel_set_assemble(struct kernel_set *set, const struct cpu_isa *isa, uint32_t threads,
                            enum assemble_emit emit, struct arena *arena, struct diags *diags,
                            struct assemble_result *out_result) {
-  struct assemble_options options = {.isa = isa, .build = build_kernel, .user = set,
-                                     .kernel_count = set->kernels.len, .threads = threads,
+  struct assemble_options options = {.isa = isa,
+                                     .build = build_kernel,
+                                     .user = set,
+                                     .kernel_count = set->kernels.len,
+                                     .threads = threads,
                                      .emit = emit};
   return assemble(&options, arena, diags, out_result);
 }

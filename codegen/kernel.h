@@ -8,8 +8,8 @@
 #include "codegen/pack.h"
 #include "ir/graph.h"
 
-/* A kernel's arguments are 8-byte slots: [0] the error word, then one pointer per operand of the fused
- * op, one per result, then the values of `dims` in order. */
+/* A kernel's arguments are 8-byte slots: [0] the error word, then one pointer per operand of the
+ * fused op, one per result, then the values of `dims` in order. */
 /* An operand (a constant) that the kernel reads in packed form. */
 struct kernel_pack {
   uint32_t operand;
@@ -18,15 +18,16 @@ struct kernel_pack {
 
 struct kernel {
   const struct function *function;
-  op_id op;            /* the fused op; of several with the same key, the first */
-  char symbol[48];     /* k<number>_<root>, unique in the module */
-  VEC(dim) dims;       /* filled while code is emitted */
-  VEC(dim) grid;       /* tiles of a launch: the product of these (a product of symbolic sums may
-                          be too long for one dim) */
-  VEC(dim) scratch;    /* bytes per thread: the product of these; empty: none */
-  VEC(dim) kept;       /* dims that the schedule's plan makes for its emit, which must not make any */
+  op_id op;        /* the fused op; of several with the same key, the first */
+  char symbol[48]; /* k<number>_<root>, unique in the module */
+  VEC(dim) dims;   /* filled while code is emitted */
+  VEC(dim)
+  grid;             /* tiles of a launch: the product of these (a product of symbolic sums may
+                       be too long for one dim) */
+  VEC(dim) scratch; /* bytes per thread: the product of these; empty: none */
+  VEC(dim) kept;    /* dims that the schedule's plan makes for its emit, which must not make any */
   VEC(struct kernel_pack) packs;
-  uint64_t key[2];     /* equal keys: equal code */
+  uint64_t key[2]; /* equal keys: equal code */
   const struct schedule *schedule;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The content key of a fused region: two regions with the same key compile to the same code, so that
- * the equal layers of a model share one kernel. Values are numbered in order of appearance; dims enter
- * as ids, which are canonical within a module. */
+/* The content key of a fused region: two regions with the same key compile to the same code, so
+ * that the equal layers of a model share one kernel. Values are numbered in order of appearance;
+ * dims enter as ids, which are canonical within a module. */
 #include <string.h>
 
 #include "base/hash.h"
@@ -20,11 +20,13 @@ static void add(struct key *k, uint64_t x) {
 }
 
 static void add_value(struct key *k, const struct function *f, value_id v) {
-  if (!k->number[v]) k->number[v] = ++k->next;
+  if (!k->number[v])
+    k->number[v] = ++k->next;
   add(k, k->number[v]);
   const struct type *type = value_type(f, v);
   add(k, (uint64_t)type->dtype << 32 | type->rank);
-  for (uint32_t i = 0; i < type->rank; i++) add(k, type->dims[i]);
+  for (uint32_t i = 0; i < type->rank; i++)
+    add(k, type->dims[i]);
 }
 
 /* A literal inside the region enters by its bytes, not by the constant that holds it. */
@@ -42,8 +44,9 @@ void kernel_key(const struct function *f, const struct op *fused, uint64_t out_k
   for (uint32_t i = 0; i < fused->n_operands; i++) {
     add_value(&k, f, r->params.data[i]);
     const struct op *def = value_def(f, fused->operands[i]);
-    add(&k, def && def->kind == OP_CONST &&
-               !f->module->constants.data[OP_ATTRS(const, def)->value].reference); /* may be packed */
+    add(&k,
+        def && def->kind == OP_CONST &&
+            !f->module->constants.data[OP_ATTRS(const, def)->value].reference); /* may be packed */
   }
   for (uint32_t i = 0; i < r->ops.len; i++) {
     const struct op *op = function_op(f, r->ops.data[i]);
@@ -53,10 +56,13 @@ void kernel_key(const struct function *f, const struct op *fused, uint64_t out_k
     } else {
       add(&k, attrs_hash(op->kind, op->attrs));
     }
-    for (uint32_t j = 0; j < op->n_operands; j++) add_value(&k, f, op->operands[j]);
-    for (uint32_t j = 0; j < op->n_results; j++) add_value(&k, f, op->results[j]);
+    for (uint32_t j = 0; j < op->n_operands; j++)
+      add_value(&k, f, op->operands[j]);
+    for (uint32_t j = 0; j < op->n_results; j++)
+      add_value(&k, f, op->results[j]);
   }
-  for (uint32_t i = 0; i < r->results.len; i++) add_value(&k, f, r->results.data[i]);
+  for (uint32_t i = 0; i < r->results.len; i++)
+    add_value(&k, f, r->results.data[i]);
   mem_free(k.number);
   out_key[0] = k.a;
   out_key[1] = k.b;

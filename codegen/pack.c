@@ -13,11 +13,14 @@ bool pack_size(const struct constant *c, const struct pack *pack, uint64_t *out_
   uint64_t k = 1, n = 1, bytes;
   for (uint32_t i = 0; i < c->rank; i++) {
     uint64_t *side = pack->k_axes >> i & 1 ? &k : &n;
-    if (__builtin_mul_overflow(*side, (uint64_t)c->dims[i], side)) return false;
+    if (__builtin_mul_overflow(*side, (uint64_t)c->dims[i], side))
+      return false;
   }
   uint64_t panels = n / pack->columns + (n % pack->columns != 0);
-  if (__builtin_mul_overflow(panels, k, &bytes)) return false;
-  if (__builtin_mul_overflow(bytes, pack->columns * (dtype_bits(c->dtype) / 8), &bytes)) return false;
+  if (__builtin_mul_overflow(panels, k, &bytes))
+    return false;
+  if (__builtin_mul_overflow(bytes, pack->columns * (dtype_bits(c->dtype) / 8), &bytes))
+    return false;
   *out_k = k;
   *out_n = n;
   *out_bytes = bytes;
@@ -25,7 +28,8 @@ bool pack_size(const struct constant *c, const struct pack *pack, uint64_t *out_
 }
 
 /* Where element i, row-major over the dims on one side (k or n), lies in the constant. */
-static uint64_t side_offset(const struct constant *c, const struct pack *pack, bool k_side, uint64_t i) {
+static uint64_t side_offset(const struct constant *c, const struct pack *pack, bool k_side,
+                            uint64_t i) {
   uint64_t offset = 0, stride = 1;
   for (uint32_t d = c->rank; d-- > 0;) {
     if ((pack->k_axes >> d & 1) == k_side) {
@@ -39,10 +43,18 @@ static uint64_t side_offset(const struct constant *c, const struct pack *pack, b
 
 static void copy_column(uint8_t *out, const uint8_t *from, uint32_t size) {
   switch (size) { /* constant sizes become single moves */
-  case 1: *out = *from; break;
-  case 2: memcpy(out, from, 2); break;
-  case 4: memcpy(out, from, 4); break;
-  default: memcpy(out, from, size); break;
+  case 1:
+    *out = *from;
+    break;
+  case 2:
+    memcpy(out, from, 2);
+    break;
+  case 4:
+    memcpy(out, from, 4);
+    break;
+  default:
+    memcpy(out, from, size);
+    break;
   }
 }
 
@@ -51,11 +63,13 @@ void pack_panel(const struct constant *c, const struct pack *pack, uint64_t pane
   uint64_t k = 0, n = 0, bytes, offsets[PANEL_BYTES];
   pack_size(c, pack, &k, &n, &bytes);
   uint64_t first = panel * columns, count = n - first < columns ? n - first : columns;
-  for (uint64_t j = 0; j < count; j++) offsets[j] = side_offset(c, pack, false, first + j);
+  for (uint64_t j = 0; j < count; j++)
+    offsets[j] = side_offset(c, pack, false, first + j);
   memset(out, 0, k * columns * size);
   for (uint64_t i = 0; i < k; i++) {
     const uint8_t *row = (const uint8_t *)c->data + side_offset(c, pack, true, i) * size;
     uint8_t *to = (uint8_t *)out + i * columns * size;
-    for (uint64_t j = 0; j < count; j++) copy_column(to + j * size, row + offsets[j] * size, size);
+    for (uint64_t j = 0; j < count; j++)
+      copy_column(to + j * size, row + offsets[j] * size, size);
   }
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Weights rearranged at compile time into the panels that contraction kernels read.
  *
- * A panel holds PANEL_BYTES / size columns of the k x n matrix, row after row: [panel][k][column]. The
- * format is the same for every x86 level, so an engine's weights do not depend on its code. Columns
- * beyond n are 0. */
+ * A panel holds PANEL_BYTES / size columns of the k x n matrix, row after row: [panel][k][column].
+ * The format is the same for every x86 level, so an engine's weights do not depend on its code.
+ * Columns beyond n are 0. */
 #ifndef SINTER_CODEGEN_PACK_H
 #define SINTER_CODEGEN_PACK_H
 
@@ -20,7 +20,8 @@ struct pack {
 
 bool pack_equal(const struct pack *a, const struct pack *b);
 
-/* k and n of the constant seen as a matrix, and the packed size in bytes; false where it overflows. */
+/* k and n of the constant seen as a matrix, and the packed size in bytes; false where it overflows.
+ */
 bool pack_size(const struct constant *c, const struct pack *pack, uint64_t *out_k, uint64_t *out_n,
                uint64_t *out_bytes);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Schedules: how the tiles of one fused region are computed on one target. A schedule is a row of
- * kernels.def and a file codegen/<target>/schedule_<name>.c; the first row that matches is taken, and
- * the last row of each root matches everything. */
+ * kernels.def and a file codegen/<target>/schedule_<name>.c; the first row that matches is taken,
+ * and the last row of each root matches everything. */
 #ifndef SINTER_CODEGEN_SCHEDULE_H
 #define SINTER_CODEGEN_SCHEDULE_H
 

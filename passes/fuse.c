@@ -8,15 +8,16 @@
  * Three steps per region of control flow:
  *
  *   1. clusters grow from roots. A root takes the maps that follow it one by one (its epilogue); a
- *      reduction over trailing dims takes the maps and further reductions of the same rows (softmax,
- *      norms);
+ *      reduction over trailing dims takes the maps and further reductions of the same rows
+ * (softmax, norms);
  *   2. what is left (maps, views, gathers, iotas) is either computed inside its readers, where
  *      fuse_allowed says that this is no more work than a trip through memory, or becomes a
  *      point-wise cluster of its own;
  *   3. every cluster is moved into a region, together with copies of what it computes for itself.
  *
  * After it only consts, fused ops, reshapes of stored values (aliases) and control remain outside
- * regions. Requires: nothing. Preserves: values bit by bit (the emitter rounds where an op ends). */
+ * regions. Requires: nothing. Preserves: values bit by bit (the emitter rounds where an op ends).
+ */
 #include <string.h>
 
 #include "base/mem.h"
@@ -28,31 +29,66 @@
 
 static bool is_light(enum op_kind kind) {
   switch (kind) {
-  case OP_MAP: case OP_RESHAPE: case OP_TRANSPOSE: case OP_BROADCAST: case OP_SLICE: case OP_PAD:
-  case OP_CONCAT: case OP_BITCAST: case OP_GATHER: case OP_IOTA: case OP_DIMS: case OP_RANDOM:
+  case OP_MAP:
+  case OP_RESHAPE:
+  case OP_TRANSPOSE:
+  case OP_BROADCAST:
+  case OP_SLICE:
+  case OP_PAD:
+  case OP_CONCAT:
+  case OP_BITCAST:
+  case OP_GATHER:
+  case OP_IOTA:
+  case OP_DIMS:
+  case OP_RANDOM:
     return true;
-  default: return false;
+  default:
+    return false;
   }
 }
 
 static bool is_root(enum op_kind kind, enum root_kind *out) {
   switch (kind) {
-  case OP_REDUCE: *out = ROOT_KIND_REDUCE; return true;
-  case OP_SCAN: *out = ROOT_KIND_SCAN; return true;
-  case OP_WINDOW: *out = ROOT_KIND_WINDOW; return true;
-  case OP_CONTRACT: *out = ROOT_KIND_CONTRACT; return true;
-  case OP_CONV: *out = ROOT_KIND_CONV; return true;
-  case OP_ATTENTION: *out = ROOT_KIND_ATTENTION; return true;
-  case OP_SCATTER: *out = ROOT_KIND_SCATTER; return true;
-  case OP_TOPK: *out = ROOT_KIND_TOPK; return true;
-  case OP_NONZERO: *out = ROOT_KIND_NONZERO; return true;
-  case OP_UNIQUE: *out = ROOT_KIND_UNIQUE; return true;
-  case OP_NMS: *out = ROOT_KIND_NMS; return true;
-  default: return false;
+  case OP_REDUCE:
+    *out = ROOT_KIND_REDUCE;
+    return true;
+  case OP_SCAN:
+    *out = ROOT_KIND_SCAN;
+    return true;
+  case OP_WINDOW:
+    *out = ROOT_KIND_WINDOW;
+    return true;
+  case OP_CONTRACT:
+    *out = ROOT_KIND_CONTRACT;
+    return true;
+  case OP_CONV:
+    *out = ROOT_KIND_CONV;
+    return true;
+  case OP_ATTENTION:
+    *out = ROOT_KIND_ATTENTION;
+    return true;
+  case OP_SCATTER:
+    *out = ROOT_KIND_SCATTER;
+    return true;
+  case OP_TOPK:
+    *out = ROOT_KIND_TOPK;
+    return true;
+  case OP_NONZERO:
+    *out = ROOT_KIND_NONZERO;
+    return true;
+  case OP_UNIQUE:
+    *out = ROOT_KIND_UNIQUE;
+    return true;
+  case OP_NMS:
+    *out = ROOT_KIND_NMS;
+    return true;
+  default:
+    return false;
   }
 }
 
-/* Roots whose results the emitter can bind at a point, so that maps may follow in the same kernel. */
+/* Roots whose results the emitter can bind at a point, so that maps may follow in the same kernel.
+ */
 static bool takes_epilogue(enum root_kind root) {
   return root == ROOT_KIND_REDUCE || root == ROOT_KIND_WINDOW || root == ROOT_KIND_CONTRACT ||
          root == ROOT_KIND_CONV || root == ROOT_KIND_ATTENTION;
@@ -64,11 +100,13 @@ static const struct op *op_of(const struct fuse *s, op_id id) { return function_
 
 static bool is_literal(const struct fuse *s, const struct op *op) {
   return op->kind == OP_CONST &&
-         dim_is_const_value(s->f->module->dims, type_elements(s->f->module->dims, value_type(s->f, op->results[0])), 1);
+         dim_is_const_value(s->f->module->dims,
+                            type_elements(s->f->module->dims, value_type(s->f, op->results[0])), 1);
 }
 
 static op_id only_user(const struct fuse *s, value_id v) {
-  if (uses_count(&s->uses, v) != 1) return OP_ID_NONE;
+  if (uses_count(&s->uses, v) != 1)
+    return OP_ID_NONE;
   return s->uses.ops[s->uses.start[v]];
 }
 
@@ -106,14 +144,19 @@ static void cluster_add(struct fuse *s, uint32_t cluster, op_id op) {
 /* Whether `v` depends on cluster c by a way through ops outside it. Positions bound the walk. */
 static bool depends_on(struct fuse *s, value_id v, uint32_t c, bool outside) {
   op_id id = function_value(s->f, v)->def;
-  if (id == OP_ID_NONE || op_of(s, id)->parent != s->region) return false;
-  if (s->cluster_of[id] == c) return outside;
-  if (s->position[id] < s->clusters.data[c].first || s->seen[id] == s->stamp) return false;
+  if (id == OP_ID_NONE || op_of(s, id)->parent != s->region)
+    return false;
+  if (s->cluster_of[id] == c)
+    return outside;
+  if (s->position[id] < s->clusters.data[c].first || s->seen[id] == s->stamp)
+    return false;
   s->seen[id] = s->stamp;
   const struct op *op = op_of(s, id);
-  if (op_infos[op->kind].flags & OP_FLAG_CONTROL) return true; /* its regions may read anything */
+  if (op_infos[op->kind].flags & OP_FLAG_CONTROL)
+    return true; /* its regions may read anything */
   for (uint32_t i = 0; i < op->n_operands; i++) {
-    if (depends_on(s, op->operands[i], c, true)) return true;
+    if (depends_on(s, op->operands[i], c, true))
+      return true;
   }
   return false;
 }
@@ -121,7 +164,8 @@ static bool depends_on(struct fuse *s, value_id v, uint32_t c, bool outside) {
 static bool would_cycle(struct fuse *s, const struct op *op, uint32_t c) {
   s->stamp++;
   for (uint32_t i = 0; i < op->n_operands; i++) {
-    if (depends_on(s, op->operands[i], c, false)) return true;
+    if (depends_on(s, op->operands[i], c, false))
+      return true;
   }
   return false;
 }
@@ -136,9 +180,11 @@ static bool can_take(struct fuse *s, uint32_t c, op_id id) {
 static void grow_epilogue(struct fuse *s, uint32_t c, value_id v) {
   for (;;) {
     op_id user = only_user(s, v);
-    if (!can_take(s, c, user) || op_of(s, user)->kind != OP_MAP) return;
+    if (!can_take(s, c, user) || op_of(s, user)->kind != OP_MAP)
+      return;
     value_id next = op_of(s, user)->results[0];
-    if (!same_dims(value_type(s->f, v), value_type(s->f, next))) return;
+    if (!same_dims(value_type(s->f, v), value_type(s->f, next)))
+      return;
     cluster_add(s, c, user);
     v = next;
   }
@@ -146,11 +192,13 @@ static void grow_epilogue(struct fuse *s, uint32_t c, value_id v) {
 
 /* Reductions of whole trailing dims, of a plain combiner. */
 static bool is_row_reduce(const struct fuse *s, const struct op *op) {
-  if (op->kind != OP_REDUCE || op->n_results != 1) return false;
+  if (op->kind != OP_REDUCE || op->n_results != 1)
+    return false;
   struct ints axes = OP_ATTRS(reduce, op)->axes;
   uint32_t rank = value_type(s->f, op->operands[0])->rank;
   for (uint32_t i = 0; i < axes.len; i++) {
-    if (axes.data[i] != (int64_t)(rank - axes.len + i)) return false;
+    if (axes.data[i] != (int64_t)(rank - axes.len + i))
+      return false;
   }
   return axes.len > 0;
 }
@@ -174,7 +222,8 @@ static void grow_row(struct fuse *s, uint32_t c, const struct op *reduce) {
     const struct op *op = op_of(s, s->clusters.data[c].ops.data[i]);
     for (uint32_t u = s->uses.start[op->results[0]]; u < s->uses.start[op->results[0] + 1]; u++) {
       op_id user = s->uses.ops[u];
-      if (!can_take(s, c, user) || !in_rows(s, op_of(s, user), full, kept)) continue;
+      if (!can_take(s, c, user) || !in_rows(s, op_of(s, user), full, kept))
+        continue;
       cluster_add(s, c, user);
     }
   }
@@ -185,7 +234,8 @@ static void settle_row(struct fuse *s, uint32_t c, const struct op *reduce) {
   const struct type *full = value_type(s->f, reduce->operands[0]);
   for (uint32_t i = 1; i < s->clusters.data[c].ops.len; i++) {
     const struct op *op = op_of(s, s->clusters.data[c].ops.data[i]);
-    if (op->kind == OP_REDUCE || same_dims(value_type(s->f, op->results[0]), full)) return;
+    if (op->kind == OP_REDUCE || same_dims(value_type(s->f, op->results[0]), full))
+      return;
   }
   s->clusters.data[c].root = ROOT_KIND_ROW;
 }
@@ -196,7 +246,8 @@ static void grow_from_roots(struct fuse *s) {
     op_id id = r->ops.data[i];
     const struct op *op = op_of(s, id);
     enum root_kind root;
-    if (s->cluster_of[id] != NO_CLUSTER || !is_root(op->kind, &root)) continue;
+    if (s->cluster_of[id] != NO_CLUSTER || !is_root(op->kind, &root))
+      continue;
     uint32_t c = cluster_create(s, is_row_reduce(s, op) ? ROOT_KIND_ROW : root);
     s->clusters.data[c].first = i;
     cluster_add(s, c, id);
@@ -216,13 +267,23 @@ enum reads { READS_ONCE, READS_FEW, READS_MANY };
 
 static enum reads reads_of(const struct fuse *s, const struct op *op, value_id v) {
   switch (op->kind) {
-  case OP_CONTRACT: case OP_CONV: case OP_WINDOW: case OP_ATTENTION: case OP_TOPK: case OP_UNIQUE:
-  case OP_NMS: return READS_MANY;
-  case OP_GATHER: return op->operands[0] == v ? READS_FEW : READS_ONCE;
-  case OP_BROADCAST: return READS_FEW;
+  case OP_CONTRACT:
+  case OP_CONV:
+  case OP_WINDOW:
+  case OP_ATTENTION:
+  case OP_TOPK:
+  case OP_UNIQUE:
+  case OP_NMS:
+    return READS_MANY;
+  case OP_GATHER:
+    return op->operands[0] == v ? READS_FEW : READS_ONCE;
+  case OP_BROADCAST:
+    return READS_FEW;
   case OP_MAP:
-    return same_dims(value_type(s->f, v), value_type(s->f, op->results[0])) ? READS_ONCE : READS_FEW;
-  default: return READS_ONCE;
+    return same_dims(value_type(s->f, v), value_type(s->f, op->results[0])) ? READS_ONCE
+                                                                            : READS_FEW;
+  default:
+    return READS_ONCE;
   }
 }
 
@@ -233,13 +294,18 @@ static bool fuse_allowed(const struct fuse *s, op_id id, op_id user) {
   const struct light *l = &s->light[id];
   enum reads reads = reads_of(s, reader, op->results[0]);
   uint32_t uses = uses_count(&s->uses, op->results[0]);
-  if (l->ops > MAX_OPS / 2 || l->operands > MAX_OPERANDS / 2) return false;
+  if (l->ops > MAX_OPS / 2 || l->operands > MAX_OPERANDS / 2)
+    return false;
   if (reader->kind == OP_CONCAT || reader->kind == OP_PAD) {
-    if (l->branches || l->cost > 16) return false;
+    if (l->branches || l->cost > 16)
+      return false;
   }
-  if (reads == READS_MANY) return l->cost == 0 && !l->branches && !l->gathers;
-  if (l->branches && uses > 1) return false;
-  if (reads == READS_FEW) return l->cost <= 4 && !(l->branches || l->gathers) ;
+  if (reads == READS_MANY)
+    return l->cost == 0 && !l->branches && !l->gathers;
+  if (l->branches && uses > 1)
+    return false;
+  if (reads == READS_FEW)
+    return l->cost <= 4 && !(l->branches || l->gathers);
   return uses == 1 || l->cost <= 4;
 }
 
@@ -247,13 +313,18 @@ static bool fuse_allowed(const struct fuse *s, op_id id, op_id user) {
 static void weigh(struct fuse *s, op_id id) {
   const struct op *op = op_of(s, id);
   struct light l = {.ops = 1};
-  if (op->kind == OP_MAP) l.cost = body_cost(OP_ATTRS(map, op)->body);
-  if (op->kind == OP_RANDOM) l.cost = 60;
-  if (op->kind == OP_CONCAT || op->kind == OP_PAD) l.branches = 1;
-  if (op->kind == OP_GATHER) l.gathers = 1;
+  if (op->kind == OP_MAP)
+    l.cost = body_cost(OP_ATTRS(map, op)->body);
+  if (op->kind == OP_RANDOM)
+    l.cost = 60;
+  if (op->kind == OP_CONCAT || op->kind == OP_PAD)
+    l.branches = 1;
+  if (op->kind == OP_GATHER)
+    l.gathers = 1;
   for (uint32_t i = 0; i < op->n_operands; i++) {
     op_id d = function_value(s->f, op->operands[i])->def;
-    if (d != OP_ID_NONE && is_literal(s, op_of(s, d))) continue;
+    if (d != OP_ID_NONE && is_literal(s, op_of(s, d)))
+      continue;
     if (d == OP_ID_NONE || !s->inlined[d]) {
       l.operands++;
       continue;
@@ -271,11 +342,14 @@ static void weigh(struct fuse *s, op_id id) {
 static bool goes_into_readers(struct fuse *s, op_id id) {
   const struct op *op = op_of(s, id);
   value_id v = op->results[0];
-  if (!uses_count(&s->uses, v)) return false;
+  if (!uses_count(&s->uses, v))
+    return false;
   for (uint32_t u = s->uses.start[v]; u < s->uses.start[v + 1]; u++) {
     op_id user = s->uses.ops[u];
-    if (!is_inner_user(s, user) || !fuse_allowed(s, id, user)) return false;
-    if (op_of(s, user)->kind == OP_CONST) return false;
+    if (!is_inner_user(s, user) || !fuse_allowed(s, id, user))
+      return false;
+    if (op_of(s, user)->kind == OP_CONST)
+      return false;
   }
   return true;
 }
@@ -283,7 +357,8 @@ static bool goes_into_readers(struct fuse *s, op_id id) {
 /* A reshape of something stored is the same bytes: an alias outside of any kernel. */
 static bool is_alias(const struct fuse *s, op_id id) {
   const struct op *op = op_of(s, id);
-  if (op->kind != OP_RESHAPE) return false;
+  if (op->kind != OP_RESHAPE)
+    return false;
   op_id d = function_value(s->f, op->operands[0])->def;
   return d == OP_ID_NONE || !s->inlined[d];
 }
@@ -293,8 +368,10 @@ static void place_light(struct fuse *s) {
   for (uint32_t i = 0; i < r->ops.len; i++) {
     op_id id = r->ops.data[i];
     const struct op *op = op_of(s, id);
-    if (is_literal(s, op)) s->inlined[id] = true;
-    if (!is_light(op->kind) || s->cluster_of[id] != NO_CLUSTER) continue;
+    if (is_literal(s, op))
+      s->inlined[id] = true;
+    if (!is_light(op->kind) || s->cluster_of[id] != NO_CLUSTER)
+      continue;
     weigh(s, id);
     if (goes_into_readers(s, id)) {
       s->inlined[id] = true;
@@ -312,18 +389,21 @@ static status fuse_region_of(struct pass_context *ctx, struct function *f, regio
   struct fuse s = {.f = f, .region = region, .diags = ctx->diags};
   uint32_t n = f->ops.len;
   s.cluster_of = mem_alloc(n * sizeof *s.cluster_of);
-  for (uint32_t i = 0; i < n; i++) s.cluster_of[i] = NO_CLUSTER;
+  for (uint32_t i = 0; i < n; i++)
+    s.cluster_of[i] = NO_CLUSTER;
   s.inlined = mem_calloc(n, sizeof *s.inlined);
   s.light = mem_calloc(n, sizeof *s.light);
   s.position = mem_calloc(n, sizeof *s.position);
   s.seen = mem_calloc(n, sizeof *s.seen);
   const struct region *r = &f->regions.data[region];
-  for (uint32_t i = 0; i < r->ops.len; i++) s.position[r->ops.data[i]] = i;
+  for (uint32_t i = 0; i < r->ops.len; i++)
+    s.position[r->ops.data[i]] = i;
   uses_build(f, ctx->scratch, &s.uses);
   grow_from_roots(&s);
   place_light(&s);
   status st = fuse_build_regions(&s);
-  for (uint32_t i = 0; i < s.clusters.len; i++) vec_deinit(&s.clusters.data[i].ops);
+  for (uint32_t i = 0; i < s.clusters.len; i++)
+    vec_deinit(&s.clusters.data[i].ops);
   vec_deinit(&s.clusters);
   mem_free(s.cluster_of);
   mem_free(s.inlined);
@@ -337,13 +417,16 @@ status pass_fuse(struct pass_context *ctx) {
   for (uint32_t i = 0; i < ctx->module->functions.len; i++) {
     struct function *f = ctx->module->functions.data[i];
     status split = fuse_split_concats(f, ctx->diags);
-    if (split != STATUS_OK) return split;
+    if (split != STATUS_OK)
+      return split;
     uint32_t n = f->regions.len;
     for (region_id r = 0; r < n; r++) {
       op_id parent = f->regions.data[r].parent;
-      if (r && (parent == OP_ID_NONE || function_op(f, parent)->kind == OP_NONE)) continue;
+      if (r && (parent == OP_ID_NONE || function_op(f, parent)->kind == OP_NONE))
+        continue;
       status st = fuse_region_of(ctx, f, r);
-      if (st != STATUS_OK) return st;
+      if (st != STATUS_OK)
+        return st;
     }
     function_sweep(f);
     function_sort(f);

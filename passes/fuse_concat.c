@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuse, before its steps: a concat of very many operands becomes a tree of concats. The code of one
- * kernel would grow with the operands faster than they do, and an engine's kernels take only so many
- * buffers; a tree costs one more copy per level. */
+ * kernel would grow with the operands faster than they do, and an engine's kernels take only so
+ * many buffers; a tree costs one more copy per level. */
 #include "base/mem.h"
 #include "passes/fuse_region.h"
 #include "passes/rewrite.h"

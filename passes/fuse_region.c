@@ -9,9 +9,9 @@
 
 struct build {
   struct fuse *s;
-  struct builder b;      /* inside the region */
+  struct builder b; /* inside the region */
   region_id inner;
-  value_id *map;         /* outer value -> inner value */
+  value_id *map; /* outer value -> inner value */
   uint32_t map_len;
   VEC(value_id) touched; /* of map, to be cleared */
   value_id *to;          /* by value of before: the result of a fused op that stands for it now */
@@ -37,7 +37,8 @@ static void take(struct build *w, value_id v) {
     memset(w->map + w->map_len, 0, (n - w->map_len) * sizeof *w->map);
     w->map_len = n;
   }
-  if (w->map[v] != VALUE_NONE) return;
+  if (w->map[v] != VALUE_NONE)
+    return;
   if (now(w, v) != v) {
     take(w, now(w, v));
     bind(w, v, w->map[now(w, v)]);
@@ -64,7 +65,8 @@ static void take(struct build *w, value_id v) {
 static bool used_outside(const struct fuse *s, value_id v, uint32_t cluster) {
   for (uint32_t u = s->uses.start[v]; u < s->uses.start[v + 1]; u++) {
     op_id user = s->uses.ops[u];
-    if (user == OP_ID_NONE || s->cluster_of[user] != cluster) return true;
+    if (user == OP_ID_NONE || s->cluster_of[user] != cluster)
+      return true;
   }
   return false;
 }
@@ -78,7 +80,8 @@ static void find_results(struct build *w, uint32_t cluster, value_id **out, uint
     for (uint32_t j = 0; j < op->n_results; j++) {
       /* Ops with results of their own schedule write all of them. */
       bool all = w->cluster->ops.len == 1 && op->n_results > 1;
-      if (all || used_outside(w->s, op->results[j], cluster)) vec_push(&results, op->results[j]);
+      if (all || used_outside(w->s, op->results[j], cluster))
+        vec_push(&results, op->results[j]);
     }
   }
   *out = results.data;
@@ -135,7 +138,8 @@ static status build_one(struct build *w, uint32_t cluster) {
     w->to[results[i]] = op_result(f, op, i);
   }
   mem_free(results);
-  for (uint32_t i = 0; i < w->touched.len; i++) w->map[w->touched.data[i]] = VALUE_NONE;
+  for (uint32_t i = 0; i < w->touched.len; i++)
+    w->map[w->touched.data[i]] = VALUE_NONE;
   w->touched.len = 0;
   return w->b.failures || outer.failures ? STATUS_INTERNAL : STATUS_OK;
 }
@@ -146,7 +150,8 @@ static void replace_results(struct build *w) {
   for (op_id id = 1; id < f->ops.len; id++) {
     /* Operand lists are the function's own. */
     value_id *operands = (value_id *)f->ops.data[id].operands;
-    for (uint32_t i = 0; i < f->ops.data[id].n_operands; i++) operands[i] = now(w, operands[i]);
+    for (uint32_t i = 0; i < f->ops.data[id].n_operands; i++)
+      operands[i] = now(w, operands[i]);
   }
   for (region_id r = 0; r < f->regions.len; r++) {
     struct region *region = function_region(f, r);
@@ -163,7 +168,8 @@ status fuse_build_regions(struct fuse *s) {
   w.to_len = w.map_len;
   w.to = mem_calloc(w.to_len, sizeof *w.to);
   status st = STATUS_OK;
-  for (uint32_t i = 0; i < s->clusters.len && st == STATUS_OK; i++) st = build_one(&w, i);
+  for (uint32_t i = 0; i < s->clusters.len && st == STATUS_OK; i++)
+    st = build_one(&w, i);
   replace_results(&w);
   vec_deinit(&w.touched);
   vec_deinit(&w.operands);

@@ -36,7 +36,8 @@ struct fuse {
 /* No concat of more operands than a kernel should have. */
 status fuse_split_concats(struct function *f, struct diags *diags);
 
-/* Replaces every cluster by a `fused` op. Ops that were inlined everywhere are left without uses. */
+/* Replaces every cluster by a `fused` op. Ops that were inlined everywhere are left without uses.
+ */
 status fuse_build_regions(struct fuse *s);
 
 #endif

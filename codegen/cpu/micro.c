@@ -58,7 +58,8 @@ void micro_init(const struct emit *e, struct micro *m, enum dtype acc) {
   *m = (struct micro){.acc = acc};
   m->columns = PANEL_BYTES / dtype_unpacked_bytes(acc);
   m->width = e->vector_bytes / dtype_unpacked_bytes(acc);
-  if (m->width > m->columns) m->width = m->columns;
+  if (m->width > m->columns)
+    m->width = m->columns;
 }
 
 static LLVMValueRef rhs_vector(struct emit *e, const struct micro *m, LLVMValueRef panel,
@@ -80,7 +81,8 @@ static void begin_sums(struct emit *e, const struct micro *m, struct block b, LL
       places[i * b.vectors + v] = micro_at(e, m->acc, m->sums, index);
     }
   }
-  for (uint32_t i = 0; i < n; i++) zero[i] = LLVMConstNull(emit_type(e, m->acc, m->width));
+  for (uint32_t i = 0; i < n; i++)
+    zero[i] = LLVMConstNull(emit_type(e, m->acc, m->width));
   if (LLVMIsAConstantInt(m->first) && LLVMConstIntGetZExtValue(m->first)) {
     memcpy(acc, zero, n * sizeof *acc);
     return;
@@ -88,7 +90,8 @@ static void begin_sums(struct emit *e, const struct micro *m, struct block b, LL
   struct emit_if s;
   emit_if_begin(e, &s, m->first);
   emit_if_else(e, &s, NULL);
-  for (uint32_t i = 0; i < n; i++) old[i] = micro_load(e, m->acc, places[i], m->width);
+  for (uint32_t i = 0; i < n; i++)
+    old[i] = micro_load(e, m->acc, places[i], m->width);
   emit_if_end_many(e, &s, n, zero, old, acc);
 }
 
@@ -102,7 +105,8 @@ static LLVMValueRef lhs_row(struct emit *e, const struct micro *m, LLVMValueRef 
     return micro_at(e, m->acc, micro_at(e, m->acc, m->lhs, index), emit_i64(e, i));
   }
   index = micro_add(e, row, emit_i64(e, i));
-  if (i) index = micro_min(e, index, micro_sub(e, m->rows, emit_i64(e, 1)));
+  if (i)
+    index = micro_min(e, index, micro_sub(e, m->rows, emit_i64(e, 1)));
   return micro_at(e, m->acc, m->lhs, micro_mul(e, index, m->lhs_stride));
 }
 
@@ -111,7 +115,8 @@ static void kernel(struct emit *e, const struct micro *m, struct block b, LLVMVa
   LLVMValueRef acc[EMIT_MAX_CARRIED], places[EMIT_MAX_CARRIED], next[EMIT_MAX_CARRIED];
   LLVMValueRef lhs[MAX_ROWS], rhs[MAX_VECTORS], x[MAX_VECTORS];
   uint32_t n = b.rows * b.vectors, per_panel = m->columns / m->width;
-  for (uint32_t i = 0; i < b.rows; i++) lhs[i] = lhs_row(e, m, row, i);
+  for (uint32_t i = 0; i < b.rows; i++)
+    lhs[i] = lhs_row(e, m, row, i);
   for (uint32_t i = 0; i < b.panels; i++) {
     LLVMValueRef p = micro_add(e, panel, emit_i64(e, i));
     rhs[i] = emit_element_pointer(e, m->rhs, m->rhs_dtype, micro_mul(e, p, m->panel_stride));
@@ -134,7 +139,8 @@ static void kernel(struct emit *e, const struct micro *m, struct block b, LLVMVa
     }
   }
   emit_loop_end(e, &l, next);
-  for (uint32_t i = 0; i < n; i++) micro_store(e, m->acc, places[i], l.carried[i]);
+  for (uint32_t i = 0; i < n; i++)
+    micro_store(e, m->acc, places[i], l.carried[i]);
 }
 
 /* Rows [from, to), a block at a time, against all panels. The last block may be short of rows: its
@@ -151,7 +157,8 @@ static void sweep(struct emit *e, const struct micro *m, struct block b, LLVMVal
     kernel(e, m, b, rows.index, panels.index);
     emit_loop_end(e, &rows, NULL);
     emit_loop_end(e, &panels, NULL);
-    if (b.panels == 1) return;
+    if (b.panels == 1)
+      return;
     done = end;
     b.vectors /= b.panels;
     b.panels = 1;
@@ -166,8 +173,10 @@ static struct block block_of(const struct micro *m, int64_t rows) {
   if (rows > 0 && rows < (int64_t)b.rows) {
     b.rows = (uint32_t)rows;
     b.panels = most / (b.rows * per_panel);
-    while (b.panels * per_panel > MAX_VECTORS) b.panels--;
-    if (b.panels > 4) b.panels = 4;
+    while (b.panels * per_panel > MAX_VECTORS)
+      b.panels--;
+    if (b.panels > 4)
+      b.panels = 4;
   }
   b.vectors = b.panels * per_panel;
   return b;
@@ -177,8 +186,10 @@ static struct block block_of(const struct micro *m, int64_t rows) {
 static void half_panel(struct emit *e, const struct micro *m, struct block full) {
   uint32_t per_panel = m->columns / m->width;
   struct block b = {.rows = 2 * full.rows, .panels = 1, .vectors = per_panel / 2};
-  if (b.rows > MICRO_LHS_PANEL) b.rows = MICRO_LHS_PANEL;
-  if (m->most_rows > 0 && m->most_rows < (int64_t)b.rows) b.rows = (uint32_t)m->most_rows;
+  if (b.rows > MICRO_LHS_PANEL)
+    b.rows = MICRO_LHS_PANEL;
+  if (m->most_rows > 0 && m->most_rows < (int64_t)b.rows)
+    b.rows = (uint32_t)m->most_rows;
   struct emit_loop l, rows;
   emit_loop_begin(e, &l, emit_i64(e, 0), m->half, 1, 0, NULL);
   emit_loop_begin(e, &rows, emit_i64(e, 0), m->rows, b.rows, 0, NULL);
@@ -192,12 +203,14 @@ bool micro_has_half(const struct micro *m) { return m->columns / m->width > 1; }
 void micro_multiply(struct emit *e, const struct micro *m) {
   struct block full = block_of(m, m->most_rows), one = block_of(m, 1);
   LLVMValueRef zero = emit_i64(e, 0), unit = emit_i64(e, 1);
-  if (m->half) half_panel(e, m, full);
+  if (m->half)
+    half_panel(e, m, full);
   if (full.rows == 1) {
     sweep(e, m, one, zero, m->rows);
     return;
   }
-  if (m->most_rows > 1) { /* one size of block is enough: an odd row costs little beside the others */
+  if (m->most_rows >
+      1) { /* one size of block is enough: an odd row costs little beside the others */
     sweep(e, m, full, zero, m->rows);
     return;
   }
@@ -210,7 +223,8 @@ void micro_multiply(struct emit *e, const struct micro *m) {
 
 /* ---- transposition ---- */
 
-static LLVMValueRef interleave(struct emit *e, LLVMValueRef a, LLVMValueRef b, uint32_t width, bool high) {
+static LLVMValueRef interleave(struct emit *e, LLVMValueRef a, LLVMValueRef b, uint32_t width,
+                               bool high) {
   LLVMValueRef lanes[64];
   for (uint32_t i = 0; i < width; i++) {
     lanes[i] = LLVMConstInt(e->i32, i / 2 + (high ? width / 2 : 0) + (i % 2 ? width : 0), false);
@@ -226,7 +240,8 @@ static void transpose_block(struct emit *e, LLVMValueRef *x, uint32_t width) {
       y[2 * i] = interleave(e, x[i], x[i + width / 2], width, false);
       y[2 * i + 1] = interleave(e, x[i], x[i + width / 2], width, true);
     }
-    for (uint32_t i = 0; i < width; i++) x[i] = y[i];
+    for (uint32_t i = 0; i < width; i++)
+      x[i] = y[i];
   }
 }
 
@@ -253,11 +268,14 @@ static void turn_span(struct emit *e, const struct turn *t, LLVMValueRef row, LL
 }
 
 void micro_transpose(struct emit *e, enum dtype dtype, LLVMValueRef from, LLVMValueRef from_stride,
-                     LLVMValueRef to, LLVMValueRef to_stride, LLVMValueRef rows, LLVMValueRef columns) {
+                     LLVMValueRef to, LLVMValueRef to_stride, LLVMValueRef rows,
+                     LLVMValueRef columns) {
   struct turn t = {dtype, from, from_stride, to, to_stride};
   uint32_t width = e->vector_bytes / dtype_unpacked_bytes(dtype);
-  if (width > 8) width = 8;
-  LLVMValueRef zero = emit_i64(e, 0), whole = micro_whole(e, columns, width), end = micro_whole(e, rows, width);
+  if (width > 8)
+    width = 8;
+  LLVMValueRef zero = emit_i64(e, 0), whole = micro_whole(e, columns, width),
+               end = micro_whole(e, rows, width);
   struct emit_loop l;
   emit_loop_begin(e, &l, zero, end, width, 0, NULL);
   turn_span(e, &t, l.index, zero, whole, width);

@@ -2,14 +2,15 @@
 /* The register-blocked micro-kernel that contraction, convolution and attention share.
  *
  * It adds lhs [rows][steps] times rhs [steps][panels x columns] to a block of sums. rhs is read 64
- * bytes of sums (a panel) at a time; a few rows times a panel are kept in registers, so one step is one
- * broadcast per row, one load per vector and one fused multiply-add per pair of them. */
+ * bytes of sums (a panel) at a time; a few rows times a panel are kept in registers, so one step is
+ * one broadcast per row, one load per vector and one fused multiply-add per pair of them. */
 #ifndef SINTER_CODEGEN_CPU_MICRO_H
 #define SINTER_CODEGEN_CPU_MICRO_H
 
 #include "codegen/emit.h"
 
-/* Rows beyond `rows` that a call may write to `sums`; nothing is read of lhs beyond its last row. */
+/* Rows beyond `rows` that a call may write to `sums`; nothing is read of lhs beyond its last row.
+ */
 #define MICRO_SPARE_ROWS 12
 
 /* Rows of a panel of lhs: every block's rows divide it. */
@@ -17,18 +18,19 @@
 
 struct micro {
   enum dtype acc;
-  uint32_t width;   /* lanes of a vector of sums */
-  uint32_t columns; /* of a panel: 64 bytes of sums */
+  uint32_t width;               /* lanes of a vector of sums */
+  uint32_t columns;             /* of a panel: 64 bytes of sums */
   LLVMValueRef lhs, lhs_stride; /* of dtype acc, rows of k; elements from row to row */
   LLVMValueRef lhs_step;        /* from step to step; NULL: 1 */
-  LLVMValueRef lhs_panel_stride; /* not NULL: lhs is panels of MICRO_LHS_PANEL rows, [panel][k][row], the
-                                    last one filled up; the two above are not used */
-  LLVMValueRef rhs;             /* column 0 at step 0 */
+  LLVMValueRef
+      lhs_panel_stride; /* not NULL: lhs is panels of MICRO_LHS_PANEL rows, [panel][k][row], the
+                           last one filled up; the two above are not used */
+  LLVMValueRef rhs;     /* column 0 at step 0 */
   enum dtype rhs_dtype;
   LLVMValueRef panel_stride, k_stride; /* elements of rhs from panel to panel, from step to step */
   LLVMValueRef sums, sums_stride;      /* of dtype acc, [rows][panels * columns] */
   LLVMValueRef rows, panels, steps;
-  LLVMValueRef half; /* i64, 1: after the panels, half a one more; 0: not; NULL: never */
+  LLVMValueRef half;  /* i64, 1: after the panels, half a one more; 0: not; NULL: never */
   LLVMValueRef first; /* i1: sums are set, else added to */
   int64_t most_rows;  /* where a bound of `rows` is known to the compiler; else 0 */
 };
@@ -41,7 +43,8 @@ void micro_multiply(struct emit *e, const struct micro *m);
 /* to[j][i] = from[i][j] for i < rows, j < columns; strides in elements, from row to row. By vectors
  * both ways where whole blocks are left. */
 void micro_transpose(struct emit *e, enum dtype dtype, LLVMValueRef from, LLVMValueRef from_stride,
-                     LLVMValueRef to, LLVMValueRef to_stride, LLVMValueRef rows, LLVMValueRef columns);
+                     LLVMValueRef to, LLVMValueRef to_stride, LLVMValueRef rows,
+                     LLVMValueRef columns);
 
 /* ---- small arithmetic of schedules ---- */
 

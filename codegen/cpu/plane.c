@@ -12,19 +12,23 @@
 
 static bool small_window(const struct plane *p) {
   for (uint32_t i = 0; i < 2; i++) {
-    if (p->size[i] < 1 || p->size[i] > MAX_TAPS) return false;
-    if (p->dilation[i] > MAX_STEP || p->stride[i] > MAX_STEP) return false;
+    if (p->size[i] < 1 || p->size[i] > MAX_TAPS)
+      return false;
+    if (p->dilation[i] > MAX_STEP || p->stride[i] > MAX_STEP)
+      return false;
   }
   return p->size[0] * p->size[1] <= MAX_TAPS;
 }
 
-bool plane_of_conv(const struct kernel *k, const struct op *op, dim one, dim zero, struct plane *out) {
+bool plane_of_conv(const struct kernel *k, const struct op *op, dim one, dim zero,
+                   struct plane *out) {
   const struct conv_attrs *a = OP_ATTRS(conv, op);
   const struct type *x = value_type(k->function, op->operands[0]);
   const struct type *w = value_type(k->function, op->operands[1]);
   const struct type *y = value_type(k->function, op->results[0]);
   *out = (struct plane){.axes = x->rank - 2};
-  if (out->axes < 1 || out->axes > 2) return false;
+  if (out->axes < 1 || out->axes > 2)
+    return false;
   for (uint32_t i = 0; i < 2; i++) {
     bool there = i + out->axes >= 2;
     uint32_t from = there ? i + out->axes - 2 : 0;
@@ -34,18 +38,21 @@ bool plane_of_conv(const struct kernel *k, const struct op *op, dim one, dim zer
     out->stride[i] = there ? a->stride.data[from] : 1;
     out->dilation[i] = there ? a->dilation.data[from] : 1;
     out->size[i] = 1;
-    if (there && !dim_is_const(k->function->module->dims, w->dims[2 + from], &out->size[i])) return false;
+    if (there && !dim_is_const(k->function->module->dims, w->dims[2 + from], &out->size[i]))
+      return false;
   }
   return small_window(out);
 }
 
-bool plane_of_window(const struct kernel *k, const struct op *op, dim one, dim zero, struct plane *out) {
+bool plane_of_window(const struct kernel *k, const struct op *op, dim one, dim zero,
+                     struct plane *out) {
   const struct window_attrs *a = OP_ATTRS(window, op);
   const struct dim_table *t = k->function->module->dims;
   const struct type *x = value_type(k->function, op->operands[0]);
   const struct type *y = value_type(k->function, op->results[0]);
   *out = (struct plane){.axes = x->rank - 2};
-  if (x->rank < 3 || x->rank > 4) return false;
+  if (x->rank < 3 || x->rank > 4)
+    return false;
   for (uint32_t i = 0; i < 2; i++) {
     if (a->size.data[i] != 1 || a->stride.data[i] != 1 || x->dims[i] != y->dims[i] ||
         !dim_is_const_value(t, a->low.data[i], 0)) {
@@ -82,7 +89,8 @@ static int64_t row_step(const struct plane *p) { return p->size[0] == 1 ? p->str
 
 /* Elements (rows) of the copy under n results. */
 static dim reach(struct dim_table *t, const struct plane *p, uint32_t axis, dim n) {
-  if (axis == 0 && p->size[0] == 1) return n;
+  if (axis == 0 && p->size[0] == 1)
+    return n;
   dim steps = dim_mul(t, dim_sub(t, n, dim_const(t, 1)), dim_const(t, p->stride[axis]));
   return dim_add(t, steps, dim_const(t, (p->size[axis] - 1) * p->dilation[axis] + 1));
 }
@@ -96,27 +104,35 @@ dim plane_scratch(struct dim_table *t, const struct plane *p, int64_t channels) 
 
 int64_t plane_copy_size(const struct dim_table *t, const struct plane *p) {
   int64_t h, w;
-  if (!dim_is_const(t, p->out[0], &h) || !dim_is_const(t, p->out[1], &w)) return 0;
-  if (h < 1 || w < 1) return 0;
-  if (w > p->most) w = p->most;
-  if (h > p->most / w) h = p->most / w;
-  int64_t rows = p->size[0] == 1 ? h : (h - 1) * p->stride[0] + (p->size[0] - 1) * p->dilation[0] + 1;
+  if (!dim_is_const(t, p->out[0], &h) || !dim_is_const(t, p->out[1], &w))
+    return 0;
+  if (h < 1 || w < 1)
+    return 0;
+  if (w > p->most)
+    w = p->most;
+  if (h > p->most / w)
+    h = p->most / w;
+  int64_t rows =
+      p->size[0] == 1 ? h : (h - 1) * p->stride[0] + (p->size[0] - 1) * p->dilation[0] + 1;
   return rows * ((w - 1) * p->stride[1] + (p->size[1] - 1) * p->dilation[1] + 1);
 }
 
 bool plane_ends_in(const struct dim_table *t, const struct plane *p, int64_t n, int64_t most) {
   int64_t h, w;
-  if (!dim_is_const(t, p->out[0], &h) || !dim_is_const(t, p->out[1], &w) || h < 1 || w < 1) return false;
+  if (!dim_is_const(t, p->out[0], &h) || !dim_is_const(t, p->out[1], &w) || h < 1 || w < 1)
+    return false;
   int64_t tw = w < p->most ? w : p->most, tr = h < p->most / tw ? h : p->most / tw;
   int64_t sizes[3] = {tr * tw, h % tr * tw, w % tw}; /* whole; the last rows; the end of a row */
   for (uint32_t i = 0; i < 3; i++) {
-    if (sizes[i] % n >= 1 && sizes[i] % n <= most) return true;
+    if (sizes[i] % n >= 1 && sizes[i] % n <= most)
+      return true;
   }
   return false;
 }
 
 static LLVMValueRef reach_of(struct emit *e, const struct plane *p, uint32_t axis, LLVMValueRef n) {
-  if (axis == 0 && p->size[0] == 1) return n;
+  if (axis == 0 && p->size[0] == 1)
+    return n;
   LLVMValueRef steps = micro_scale(e, micro_sub(e, n, emit_i64(e, 1)), p->stride[axis]);
   return micro_add(e, steps, emit_i64(e, (p->size[axis] - 1) * p->dilation[axis] + 1));
 }
@@ -159,15 +175,17 @@ struct copy {
 static void fill_row(struct emit *e, const struct copy *c, LLVMValueRef lo, LLVMValueRef hi) {
   struct emit_loop l;
   emit_loop_begin(e, &l, lo, hi, c->t->width, 0, NULL);
-  micro_store(e, c->t->acc, micro_at(e, c->t->acc, c->to, l.index), emit_splat(e, c->fill, c->t->width));
+  micro_store(e, c->t->acc, micro_at(e, c->t->acc, c->to, l.index),
+              emit_splat(e, c->fill, c->t->width));
   emit_loop_end(e, &l, NULL);
 }
 
 /* Whole vectors of [lo, hi); returns where they end. */
-static LLVMValueRef copy_span(struct emit *e, const struct copy *c, LLVMValueRef lo, LLVMValueRef hi,
-                              uint32_t width) {
+static LLVMValueRef copy_span(struct emit *e, const struct copy *c, LLVMValueRef lo,
+                              LLVMValueRef hi, uint32_t width) {
   LLVMValueRef end = hi;
-  if (width > 1) end = micro_add(e, lo, micro_whole(e, micro_sub(e, hi, lo), width));
+  if (width > 1)
+    end = micro_add(e, lo, micro_whole(e, micro_sub(e, hi, lo), width));
   struct emit_loop l;
   emit_loop_begin(e, &l, lo, end, width, 0, NULL);
   struct coord x = {.base = micro_add(e, c->x_start, l.index), .stride = width > 1, .align = 1};
@@ -190,20 +208,23 @@ static void copy_row(struct emit *e, struct copy *c, LLVMValueRef row) {
   lo = LLVMBuildSelect(e->b, inside, lo, t->pitch, "");
   hi = LLVMBuildSelect(e->b, inside, hi, t->pitch, "");
   fill_row(e, c, zero, lo);
-  if (t->width > 1) lo = copy_span(e, c, lo, hi, t->width);
-  if (t->width > 4) lo = copy_span(e, c, lo, hi, 4);
+  if (t->width > 1)
+    lo = copy_span(e, c, lo, hi, t->width);
+  if (t->width > 4)
+    lo = copy_span(e, c, lo, hi, 4);
   lo = copy_span(e, c, lo, hi, 1);
   fill_row(e, c, hi, t->pitch);
 }
 
-void plane_copy(struct emit *e, const struct plane_tile *t, LLVMValueRef channels, LLVMValueRef fill,
-                plane_read read, void *user) {
+void plane_copy(struct emit *e, const struct plane_tile *t, LLVMValueRef channels,
+                LLVMValueRef fill, plane_read read, void *user) {
   struct copy c = {.t = t, .fill = fill, .read = read, .user = user};
   struct emit_loop lc, lr;
   emit_loop_begin(e, &lc, emit_i64(e, 0), channels, 1, 0, NULL);
   c.c = lc.index;
   emit_loop_begin(e, &lr, emit_i64(e, 0), t->in_rows, 1, 0, NULL);
-  LLVMValueRef at = micro_add(e, micro_mul(e, lc.index, t->channel), micro_mul(e, lr.index, t->pitch));
+  LLVMValueRef at =
+      micro_add(e, micro_mul(e, lc.index, t->channel), micro_mul(e, lr.index, t->pitch));
   c.to = micro_at(e, t->acc, t->scratch, at);
   copy_row(e, &c, lr.index);
   emit_loop_end(e, &lr, NULL);
@@ -227,15 +248,19 @@ static LLVMValueRef load_even(struct emit *e, const struct plane_tile *t, LLVMVa
   LLVMValueRef a = micro_load(e, t->acc, at, t->width);
   LLVMValueRef b = micro_load(e, t->acc, micro_at(e, t->acc, at, emit_i64(e, t->width)), t->width);
   LLVMValueRef lanes[64];
-  for (uint32_t i = 0; i < t->width; i++) lanes[i] = LLVMConstInt(e->i32, 2 * i, false);
+  for (uint32_t i = 0; i < t->width; i++)
+    lanes[i] = LLVMConstInt(e->i32, 2 * i, false);
   return LLVMBuildShuffleVector(e->b, a, b, LLVMConstVector(lanes, t->width), "");
 }
 
-LLVMValueRef plane_lanes(struct emit *e, const struct plane_tile *t, LLVMValueRef at, LLVMValueRef x) {
+LLVMValueRef plane_lanes(struct emit *e, const struct plane_tile *t, LLVMValueRef at,
+                         LLVMValueRef x) {
   int64_t step = t->p->stride[1];
   at = micro_at(e, t->acc, at, micro_scale(e, x, step));
-  if (step == 1 || t->width == 1) return micro_load(e, t->acc, at, t->width);
-  if (step == 2) return load_even(e, t, at);
+  if (step == 1 || t->width == 1)
+    return micro_load(e, t->acc, at, t->width);
+  if (step == 2)
+    return load_even(e, t, at);
   LLVMValueRef v = LLVMGetPoison(emit_type(e, t->acc, t->width));
   for (uint32_t i = 0; i < t->width; i++) {
     LLVMValueRef y = micro_load(e, t->acc, micro_at(e, t->acc, at, emit_i64(e, i * step)), 1);
@@ -263,7 +288,8 @@ bool type_is_flat(const struct dim_table *t, const struct type *type, const stru
 
 uint32_t type_flat_axis(const struct dim_table *t, const struct type *type, uint32_t from) {
   for (uint32_t i = type->rank; i-- > from;) {
-    if (!dim_is_const_value(t, type->dims[i], 1)) return i;
+    if (!dim_is_const_value(t, type->dims[i], 1))
+      return i;
   }
   return type->rank - 1;
 }
@@ -277,18 +303,21 @@ bool plane_is_flat(const struct kernel *k, const struct op *root, uint32_t from)
   for (uint32_t i = 0; i < r->ops.len; i++) {
     const struct op *op = function_op(f, r->ops.data[i]);
     after |= op == root;
-    if (op == root || op->kind == OP_CONST) continue;
-    if (op->kind != OP_MAP || !type_is_flat(t, value_type(f, op->results[0]), full, from)) return false;
+    if (op == root || op->kind == OP_CONST)
+      continue;
+    if (op->kind != OP_MAP || !type_is_flat(t, value_type(f, op->results[0]), full, from))
+      return false;
     for (uint32_t j = 0; j < op->n_operands; j++) {
-      if (!type_is_flat(t, value_type(f, op->operands[j]), full, from)) return false;
+      if (!type_is_flat(t, value_type(f, op->operands[j]), full, from))
+        return false;
     }
   }
   return after;
 }
 
-static void finish_span(struct emit *e, const struct plane_finish *f, struct point *p, LLVMValueRef row,
-                        LLVMValueRef sums, LLVMValueRef x0, LLVMValueRef lo, LLVMValueRef hi,
-                        uint32_t width) {
+static void finish_span(struct emit *e, const struct plane_finish *f, struct point *p,
+                        LLVMValueRef row, LLVMValueRef sums, LLVMValueRef x0, LLVMValueRef lo,
+                        LLVMValueRef hi, uint32_t width) {
   const struct type *type = value_type(e->f, f->root->results[0]);
   uint32_t axis = f->flat ? type_flat_axis(e->f->module->dims, type, 2) : p->rank - 1;
   struct emit_loop l;
@@ -311,13 +340,15 @@ static void finish_row(struct emit *e, const struct plane_tile *t, const struct 
                        LLVMValueRef n) {
   LLVMValueRef whole = micro_whole(e, n, t->width);
   finish_span(e, f, p, row, sums, x0, emit_i64(e, 0), whole, t->width);
-  if (t->width > 1) finish_span(e, f, p, row, sums, x0, whole, n, 1);
+  if (t->width > 1)
+    finish_span(e, f, p, row, sums, x0, whole, n, 1);
 }
 
 void plane_finish(struct emit *e, const struct plane_tile *t, const struct plane_finish *f) {
   struct point p = {.rank = value_type(e->f, f->root->results[0])->rank};
   p.c[0] = f->batch;
-  for (uint32_t i = 2; i < p.rank; i++) p.c[i] = coord_zero(e);
+  for (uint32_t i = 2; i < p.rank; i++)
+    p.c[i] = coord_zero(e);
   struct emit_loop l, lr;
   emit_loop_begin(e, &l, emit_i64(e, 0), f->rows, 1, 0, NULL);
   LLVMValueRef sums = micro_at(e, f->from, f->sums, micro_mul(e, l.index, f->stride));
@@ -326,7 +357,8 @@ void plane_finish(struct emit *e, const struct plane_tile *t, const struct plane
     finish_row(e, t, f, &p, l.index, sums, micro_add(e, start, t->x0), t->elements);
   } else {
     emit_loop_begin(e, &lr, emit_i64(e, 0), t->rows, 1, 0, NULL);
-    if (p.rank == 4) p.c[2] = coord_uniform(e, micro_add(e, t->y0, lr.index));
+    if (p.rank == 4)
+      p.c[2] = coord_uniform(e, micro_add(e, t->y0, lr.index));
     LLVMValueRef from = micro_at(e, f->from, sums, micro_mul(e, lr.index, t->columns));
     finish_row(e, t, f, &p, l.index, from, t->x0, t->columns);
     emit_loop_end(e, &lr, NULL);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sliding windows over the last two dims, as convolution and pooling see them: tiles of the result,
- * and the part of the input under a tile, copied into scratch with its borders filled in, so that what
- * reads it needs no test of borders.
+ * and the part of the input under a tile, copied into scratch with its borders filled in, so that
+ * what reads it needs no test of borders.
  *
- * One spatial dim is the case of a height of 1. A tile is TW columns by TR rows of the result, at most
- * `most` elements: whole rows where they fit, else part of one. So its elements are neighbours in a
- * result stored in row-major order, either way. */
+ * One spatial dim is the case of a height of 1. A tile is TW columns by TR rows of the result, at
+ * most `most` elements: whole rows where they fit, else part of one. So its elements are neighbours
+ * in a result stored in row-major order, either way. */
 #ifndef SINTER_CODEGEN_CPU_PLANE_H
 #define SINTER_CODEGEN_CPU_PLANE_H
 
@@ -13,16 +13,18 @@
 #include "codegen/kernel.h"
 
 struct plane {
-  uint32_t axes; /* spatial dims: 1 or 2 */
-  uint32_t most; /* elements of a tile at most */
-  dim in[2], out[2], low[2];             /* height, width */
+  uint32_t axes;                           /* spatial dims: 1 or 2 */
+  uint32_t most;                           /* elements of a tile at most */
+  dim in[2], out[2], low[2];               /* height, width */
   int64_t size[2], stride[2], dilation[2]; /* of the window */
 };
 
-/* The planes of a convolution and of a window op; all but `most`. False where there are not one or two
- * spatial dims, or the window's size is not known or large. `one` and `zero` are dims. */
-bool plane_of_conv(const struct kernel *k, const struct op *op, dim one, dim zero, struct plane *out);
-bool plane_of_window(const struct kernel *k, const struct op *op, dim one, dim zero, struct plane *out);
+/* The planes of a convolution and of a window op; all but `most`. False where there are not one or
+ * two spatial dims, or the window's size is not known or large. `one` and `zero` are dims. */
+bool plane_of_conv(const struct kernel *k, const struct op *op, dim one, dim zero,
+                   struct plane *out);
+bool plane_of_window(const struct kernel *k, const struct op *op, dim one, dim zero,
+                     struct plane *out);
 
 /* Serial: dims of the grid (tiles, one factor); the scratch elements that the copies of `channels`
  * need. DIM_NONE where the dims do not say it. */
@@ -37,9 +39,9 @@ bool plane_ends_in(const struct dim_table *t, const struct plane *p, int64_t n, 
 
 struct plane_tile {
   const struct plane *p;
-  enum dtype acc;  /* of the copy */
-  uint32_t width;  /* lanes */
-  LLVMValueRef tw; /* columns of every tile but the last of a row */
+  enum dtype acc;                /* of the copy */
+  uint32_t width;                /* lanes */
+  LLVMValueRef tw;               /* columns of every tile but the last of a row */
   LLVMValueRef y0, x0;           /* of the result */
   LLVMValueRef rows, columns;    /* of this tile */
   LLVMValueRef elements;         /* rows * columns */
@@ -55,31 +57,33 @@ typedef LLVMValueRef (*plane_read)(struct emit *e, void *user, LLVMValueRef c, L
                                    struct coord x, uint32_t width);
 /* Copies channels [0, channels); `fill` (a scalar of `acc`) lies outside. May write up to a vector
  * beyond the last element. */
-void plane_copy(struct emit *e, const struct plane_tile *t, LLVMValueRef channels, LLVMValueRef fill,
-                plane_read read, void *user);
+void plane_copy(struct emit *e, const struct plane_tile *t, LLVMValueRef channels,
+                LLVMValueRef fill, plane_read read, void *user);
 
-/* W lanes of the copy for neighbouring results: channel c, row `y` of the tile, column x and on, under
- * tap (ty, tx) of the window. Lanes beyond the tile hold anything. */
+/* W lanes of the copy for neighbouring results: channel c, row `y` of the tile, column x and on,
+ * under tap (ty, tx) of the window. Lanes beyond the tile hold anything. */
 LLVMValueRef plane_load(struct emit *e, const struct plane_tile *t, LLVMValueRef c, LLVMValueRef y,
                         LLVMValueRef x, LLVMValueRef ty, LLVMValueRef tx);
 /* The same in two steps: where (row 0's column 0 of) a tap begins, and lanes from there. */
 LLVMValueRef plane_at(struct emit *e, const struct plane_tile *t, LLVMValueRef c, LLVMValueRef y,
                       LLVMValueRef ty, LLVMValueRef tx);
-LLVMValueRef plane_lanes(struct emit *e, const struct plane_tile *t, LLVMValueRef at, LLVMValueRef x);
+LLVMValueRef plane_lanes(struct emit *e, const struct plane_tile *t, LLVMValueRef at,
+                         LLVMValueRef x);
 
-/* Whether a type has the dims of `full` from dim `from` on, or ones: a linear index along them all, in
- * one coordinate (the others 0), reads the same element. */
+/* Whether a type has the dims of `full` from dim `from` on, or ones: a linear index along them all,
+ * in one coordinate (the others 0), reads the same element. */
 bool type_is_flat(const struct dim_table *t, const struct type *type, const struct type *full,
                   uint32_t from);
-/* The dim whose coordinate holds that index: the last one that is not 1 (there, coordinates are 0). */
+/* The dim whose coordinate holds that index: the last one that is not 1 (there, coordinates are 0).
+ */
 uint32_t type_flat_axis(const struct dim_table *t, const struct type *type, uint32_t from);
-/* Whether every value of the region behind `root` (its result, and maps over it) has, from dim `from`
- * on, either the dims of the result or ones: then these dims may be walked as one. */
+/* Whether every value of the region behind `root` (its result, and maps over it) has, from dim
+ * `from` on, either the dims of the result or ones: then these dims may be walked as one. */
 bool plane_is_flat(const struct kernel *k, const struct op *root, uint32_t from);
 
 /* Stores all results of the tile from its sums: `sums` + row * stride + j for result channel
- * `outer` + row, with the root's value read back as `from` and cast to `to`. p0 has the coordinates of
- * the dims before the channel. */
+ * `outer` + row, with the root's value read back as `from` and cast to `to`. p0 has the coordinates
+ * of the dims before the channel. */
 struct plane_finish {
   const struct op *root;
   enum dtype from, to;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attention with a running softmax: scores exist only as a block in scratch.
  *
- * A tile is a block of queries of one batch entry and head; queries lie in lanes throughout, so that
- * maxima, sums and corrections of the softmax are element-wise:
+ * A tile is a block of queries of one batch entry and head; queries lie in lanes throughout, so
+ * that maxima, sums and corrections of the softmax are element-wise:
  *
  *   qT [d][query]      once per tile
  *   per block of keys:
@@ -11,8 +11,8 @@
  *     O [e][query] = O * correction + vT S      micro-kernel; v read down its columns
  *   O / l, turned back to [query][e], goes through the epilogue
  *
- * Blocks of keys that the causal mask or the window hides altogether are skipped, where positions are
- * indices.
+ * Blocks of keys that the causal mask or the window hides altogether are skipped, where positions
+ * are indices.
  *
  * Source of the running softmax: Milakov, Gimelshein, "Online normalizer calculation for softmax"
  * (2018). */
@@ -50,13 +50,17 @@ static bool plan(struct kernel *kernel, const struct cpu_isa *isa) {
   struct attention s;
   attention_of(kernel, &s);
   struct dim_table *t = kernel->function->module->dims;
-  if (s.q->dtype == DTYPE_F64 || s.k->dtype == DTYPE_F64 || s.v->dtype == DTYPE_F64) return false;
+  if (s.q->dtype == DTYPE_F64 || s.k->dtype == DTYPE_F64 || s.v->dtype == DTYPE_F64)
+    return false;
   dim both = dim_add(t, s.q->dims[3], s.v->dims[3]);
-  if (both == DIM_NONE) return false;
+  if (both == DIM_NONE)
+    return false;
   dim elements = dim_mul(t, both, dim_const(t, STRIDE + KEYS));
   int64_t fixed = (KEYS + 2 * MICRO_SPARE_ROWS) * STRIDE + 4 * STRIDE + 64;
-  if (elements != DIM_NONE) elements = dim_add(t, elements, dim_const(t, fixed));
-  if (elements == DIM_NONE) return false;
+  if (elements != DIM_NONE)
+    elements = dim_add(t, elements, dim_const(t, fixed));
+  if (elements == DIM_NONE)
+    return false;
   dim blocks = dim_ceildiv(t, s.q->dims[2], dim_const(t, QUERIES));
   kernel_grid(kernel, s.q->dims, 2);
   kernel_grid(kernel, &blocks, 1);
@@ -70,11 +74,11 @@ struct tile {
   struct attention s;
   uint32_t width;
   LLVMValueRef batch, head, group, q0, queries;
-  LLVMValueRef lanes; /* queries, rounded up to panels */
-  LLVMValueRef size, depth, q_len, k_len; /* d, e, s, t */
+  LLVMValueRef lanes;                              /* queries, rounded up to panels */
+  LLVMValueRef size, depth, q_len, k_len;          /* d, e, s, t */
   LLVMValueRef keys, values, turned, scores, sums; /* scratch: [KEYS][d], [KEYS][e], [d][STRIDE],
                                                       [KEYS][STRIDE], [e][STRIDE] */
-  LLVMValueRef most, total, correction; /* [STRIDE] */
+  LLVMValueRef most, total, correction;            /* [STRIDE] */
 };
 
 static LLVMValueRef f32(struct emit *e, double x) { return LLVMConstReal(e->f32, x); }
@@ -112,7 +116,8 @@ static void copy_rows(struct emit *e, const struct tile *t, uint32_t operand, LL
                       LLVMValueRef first, LLVMValueRef rows, LLVMValueRef n, LLVMValueRef to) {
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), rows, 1, 0, NULL);
-  struct copy c = {.v = t->s.op->operands[operand], .head = head, .row = micro_add(e, first, l.index)};
+  struct copy c = {
+      .v = t->s.op->operands[operand], .head = head, .row = micro_add(e, first, l.index)};
   c.to = at(e, to, micro_mul(e, l.index, n));
   LLVMValueRef whole = micro_whole(e, n, t->width);
   copy_span(e, t, &c, emit_i64(e, 0), whole, t->width);
@@ -157,7 +162,8 @@ struct mask {
 static struct mask mask_init(struct emit *e, const struct tile *t, struct coord query) {
   const struct attention_attrs *a = t->s.a;
   struct mask m = {NULL};
-  if (!a->causal && a->window <= 0) return m;
+  if (!a->causal && a->window <= 0)
+    return m;
   if (a->has_pos) {
     m.q_pos = position(e, t, a->has_bias ? 4 : 3, t->s.q->dims[2], query, t->width);
   } else {
@@ -167,10 +173,11 @@ static struct mask mask_init(struct emit *e, const struct tile *t, struct coord 
   return m;
 }
 
-static LLVMValueRef masked(struct emit *e, const struct tile *t, const struct mask *m, LLVMValueRef key,
-                           LLVMValueRef score) {
+static LLVMValueRef masked(struct emit *e, const struct tile *t, const struct mask *m,
+                           LLVMValueRef key, LLVMValueRef score) {
   const struct attention_attrs *a = t->s.a;
-  if (!m->q_pos) return score;
+  if (!m->q_pos)
+    return score;
   LLVMValueRef k_pos = key;
   if (a->has_pos) {
     k_pos = position(e, t, a->has_bias ? 5 : 4, t->s.k->dims[2], coord_uniform(e, key), 1);
@@ -183,7 +190,8 @@ static LLVMValueRef masked(struct emit *e, const struct tile *t, const struct ma
   }
   if (a->window > 0) {
     LLVMValueRef back = micro_sub(e, m->q_pos, k_pos);
-    LLVMValueRef near = LLVMBuildICmp(e->b, LLVMIntSLT, back, emit_splat(e, emit_i64(e, a->window), t->width), "");
+    LLVMValueRef near =
+        LLVMBuildICmp(e->b, LLVMIntSLT, back, emit_splat(e, emit_i64(e, a->window), t->width), "");
     score = LLVMBuildSelect(e->b, near, score, minus, "");
   }
   return score;
@@ -215,7 +223,8 @@ static LLVMValueRef finished_score(struct emit *e, const struct tile *t, const s
   return masked(e, t, m, key, x);
 }
 
-static LLVMValueRef load(struct emit *e, const struct tile *t, LLVMValueRef base, LLVMValueRef index) {
+static LLVMValueRef load(struct emit *e, const struct tile *t, LLVMValueRef base,
+                         LLVMValueRef index) {
   return micro_load(e, DTYPE_F32, at(e, base, index), t->width);
 }
 
@@ -223,9 +232,11 @@ static LLVMValueRef load(struct emit *e, const struct tile *t, LLVMValueRef base
 static void soften(struct emit *e, const struct tile *t, LLVMValueRef lane, LLVMValueRef key0,
                    LLVMValueRef keys) {
   struct coord query = query_lanes(e, t, lane);
-  if (t->width == 1) query = coord_uniform(e, query.lanes);
+  if (t->width == 1)
+    query = coord_uniform(e, query.lanes);
   struct mask mask = mask_init(e, t, query);
-  LLVMValueRef before = load(e, t, t->most, lane), total = load(e, t, t->total, lane), zero = splat(e, t, 0);
+  LLVMValueRef before = load(e, t, t->most, lane), total = load(e, t, t->total, lane),
+               zero = splat(e, t, 0);
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), keys, 1, 1, &before);
   LLVMValueRef place = micro_add(e, micro_scale(e, l.index, STRIDE), lane);
@@ -332,7 +343,8 @@ static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   t->scores = at(e, t->correction, emit_i64(e, STRIDE));
   t->turned = at(e, t->scores, emit_i64(e, (KEYS + MICRO_SPARE_ROWS) * STRIDE));
   t->sums = at(e, t->turned, micro_scale(e, t->size, STRIDE));
-  t->keys = at(e, t->sums, micro_scale(e, micro_add(e, t->depth, emit_i64(e, MICRO_SPARE_ROWS)), STRIDE));
+  t->keys =
+      at(e, t->sums, micro_scale(e, micro_add(e, t->depth, emit_i64(e, MICRO_SPARE_ROWS)), STRIDE));
   t->values = at(e, t->keys, micro_scale(e, t->size, KEYS));
 }
 
@@ -342,7 +354,8 @@ static void key_range(struct emit *e, const struct tile *t, LLVMValueRef *lo, LL
   LLVMValueRef zero = emit_i64(e, 0), shift = micro_sub(e, t->k_len, t->q_len);
   *lo = zero;
   *hi = t->k_len;
-  if (a->has_pos) return;
+  if (a->has_pos)
+    return;
   if (a->causal) {
     LLVMValueRef end = micro_add(e, micro_add(e, t->q0, t->queries), shift);
     *hi = micro_max(e, zero, micro_min(e, *hi, end));
@@ -368,7 +381,8 @@ static void finish_span(struct emit *e, const struct tile *t, LLVMValueRef row, 
   emit_know(e, t->s.op->results[0], &p, x);
   for (uint32_t i = 0; i < e->fused->n_results; i++) {
     value_id v = kernel_result(e->kernel, i);
-    emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), &p, emit_value(e, v, &p));
+    emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), &p,
+               emit_value(e, v, &p));
   }
   emit_loop_end(e, &l, NULL);
 }
@@ -383,7 +397,8 @@ static void finish(struct emit *e, const struct tile *t) {
   micro_store(e, DTYPE_F32, at(e, t->total, l.index), total);
   emit_loop_end(e, &l, NULL);
   scale_sums(e, t, t->total, true);
-  micro_transpose(e, DTYPE_F32, t->sums, emit_i64(e, STRIDE), t->values, t->depth, t->depth, t->queries);
+  micro_transpose(e, DTYPE_F32, t->sums, emit_i64(e, STRIDE), t->values, t->depth, t->depth,
+                  t->queries);
   emit_loop_begin(e, &l, emit_i64(e, 0), t->queries, 1, 0, NULL);
   LLVMValueRef whole = micro_whole(e, t->depth, t->width);
   finish_span(e, t, l.index, emit_i64(e, 0), whole, t->width);
@@ -410,17 +425,18 @@ static void dot_span(struct emit *e, const struct tile *t, const LLVMValueRef *k
     p.c[1] = coord_uniform(e, t->group);
     p.c[2] = coord_uniform(e, keys[i]);
     p.c[3] = (struct coord){.base = l.index, .stride = width > 1, .align = width};
-    LLVMValueRef k = emit_cast(e, emit_value(e, v, &p), t->s.k->dtype, DTYPE_F32, CAST_DEFAULT, width);
+    LLVMValueRef k =
+        emit_cast(e, emit_value(e, v, &p), t->s.k->dtype, DTYPE_F32, CAST_DEFAULT, width);
     next[i] = contract_multiply_add(e, DTYPE_F32, l.carried[i], q, k);
   }
   emit_loop_end(e, &l, next);
   memcpy(acc, l.carried, n * sizeof *acc);
 }
 
-/* Scores of a block of keys for query `row`, to scratch; returns the greatest, or `most`. Four keys at a
- * time; those beyond the last are the last again, which no maximum minds. */
-static LLVMValueRef row_scores(struct emit *e, const struct tile *t, LLVMValueRef row, LLVMValueRef key0,
-                               LLVMValueRef keys, LLVMValueRef most) {
+/* Scores of a block of keys for query `row`, to scratch; returns the greatest, or `most`. Four keys
+ * at a time; those beyond the last are the last again, which no maximum minds. */
+static LLVMValueRef row_scores(struct emit *e, const struct tile *t, LLVMValueRef row,
+                               LLVMValueRef key0, LLVMValueRef keys, LLVMValueRef most) {
   struct tile one = *t;
   one.width = 1;
   struct coord query = coord_uniform(e, micro_add(e, t->q0, row));
@@ -448,7 +464,8 @@ static LLVMValueRef row_scores(struct emit *e, const struct tile *t, LLVMValueRe
 
 /* Scores [lo, hi) become weights; their sum is added to `total`. */
 static LLVMValueRef row_weights(struct emit *e, const struct tile *t, LLVMValueRef shift,
-                                LLVMValueRef lo, LLVMValueRef hi, uint32_t width, LLVMValueRef total) {
+                                LLVMValueRef lo, LLVMValueRef hi, uint32_t width,
+                                LLVMValueRef total) {
   LLVMValueRef zero = emit_literal(e, DTYPE_F32, 0, 0, width);
   struct emit_loop l;
   emit_loop_begin(e, &l, lo, hi, width, 1, &zero);
@@ -463,9 +480,11 @@ static LLVMValueRef row_weights(struct emit *e, const struct tile *t, LLVMValueR
   return LLVMBuildFAdd(e->b, total, sum, "");
 }
 
-/* Elements [lo, hi) of the sums: corrected, and the block's weighted values added; n vectors a step. */
-static void row_sums(struct emit *e, const struct tile *t, LLVMValueRef correction, LLVMValueRef key0,
-                     LLVMValueRef keys, LLVMValueRef lo, LLVMValueRef hi, uint32_t width, uint32_t n) {
+/* Elements [lo, hi) of the sums: corrected, and the block's weighted values added; n vectors a
+ * step. */
+static void row_sums(struct emit *e, const struct tile *t, LLVMValueRef correction,
+                     LLVMValueRef key0, LLVMValueRef keys, LLVMValueRef lo, LLVMValueRef hi,
+                     uint32_t width, uint32_t n) {
   struct emit_loop l, lk;
   LLVMValueRef place[FEW], acc[FEW], next[FEW];
   value_id v = t->s.op->operands[2];
@@ -483,12 +502,15 @@ static void row_sums(struct emit *e, const struct tile *t, LLVMValueRef correcti
     p.c[1] = coord_uniform(e, t->group);
     p.c[2] = coord_uniform(e, micro_add(e, key0, lk.index));
     p.c[3] = (struct coord){.base = micro_add(e, l.index, emit_i64(e, (int64_t)(i * width))),
-                            .stride = width > 1, .align = width};
-    LLVMValueRef x = emit_cast(e, emit_value(e, v, &p), t->s.v->dtype, DTYPE_F32, CAST_DEFAULT, width);
+                            .stride = width > 1,
+                            .align = width};
+    LLVMValueRef x =
+        emit_cast(e, emit_value(e, v, &p), t->s.v->dtype, DTYPE_F32, CAST_DEFAULT, width);
     next[i] = contract_multiply_add(e, DTYPE_F32, lk.carried[i], emit_splat(e, weight, width), x);
   }
   emit_loop_end(e, &lk, next);
-  for (uint32_t i = 0; i < n; i++) micro_store(e, DTYPE_F32, place[i], lk.carried[i]);
+  for (uint32_t i = 0; i < n; i++)
+    micro_store(e, DTYPE_F32, place[i], lk.carried[i]);
   emit_loop_end(e, &l, NULL);
 }
 

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Contraction through a register-blocked micro-kernel.
  *
- * A tile is a block of BLOCK_M rows by BLOCK_N columns of one batch element's product. For each block
- * of BLOCK_K of the contracted index:
+ * A tile is a block of BLOCK_M rows by BLOCK_N columns of one batch element's product. For each
+ * block of BLOCK_K of the contracted index:
  *
  *   lhs   read where it lies, if it is stored as rows of k; else packed into scratch, row by row
  *   rhs   panels of 64 bytes of columns, [panel][k][column]: from the engine, if it is a constant
  *         (packed by the compiler, codegen/pack.h); else packed into scratch
  *
  * The micro-kernel keeps `rows` x 64 bytes of sums in registers: one broadcast of lhs and one fused
- * multiply-add per vector and step of k. Sums go to a block of scratch, from which the epilogue reads
- * them row by row, so prologue and epilogue of any kind are emitted once and run once per element. */
+ * multiply-add per vector and step of k. Sums go to a block of scratch, from which the epilogue
+ * reads them row by row, so prologue and epilogue of any kind are emitted once and run once per
+ * element. */
 #include <string.h>
 
 #include "codegen/contract_util.h"
@@ -28,7 +29,7 @@ struct shape {
   const struct contract_attrs *a;
   const struct type *lhs, *rhs;
   enum dtype acc;
-  uint32_t columns;              /* of a panel */
+  uint32_t columns; /* of a panel */
   uint32_t block_n;
   uint32_t n_batch, n_m, n_n, n_k; /* dims of each class, in result order */
   dim batch[IR_MAX_RANK], m[IR_MAX_RANK], n[IR_MAX_RANK], k[IR_MAX_RANK];
@@ -47,15 +48,19 @@ static void shape_of(const struct kernel *kernel, struct shape *s) {
   s->acc = contract_accumulator(s->lhs->dtype);
   s->columns = PANEL_BYTES / dtype_unpacked_bytes(s->acc);
   s->block_n = BLOCK_N * 4 / dtype_unpacked_bytes(s->acc);
-  for (uint32_t i = 0; i < s->a->lhs_batch.len; i++) s->batch[s->n_batch++] = s->lhs->dims[s->a->lhs_batch.data[i]];
-  for (uint32_t i = 0; i < s->a->lhs_k.len; i++) s->k[s->n_k++] = s->lhs->dims[s->a->lhs_k.data[i]];
+  for (uint32_t i = 0; i < s->a->lhs_batch.len; i++)
+    s->batch[s->n_batch++] = s->lhs->dims[s->a->lhs_batch.data[i]];
+  for (uint32_t i = 0; i < s->a->lhs_k.len; i++)
+    s->k[s->n_k++] = s->lhs->dims[s->a->lhs_k.data[i]];
   for (uint32_t i = 0; i < s->lhs->rank; i++) {
-    if (ints_contain(s->a->lhs_batch, i) || ints_contain(s->a->lhs_k, i)) continue;
+    if (ints_contain(s->a->lhs_batch, i) || ints_contain(s->a->lhs_k, i))
+      continue;
     s->m_axis[s->n_m] = i;
     s->m[s->n_m++] = s->lhs->dims[i];
   }
   for (uint32_t i = 0; i < s->rhs->rank; i++) {
-    if (ints_contain(s->a->rhs_batch, i) || ints_contain(s->a->rhs_k, i)) continue;
+    if (ints_contain(s->a->rhs_batch, i) || ints_contain(s->a->rhs_k, i))
+      continue;
     s->n_axis[s->n_n] = i;
     s->n[s->n_n++] = s->rhs->dims[i];
   }
@@ -75,10 +80,13 @@ static void shape_of(const struct kernel *kernel, struct shape *s) {
 static bool packs(const struct kernel *kernel, const struct shape *s, uint32_t *out_operand) {
   const struct function *f = kernel->function;
   const struct value *v = function_value(f, s->op->operands[1]);
-  if (v->def != OP_ID_NONE || s->n_batch || dtype_is_sub_byte(s->rhs->dtype)) return false;
-  if (!kernel_may_pack(kernel, v->index)) return false;
+  if (v->def != OP_ID_NONE || s->n_batch || dtype_is_sub_byte(s->rhs->dtype))
+    return false;
+  if (!kernel_may_pack(kernel, v->index))
+    return false;
   for (uint32_t i = 0; i < s->n_k; i++) { /* k in the constant's own order, so that it is linear */
-    if (i && s->a->rhs_k.data[i] < s->a->rhs_k.data[i - 1]) return false;
+    if (i && s->a->rhs_k.data[i] < s->a->rhs_k.data[i - 1])
+      return false;
   }
   *out_operand = v->index;
   return true;
@@ -89,22 +97,26 @@ static bool plan(struct kernel *k, const struct cpu_isa *isa) {
   struct shape s;
   shape_of(k, &s);
   struct dim_table *t = k->function->module->dims;
-  if (s.acc == DTYPE_I64 || s.acc == DTYPE_U64) return false;
+  if (s.acc == DTYPE_I64 || s.acc == DTYPE_U64)
+    return false;
   dim m = dim_product(t, s.m, s.n_m), n = dim_product(t, s.n, s.n_n);
   int64_t columns;
-  if (m == DIM_NONE || n == DIM_NONE || dim_product(t, s.k, s.n_k) == DIM_NONE) return false;
-  if (dim_is_const(t, n, &columns) && columns < 4) return false;
+  if (m == DIM_NONE || n == DIM_NONE || dim_product(t, s.k, s.n_k) == DIM_NONE)
+    return false;
+  if (dim_is_const(t, n, &columns) && columns < 4)
+    return false;
   kernel_grid(k, s.batch, s.n_batch);
-  dim blocks[2] = {dim_ceildiv(t, m, dim_const(t, BLOCK_M)), dim_ceildiv(t, n, dim_const(t, s.block_n))};
+  dim blocks[2] = {dim_ceildiv(t, m, dim_const(t, BLOCK_M)),
+                   dim_ceildiv(t, n, dim_const(t, s.block_n))};
   kernel_grid(k, blocks, 2);
-  int64_t elements = BLOCK_M * s.block_k + s.block_k * s.block_n +
-                     (BLOCK_M + MICRO_SPARE_ROWS) * s.block_n;
+  int64_t elements =
+      BLOCK_M * s.block_k + s.block_k * s.block_n + (BLOCK_M + MICRO_SPARE_ROWS) * s.block_n;
   kernel_scratch(k, NULL, 0, elements * dtype_unpacked_bytes(s.acc));
   uint32_t operand;
   if (packs(k, &s, &operand)) {
-    struct kernel_pack pack = {.operand = operand,
-                               .pack = {.panels = true, .columns = s.columns}};
-    for (uint32_t i = 0; i < s.n_k; i++) pack.pack.k_axes |= 1u << s.a->rhs_k.data[i];
+    struct kernel_pack pack = {.operand = operand, .pack = {.panels = true, .columns = s.columns}};
+    for (uint32_t i = 0; i < s.n_k; i++)
+      pack.pack.k_axes |= 1u << s.a->rhs_k.data[i];
     vec_push(&k->packs, pack);
   }
   return true;
@@ -114,12 +126,13 @@ static bool plan(struct kernel *k, const struct cpu_isa *isa) {
 
 struct tile {
   struct shape s;
-  uint32_t width;              /* lanes of a vector of accumulators */
-  LLVMValueRef m0, n0;         /* first row and column */
-  LLVMValueRef rows, columns;  /* of this block */
+  uint32_t width;             /* lanes of a vector of accumulators */
+  LLVMValueRef m0, n0;        /* first row and column */
+  LLVMValueRef rows, columns; /* of this block */
   LLVMValueRef k_total;
   struct coord batch[IR_MAX_RANK];
-  LLVMValueRef lhs, lhs_stride; /* element (0, 0) of this block and k block; elements between rows */
+  LLVMValueRef lhs,
+      lhs_stride; /* element (0, 0) of this block and k block; elements between rows */
   bool lhs_direct, rhs_packed;
   uint32_t rhs_operand;
   LLVMValueRef lhs_scratch, rhs_scratch, sums; /* [BLOCK_M][block_k], [panel][block_k][columns],
@@ -130,7 +143,8 @@ static LLVMTypeRef acc_type(struct emit *e, const struct tile *t, uint32_t width
   return emit_type(e, t->s.acc, width);
 }
 
-static LLVMValueRef at(struct emit *e, const struct tile *t, LLVMValueRef base, LLVMValueRef index) {
+static LLVMValueRef at(struct emit *e, const struct tile *t, LLVMValueRef base,
+                       LLVMValueRef index) {
   return LLVMBuildInBoundsGEP2(e->b, acc_type(e, t, 1), base, &index, 1, "");
 }
 
@@ -162,13 +176,18 @@ static void operand_point(struct emit *e, const struct tile *t, bool left, struc
   struct ints batch = left ? s->a->lhs_batch : s->a->rhs_batch;
   struct ints ks = left ? s->a->lhs_k : s->a->rhs_k;
   *out = (struct point){.rank = type->rank, .width = width};
-  for (uint32_t i = 0; i < batch.len; i++) out->c[batch.data[i]] = t->batch[i];
+  for (uint32_t i = 0; i < batch.len; i++)
+    out->c[batch.data[i]] = t->batch[i];
   struct coord c[IR_MAX_RANK];
   uint32_t n = left ? s->n_m : s->n_n;
-  if (n) coord_delinearize(e, own, left ? s->m : s->n, n, width, c);
-  for (uint32_t i = 0; i < n; i++) out->c[left ? s->m_axis[i] : s->n_axis[i]] = c[i];
-  if (s->n_k) coord_delinearize(e, k, s->k, s->n_k, width, c);
-  for (uint32_t i = 0; i < s->n_k; i++) out->c[ks.data[i]] = c[i];
+  if (n)
+    coord_delinearize(e, own, left ? s->m : s->n, n, width, c);
+  for (uint32_t i = 0; i < n; i++)
+    out->c[left ? s->m_axis[i] : s->n_axis[i]] = c[i];
+  if (s->n_k)
+    coord_delinearize(e, k, s->k, s->n_k, width, c);
+  for (uint32_t i = 0; i < s->n_k; i++)
+    out->c[ks.data[i]] = c[i];
 }
 
 static LLVMValueRef operand(struct emit *e, const struct tile *t, bool left, struct coord own,
@@ -176,7 +195,8 @@ static LLVMValueRef operand(struct emit *e, const struct tile *t, bool left, str
   struct point p;
   operand_point(e, t, left, own, k, width, &p);
   value_id v = t->s.op->operands[left ? 0 : 1];
-  return emit_cast(e, emit_value(e, v, &p), value_type(e->f, v)->dtype, t->s.acc, CAST_DEFAULT, width);
+  return emit_cast(e, emit_value(e, v, &p), value_type(e->f, v)->dtype, t->s.acc, CAST_DEFAULT,
+                   width);
 }
 
 static struct coord lanes(LLVMValueRef base, uint32_t width) {
@@ -248,7 +268,8 @@ static void multiply(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVM
     LLVMValueRef number = LLVMBuildUDiv(e->b, t->n0, emit_i64(e, s->columns), "");
     LLVMValueRef offset = add(e, LLVMBuildMul(e->b, number, t->k_total, ""), k0);
     m.rhs_dtype = s->rhs->dtype;
-    m.rhs = emit_element_pointer(e, e->buffers[t->rhs_operand], m.rhs_dtype, mul(e, offset, s->columns));
+    m.rhs = emit_element_pointer(e, e->buffers[t->rhs_operand], m.rhs_dtype,
+                                 mul(e, offset, s->columns));
     m.panel_stride = mul(e, t->k_total, s->columns);
   } else {
     m.rhs_dtype = s->acc;
@@ -261,7 +282,8 @@ static void multiply(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVM
   LLVMValueRef up = add(e, t->columns, emit_i64(e, s->columns - 1));
   m.panels = LLVMBuildUDiv(e->b, up, emit_i64(e, s->columns), "");
   m.steps = kc;
-  m.first = s->one_block ? LLVMConstInt(e->i1, 1, false) : LLVMBuildICmp(e->b, LLVMIntEQ, k0, emit_i64(e, 0), "");
+  m.first = s->one_block ? LLVMConstInt(e->i1, 1, false)
+                         : LLVMBuildICmp(e->b, LLVMIntEQ, k0, emit_i64(e, 0), "");
   m.most_rows = s->most_m;
   micro_multiply(e, &m);
 }
@@ -276,17 +298,21 @@ static void finish_span(struct emit *e, const struct tile *t, LLVMValueRef row, 
   emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
   struct point p = {.rank = type->rank, .width = width};
   memcpy(p.c, t->batch, s->n_batch * sizeof p.c[0]);
-  if (s->n_m) coord_delinearize(e, coord_uniform(e, add(e, t->m0, row)), s->m, s->n_m, width, p.c + s->n_batch);
+  if (s->n_m)
+    coord_delinearize(e, coord_uniform(e, add(e, t->m0, row)), s->m, s->n_m, width,
+                      p.c + s->n_batch);
   if (s->n_n) {
     struct coord column = lanes(add(e, t->n0, l.index), width);
     coord_delinearize(e, column, s->n, s->n_n, width, p.c + s->n_batch + s->n_m);
   }
-  LLVMValueRef x = load_acc(e, t, at(e, t, t->sums, add(e, mul(e, row, s->block_n), l.index)), width);
+  LLVMValueRef x =
+      load_acc(e, t, at(e, t, t->sums, add(e, mul(e, row, s->block_n), l.index)), width);
   x = emit_cast(e, x, s->acc, s->a->dtype, CAST_DEFAULT, width);
   emit_know(e, s->op->results[0], &p, x);
   for (uint32_t i = 0; i < e->fused->n_results; i++) {
     value_id v = kernel_result(e->kernel, i);
-    emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), &p, emit_value(e, v, &p));
+    emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), &p,
+               emit_value(e, v, &p));
   }
   emit_loop_end(e, &l, NULL);
 }
@@ -302,16 +328,19 @@ static void finish(struct emit *e, const struct tile *t) {
 
 /* ---- one tile ---- */
 
-/* Whether lhs can be read in place: a stored value of the accumulator's dtype whose dims are batch, m, k
- * in this order. */
+/* Whether lhs can be read in place: a stored value of the accumulator's dtype whose dims are batch,
+ * m, k in this order. */
 static bool lhs_in_place(const struct emit *e, const struct shape *s) {
   const struct value *v = function_value(e->f, s->op->operands[0]);
-  if (v->def != OP_ID_NONE || s->lhs->dtype != s->acc) return false;
+  if (v->def != OP_ID_NONE || s->lhs->dtype != s->acc)
+    return false;
   for (uint32_t i = 0; i < s->n_batch; i++) {
-    if (s->a->lhs_batch.data[i] != (int64_t)i) return false;
+    if (s->a->lhs_batch.data[i] != (int64_t)i)
+      return false;
   }
   for (uint32_t i = 0; i < s->n_k; i++) {
-    if (s->a->lhs_k.data[i] != (int64_t)(s->n_batch + s->n_m + i)) return false;
+    if (s->a->lhs_k.data[i] != (int64_t)(s->n_batch + s->n_m + i))
+      return false;
   }
   return true;
 }
@@ -320,7 +349,8 @@ static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   struct shape *s = &t->s;
   shape_of(e->kernel, s);
   t->width = e->vector_bytes / dtype_unpacked_bytes(s->acc);
-  if (t->width > s->columns) t->width = s->columns;
+  if (t->width > s->columns)
+    t->width = s->columns;
   LLVMValueRef m = emit_product(e, s->m, s->n_m), n = emit_product(e, s->n, s->n_n);
   LLVMBuilderRef eb = e->entry_builder;
   LLVMValueRef up = LLVMBuildAdd(eb, n, emit_i64(e, s->block_n - 1), "");
@@ -340,7 +370,8 @@ static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   t->sums = at(e, t, t->rhs_scratch, emit_i64(e, s->block_k * s->block_n));
   t->lhs_direct = lhs_in_place(e, s);
   t->rhs_packed = packs(e->kernel, s, &t->rhs_operand);
-  if (!t->lhs_direct) return;
+  if (!t->lhs_direct)
+    return;
   LLVMValueRef row = add(e, LLVMBuildMul(e->b, number, m, ""), t->m0);
   uint32_t buffer = function_value(e->f, s->op->operands[0])->index;
   t->lhs = at(e, t, e->buffers[buffer], LLVMBuildMul(e->b, row, t->k_total, ""));
@@ -364,7 +395,8 @@ static void emit(struct emit *e, LLVMValueRef number) {
     t.lhs = t.lhs_scratch;
     t.lhs_stride = emit_i64(e, t.s.block_k);
   }
-  if (!t.rhs_packed) pack_rhs(e, &t, l.index, kc);
+  if (!t.rhs_packed)
+    pack_rhs(e, &t, l.index, kc);
   multiply(e, &t, l.index, kc);
   emit_loop_end(e, &l, NULL);
   finish(e, &t);

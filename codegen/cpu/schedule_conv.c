@@ -6,12 +6,12 @@
  *
  *   copy    the input under the tile, borders filled in, to scratch
  *   unfold  [channel, tap][pixel]: runs of that copy, one per row of the tile and tap
- *   lhs     the weights in panels of output channels, from the engine if they are constant; else where
- *           they lie (rows of channel, tap), or converted into scratch
+ *   lhs     the weights in panels of output channels, from the engine if they are constant; else
+ * where they lie (rows of channel, tap), or converted into scratch
  *
  * and the micro-kernel adds the product to a block of sums, from which the epilogue stores rows of
- * pixels. A window of one element that moves by one, without padding, is read without the copy, over
- * the whole plane as one row. */
+ * pixels. A window of one element that moves by one, without padding, is read without the copy,
+ * over the whole plane as one row. */
 #include <string.h>
 
 #include "codegen/contract_util.h"
@@ -20,7 +20,8 @@
 #include "codegen/emit_view.h"
 #include "codegen/schedule.h"
 
-#define PIXELS 112 /* of a tile at most; 7 cache lines of f32: rows of the unfolded block do not collide */
+#define PIXELS                                                                                     \
+  112 /* of a tile at most; 7 cache lines of f32: rows of the unfolded block do not collide */
 #define BLOCK_K 216
 #define TILES 8 /* fewer are split by output channels as far as MIN_M allows */
 #define MIN_M 96
@@ -33,8 +34,8 @@ struct shape {
   const struct type *x, *w, *y;
   enum dtype acc;
   struct plane plane;
-  bool flat;  /* the plane may be walked as one row by the epilogue */
-  bool plain; /* a window of one element, read in place */
+  bool flat;                     /* the plane may be walked as one row by the epilogue */
+  bool plain;                    /* a window of one element, read in place */
   int64_t outputs, inputs, taps; /* of a group */
   int64_t block_c, block_m;
   int64_t pixels; /* from row to row of the unfolded input and of the sums */
@@ -46,10 +47,13 @@ static bool is_const_zero(const struct dim_table *t, dim d) { return dim_is_cons
 
 static bool is_plain(const struct kernel *k, const struct shape *s) {
   const struct dim_table *t = k->function->module->dims;
-  if (function_value(k->function, s->op->operands[0])->def != OP_ID_NONE || !s->flat) return false;
+  if (function_value(k->function, s->op->operands[0])->def != OP_ID_NONE || !s->flat)
+    return false;
   for (uint32_t i = 0; i < s->plane.axes; i++) {
-    if (s->w->dims[2 + i] != s->w->dims[2] || s->a->stride.data[i] != 1) return false;
-    if (!is_const_zero(t, s->a->low.data[i]) || !is_const_zero(t, s->a->high.data[i])) return false;
+    if (s->w->dims[2 + i] != s->w->dims[2] || s->a->stride.data[i] != 1)
+      return false;
+    if (!is_const_zero(t, s->a->low.data[i]) || !is_const_zero(t, s->a->high.data[i]))
+      return false;
   }
   return s->taps == 1;
 }
@@ -64,35 +68,44 @@ static bool shape_of(const struct kernel *k, struct shape *s) {
   s->w = value_type(f, s->op->operands[1]);
   s->y = value_type(f, s->op->results[0]);
   s->acc = contract_accumulator(s->x->dtype);
-  if (!dim_is_const(t, s->w->dims[0], &outputs) || !dim_is_const(t, s->w->dims[1], &s->inputs)) return false;
+  if (!dim_is_const(t, s->w->dims[0], &outputs) || !dim_is_const(t, s->w->dims[1], &s->inputs))
+    return false;
   s->outputs = outputs / s->a->groups;
   return s->outputs > 0 && s->inputs > 0;
 }
 
-/* Blocks of channels: of inputs, so that the unfolded block is about BLOCK_K high; of outputs, so that
- * there are some tiles to share out. `tiles` are there without (0: not known). */
+/* Blocks of channels: of inputs, so that the unfolded block is about BLOCK_K high; of outputs, so
+ * that there are some tiles to share out. `tiles` are there without (0: not known). */
 static void choose_blocks(const struct dim_table *t, struct shape *s, int64_t tiles) {
   int64_t most = s->taps >= BLOCK_K ? 1 : BLOCK_K / s->taps;
-  if (s->inputs <= 2 * most && s->taps == 1) most = s->inputs;
+  if (s->inputs <= 2 * most && s->taps == 1)
+    most = s->inputs;
   int64_t copy = s->plain ? 0 : plane_copy_size(t, &s->plane);
-  if (copy > 0 && most > MAX_COPY / copy) most = copy > MAX_COPY ? 1 : MAX_COPY / copy;
+  if (copy > 0 && most > MAX_COPY / copy)
+    most = copy > MAX_COPY ? 1 : MAX_COPY / copy;
   s->block_c = ceil_div(s->inputs, ceil_div(s->inputs, most));
   int64_t blocks = tiles > 0 ? ceil_div(TILES, tiles) : 1;
-  if (blocks > ceil_div(s->outputs, MIN_M)) blocks = ceil_div(s->outputs, MIN_M);
-  if (blocks < ceil_div(s->outputs, MAX_M)) blocks = ceil_div(s->outputs, MAX_M);
+  if (blocks > ceil_div(s->outputs, MIN_M))
+    blocks = ceil_div(s->outputs, MIN_M);
+  if (blocks < ceil_div(s->outputs, MAX_M))
+    blocks = ceil_div(s->outputs, MAX_M);
   s->block_m = ceil_div(ceil_div(s->outputs, blocks), MICRO_LHS_PANEL) * MICRO_LHS_PANEL;
-  if (s->block_m > s->outputs) s->block_m = s->outputs;
+  if (s->block_m > s->outputs)
+    s->block_m = s->outputs;
 }
 
 /* Everything but the dims that only plan may make. */
 static bool shape_full(const struct kernel *k, struct shape *s, dim one, dim zero, dim flat_out) {
-  if (!shape_of(k, s) || s->acc == DTYPE_I64 || s->acc == DTYPE_U64 || !plane_of_conv(k, s->op, one, zero, &s->plane)) return false;
+  if (!shape_of(k, s) || s->acc == DTYPE_I64 || s->acc == DTYPE_U64 ||
+      !plane_of_conv(k, s->op, one, zero, &s->plane))
+    return false;
   s->taps = s->plane.size[0] * s->plane.size[1];
   s->pixels = PIXELS * 4 / dtype_unpacked_bytes(s->acc);
   s->plane.most = (uint32_t)s->pixels;
   s->flat = plane_is_flat(k, s->op, 2);
   s->plain = is_plain(k, s);
-  if (!s->plain) return true;
+  if (!s->plain)
+    return true;
   s->plane.in[0] = s->plane.out[0] = one;
   s->plane.in[1] = s->plane.out[1] = flat_out;
   return true;
@@ -102,10 +115,12 @@ static int64_t known_tiles(const struct kernel *k, const struct shape *s) {
   const struct dim_table *t = k->function->module->dims;
   int64_t n, h, w, most = s->plane.most;
   if (!dim_is_const(t, s->x->dims[0], &n) || !dim_is_const(t, s->plane.out[0], &h) ||
-      !dim_is_const(t, s->plane.out[1], &w) || h < 1 || w < 1 || n > 4096 || h > 65536 || w > 65536) {
+      !dim_is_const(t, s->plane.out[1], &w) || h < 1 || w < 1 || n > 4096 || h > 65536 ||
+      w > 65536) {
     return 0;
   }
-  if (w > most) return n * h * ceil_div(w, most) * s->a->groups;
+  if (w > most)
+    return n * h * ceil_div(w, most) * s->a->groups;
   return n * ceil_div(h, most / w) * s->a->groups;
 }
 
@@ -113,8 +128,10 @@ static int64_t known_tiles(const struct kernel *k, const struct shape *s) {
 static bool packs(const struct kernel *k, const struct shape *s) {
   const struct function *f = k->function;
   const struct value *v = function_value(f, s->op->operands[1]);
-  if (v->def != OP_ID_NONE || s->w->dtype != s->acc) return false;
-  if (s->a->groups > 1 && s->outputs % MICRO_LHS_PANEL) return false;
+  if (v->def != OP_ID_NONE || s->w->dtype != s->acc)
+    return false;
+  if (s->a->groups > 1 && s->outputs % MICRO_LHS_PANEL)
+    return false;
   return kernel_may_pack(k, v->index);
 }
 
@@ -126,21 +143,28 @@ static bool plan(struct kernel *k, const struct cpu_isa *isa) {
   dim one = dim_const(t, 1), zero = dim_const(t, 0);
   dim flat_out = dim_product(t, y->dims + 2, y->rank - 2);
   struct shape s;
-  if (flat_out == DIM_NONE || !shape_full(k, &s, one, zero, flat_out)) return false;
+  if (flat_out == DIM_NONE || !shape_full(k, &s, one, zero, flat_out))
+    return false;
   choose_blocks(t, &s, known_tiles(k, &s));
   dim tiles = plane_tiles(t, &s.plane), copy = plane_scratch(t, &s.plane, s.block_c);
-  if (tiles == DIM_NONE || copy == DIM_NONE) return false;
+  if (tiles == DIM_NONE || copy == DIM_NONE)
+    return false;
   int64_t lhs = s.block_m * s.block_c * s.taps;
-  int64_t rhs = s.block_c * s.taps * s.pixels + 64, sums = (s.block_m + MICRO_SPARE_ROWS) * s.pixels + 64;
+  int64_t rhs = s.block_c * s.taps * s.pixels + 64,
+          sums = (s.block_m + MICRO_SPARE_ROWS) * s.pixels + 64;
   dim elements = dim_const(t, lhs + rhs + sums);
-  if (!s.plain) elements = dim_add(t, elements, copy);
-  if (elements == DIM_NONE) return false;
-  dim grid[4] = {s.x->dims[0], dim_const(t, s.a->groups), dim_const(t, ceil_div(s.outputs, s.block_m)), tiles};
+  if (!s.plain)
+    elements = dim_add(t, elements, copy);
+  if (elements == DIM_NONE)
+    return false;
+  dim grid[4] = {s.x->dims[0], dim_const(t, s.a->groups),
+                 dim_const(t, ceil_div(s.outputs, s.block_m)), tiles};
   kernel_grid(k, grid, 4);
   if (packs(k, &s)) {
     struct kernel_pack pack = {.operand = function_value(k->function, s.op->operands[1])->index,
                                .pack = {.panels = true, .columns = MICRO_LHS_PANEL}};
-    for (uint32_t i = 1; i < s.w->rank; i++) pack.pack.k_axes |= 1u << i;
+    for (uint32_t i = 1; i < s.w->rank; i++)
+      pack.pack.k_axes |= 1u << i;
     vec_push(&k->packs, pack);
   }
   vec_push(&k->kept, one);
@@ -156,8 +180,8 @@ struct tile {
   struct shape s;
   struct plane_tile plane;
   LLVMValueRef image, group;
-  LLVMValueRef m0, rows; /* output channels within the group */
-  LLVMValueRef c0, channels; /* of this block of input channels, within the group */
+  LLVMValueRef m0, rows;       /* output channels within the group */
+  LLVMValueRef c0, channels;   /* of this block of input channels, within the group */
   LLVMValueRef lhs, rhs, sums; /* scratch */
 };
 
@@ -168,11 +192,13 @@ static LLVMValueRef read_at(struct emit *e, const struct tile *t, LLVMValueRef c
   LLVMValueRef first = micro_add(e, micro_scale(e, t->group, s->inputs), t->c0);
   p.c[0] = coord_uniform(e, t->image);
   p.c[1] = coord_uniform(e, micro_add(e, first, c));
-  if (p.rank == 4) p.c[2] = p.c[3] = coord_zero(e);
+  if (p.rank == 4)
+    p.c[2] = p.c[3] = coord_zero(e);
   if (s->plain) {
     p.c[type_flat_axis(e->f->module->dims, s->x, 2)] = x;
   } else {
-    if (p.rank == 4) p.c[2] = coord_uniform(e, y);
+    if (p.rank == 4)
+      p.c[2] = coord_uniform(e, y);
     p.c[p.rank - 1] = x;
   }
   value_id v = s->op->operands[0];
@@ -201,7 +227,8 @@ static void unfold(struct emit *e, const struct tile *t) {
   LLVMValueRef from = plane_at(e, &t->plane, lc.index, lr.index, ly.index, lx.index);
   LLVMValueRef to = micro_at(e, s->acc, row, micro_mul(e, lr.index, t->plane.columns));
   emit_loop_begin(e, &l, zero, t->plane.columns, t->plane.width, 0, NULL);
-  micro_store(e, s->acc, micro_at(e, s->acc, to, l.index), plane_lanes(e, &t->plane, from, l.index));
+  micro_store(e, s->acc, micro_at(e, s->acc, to, l.index),
+              plane_lanes(e, &t->plane, from, l.index));
   emit_loop_end(e, &l, NULL);
   emit_loop_end(e, &lr, NULL);
   emit_loop_end(e, &lx, NULL);
@@ -226,7 +253,8 @@ static void gather_plain(struct emit *e, const struct tile *t) {
   LLVMValueRef n = t->plane.columns, whole = micro_whole(e, n, t->plane.width);
   emit_loop_begin(e, &l, emit_i64(e, 0), t->channels, 1, 0, NULL);
   gather_span(e, t, l.index, emit_i64(e, 0), whole, t->plane.width);
-  if (t->plane.width > 1) gather_span(e, t, l.index, whole, n, 1);
+  if (t->plane.width > 1)
+    gather_span(e, t, l.index, whole, n, 1);
   emit_loop_end(e, &l, NULL);
 }
 
@@ -242,12 +270,14 @@ static void pack_span(struct emit *e, const struct tile *t, LLVMValueRef row, LL
   struct emit_loop l;
   emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
   struct point p = {.rank = s->w->rank, .width = width};
-  LLVMValueRef channel = micro_add(e, micro_scale(e, t->group, s->outputs), micro_add(e, t->m0, row));
+  LLVMValueRef channel =
+      micro_add(e, micro_scale(e, t->group, s->outputs), micro_add(e, t->m0, row));
   p.c[0] = coord_uniform(e, channel);
   LLVMValueRef k = micro_add(e, micro_scale(e, t->c0, s->taps), l.index);
   struct coord lanes = {.base = k, .stride = width > 1, .align = 1};
   coord_delinearize(e, lanes, s->w->dims + 1, s->w->rank - 1, width, p.c + 1);
-  LLVMValueRef x = emit_cast(e, emit_value(e, s->op->operands[1], &p), s->w->dtype, s->acc, CAST_DEFAULT, width);
+  LLVMValueRef x =
+      emit_cast(e, emit_value(e, s->op->operands[1], &p), s->w->dtype, s->acc, CAST_DEFAULT, width);
   LLVMValueRef to = micro_add(e, micro_scale(e, row, s->block_c * s->taps), l.index);
   micro_store(e, s->acc, micro_at(e, s->acc, t->lhs, to), x);
   emit_loop_end(e, &l, NULL);
@@ -258,7 +288,8 @@ static void pack_weights(struct emit *e, const struct tile *t, LLVMValueRef step
   uint32_t width = t->s.taps == 1 ? t->plane.width : 1;
   LLVMValueRef whole = micro_whole(e, steps, width);
   emit_loop_begin(e, &l, emit_i64(e, 0), t->rows, 1, 0, NULL);
-  if (width > 1) pack_span(e, t, l.index, emit_i64(e, 0), whole, width);
+  if (width > 1)
+    pack_span(e, t, l.index, emit_i64(e, 0), whole, width);
   pack_span(e, t, l.index, width > 1 ? whole : emit_i64(e, 0), steps, 1);
   emit_loop_end(e, &l, NULL);
 }
@@ -297,9 +328,11 @@ static void multiply(struct emit *e, const struct tile *t, struct micro *m) {
   LLVMValueRef rest = LLVMBuildURem(e->b, t->plane.elements, columns, "");
   m->panels = LLVMBuildUDiv(e->b, t->plane.elements, columns, "");
   LLVMValueRef some = LLVMBuildICmp(e->b, LLVMIntNE, rest, emit_i64(e, 0), "");
-  if (micro_has_half(m) && plane_ends_in(e->f->module->dims, &s->plane, m->columns, m->columns / 2)) {
+  if (micro_has_half(m) &&
+      plane_ends_in(e->f->module->dims, &s->plane, m->columns, m->columns / 2)) {
     LLVMValueRef much = LLVMBuildICmp(e->b, LLVMIntUGT, rest, emit_i64(e, m->columns / 2), "");
-    m->half = LLVMBuildZExt(e->b, LLVMBuildAnd(e->b, some, LLVMBuildNot(e->b, much, ""), ""), e->i64, "");
+    m->half =
+        LLVMBuildZExt(e->b, LLVMBuildAnd(e->b, some, LLVMBuildNot(e->b, much, ""), ""), e->i64, "");
     some = much;
   }
   m->panels = micro_add(e, m->panels, LLVMBuildZExt(e->b, some, e->i64, ""));
@@ -358,9 +391,14 @@ static void emit(struct emit *e, LLVMValueRef number) {
   }
   multiply(e, &t, &m);
   emit_loop_end(e, &l, NULL);
-  struct plane_finish f = {.root = s->op, .from = s->acc, .to = s->a->dtype, .flat = s->flat,
-                           .batch = coord_uniform(e, t.image), .sums = t.sums,
-                           .stride = emit_i64(e, s->pixels), .rows = t.rows};
+  struct plane_finish f = {.root = s->op,
+                           .from = s->acc,
+                           .to = s->a->dtype,
+                           .flat = s->flat,
+                           .batch = coord_uniform(e, t.image),
+                           .sums = t.sums,
+                           .stride = emit_i64(e, s->pixels),
+                           .rows = t.rows};
   f.channel = micro_add(e, micro_scale(e, t.group, s->outputs), t.m0);
   plane_finish(e, &t.plane, &f);
 }

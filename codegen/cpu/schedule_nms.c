@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Non-maximum suppression: class by class, the boxes above the score threshold in order of score, each
- * kept unless it overlaps one kept before. One tile, because results are appended in order. */
+/* Non-maximum suppression: class by class, the boxes above the score threshold in order of score,
+ * each kept unless it overlaps one kept before. One tile, because results are appended in order. */
 #include "codegen/emit_sort.h"
 #include "codegen/schedule.h"
 
@@ -62,7 +62,8 @@ static struct box load_box(struct emit *e, const struct nms *s, LLVMValueRef box
 }
 
 static LLVMValueRef area(struct emit *e, struct box a) {
-  return LLVMBuildFMul(e->b, LLVMBuildFSub(e->b, a.y2, a.y1, ""), LLVMBuildFSub(e->b, a.x2, a.x1, ""), "");
+  return LLVMBuildFMul(e->b, LLVMBuildFSub(e->b, a.y2, a.y1, ""),
+                       LLVMBuildFSub(e->b, a.x2, a.x1, ""), "");
 }
 
 static LLVMValueRef positive(struct emit *e, LLVMValueRef x) {
@@ -72,20 +73,25 @@ static LLVMValueRef positive(struct emit *e, LLVMValueRef x) {
 /* i1: intersection over union is above the threshold. Boxes without area overlap nothing. */
 static LLVMValueRef overlaps(struct emit *e, struct box a, struct box b, LLVMValueRef threshold) {
   LLVMBuilderRef w = e->b;
-  LLVMValueRef height = LLVMBuildFSub(w, binary(e, SCALAR_MIN, a.y2, b.y2), binary(e, SCALAR_MAX, a.y1, b.y1), "");
-  LLVMValueRef width = LLVMBuildFSub(w, binary(e, SCALAR_MIN, a.x2, b.x2), binary(e, SCALAR_MAX, a.x1, b.x1), "");
+  LLVMValueRef height =
+      LLVMBuildFSub(w, binary(e, SCALAR_MIN, a.y2, b.y2), binary(e, SCALAR_MAX, a.y1, b.y1), "");
+  LLVMValueRef width =
+      LLVMBuildFSub(w, binary(e, SCALAR_MIN, a.x2, b.x2), binary(e, SCALAR_MAX, a.x1, b.x1), "");
   LLVMValueRef both = LLVMBuildFMul(w, height, width, "");
   LLVMValueRef area_a = area(e, a), area_b = area(e, b);
   LLVMValueRef either = LLVMBuildFSub(w, LLVMBuildFAdd(w, area_a, area_b, ""), both, "");
   LLVMValueRef tests[] = {positive(e, height), positive(e, width), positive(e, area_a),
                           positive(e, area_b), positive(e, either)};
-  LLVMValueRef yes = LLVMBuildFCmp(w, LLVMRealOGT, LLVMBuildFDiv(w, both, either, ""), threshold, "");
-  for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) yes = LLVMBuildAnd(w, yes, tests[i], "");
+  LLVMValueRef yes =
+      LLVMBuildFCmp(w, LLVMRealOGT, LLVMBuildFDiv(w, both, either, ""), threshold, "");
+  for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
+    yes = LLVMBuildAnd(w, yes, tests[i], "");
   return yes;
 }
 
 /* Indices of the boxes above the score threshold, in order; returns how many. */
-static LLVMValueRef candidates(struct emit *e, const struct nms *s, LLVMValueRef n, LLVMValueRef out) {
+static LLVMValueRef candidates(struct emit *e, const struct nms *s, LLVMValueRef n,
+                               LLVMValueRef out) {
   LLVMValueRef threshold = scalar_operand(e, s, 4), zero = emit_i64(e, 0);
   struct emit_loop l;
   emit_loop_begin(e, &l, zero, n, 1, 1, &zero);
@@ -97,7 +103,8 @@ static LLVMValueRef candidates(struct emit *e, const struct nms *s, LLVMValueRef
 }
 
 /* Keeps boxes of `order` one by one at its front; returns how many. */
-static LLVMValueRef choose(struct emit *e, const struct nms *s, LLVMValueRef order, LLVMValueRef count) {
+static LLVMValueRef choose(struct emit *e, const struct nms *s, LLVMValueRef order,
+                           LLVMValueRef count) {
   LLVMValueRef most = scalar_operand(e, s, 2), threshold = scalar_operand(e, s, 3);
   LLVMValueRef zero = emit_i64(e, 0), no = LLVMConstInt(e->i1, 0, false);
   struct emit_loop l, m;

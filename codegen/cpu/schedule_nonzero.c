@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nonzero: one tile walks the elements in order and appends the coordinates of those that are not 0. */
+/* Nonzero: one tile walks the elements in order and appends the coordinates of those that are not
+ * 0. */
 #include "codegen/emit_nest.h"
 #include "codegen/schedule.h"
 
@@ -33,9 +34,14 @@ static void emit(struct emit *e, LLVMValueRef tile) {
   (void)tile;
   const struct op *op = kernel_root_op(e->kernel, OP_NONZERO);
   const struct type *type = value_type(e->f, op->operands[0]);
-  struct nest n = {.n_axes = type->rank, .dims = type->dims, .width = 1, .n_carried = 1,
-                   .body = step, .user = (void *)op};
-  for (uint32_t i = 0; i < type->rank; i++) n.axes[i] = i;
+  struct nest n = {.n_axes = type->rank,
+                   .dims = type->dims,
+                   .width = 1,
+                   .n_carried = 1,
+                   .body = step,
+                   .user = (void *)op};
+  for (uint32_t i = 0; i < type->rank; i++)
+    n.axes[i] = i;
   struct point p = {.rank = type->rank, .width = 1}, none = {.rank = 0, .width = 1};
   LLVMValueRef count = emit_i64(e, 0);
   emit_nest(e, &n, &p, &count, NULL);

@@ -23,10 +23,13 @@ static bool is_flat(const struct kernel *k, const struct type *type, uint32_t fr
   const struct region *r = &f->regions.data[kernel_op(k)->regions[0]];
   for (uint32_t i = 0; i < r->ops.len; i++) {
     const struct op *op = function_op(f, r->ops.data[i]);
-    if (op->kind == OP_CONST) continue;
-    if (!type_is_flat(t, value_type(f, op->results[0]), type, from)) return false;
+    if (op->kind == OP_CONST)
+      continue;
+    if (!type_is_flat(t, value_type(f, op->results[0]), type, from))
+      return false;
     for (uint32_t j = 0; j < op->n_operands; j++) {
-      if (!type_is_flat(t, value_type(f, op->operands[j]), type, from)) return false;
+      if (!type_is_flat(t, value_type(f, op->operands[j]), type, from))
+        return false;
     }
   }
   return true;
@@ -41,9 +44,11 @@ static uint32_t flat_from(const struct kernel *k) {
   uint32_t from = type->rank ? type->rank - 1 : 0;
   for (uint32_t i = 0; i < r->ops.len; i++) {
     const struct op *op = function_op(f, r->ops.data[i]);
-    if (op->kind != OP_MAP && op->kind != OP_CONST) return from;
+    if (op->kind != OP_MAP && op->kind != OP_CONST)
+      return from;
   }
-  while (from > 0 && is_flat(k, type, from - 1)) from--;
+  while (from > 0 && is_flat(k, type, from - 1))
+    from--;
   return from;
 }
 
@@ -109,7 +114,8 @@ static void emit(struct emit *e, LLVMValueRef tile) {
     hi = LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, hi, size, ""), hi, size, "");
   }
   emit_delinearize(e, tile, type->dims, from, p.c);
-  for (uint32_t i = from; i < type->rank; i++) p.c[i] = coord_zero(e);
+  for (uint32_t i = from; i < type->rank; i++)
+    p.c[i] = coord_zero(e);
   uint32_t width = nest_width(e, row, DTYPE_F32);
   LLVMValueRef whole = lo;
   if (width > 1) {

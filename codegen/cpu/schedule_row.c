@@ -3,8 +3,8 @@
  * layer norm, RMS norm, ...).
  *
  * A tile is one row. Each reduction in turn is one pass over the row; then one pass stores the
- * results. A value that a pass computes at some cost and a later pass wants again is kept in a row of
- * scratch, so exp is evaluated once. Reduction results are registers.
+ * results. A value that a pass computes at some cost and a later pass wants again is kept in a row
+ * of scratch, so exp is evaluated once. Reduction results are registers.
  *
  * The fusion pass promises: reductions share their axes, which are the last dims of one space;
  * everything between them and the results is a map in that space, or in it with the row dims 1. */
@@ -21,7 +21,8 @@ struct row {
 
 static bool row_space(const struct kernel *k, struct row *out) {
   const struct op *reduce = kernel_root_op(k, OP_REDUCE);
-  if (!reduce) return false;
+  if (!reduce)
+    return false;
   const struct type *type = value_type(k->function, reduce->operands[0]);
   out->rank = type->rank;
   out->from = (uint32_t)OP_ATTRS(reduce, reduce)->axes.data[0];
@@ -36,21 +37,28 @@ static uint32_t kept_values(const struct kernel *k, value_id *out) {
   uint32_t n = 0;
   for (uint32_t i = 0; i < r->ops.len && n < 4; i++) {
     const struct op *op = function_op(f, r->ops.data[i]);
-    if (op->kind != OP_REDUCE) continue;
+    if (op->kind != OP_REDUCE)
+      continue;
     value_id v = op->operands[0];
     const struct op *def = value_def(f, v);
-    if (!def || def->kind != OP_MAP || def->parent != kernel_op(k)->regions[0]) continue;
+    if (!def || def->kind != OP_MAP || def->parent != kernel_op(k)->regions[0])
+      continue;
     uint32_t cost = 0, uses = 0;
     const struct scalar_body *body = OP_ATTRS(map, def)->body;
-    for (uint32_t j = 0; j < body->len; j++) cost += scalar_infos[body->insts[j].op].cost;
+    for (uint32_t j = 0; j < body->len; j++)
+      cost += scalar_infos[body->insts[j].op].cost;
     for (uint32_t j = 0; j < r->ops.len; j++) {
       const struct op *user = function_op(f, r->ops.data[j]);
-      for (uint32_t o = 0; o < user->n_operands; o++) uses += user->operands[o] == v;
+      for (uint32_t o = 0; o < user->n_operands; o++)
+        uses += user->operands[o] == v;
     }
-    for (uint32_t j = 0; j < r->results.len; j++) uses += r->results.data[j] == v;
+    for (uint32_t j = 0; j < r->results.len; j++)
+      uses += r->results.data[j] == v;
     bool listed = false;
-    for (uint32_t j = 0; j < n; j++) listed |= out[j] == v;
-    if (cost >= 8 && uses > 1 && !listed) out[n++] = v;
+    for (uint32_t j = 0; j < n; j++)
+      listed |= out[j] == v;
+    if (cost >= 8 && uses > 1 && !listed)
+      out[n++] = v;
   }
   return n;
 }
@@ -58,7 +66,8 @@ static uint32_t kept_values(const struct kernel *k, value_id *out) {
 static bool plan(struct kernel *k, const struct cpu_isa *isa) {
   (void)isa;
   struct row row;
-  if (!row_space(k, &row)) return false;
+  if (!row_space(k, &row))
+    return false;
   value_id kept[4];
   kernel_grid(k, row.dims, row.from);
   kernel_scratch(k, row.dims + row.from, row.rank - row.from, 8 * (int64_t)kept_values(k, kept));
@@ -66,8 +75,8 @@ static bool plan(struct kernel *k, const struct cpu_isa *isa) {
 }
 
 struct pass {
-  const struct op *op;    /* the reduction */
-  LLVMValueRef keep;      /* where its operand is written, or NULL */
+  const struct op *op; /* the reduction */
+  LLVMValueRef keep;   /* where its operand is written, or NULL */
   const struct row *row;
 };
 
@@ -87,9 +96,13 @@ static void reduce_step(struct emit *e, void *user, const struct point *p, const
 
 static struct nest row_nest(struct emit *e, const struct row *row, uint32_t n_carried,
                             nest_body body, void *user) {
-  struct nest n = {.n_axes = row->rank - row->from, .dims = row->dims, .n_carried = n_carried,
-                   .body = body, .user = user};
-  for (uint32_t i = 0; i < n.n_axes; i++) n.axes[i] = row->from + i;
+  struct nest n = {.n_axes = row->rank - row->from,
+                   .dims = row->dims,
+                   .n_carried = n_carried,
+                   .body = body,
+                   .user = user};
+  for (uint32_t i = 0; i < n.n_axes; i++)
+    n.axes[i] = row->from + i;
   n.width = n.n_axes ? nest_width(e, row->dims[row->rank - 1], DTYPE_F32) : 1;
   return n;
 }
@@ -114,7 +127,8 @@ static void reduce_pass(struct emit *e, const struct row *row, const struct op *
 static bool per_row(const struct emit *e, const struct row *row, value_id v) {
   const struct type *type = value_type(e->f, v);
   for (uint32_t i = row->from; i < row->rank; i++) {
-    if (type->dims[i] != row->dims[i]) return true;
+    if (type->dims[i] != row->dims[i])
+      return true;
   }
   return false;
 }
@@ -126,7 +140,8 @@ static void store_step(struct emit *e, void *user, const struct point *p, const 
   (void)out_acc;
   for (uint32_t i = 0; i < e->fused->n_results; i++) {
     value_id v = kernel_result(e->kernel, i);
-    if (per_row(e, row, v)) continue;
+    if (per_row(e, row, v))
+      continue;
     LLVMValueRef x = emit_value(e, v, p);
     emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), p, x);
   }
@@ -136,7 +151,8 @@ static void emit(struct emit *e, LLVMValueRef tile) {
   struct row row;
   row_space(e->kernel, &row);
   struct point p = {.rank = row.rank, .width = 1};
-  for (uint32_t i = row.from; i < row.rank; i++) p.c[i] = coord_zero(e);
+  for (uint32_t i = row.from; i < row.rank; i++)
+    p.c[i] = coord_zero(e);
   emit_delinearize(e, tile, row.dims, row.from, p.c);
   value_id kept[4];
   uint32_t n_kept = kept_values(e->kernel, kept);
@@ -145,27 +161,34 @@ static void emit(struct emit *e, LLVMValueRef tile) {
   bool is_kept[4] = {false};
   for (uint32_t i = 0; i < r->ops.len; i++) {
     const struct op *op = function_op(e->f, r->ops.data[i]);
-    if (op->kind != OP_REDUCE) continue;
+    if (op->kind != OP_REDUCE)
+      continue;
     LLVMValueRef keep = NULL;
     for (uint32_t j = 0; j < n_kept; j++) {
-      if (kept[j] != op->operands[0] || is_kept[j]) continue;
+      if (kept[j] != op->operands[0] || is_kept[j])
+        continue;
       LLVMValueRef offset = LLVMBuildMul(e->b, elements, emit_i64(e, 8 * (int64_t)j), "");
       keep = LLVMBuildInBoundsGEP2(e->b, e->i8, e->scratch, &offset, 1, "");
       is_kept[j] = true;
     }
     reduce_pass(e, &row, op, &p, keep);
-    if (!keep) continue;
-    struct emit_bound bound = {.value = op->operands[0], .cache = keep, .cache_rank_from = row.from};
+    if (!keep)
+      continue;
+    struct emit_bound bound = {
+        .value = op->operands[0], .cache = keep, .cache_rank_from = row.from};
     vec_push(&e->bound, bound);
   }
   bool whole = false;
   for (uint32_t i = 0; i < e->fused->n_results; i++) {
     value_id v = kernel_result(e->kernel, i);
     whole |= !per_row(e, &row, v);
-    if (!per_row(e, &row, v)) continue;
-    emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), &p, emit_value(e, v, &p));
+    if (!per_row(e, &row, v))
+      continue;
+    emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), &p,
+               emit_value(e, v, &p));
   }
-  if (!whole) return;
+  if (!whole)
+    return;
   struct nest n = row_nest(e, &row, 0, store_step, &row);
   emit_nest(e, &n, &p, NULL, NULL);
 }

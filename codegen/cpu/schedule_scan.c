@@ -4,7 +4,8 @@
 
 static void other_dims(const struct kernel *k, const struct op *op, dim *out) {
   const struct type *type = value_type(k->function, op->operands[0]);
-  for (uint32_t i = 0; i < type->rank; i++) out[i] = type->dims[i];
+  for (uint32_t i = 0; i < type->rank; i++)
+    out[i] = type->dims[i];
   out[OP_ATTRS(scan, op)->axis] = dim_const(k->function->module->dims, 1);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scatter: one tile copies the data and then applies the updates in order, which is what makes equal
- * indices well defined. */
+/* Scatter: one tile copies the data and then applies the updates in order, which is what makes
+ * equal indices well defined. */
 #include <string.h>
 
 #include "codegen/emit_nest.h"
@@ -49,7 +49,8 @@ static void target_point(struct emit *e, const struct op *op, const struct point
     indexed[a->axes.data[j]] = true;
   }
   for (uint32_t i = 0, window = rank; i < data->rank; i++) {
-    if (!indexed[i]) out->c[i] = p->c[window++];
+    if (!indexed[i])
+      out->c[i] = p->c[window++];
   }
 }
 
@@ -77,10 +78,12 @@ static void update_step(struct emit *e, void *user, const struct point *p, const
   emit_if_end(e, &s, NULL);
 }
 
-static struct nest all_dims(const struct type *type, uint32_t width, nest_body body, const struct op *op) {
-  struct nest n = {.n_axes = type->rank, .dims = type->dims, .width = width, .body = body,
-                   .user = (void *)op};
-  for (uint32_t i = 0; i < type->rank; i++) n.axes[i] = i;
+static struct nest all_dims(const struct type *type, uint32_t width, nest_body body,
+                            const struct op *op) {
+  struct nest n = {
+      .n_axes = type->rank, .dims = type->dims, .width = width, .body = body, .user = (void *)op};
+  for (uint32_t i = 0; i < type->rank; i++)
+    n.axes[i] = i;
   return n;
 }
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Top-k and sort: a tile is one line along the axis. Its keys go to scratch, indices are merge-sorted,
- * and the first k are written. */
+/* Top-k and sort: a tile is one line along the axis. Its keys go to scratch, indices are
+ * merge-sorted, and the first k are written. */
 #include "codegen/emit_sort.h"
 #include "codegen/emit_view.h"
 #include "codegen/schedule.h"
 
 static void other_dims(const struct kernel *k, const struct op *op, dim *out) {
   const struct type *type = value_type(k->function, op->operands[0]);
-  for (uint32_t i = 0; i < type->rank; i++) out[i] = type->dims[i];
+  for (uint32_t i = 0; i < type->rank; i++)
+    out[i] = type->dims[i];
   out[OP_ATTRS(topk, op)->axis] = dim_const(k->function->module->dims, 1);
 }
 
@@ -58,7 +59,9 @@ static void emit(struct emit *e, LLVMValueRef tile) {
   const struct op *op = kernel_root_op(e->kernel, OP_TOPK);
   const struct topk_attrs *a = OP_ATTRS(topk, op);
   const struct type *type = value_type(e->f, op->operands[0]);
-  struct keys keys = {.base = e->scratch, .type = type, .axis_dim = type->dims[a->axis],
+  struct keys keys = {.base = e->scratch,
+                      .type = type,
+                      .axis_dim = type->dims[a->axis],
                       .descending = a->descending};
   struct point p = {.rank = type->rank, .width = 1};
   dim dims[IR_MAX_RANK];

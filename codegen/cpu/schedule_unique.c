@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unique rows: indices of rows are sorted lexicographically (stable, so the first of equal rows is the
- * first occurrence), runs of equal rows become groups, and groups are numbered in the order asked for. */
+/* Unique rows: indices of rows are sorted lexicographically (stable, so the first of equal rows is
+ * the first occurrence), runs of equal rows become groups, and groups are numbered in the order
+ * asked for. */
 #include "codegen/emit_sort.h"
 #include "codegen/schedule.h"
 
@@ -44,7 +45,8 @@ static LLVMValueRef before(struct emit *e, void *user, LLVMValueRef a, LLVMValue
 static void store1(struct emit *e, uint32_t result, LLVMValueRef i, LLVMValueRef x) {
   const struct type *type = value_type(e->f, kernel_result(e->kernel, result));
   struct point p = {.rank = type->rank, .width = 1};
-  if (i) p.c[0] = coord_uniform(e, i);
+  if (i)
+    p.c[0] = coord_uniform(e, i);
   emit_store(e, kernel_result_buffer(e->kernel, result), type, &p, x);
 }
 
@@ -108,8 +110,8 @@ static void emit(struct emit *e, LLVMValueRef tile) {
   (void)tile;
   const struct op *op = kernel_root_op(e->kernel, OP_UNIQUE);
   const struct type *type = value_type(e->f, op->operands[0]);
-  struct rows rows = {.value = op->operands[0], .dtype = type->dtype,
-                      .columns = emit_dim(e, type->dims[1])};
+  struct rows rows = {
+      .value = op->operands[0], .dtype = type->dtype, .columns = emit_dim(e, type->dims[1])};
   LLVMValueRef n = emit_dim(e, type->dims[0]), part[5];
   for (int i = 0; i < 5; i++) {
     part[i] = emit_scratch_at(e, LLVMBuildMul(e->b, n, emit_i64(e, i), ""));
