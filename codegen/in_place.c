@@ -3,12 +3,6 @@
  * only: a view or a root on the way would read it where another element is being written. */
 #include "codegen/in_place.h"
 
-#include <string.h>
-
-static bool same_shape(const struct type *a, const struct type *b) {
-  return a->rank == b->rank && !memcmp(a->dims, b->dims, a->rank * sizeof a->dims[0]);
-}
-
 /* Whether all that follows from region value `v` is maps of its shape. */
 static bool only_maps_follow(const struct function *f, const struct region *r, value_id v,
                              uint32_t from, const struct type *shape) {
@@ -19,7 +13,7 @@ static bool only_maps_follow(const struct function *f, const struct region *r, v
       reads |= op->operands[j] == v;
     if (!reads)
       continue;
-    if (op->kind != OP_MAP || !same_shape(value_type(f, op->results[0]), shape))
+    if (op->kind != OP_MAP || !type_same_dims(value_type(f, op->results[0]), shape))
       return false;
     if (!only_maps_follow(f, r, op->results[0], i + 1, shape))
       return false;
@@ -33,7 +27,7 @@ bool in_place_allowed(const struct function *f, const struct op *fused, uint32_t
   const struct region *r = &f->regions.data[fused->regions[0]];
   const struct type *result = value_type(f, fused->results[0]);
   const struct type *operand = value_type(f, fused->operands[i]);
-  if (!same_shape(result, operand))
+  if (!type_same_dims(result, operand))
     return false;
   if (dtype_unpacked_bytes(result->dtype) != dtype_unpacked_bytes(operand->dtype))
     return false;

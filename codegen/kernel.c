@@ -45,6 +45,19 @@ uint32_t kernel_result_buffer(const struct kernel *k, uint32_t i) {
   return kernel_op(k)->n_operands + i;
 }
 
+void kernel_lines(const struct kernel *k, const struct op *op, int64_t axis, dim *out) {
+  const struct type *type = value_type(k->function, op->operands[0]);
+  memcpy(out, type->dims, type->rank * sizeof *out);
+  out[axis] = dim_const(k->function->module->dims, 1);
+}
+
+void kernel_store_results(struct emit *e, const struct point *p) {
+  for (uint32_t i = 0; i < e->fused->n_results; i++) {
+    value_id v = kernel_result(e->kernel, i);
+    emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), p, emit_value(e, v, p));
+  }
+}
+
 void kernel_grid(struct kernel *k, const dim *dims, uint32_t n) {
   for (uint32_t i = 0; i < n; i++)
     vec_push(&k->grid, dims[i]);

@@ -33,5 +33,9 @@ bool kernel_may_pack(const struct kernel *k, uint32_t operand);
 /* The region's result i and its buffer number. */
 value_id kernel_result(const struct kernel *k, uint32_t i);
 uint32_t kernel_result_buffer(const struct kernel *k, uint32_t i);
+/* The dims of an op's first operand, 1 in place of `axis`: a point for each line along it. */
+void kernel_lines(const struct kernel *k, const struct op *op, int64_t axis, dim *out);
+/* Stores every result of the region at the point; all of them have its space. */
+void kernel_store_results(struct emit *e, const struct point *p);
 
 #endif

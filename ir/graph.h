@@ -392,6 +392,8 @@ op_id op_clone(struct builder *b, const struct function *from, op_id op, value_i
 bool type_equal(const struct type *a, const struct type *b);
 /* type_equal apart from shardings. */
 bool type_same_shape(const struct type *a, const struct type *b);
+/* type_same_shape apart from dtypes. */
+bool type_same_dims(const struct type *a, const struct type *b);
 /* A rank above IR_MAX_RANK gives a type with DIM_NONE dims, which builders refuse. */
 struct type type_make(enum dtype dtype, const dim *dims, uint32_t rank);
 dim type_elements(struct dim_table *t, const struct type *type);

@@ -10,8 +10,11 @@ bool type_equal(const struct type *a, const struct type *b) {
 }
 
 bool type_same_shape(const struct type *a, const struct type *b) {
-  return a->dtype == b->dtype && a->rank == b->rank &&
-         !memcmp(a->dims, b->dims, a->rank * sizeof *a->dims);
+  return a->dtype == b->dtype && type_same_dims(a, b);
+}
+
+bool type_same_dims(const struct type *a, const struct type *b) {
+  return a->rank == b->rank && !memcmp(a->dims, b->dims, a->rank * sizeof *a->dims);
 }
 
 struct type type_make(enum dtype dtype, const dim *dims, uint32_t rank) {

@@ -116,10 +116,6 @@ static bool is_inner_user(const struct fuse *s, op_id user) {
          !(op_infos[op_of(s, user)->kind].flags & (OP_FLAG_CONTROL | OP_FLAG_EFFECT));
 }
 
-static bool same_dims(const struct type *a, const struct type *b) {
-  return a->rank == b->rank && !memcmp(a->dims, b->dims, a->rank * sizeof a->dims[0]);
-}
-
 static uint32_t body_cost(const struct scalar_body *body) {
   uint32_t cost = 0;
   for (uint32_t i = 0; i < body->len; i++) {
@@ -183,7 +179,7 @@ static void grow_epilogue(struct fuse *s, uint32_t c, value_id v) {
     if (!can_take(s, c, user) || op_of(s, user)->kind != OP_MAP)
       return;
     value_id next = op_of(s, user)->results[0];
-    if (!same_dims(value_type(s->f, v), value_type(s->f, next)))
+    if (!type_same_dims(value_type(s->f, v), value_type(s->f, next)))
       return;
     cluster_add(s, c, user);
     v = next;
@@ -208,10 +204,10 @@ static bool in_rows(const struct fuse *s, const struct op *op, const struct type
                     const struct type *kept) {
   if (op->kind == OP_MAP) {
     const struct type *type = value_type(s->f, op->results[0]);
-    return same_dims(type, full) || same_dims(type, kept);
+    return type_same_dims(type, full) || type_same_dims(type, kept);
   }
-  return is_row_reduce(s, op) && same_dims(value_type(s->f, op->operands[0]), full) &&
-         same_dims(value_type(s->f, op->results[0]), kept);
+  return is_row_reduce(s, op) && type_same_dims(value_type(s->f, op->operands[0]), full) &&
+         type_same_dims(value_type(s->f, op->results[0]), kept);
 }
 
 /* Everything of the same rows that the cluster's values lead to. */
@@ -234,7 +230,7 @@ static void settle_row(struct fuse *s, uint32_t c, const struct op *reduce) {
   const struct type *full = value_type(s->f, reduce->operands[0]);
   for (uint32_t i = 1; i < s->clusters.data[c].ops.len; i++) {
     const struct op *op = op_of(s, s->clusters.data[c].ops.data[i]);
-    if (op->kind == OP_REDUCE || same_dims(value_type(s->f, op->results[0]), full))
+    if (op->kind == OP_REDUCE || type_same_dims(value_type(s->f, op->results[0]), full))
       return;
   }
   s->clusters.data[c].root = ROOT_KIND_ROW;
@@ -280,8 +276,8 @@ static enum reads reads_of(const struct fuse *s, const struct op *op, value_id v
   case OP_BROADCAST:
     return READS_FEW;
   case OP_MAP:
-    return same_dims(value_type(s->f, v), value_type(s->f, op->results[0])) ? READS_ONCE
-                                                                            : READS_FEW;
+    return type_same_dims(value_type(s->f, v), value_type(s->f, op->results[0])) ? READS_ONCE
+                                                                                 : READS_FEW;
   default:
     return READS_ONCE;
   }

@@ -328,10 +328,7 @@ static void finish_span(struct emit *e, const struct plane_finish *f, struct poi
   LLVMValueRef x = micro_load(e, f->from, micro_at(e, f->from, sums, l.index), width);
   x = emit_cast(e, x, f->from, f->to, CAST_DEFAULT, width);
   emit_know(e, f->root->results[0], p, x);
-  for (uint32_t i = 0; i < e->fused->n_results; i++) {
-    value_id v = kernel_result(e->kernel, i);
-    emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), p, emit_value(e, v, p));
-  }
+  kernel_store_results(e, p);
   emit_loop_end(e, &l, NULL);
 }
 

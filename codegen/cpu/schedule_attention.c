@@ -18,8 +18,6 @@
  * (2018). */
 #include <string.h>
 
-#include <string.h>
-
 #include "codegen/contract_util.h"
 #include "codegen/cpu/micro.h"
 #include "codegen/emit_view.h"
@@ -379,11 +377,7 @@ static void finish_span(struct emit *e, const struct tile *t, LLVMValueRef row, 
   LLVMValueRef x = micro_load(e, DTYPE_F32, at(e, t->values, place), width);
   x = emit_round_to(e, t->s.o->dtype, x, width);
   emit_know(e, t->s.op->results[0], &p, x);
-  for (uint32_t i = 0; i < e->fused->n_results; i++) {
-    value_id v = kernel_result(e->kernel, i);
-    emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), &p,
-               emit_value(e, v, &p));
-  }
+  kernel_store_results(e, &p);
   emit_loop_end(e, &l, NULL);
 }
 

@@ -164,9 +164,6 @@ static LLVMValueRef add(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
 static LLVMValueRef mul(struct emit *e, LLVMValueRef a, int64_t b) {
   return LLVMBuildMul(e->b, a, emit_i64(e, b), "");
 }
-static LLVMValueRef least(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
-  return LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, a, b, ""), a, b, "");
-}
 
 /* The operand's point at (row or column `own`, `k`); either may have lanes. */
 static void operand_point(struct emit *e, const struct tile *t, bool left, struct coord own,
@@ -309,11 +306,7 @@ static void finish_span(struct emit *e, const struct tile *t, LLVMValueRef row, 
       load_acc(e, t, at(e, t, t->sums, add(e, mul(e, row, s->block_n), l.index)), width);
   x = emit_cast(e, x, s->acc, s->a->dtype, CAST_DEFAULT, width);
   emit_know(e, s->op->results[0], &p, x);
-  for (uint32_t i = 0; i < e->fused->n_results; i++) {
-    value_id v = kernel_result(e->kernel, i);
-    emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), &p,
-               emit_value(e, v, &p));
-  }
+  kernel_store_results(e, &p);
   emit_loop_end(e, &l, NULL);
 }
 
@@ -362,8 +355,8 @@ static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   t->m0 = mul(e, LLVMBuildURem(e->b, number, m_blocks, ""), BLOCK_M);
   number = LLVMBuildUDiv(e->b, number, m_blocks, "");
   emit_delinearize(e, number, s->batch, s->n_batch, t->batch);
-  t->rows = least(e, LLVMBuildSub(e->b, m, t->m0, ""), emit_i64(e, BLOCK_M));
-  t->columns = least(e, LLVMBuildSub(e->b, n, t->n0, ""), emit_i64(e, s->block_n));
+  t->rows = micro_min(e, LLVMBuildSub(e->b, m, t->m0, ""), emit_i64(e, BLOCK_M));
+  t->columns = micro_min(e, LLVMBuildSub(e->b, n, t->n0, ""), emit_i64(e, s->block_n));
   t->k_total = emit_product(e, s->k, s->n_k);
   t->lhs_scratch = e->scratch;
   t->rhs_scratch = at(e, t, e->scratch, emit_i64(e, BLOCK_M * s->block_k));
@@ -386,7 +379,8 @@ static void emit(struct emit *e, LLVMValueRef number) {
   LLVMValueRef none = LLVMBuildICmp(e->b, LLVMIntEQ, t.k_total, zero, "");
   LLVMValueRef end = LLVMBuildSelect(e->b, none, emit_i64(e, 1), t.k_total, "");
   emit_loop_begin(e, &l, zero, end, t.s.block_k, 0, NULL);
-  LLVMValueRef kc = least(e, LLVMBuildSub(e->b, t.k_total, l.index, ""), emit_i64(e, t.s.block_k));
+  LLVMValueRef kc =
+      micro_min(e, LLVMBuildSub(e->b, t.k_total, l.index, ""), emit_i64(e, t.s.block_k));
   if (t.lhs_direct) {
     t.lhs = at(e, &t, base, l.index);
     t.lhs_stride = t.k_total;

@@ -72,14 +72,6 @@ static bool plan(struct kernel *k, const struct cpu_isa *isa) {
   return true;
 }
 
-static void store_results(struct emit *e, const struct point *p) {
-  for (uint32_t i = 0; i < e->fused->n_results; i++) {
-    value_id v = kernel_result(e->kernel, i);
-    LLVMValueRef x = emit_value(e, v, p);
-    emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), p, x);
-  }
-}
-
 static void emit_span(struct emit *e, struct point *p, uint32_t axis, LLVMValueRef lo,
                       LLVMValueRef hi, uint32_t width) {
   struct emit_loop l;
@@ -87,7 +79,7 @@ static void emit_span(struct emit *e, struct point *p, uint32_t axis, LLVMValueR
   p->width = width;
   p->c[axis] = width == 1 ? coord_uniform(e, l.index)
                           : (struct coord){.base = l.index, .stride = 1, .align = width};
-  store_results(e, p);
+  kernel_store_results(e, p);
   emit_loop_end(e, &l, NULL);
 }
 
@@ -95,7 +87,7 @@ static void emit(struct emit *e, LLVMValueRef tile) {
   const struct type *type = space(e->kernel);
   struct point p = {.rank = type->rank, .width = 1};
   if (!type->rank) {
-    store_results(e, &p);
+    kernel_store_results(e, &p);
     return;
   }
   uint32_t from = e->kernel->kept.data[0];

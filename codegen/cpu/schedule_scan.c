@@ -2,18 +2,11 @@
 /* Scan: a tile is one line along the axis, walked in order with a running accumulator. */
 #include "codegen/schedule.h"
 
-static void other_dims(const struct kernel *k, const struct op *op, dim *out) {
-  const struct type *type = value_type(k->function, op->operands[0]);
-  for (uint32_t i = 0; i < type->rank; i++)
-    out[i] = type->dims[i];
-  out[OP_ATTRS(scan, op)->axis] = dim_const(k->function->module->dims, 1);
-}
-
 static bool plan(struct kernel *k, const struct cpu_isa *isa) {
   (void)isa;
   const struct op *op = kernel_root_op(k, OP_SCAN);
   dim dims[IR_MAX_RANK];
-  other_dims(k, op, dims);
+  kernel_lines(k, op, OP_ATTRS(scan, op)->axis, dims);
   kernel_grid(k, dims, value_type(k->function, op->operands[0])->rank);
   return true;
 }
@@ -24,7 +17,7 @@ static void emit(struct emit *e, LLVMValueRef tile) {
   const struct type *type = value_type(e->f, op->operands[0]);
   struct point p = {.rank = type->rank, .width = 1};
   dim dims[IR_MAX_RANK];
-  other_dims(e->kernel, op, dims);
+  kernel_lines(e->kernel, op, a->axis, dims);
   emit_delinearize(e, tile, dims, type->rank, p.c);
   LLVMValueRef n = emit_dim(e, type->dims[a->axis]);
   LLVMValueRef acc = emit_identity(e, a->kind, type->dtype, 1);

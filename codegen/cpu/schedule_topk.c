@@ -5,19 +5,12 @@
 #include "codegen/emit_view.h"
 #include "codegen/schedule.h"
 
-static void other_dims(const struct kernel *k, const struct op *op, dim *out) {
-  const struct type *type = value_type(k->function, op->operands[0]);
-  for (uint32_t i = 0; i < type->rank; i++)
-    out[i] = type->dims[i];
-  out[OP_ATTRS(topk, op)->axis] = dim_const(k->function->module->dims, 1);
-}
-
 static bool plan(struct kernel *k, const struct cpu_isa *isa) {
   (void)isa;
   const struct op *op = kernel_root_op(k, OP_TOPK);
   const struct type *type = value_type(k->function, op->operands[0]);
   dim dims[IR_MAX_RANK];
-  other_dims(k, op, dims);
+  kernel_lines(k, op, OP_ATTRS(topk, op)->axis, dims);
   kernel_grid(k, dims, type->rank);
   /* keys, indices, indices: 8 bytes each */
   kernel_scratch(k, &type->dims[OP_ATTRS(topk, op)->axis], 1, 24);
@@ -65,7 +58,7 @@ static void emit(struct emit *e, LLVMValueRef tile) {
                       .descending = a->descending};
   struct point p = {.rank = type->rank, .width = 1};
   dim dims[IR_MAX_RANK];
-  other_dims(e->kernel, op, dims);
+  kernel_lines(e->kernel, op, a->axis, dims);
   emit_delinearize(e, tile, dims, type->rank, p.c);
   LLVMValueRef n = emit_dim(e, keys.axis_dim);
   LLVMValueRef first = emit_scratch_at(e, n);
