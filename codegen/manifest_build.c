@@ -248,6 +248,13 @@ Engine__Check *manifest_build_step_check(struct manifest_build *b, uint32_t bloc
   return check;
 }
 
+Engine__Exchange *manifest_build_step_exchange(struct manifest_build *b, uint32_t block) {
+  NEW_MESSAGE(b, exchange, Exchange, exchange);
+  exchange->number = b->exchanges++;
+  step_add(b, block, PLAN_EXCHANGE)->exchange = exchange;
+  return exchange;
+}
+
 Engine__Step *manifest_build_last_step(struct manifest_build *b, uint32_t block) {
   const Engine__Block *row = b->manifest.blocks[block];
   return row->steps[row->n_steps - 1];
@@ -302,6 +309,38 @@ void manifest_build_scan(struct manifest_build *b, Engine__Loop *loop, uint32_t 
   scan->element = element;
   scan->result = result;
   APPEND(b, loop, scans, scan);
+}
+
+uint32_t manifest_build_axis(struct manifest_build *b, const char *name, uint32_t size) {
+  NEW_MESSAGE(b, axis, MeshAxis, mesh_axis);
+  axis->name = manifest_build_string(b, name);
+  axis->size = size;
+  b->manifest.ranks = (b->manifest.ranks ? b->manifest.ranks : 1) * size;
+  return APPEND(b, &b->manifest, mesh, axis);
+}
+
+void manifest_build_exchange_axis(struct manifest_build *b, Engine__Exchange *exchange,
+                                  uint32_t axis, uint32_t sub_size, uint32_t sub_stride) {
+  NEW_MESSAGE(b, ref, AxisRef, axis_ref);
+  ref->axis = axis;
+  ref->sub_size = sub_size;
+  ref->sub_stride = sub_stride;
+  APPEND(b, exchange, group, ref);
+}
+
+void manifest_build_exchange_part(struct manifest_build *b, Engine__Exchange *exchange,
+                                  uint32_t src, uint32_t dst, uint32_t elements) {
+  NEW_MESSAGE(b, part, ExchangePart, exchange_part);
+  part->src = src;
+  part->dst = dst;
+  part->elements = elements;
+  APPEND(b, exchange, parts, part);
+}
+
+void manifest_build_exchange_from(struct manifest_build *b, Engine__Exchange *exchange,
+                                  const uint32_t *from, size_t n) {
+  exchange->from = copy_ids(b, from, n);
+  exchange->n_from = n;
 }
 
 const uint8_t *manifest_build_pack(struct manifest_build *b, size_t *out_bytes) {

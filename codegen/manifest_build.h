@@ -28,6 +28,7 @@ struct manifest_build {
   struct arena *arena;
   struct strmap strings;
   struct strmap exprs; /* by the bytes of the row */
+  uint32_t exchanges;
 };
 
 /* The neutral first rows are added. The arena must outlive the builder. */
@@ -90,6 +91,7 @@ MANIFEST_STEP(Reserve, reserve);
 MANIFEST_STEP(Check, check); /* with its condition */
 MANIFEST_STEP(If, if_);
 MANIFEST_STEP(Loop, loop);
+MANIFEST_STEP(Exchange, exchange); /* with its number */
 #undef MANIFEST_STEP
 
 Engine__Step *manifest_build_last_step(struct manifest_build *b, uint32_t block);
@@ -108,6 +110,18 @@ void manifest_build_carried_dim(struct manifest_build *b, Engine__Carried *carri
                                 uint32_t init, uint32_t next);
 void manifest_build_scan(struct manifest_build *b, Engine__Loop *loop, uint32_t element,
                          uint32_t result);
+
+
+/* An axis of the mesh, from the outermost; the manifest's ranks follow. Returns its number. */
+uint32_t manifest_build_axis(struct manifest_build *b, const char *name, uint32_t size);
+/* An axis of an exchange's group, the outer first; 0, 0: the whole axis. */
+void manifest_build_exchange_axis(struct manifest_build *b, Engine__Exchange *exchange,
+                                  uint32_t axis, uint32_t sub_size, uint32_t sub_stride);
+void manifest_build_exchange_part(struct manifest_build *b, Engine__Exchange *exchange,
+                                  uint32_t src, uint32_t dst, uint32_t elements);
+/* Of a permute: where the ranks at places 0 to n-1 get their blocks from. */
+void manifest_build_exchange_from(struct manifest_build *b, Engine__Exchange *exchange,
+                                  const uint32_t *from, size_t n);
 
 /* The manifest's bytes, in the arena. */
 const uint8_t *manifest_build_pack(struct manifest_build *b, size_t *out_bytes);

@@ -133,7 +133,7 @@ status plan_costs_print(const struct plan *plan, FILE *out) {
   struct amount arena = {0};
   struct pool pool;
   pool_init(&pool);
-  status st = expr_state_init(&c.exprs, plan, &pool);
+  status st = expr_state_init(&c.exprs, plan, NULL, &pool);
   if (st == STATUS_OK) {
     expr_state_reset(&c.exprs);
     count(&c);

@@ -26,6 +26,10 @@
 #define ENGINE_MAX_RANK 16u         /* dims of a value */
 #define ENGINE_MAX_ARGUMENTS 4096u  /* buffers and dims of one launch */
 #define ENGINE_MAX_NESTING 64u      /* blocks in blocks, aliases of aliases */
+#define ENGINE_MAX_RANKS 4096u
+#define ENGINE_MAX_AXES 8u          /* of the mesh, and of a group */
+#define ENGINE_MAX_GROUPS 64u        /* lists of axes along which ranks exchange */
+#define ENGINE_MAX_PARTS 64u         /* values of one exchange */
 #define ENGINE_MAX_TARGET_NAME 192u /* with the terminating zero */
 
 enum engine_section_kind {

@@ -523,6 +523,28 @@ static status step_run_loop(struct sinter_session *s, const Engine__Step *step,
   return session_run_loop(s, step, body);
 }
 
+static status step_run_exchange(struct sinter_session *s, const Engine__Step *step,
+                                const Engine__Exchange *body) {
+  for (size_t i = 0; i < body->n_parts; i++) { /* one rank: the only block is its own */
+    const Engine__ExchangePart *part = body->parts[i];
+    uint64_t elements, bytes;
+    uint8_t *dst, *src;
+    status st = session_size(s, part->elements, step, &elements);
+    unsigned size = dtype_unpacked_bytes((enum dtype)s->plan->manifest->values[part->src]->dtype);
+    if (!st && !u64_mul(elements, size, &bytes))
+      st = size_fail(s, part->elements, step, (int64_t)elements);
+    if (!st)
+      st = value_span(s, part->dst, bytes, step, &dst);
+    if (!st)
+      st = value_span(s, part->src, bytes, step, &src);
+    if (!st)
+      st = s->driver->copy(s->device, dst, src, bytes);
+    if (st)
+      return st;
+  }
+  return STATUS_OK;
+}
+
 static status run_step(struct sinter_session *s, const Engine__Step *step) {
   switch ((unsigned)step->body_case) {
 #define PLAN_OP(name, field, number, text)                                                         \

@@ -7,9 +7,10 @@
 
 #include <string.h>
 
-status expr_state_init(struct expr_state *x, const struct plan *plan, struct pool *pool) {
+status expr_state_init(struct expr_state *x, const struct plan *plan, const uint32_t *coords,
+                       struct pool *pool) {
   const Engine__Manifest *m = plan->manifest;
-  *x = (struct expr_state){.plan = plan};
+  *x = (struct expr_state){.plan = plan, .coords = coords};
   x->values = POOL_ARRAY(pool, int64_t, m->n_dim_exprs);
   x->validity = POOL_ARRAY(pool, uint8_t, m->n_dim_exprs);
   x->symbol_values = POOL_ARRAY(pool, int64_t, m->n_symbols);
@@ -83,7 +84,7 @@ static enum expr_validity evaluate(struct expr_state *x, const Engine__DimExpr *
     *out = x->symbol_values[e->a];
     return x->symbol_bound[e->a] ? EXPR_VALID : EXPR_UNBOUND;
   case EXPR_COORD:
-    *out = 0;
+    *out = x->coords ? x->coords[e->a] : 0;
     return EXPR_VALID;
   default:
     if (x->validity[e->a] != EXPR_VALID)

@@ -21,6 +21,7 @@ enum expr_validity {
 
 struct expr_state {
   const struct plan *plan;
+  const uint32_t *coords; /* this rank's, per axis of the mesh; NULL: those of rank 0 */
   int64_t *values;        /* per expression */
   uint8_t *validity;      /* per expression: enum expr_validity */
   int64_t *symbol_values; /* per symbol */
@@ -28,8 +29,9 @@ struct expr_state {
   uint32_t stale_from; /* expressions from here on may be out of date */
 };
 
-/* Memory comes from the pool. Errors: E0615. */
-status expr_state_init(struct expr_state *x, const struct plan *plan, struct pool *pool);
+/* Memory comes from the pool; coords must outlive the state. Errors: E0615. */
+status expr_state_init(struct expr_state *x, const struct plan *plan, const uint32_t *coords,
+                       struct pool *pool);
 
 /* No symbol has a value. */
 void expr_state_reset(struct expr_state *x);

@@ -25,6 +25,7 @@ struct plan_value {
   uint32_t index;
   uint32_t alias_of;
   uint32_t offset;
+  uint32_t part;   /* CONSTANT */
   bool exchange;   /* a carried `next` whose buffer may be exchanged with the param's */
   uint32_t root;   /* the value at the end of its aliases; itself if none */
   uint32_t buffer; /* DYNAMIC: its growable buffer, else PLAN_NO_BUFFER */
@@ -38,6 +39,18 @@ struct plan_phase {
   uint32_t output_count;
 };
 
+/* Ranks act together that differ only along these axes. */
+struct plan_group {
+  const Engine__Exchange *first; /* the axes: those of the first exchange that has them */
+  uint32_t size;                 /* ranks */
+};
+
+struct plan_exchange {
+  const Engine__Exchange *body;
+  const Engine__Step *step;
+  uint32_t group;
+};
+
 struct plan {
   Engine__Manifest *manifest; /* owned */
   struct pool pool;           /* everything below */
@@ -49,6 +62,12 @@ struct plan {
   uint32_t most_arguments; /* slots of the largest launch, the error word included */
   uint32_t most_carried;   /* values and dims carried by one loop */
   uint32_t most_carried_dims;
+  uint32_t ranks; /* at least 1 */
+  struct plan_group *groups; /* of all exchanges, each once */
+  uint32_t group_count;
+  struct plan_exchange *exchanges; /* by number */
+  uint32_t exchange_count;
+  uint32_t most_exchange_parts;
 };
 
 /* Decodes and checks the manifest of a file. Errors, reported: E0505..E0507, E0511, E0512, E0615.
@@ -60,6 +79,14 @@ void plan_unload(struct plan *plan);
 static inline const char *plan_string(const struct plan *plan, uint32_t id) {
   return plan->manifest->strings[id];
 }
+
+/* The place of a rank in a group, and the rank at a place of the group that `rank` belongs to. */
+uint32_t plan_group_place(const struct plan *plan, const struct plan_group *group, uint32_t rank);
+uint32_t plan_group_rank(const struct plan *plan, const struct plan_group *group, uint32_t rank,
+                         uint32_t place);
+
+/* A rank's place along an axis of the mesh. */
+uint32_t plan_coord(const struct plan *plan, uint32_t rank, uint32_t axis);
 
 /*
  * The text of an expression, such as "(past + 1)", cut to n bytes. Returns buffer.

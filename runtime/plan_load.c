@@ -131,9 +131,6 @@ static status check_counts(struct plan_loader *l) {
   if (m->strings[0][0] || m->blocks[0]->n_steps || m->values[0]->storage != ENGINE__STORAGE__NONE ||
       m->dim_exprs[0]->kind != EXPR_CONST || m->dim_exprs[0]->value)
     return loader_fail(l, "a first row is not neutral");
-  if (m->ranks > 1)
-    return fault_report(DIAG_E0512, l->file->path, "compile it for one device",
-                        "the engine is for %u ranks, not for 1", m->ranks);
   return STATUS_OK;
 }
 
@@ -150,8 +147,9 @@ static status check_exprs(struct plan_loader *l) {
                : loader_fail(l, "a symbol is missing");
       break;
     case EXPR_COORD:
-      if (e->value != 1) /* one rank */
-        s = loader_fail(l, "a mesh axis of %lld ranks", (long long)e->value);
+      s = loader_index(l, "axis", e->a, m->n_mesh);
+      if (!s && e->value != m->mesh[e->a]->size)
+        s = loader_fail(l, "a coordinate along axis %u of %lld ranks", e->a, (long long)e->value);
       break;
     default:
       if (e->kind >= EXPR_ADD && e->kind <= EXPR_EXACTDIV) {
@@ -250,6 +248,8 @@ static status check_constants(struct plan_loader *l) {
     if (!s && (c->n_dims > ENGINE_MAX_RANK || (c->digest.len && c->digest.len != 16)))
       s = loader_fail(l, "constant %zu has %zu dims and a digest of %zu B", i, c->n_dims,
                       c->digest.len);
+    if (!s)
+      s = loader_constant_parts(l, (uint32_t)i);
     if (s)
       return s;
   }
@@ -311,12 +311,15 @@ static status check_storage(struct plan_loader *l, uint32_t i, uint32_t *alias_d
                             .index = v->index,
                             .alias_of = v->alias_of,
                             .offset = v->offset,
+                            .part = v->part,
                             .root = i,
                             .buffer = PLAN_NO_BUFFER,
                             .spare = PLAN_NO_BUFFER};
   switch (v->storage) {
   case ENGINE__STORAGE__CONSTANT:
-    return loader_index(l, "constant", v->index, l->m->n_constants);
+    return v->part >= l->m->n_dim_exprs
+               ? loader_expr(l, v->part)
+               : loader_index(l, "constant", v->index, l->m->n_constants);
   case ENGINE__STORAGE__INPUT:
     return STATUS_OK; /* entries check them */
   case ENGINE__STORAGE__ARENA:
@@ -488,9 +491,10 @@ status loader_child_block(struct plan_loader *l, uint32_t block) {
 
 static status loader_run(struct plan_loader *l) {
   static status (*const checks[])(struct plan_loader *) = {
-      check_counts,    check_exprs,      note_symbol_uses, check_symbols,
-      check_weight_files, check_constants, check_targets, check_kernels, check_values,
-      note_phases,     check_provenance, check_entries,    loader_blocks,
+      check_counts,  loader_mesh,   check_exprs,      note_symbol_uses,
+      check_symbols, check_weight_files, check_constants,  check_targets,
+      check_kernels, check_values,  note_phases,      check_provenance,
+      check_entries, loader_count_exchanges, loader_blocks,
   };
   for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
     status s = checks[i](l);

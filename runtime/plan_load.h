@@ -30,6 +30,18 @@ status loader_relate(struct plan_loader *l, const Engine__Relate *relate);
 /* A block that the current one holds: after it, and held by no other. 0 is allowed. */
 status loader_child_block(struct plan_loader *l, uint32_t block);
 
+/* --- plan_load_ranks.c --- */
+
+/* The mesh, and how many ranks it has. */
+status loader_mesh(struct plan_loader *l);
+status loader_constant_parts(struct plan_loader *l, uint32_t constant);
+/* Makes room for the plan's exchanges, before the steps are checked. */
+status loader_count_exchanges(struct plan_loader *l);
+status loader_exchange(struct plan_loader *l, const Engine__Step *step,
+                       const Engine__Exchange *body);
+
+/* --- plan_load_steps.c --- */
+
 /* Checks all steps of the reached blocks, in order. */
 status loader_blocks(struct plan_loader *l);
 

@@ -218,6 +218,10 @@ static status step_load_loop(struct plan_loader *l, const Engine__Loop *loop) {
   return loader_child_block(l, loop->body);
 }
 
+static status step_load_exchange(struct plan_loader *l, const Engine__Exchange *exchange) {
+  return loader_exchange(l, l->m->blocks[l->block]->steps[l->step], exchange);
+}
+
 static status load_step(struct plan_loader *l, const Engine__Step *step) {
   status s = check_list(l, "provenance", step->provenance, step->n_provenance, l->m->n_provenance);
   if (s)

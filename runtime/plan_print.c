@@ -170,6 +170,37 @@ static void print_loop(struct printer *p, const Engine__Loop *s) {
             s->scans[i]->element);
 }
 
+static void print_axis_ref(struct printer *p, const Engine__AxisRef *ref) {
+  print_masked(p, plan_string(p->plan, p->m->mesh[ref->axis]->name));
+  if (ref->sub_size && ref->sub_stride > 1)
+    fprintf(p->out, "/%u", ref->sub_stride);
+  if (ref->sub_size)
+    fprintf(p->out, ":%u", ref->sub_size);
+}
+
+static void print_exchange(struct printer *p, const Engine__Exchange *s) {
+  static const char *const kinds[] = {"all_reduce", "all_gather", "reduce_scatter", "all_to_all",
+                                      "permute"};
+  static const char *const reductions[] = {"sum", "max", "min", "prod"};
+  fprintf(p->out, " %u %s", s->number, kinds[s->kind]);
+  if (s->kind == ENGINE__EXCHANGE_KIND__ALL_REDUCE ||
+      s->kind == ENGINE__EXCHANGE_KIND__REDUCE_SCATTER)
+    fprintf(p->out, " %s", reductions[s->reduction]);
+  fputs(" over (", p->out);
+  for (size_t i = 0; i < s->n_group; i++) {
+    fputs(i ? ", " : "", p->out);
+    print_axis_ref(p, s->group[i]);
+  }
+  fputc(')', p->out);
+  for (size_t i = 0; i < s->n_from; i++)
+    fprintf(p->out, "%s%u", i ? ", " : " from ", s->from[i]);
+  for (size_t i = 0; i < s->n_parts; i++) {
+    fputs(i ? ";" : "", p->out);
+    print_move(p, s->parts[i]->dst, s->parts[i]->src, s->parts[i]->elements);
+    fprintf(p->out, " of %s", dtype_name((enum dtype)p->m->values[s->parts[i]->src]->dtype));
+  }
+}
+
 static void print_provenance(struct printer *p, const Engine__Step *step) {
   char text[320];
   const char *node = plan_node_text(p->plan, step, text, sizeof text);
@@ -247,6 +278,7 @@ static void print_storage(struct printer *p, const Engine__Value *v) {
   switch (v->storage) {
   case ENGINE__STORAGE__CONSTANT:
     fprintf(p->out, "constant %u", v->index);
+    print_optional_expr(p, "part", v->part);
     break;
   case ENGINE__STORAGE__INPUT:
     fprintf(p->out, "input %u", v->index);
@@ -281,8 +313,22 @@ static void print_value(struct printer *p, uint32_t i) {
   fputs(v->place == ENGINE__PLACE__HOST ? ", host\n" : "\n", p->out);
 }
 
+/* "mesh cp=2 tp=4", where there is one. */
+static void print_mesh(struct printer *p) {
+  if (!p->m->n_mesh)
+    return;
+  fputs("mesh", p->out);
+  for (size_t i = 0; i < p->m->n_mesh; i++) {
+    fputc(' ', p->out);
+    print_masked(p, plan_string(p->plan, p->m->mesh[i]->name));
+    fprintf(p->out, "=%u", p->m->mesh[i]->size);
+  }
+  fputc('\n', p->out);
+}
+
 void plan_print(const struct plan *plan, FILE *out) {
   struct printer p = {plan, plan->manifest, out};
+  print_mesh(&p);
   for (size_t i = 0; i < p.m->n_entries; i++)
     print_entry(&p, p.m->entries[i]);
   fputs("values\n", out);

@@ -49,7 +49,7 @@ static void expr_add(struct text *t, const struct plan *plan, uint32_t expr, int
   } else if (e->kind == EXPR_SYMBOL) {
     text_add(t, "%s", plan_string(plan, plan->manifest->symbols[e->a]->name));
   } else if (e->kind == EXPR_COORD) {
-    text_add(t, "coord(%u)", e->a);
+    text_add(t, "coord(%s)", plan_string(plan, plan->manifest->mesh[e->a]->name));
   } else if (depth == DEEPEST) {
     text_add(t, "...");
   } else {

@@ -100,7 +100,7 @@ static status create_tables(struct sinter_session *s) {
   s->scan_bytes = POOL_ARRAY(&s->pool, uint64_t, plan->buffer_count);
   if (!s->slots || !s->buffers || !s->args || !s->arg_bytes || !s->carried || !s->carried_bytes || !s->scan_bytes)
     return STATUS_RESOURCES;
-  status st = expr_state_init(&s->exprs, plan, &s->pool);
+  status st = expr_state_init(&s->exprs, plan, s->coords, &s->pool);
   if (!st)
     st = create_ports(s);
   return st ? st : create_phases(s);
@@ -158,6 +158,9 @@ SINTER_API sinter_status sinter_session_create(sinter_engine *engine,
   status st = copy_options(options, &o);
   if (st)
     return (sinter_status)st;
+  if (engine->plan.ranks > 1)
+    return (sinter_status)fault_report(DIAG_E0512, engine->file.path, "compile it for one device",
+                                       "the engine is for %u ranks, not for 1", engine->plan.ranks);
   struct sinter_session *s = mem_try_calloc(1, sizeof *s);
   if (!s)
     return (sinter_status)fault_no_memory("a session", sizeof *s);

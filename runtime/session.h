@@ -5,6 +5,7 @@
 
 #include "include/sinter/runtime.h"
 #include "runtime/drivers/driver.h"
+#include "runtime/engine_format.h"
 #include "runtime/expr_state.h"
 #include "runtime/memory_plan.h"
 #include "runtime/plan.h"
@@ -61,6 +62,7 @@ struct sinter_session {
   sinter_profile_hook *profile;
   void *profile_user;
 
+  uint32_t coords[ENGINE_MAX_AXES]; /* this rank's place in the mesh */
   struct expr_state exprs;
   struct slot *slots;            /* per CONSTANT, ARENA and DYNAMIC value */
   struct driver_buffer *buffers; /* of DYNAMIC values, and spares */

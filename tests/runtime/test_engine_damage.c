@@ -76,6 +76,9 @@ static void make_plan(struct engine_maker *e) {
   manifest_build_step_reserve(b, loop->body)->value = next;
   Engine__Copy *copy = manifest_build_step_copy(b, loop->body);
   copy->dst = next, copy->src = param, copy->bytes = x[1];
+  Engine__Exchange *exchange = manifest_build_step_exchange(b, block);
+  manifest_build_exchange_axis(b, exchange, manifest_build_axis(b, "tp", 1), 0, 0);
+  manifest_build_exchange_part(b, exchange, flag, flag, one);
   manifest_build_step_layout(b, block)->phase = 1;
   copy = manifest_build_step_copy(b, block);
   copy->dst = y, copy->src = param, copy->bytes = x[1];
