@@ -49,7 +49,7 @@ enum { ITEMS = sizeof items / sizeof *items };
 
 /* ---- Our kernels ---- */
 
-static unsigned lanes_of(const struct cpu_isa *isa, bool f64) {
+static unsigned lanes_of(const struct target_isa *isa, bool f64) {
   return isa->vector_bytes / (f64 ? 8 : 4);
 }
 
@@ -59,19 +59,19 @@ static LLVMValueRef element_pointer(LLVMBuilderRef b, LLVMTypeRef type, LLVMValu
 }
 
 /* void f(const T *x, const T *y, T *out, i64 vectors) */
-static status build(void *user, uint32_t index, struct cpu_target *target, LLVMModuleRef module,
+static status build(void *user, uint32_t index, struct target *target, LLVMModuleRef module,
                     struct diags *diags) {
   (void)user, (void)diags;
   const struct item *item = &items[index / 2];
   bool f64 = index % 2;
-  LLVMContextRef c = cpu_target_context(target);
+  LLVMContextRef c = target_context(target);
   LLVMTypeRef type = LLVMVectorType(f64 ? LLVMDoubleTypeInContext(c) : LLVMFloatTypeInContext(c),
-                                    lanes_of(cpu_target_isa(target), f64));
+                                    lanes_of(target_isa(target), f64));
   LLVMTypeRef i64 = LLVMInt64TypeInContext(c), pointer = LLVMPointerTypeInContext(c, 0);
   LLVMTypeRef parameters[] = {pointer, pointer, pointer, i64};
   char name[32];
   snprintf(name, sizeof name, "%s.%d", vmath_name(item->fn), f64 ? 64 : 32);
-  LLVMValueRef f = cpu_target_function_create(
+  LLVMValueRef f = target_function_create(
       target, module, name, LLVMFunctionType(LLVMVoidTypeInContext(c), parameters, 4, false));
   LLVMBasicBlockRef entry = LLVMAppendBasicBlockInContext(c, f, "");
   LLVMBasicBlockRef loop = LLVMAppendBasicBlockInContext(c, f, "");
@@ -173,8 +173,8 @@ static void *find_mvec(void *library, const char *name, bool f64) {
 }
 
 int main(int argc, char **argv) {
-  struct cpu_isa isa;
-  if (cpu_isa_resolve(NULL, "native", &isa) != STATUS_OK)
+  struct target_isa isa;
+  if (target_isa_resolve(NULL, "native", &isa) != STATUS_OK)
     return 3;
   struct jit jit;
   jit_open(&jit,

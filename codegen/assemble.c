@@ -36,11 +36,11 @@ struct worker {
   struct crew *crew;
   pthread_t thread;
   status status;
-  struct cpu_target *target;
+  struct target *target;
   LLVMModuleRef module;
 };
 
-static status build_kernels(struct crew *crew, uint32_t index, struct cpu_target *target,
+static status build_kernels(struct crew *crew, uint32_t index, struct target *target,
                             LLVMModuleRef module, struct diags *diags) {
   const struct assemble_options *options = crew->options;
   uint32_t first = index * crew->per_module;
@@ -52,43 +52,45 @@ static status build_kernels(struct crew *crew, uint32_t index, struct cpu_target
   return s;
 }
 
-static status emit_module(struct crew *crew, struct slot *slot, struct cpu_target *target,
+static status emit_module(struct crew *crew, struct slot *slot, struct target *target,
                           LLVMModuleRef module) {
   switch (crew->options->emit) {
   case ASSEMBLE_LLVM:
     slot->text = LLVMPrintModuleToString(module);
     return STATUS_OK;
   case ASSEMBLE_ASM:
-    return cpu_target_emit(target, module, LLVMAssemblyFile, &slot->diags, &slot->buffer);
+    return target_emit(target, module, LLVMAssemblyFile, &slot->diags, &slot->buffer);
   case ASSEMBLE_BLOB:
     break;
   }
-  return cpu_target_emit(target, module, LLVMObjectFile, &slot->diags, &slot->buffer);
+  bool text = target_isa(target)->kind == TARGET_NVPTX;
+  return target_emit(target, module, text ? LLVMAssemblyFile : LLVMObjectFile, &slot->diags,
+                     &slot->buffer);
 }
 
 static void drop_module(struct worker *worker) {
-  if (worker->module && !cpu_target_poisoned(worker->target))
+  if (worker->module && !target_poisoned(worker->target))
     LLVMDisposeModule(worker->module);
   worker->module = NULL;
 }
 
 static void drop_target(struct worker *worker) {
-  cpu_target_destroy(worker->target);
+  target_destroy(worker->target);
   worker->target = NULL;
 }
 
 static status make_module(struct worker *worker, uint32_t index) {
   struct crew *crew = worker->crew;
   struct slot *slot = &crew->slots[index];
-  struct cpu_target *target = worker->target;
+  struct target *target = worker->target;
   char name[32];
   snprintf(name, sizeof name, "kernels.%u", index);
-  LLVMModuleRef module = worker->module = cpu_target_module_create(target, name);
+  LLVMModuleRef module = worker->module = target_module_create(target, name);
   status s = build_kernels(crew, index, target, module, &slot->diags);
   if (s == STATUS_OK)
-    s = cpu_target_verify(target, module, &slot->diags);
+    s = target_verify(target, module, &slot->diags);
   if (s == STATUS_OK && !crew->options->skip_passes)
-    s = cpu_target_optimize(target, module, &slot->diags);
+    s = target_optimize(target, module, &slot->diags);
   if (s == STATUS_OK)
     s = emit_module(crew, slot, target, module);
   drop_module(worker);
@@ -101,10 +103,10 @@ static status work(void *context) {
   uint32_t index;
   while ((index = atomic_fetch_add(&crew->next, 1)) < crew->module_count) {
     struct slot *slot = &crew->slots[index];
-    if (worker->target && cpu_target_poisoned(worker->target))
+    if (worker->target && target_poisoned(worker->target))
       drop_target(worker);
     if (!worker->target)
-      slot->status = cpu_target_create(&slot->diags, crew->options->isa, &worker->target);
+      slot->status = target_create(&slot->diags, crew->options->isa, &worker->target);
     if (worker->target)
       slot->status = make_module(worker, index);
   }
@@ -183,6 +185,29 @@ static status join_code(const struct crew *crew, struct arena *arena, struct dia
   return cpu_link(diags, arena, objects, crew->module_count, &result->blob);
 }
 
+/* PTX modules one after the other, each zero-terminated; a kernel's offset is that of its module.
+ */
+static status join_ptx(const struct crew *crew, struct arena *arena,
+                       struct assemble_result *result) {
+  const struct assemble_options *options = crew->options;
+  struct code_blob *blob = &result->blob;
+  for (uint32_t i = 0; i < crew->module_count; i++)
+    blob->size += LLVMGetBufferSize(crew->slots[i].buffer) + 1;
+  blob->data = arena_alloc(arena, blob->size);
+  blob->symbols = ARENA_ARRAY(arena, struct code_symbol, options->kernel_count);
+  blob->symbol_count = options->kernel_count;
+  uint64_t at = 0;
+  for (uint32_t i = 0; i < crew->module_count; i++) {
+    size_t bytes = LLVMGetBufferSize(crew->slots[i].buffer);
+    memcpy(blob->data + at, LLVMGetBufferStart(crew->slots[i].buffer), bytes);
+    for (uint32_t k = i * crew->per_module;
+         k < options->kernel_count && k < (i + 1) * crew->per_module; k++)
+      blob->symbols[k] = (struct code_symbol){options->name(options->user, k), at, bytes, true};
+    at += bytes + 1;
+  }
+  return STATUS_OK;
+}
+
 static void free_slots(struct crew *crew) {
   for (uint32_t i = 0; i < crew->module_count; i++) {
     struct slot *slot = &crew->slots[i];
@@ -210,7 +235,8 @@ status assemble(const struct assemble_options *options, struct arena *arena, str
   else
     s = bad;
   if (s == STATUS_OK && options->emit == ASSEMBLE_BLOB)
-    s = join_code(&crew, arena, diags, out_result);
+    s = options->isa->kind == TARGET_NVPTX ? join_ptx(&crew, arena, out_result)
+                                           : join_code(&crew, arena, diags, out_result);
   else if (s == STATUS_OK)
     join_text(&crew, arena, out_result);
   free_slots(&crew);

@@ -8,13 +8,13 @@
 #define SINTER_CODEGEN_ASSEMBLE_H
 
 #include "codegen/cpu/link.h"
-#include "codegen/cpu/target.h"
+#include "codegen/target.h"
 
-/* Adds kernel `index` to `module`, as an external function from cpu_target_function_create whose
+/* Adds kernel `index` to `module`, as an external function from target_function_create whose
  * name no other kernel has. Runs on a worker thread: `user` must be safe to read from several at
  * once; `target`, `module` and `diags` are this worker's own. A status other than OK stops the
  * compilation and must have been reported to `diags`. */
-typedef status (*assemble_build)(void *user, uint32_t index, struct cpu_target *target,
+typedef status (*assemble_build)(void *user, uint32_t index, struct target *target,
                                  LLVMModuleRef module, struct diags *diags);
 
 enum assemble_emit {
@@ -24,8 +24,9 @@ enum assemble_emit {
 };
 
 struct assemble_options {
-  const struct cpu_isa *isa;
+  const struct target_isa *isa;
   assemble_build build;
+  const char *(*name)(void *user, uint32_t kernel); /* its symbol; asked for GPUs only */
   void *user;
   uint32_t kernel_count;
   uint32_t kernels_per_module; /* 0: 16 */
@@ -35,9 +36,9 @@ struct assemble_options {
 };
 
 struct assemble_result {
-  struct cpu_blob blob; /* ASSEMBLE_BLOB */
-  char *text;           /* the others: NUL-terminated */
-  size_t text_size;     /* without the NUL */
+  struct code_blob blob; /* ASSEMBLE_BLOB */
+  char *text;            /* the others: NUL-terminated */
+  size_t text_size;      /* without the NUL */
 };
 
 /* The result lives in `arena`. Diagnostics appear in module order, whichever thread found them. */

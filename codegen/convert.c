@@ -16,7 +16,7 @@ struct conversion {
   const struct softfloat_format *format;
 };
 
-static void start(struct conversion *c, struct cpu_target *target, LLVMBuilderRef b,
+static void start(struct conversion *c, struct target *target, LLVMBuilderRef b,
                   enum softfloat_kind kind, LLVMTypeRef like) {
   val function = LLVMGetBasicBlockParent(LLVMGetInsertBlock(b));
   vmath_init(&c->vmath, target, LLVMGetGlobalParent(function));
@@ -81,13 +81,13 @@ static val decode_bits(struct conversion *c, val code) {
   return bits;
 }
 
-LLVMValueRef convert_decode(struct cpu_target *target, LLVMBuilderRef builder,
+LLVMValueRef convert_decode(struct target *target, LLVMBuilderRef builder,
                             enum softfloat_kind kind, LLVMValueRef code) {
   struct conversion c;
-  LLVMContextRef context = cpu_target_context(target);
+  LLVMContextRef context = target_context(target);
   LLVMTypeRef type = with_element(LLVMTypeOf(code), LLVMFloatTypeInContext(context));
   start(&c, target, builder, kind, type);
-  if (kind == SOFTFLOAT_F16 && cpu_target_isa(target)->f16c) {
+  if (kind == SOFTFLOAT_F16 && target_isa(target)->f16c) {
     LLVMTypeRef half = with_element(type, LLVMHalfTypeInContext(context));
     return LLVMBuildFPExt(builder, LLVMBuildBitCast(builder, code, half, ""), type, "");
   }
@@ -163,16 +163,16 @@ static val encode_bits(struct conversion *c, val bits, bool saturate) {
   return lanes_or(l, code, sign);
 }
 
-LLVMValueRef convert_encode(struct cpu_target *target, LLVMBuilderRef builder,
+LLVMValueRef convert_encode(struct target *target, LLVMBuilderRef builder,
                             enum softfloat_kind kind, LLVMValueRef value, bool saturate,
                             enum softfloat_round round) {
   struct conversion c;
-  LLVMContextRef context = cpu_target_context(target);
+  LLVMContextRef context = target_context(target);
   LLVMTypeRef type = LLVMTypeOf(value);
   start(&c, target, builder, kind, type);
   LLVMTypeRef codes =
       with_element(type, LLVMIntTypeInContext(context, c.format->bits == 16 ? 16 : 8));
-  if (kind == SOFTFLOAT_F16 && cpu_target_isa(target)->f16c && !c.l.f64 && !saturate) {
+  if (kind == SOFTFLOAT_F16 && target_isa(target)->f16c && !c.l.f64 && !saturate) {
     LLVMTypeRef half = with_element(type, LLVMHalfTypeInContext(context));
     return LLVMBuildBitCast(builder, LLVMBuildFPTrunc(builder, value, half, ""), codes, "");
   }

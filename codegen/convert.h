@@ -13,15 +13,15 @@
 #include <llvm-c/Core.h>
 
 #include "base/softfloat.h"
-#include "codegen/cpu/target.h"
+#include "codegen/target.h"
 
 /* The value of `code` (i16 or i8, scalar or vector, as `kind` wants) as float. Exact. */
-LLVMValueRef convert_decode(struct cpu_target *target, LLVMBuilderRef builder,
+LLVMValueRef convert_decode(struct target *target, LLVMBuilderRef builder,
                             enum softfloat_kind kind, LLVMValueRef code);
 
 /* The code of `value` (float or double, scalar or vector), rounded once. `saturate` and `round`:
  * see softfloat_encode. */
-LLVMValueRef convert_encode(struct cpu_target *target, LLVMBuilderRef builder,
+LLVMValueRef convert_encode(struct target *target, LLVMBuilderRef builder,
                             enum softfloat_kind kind, LLVMValueRef value, bool saturate,
                             enum softfloat_round round);
 

@@ -34,7 +34,7 @@ static void write_weights(struct engine_writer *w, const struct module *m, const
   engine_writer_end(w);
 }
 
-static status write_file(const struct module *m, struct plan *p, const struct cpu_blob *blob,
+static status write_file(const struct module *m, struct plan *p, const struct code_blob *blob,
                          const struct engine_build_options *options, const char *path,
                          struct diags *diags) {
   struct engine_writer w;

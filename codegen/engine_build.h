@@ -6,7 +6,7 @@
 #include "codegen/plan_write.h"
 
 struct engine_build_options {
-  const struct cpu_isa *isa;
+  const struct target_isa *isa;
   uint32_t threads; /* of the compiler; 0: one per processor */
   bool no_weights;  /* leave a hole where they would be: the engine is only looked at */
 };

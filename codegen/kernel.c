@@ -8,10 +8,16 @@
 
 #include "base/map.h"
 #include "base/mem.h"
+#include "codegen/nvptx/entry.h"
 #include "codegen/schedule.h"
 
-static const struct schedule *const schedules[] = {
-#define KERNEL(target, root, name) &schedule_##name,
+enum { FOR_cpu = 1 << TARGET_CPU, FOR_nvptx = 1 << TARGET_NVPTX, FOR_any = FOR_cpu | FOR_nvptx };
+
+static const struct {
+  const struct schedule *schedule;
+  int targets;
+} schedules[] = {
+#define KERNEL(target, root, name) {&schedule_##name, FOR_##target},
 #include "codegen/kernels.def"
 #undef KERNEL
 };
@@ -84,14 +90,16 @@ struct kernel *kernel_of(const struct kernel_set *set, const struct function *f,
   return n ? &set->kernels.data[n - 1] : NULL;
 }
 
-static status choose_schedule(struct kernel *k, const struct cpu_isa *isa, struct diags *diags) {
+static status choose_schedule(struct kernel *k, const struct target_isa *isa, struct diags *diags) {
   enum root_kind root = OP_ATTRS(fused, kernel_op(k))->root;
   if (root == ROOT_KIND_ATTENTION && OP_ATTRS(attention, kernel_root_op(k, OP_ATTENTION))->lse)
     return diag_report(diags, DIAG_E0410, NULL, NULL, "no schedule gives attention's lse");
   for (size_t i = 0; i < sizeof schedules / sizeof *schedules; i++) {
-    if (schedules[i]->root != root || !schedules[i]->plan(k, isa))
+    const struct schedule *schedule = schedules[i].schedule;
+    if (!(schedules[i].targets >> isa->kind & 1) || schedule->root != root ||
+        !schedule->plan(k, isa))
       continue;
-    k->schedule = schedules[i];
+    k->schedule = schedule;
     return STATUS_OK;
   }
   return diag_report(diags, DIAG_E0410, NULL, NULL, "no schedule for a region of class '%s'",
@@ -99,7 +107,7 @@ static status choose_schedule(struct kernel *k, const struct cpu_isa *isa, struc
 }
 
 static status add_kernel(struct kernel_set *set, struct map *by_key, struct function *f, op_id id,
-                         const struct cpu_isa *isa, struct diags *diags, uint32_t *out_number) {
+                         const struct target_isa *isa, struct diags *diags, uint32_t *out_number) {
   struct kernel k = {.function = f, .op = id};
   kernel_key(f, function_op(f, id), k.key);
   uint64_t found;
@@ -117,7 +125,7 @@ static status add_kernel(struct kernel_set *set, struct map *by_key, struct func
   return STATUS_OK;
 }
 
-status kernel_set_init(struct kernel_set *set, struct module *m, const struct cpu_isa *isa,
+status kernel_set_init(struct kernel_set *set, struct module *m, const struct target_isa *isa,
                        struct diags *diags) {
   *set = (struct kernel_set){.module = m};
   set->of_op = mem_calloc(m->functions.len, sizeof *set->of_op);
@@ -157,23 +165,23 @@ void kernel_set_deinit(struct kernel_set *set) {
 
 /* ---- one function ---- */
 
-static LLVMValueRef load_slot(struct emit *e, uint32_t slot) {
+static LLVMValueRef load_slot(struct emit *e, struct target *target, uint32_t slot) {
   LLVMValueRef index = emit_i64(e, slot);
   LLVMValueRef at = LLVMBuildInBoundsGEP2(e->entry_builder, e->i64, e->args, &index, 1, "");
   LLVMValueRef x = LLVMBuildLoad2(e->entry_builder, e->i64, at, "");
-  return LLVMBuildIntToPtr(e->entry_builder, x, e->ptr, "");
+  return target_pointer(target, e->entry_builder, x);
 }
 
-static void emit_init(struct emit *e, struct kernel *k, struct cpu_target *target,
-                      LLVMModuleRef module, struct vmath *math) {
-  LLVMContextRef c = cpu_target_context(target);
+static void emit_init(struct emit *e, struct kernel *k, struct target *target, LLVMModuleRef module,
+                      struct vmath *math) {
+  LLVMContextRef c = target_context(target);
   *e = (struct emit){.context = c,
                      .module = module,
                      .math = math,
                      .f = k->function,
                      .fused = kernel_op(k),
                      .kernel = k,
-                     .vector_bytes = cpu_target_isa(target)->vector_bytes};
+                     .vector_bytes = target_isa(target)->vector_bytes};
   e->i1 = LLVMInt1TypeInContext(c);
   e->i8 = LLVMInt8TypeInContext(c);
   e->i16 = LLVMInt16TypeInContext(c);
@@ -184,7 +192,9 @@ static void emit_init(struct emit *e, struct kernel *k, struct cpu_target *targe
   e->ptr = LLVMPointerTypeInContext(c, 0);
   LLVMTypeRef params[4] = {e->ptr, e->i32, e->i32, e->ptr};
   LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(c), params, 4, false);
-  e->fn = cpu_target_function_create(target, module, k->symbol, type);
+  e->fn = target_isa(target)->kind == TARGET_CPU
+              ? target_function_create(target, module, k->symbol, type)
+              : target_helper_create(target, module, "tiles", type);
   e->entry = LLVMAppendBasicBlockInContext(c, e->fn, "entry");
   e->entry_builder = LLVMCreateBuilderInContext(c);
   e->b = LLVMCreateBuilderInContext(c);
@@ -196,7 +206,7 @@ static void emit_init(struct emit *e, struct kernel *k, struct cpu_target *targe
   uint32_t n = e->fused->n_operands + e->fused->n_results;
   e->buffers = mem_calloc(n ? n : 1, sizeof *e->buffers);
   for (uint32_t i = 0; i < n; i++)
-    e->buffers[i] = load_slot(e, 1 + i);
+    e->buffers[i] = load_slot(e, target, 1 + i);
 }
 
 static void emit_deinit(struct emit *e) {
@@ -208,8 +218,8 @@ static void emit_deinit(struct emit *e) {
   mem_free(e->buffers);
 }
 
-static status build_kernel(void *user, uint32_t index, struct cpu_target *target,
-                           LLVMModuleRef module, struct diags *diags) {
+static status build_kernel(void *user, uint32_t index, struct target *target, LLVMModuleRef module,
+                           struct diags *diags) {
   (void)diags;
   struct kernel_set *set = user;
   struct kernel *k = &set->kernels.data[index];
@@ -225,15 +235,24 @@ static status build_kernel(void *user, uint32_t index, struct cpu_target *target
   emit_loop_end(&e, &l, NULL);
   LLVMBuildRetVoid(e.b);
   LLVMBuildBr(e.entry_builder, start);
+  if (target_isa(target)->kind == TARGET_NVPTX)
+    nvptx_entry_create(target, module, k->symbol, e.fn,
+                       1 + e.fused->n_operands + e.fused->n_results + k->dims.len);
   emit_deinit(&e);
   return STATUS_OK;
 }
 
-status kernel_set_assemble(struct kernel_set *set, const struct cpu_isa *isa, uint32_t threads,
+static const char *kernel_symbol(void *user, uint32_t index) {
+  struct kernel_set *set = user;
+  return set->kernels.data[index].symbol;
+}
+
+status kernel_set_assemble(struct kernel_set *set, const struct target_isa *isa, uint32_t threads,
                            enum assemble_emit emit, struct arena *arena, struct diags *diags,
                            struct assemble_result *out_result) {
   struct assemble_options options = {.isa = isa,
                                      .build = build_kernel,
+                                     .name = kernel_symbol,
                                      .user = set,
                                      .kernel_count = set->kernels.len,
                                      .threads = threads,

@@ -39,13 +39,13 @@ struct kernel_set {
 };
 
 /* Finds the kernels and chooses their schedules; may make dims. Everything lives until deinit. */
-status kernel_set_init(struct kernel_set *set, struct module *m, const struct cpu_isa *isa,
+status kernel_set_init(struct kernel_set *set, struct module *m, const struct target_isa *isa,
                        struct diags *diags);
 void kernel_set_deinit(struct kernel_set *set);
 struct kernel *kernel_of(const struct kernel_set *set, const struct function *f, op_id op);
 
 /* Emits and links all of them; fills kernel->dims. */
-status kernel_set_assemble(struct kernel_set *set, const struct cpu_isa *isa, uint32_t threads,
+status kernel_set_assemble(struct kernel_set *set, const struct target_isa *isa, uint32_t threads,
                            enum assemble_emit emit, struct arena *arena, struct diags *diags,
                            struct assemble_result *out_result);
 

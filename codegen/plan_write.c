@@ -790,7 +790,7 @@ static void write_entry(struct writer *w, const struct entry *e) {
 
 /* ---- tables ---- */
 
-static void write_tables(struct writer *w, const struct cpu_blob *blob, const char *target,
+static void write_tables(struct writer *w, const struct code_blob *blob, const char *target,
                          uint32_t section) {
   struct module *m = w->m;
   w->b->manifest.producer = arena_strdup(w->b->arena, "sinter 0.1.0");
@@ -810,7 +810,7 @@ static void write_tables(struct writer *w, const struct cpu_blob *blob, const ch
   for (uint32_t i = 0; i < w->set->kernels.len; i++) {
     const struct kernel *k = &w->set->kernels.data[i];
     const struct op *op = function_op(k->function, k->op);
-    const struct cpu_symbol *symbol = cpu_blob_find(blob, k->symbol);
+    const struct code_symbol *symbol = code_blob_find(blob, k->symbol);
     assert(symbol);
     w->kernel_row[i] = 1 + manifest_build_kernel(w->b, k->symbol, op->n_operands + op->n_results,
                                                  k->dims.len, &symbol->offset, 1);
@@ -818,7 +818,7 @@ static void write_tables(struct writer *w, const struct cpu_blob *blob, const ch
 }
 
 status plan_init(struct plan *p, struct module *m, const struct kernel_set *set,
-                 const struct cpu_blob *blob, const char *target, uint32_t section,
+                 const struct code_blob *blob, const char *target, uint32_t section,
                  struct arena *arena, struct diags *diags) {
   *p = (struct plan){0};
   manifest_build_init(&p->build, arena);

@@ -26,7 +26,7 @@ struct plan {
  * of control flow. `set` is assembled, `blob` its code for `target`, whose section number in the file
  * will be `section`. Tables live in `arena`. */
 status plan_init(struct plan *p, struct module *m, const struct kernel_set *set,
-                 const struct cpu_blob *blob, const char *target, uint32_t section,
+                 const struct code_blob *blob, const char *target, uint32_t section,
                  struct arena *arena, struct diags *diags);
 void plan_deinit(struct plan *p);
 

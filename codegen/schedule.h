@@ -13,7 +13,7 @@ struct schedule {
   enum root_kind root;
   /* Serial, before code is emitted: may make dims. Fills kernel->grid and kernel->scratch and
    * whatever else the schedule keeps in the kernel. Returns false where it does not apply. */
-  bool (*plan)(struct kernel *k, const struct cpu_isa *isa);
+  bool (*plan)(struct kernel *k, const struct target_isa *isa);
   /* Emits the code of one tile; runs on a worker thread, must not make dims. */
   void (*emit)(struct emit *e, LLVMValueRef tile);
 };

@@ -57,15 +57,15 @@ status compiler_import(const struct compiler_options *o, struct diags *diags,
 }
 
 /* What this machine runs is named by its level, so that an engine says what it needs elsewhere. */
-static status resolve_target(const char *target, struct diags *diags, struct cpu_isa *out_isa) {
+static status resolve_target(const char *target, struct diags *diags, struct target_isa *out_isa) {
   static const char *const levels[] = {"x86-64-v4", "x86-64-v3", "x86-64-v2"};
-  if (target && strcmp(target, "native")) return cpu_isa_resolve(diags, target, out_isa);
+  if (target && strcmp(target, "native")) return target_isa_resolve(diags, target, out_isa);
   for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
-    if (cpu_isa_resolve(diags, levels[i], out_isa) == STATUS_OK && cpu_isa_runs_here(out_isa)) {
+    if (target_isa_resolve(diags, levels[i], out_isa) == STATUS_OK && target_isa_runs_here(out_isa)) {
       return STATUS_OK;
     }
   }
-  return cpu_isa_resolve(diags, "native", out_isa);
+  return target_isa_resolve(diags, "native", out_isa);
 }
 
 /* To the output, or to standard output. */
@@ -150,7 +150,7 @@ static status emit(const struct compiler_options *o, const struct engine_build_o
 }
 
 status compiler_build(const struct compiler_options *o, struct module *m, struct diags *diags) {
-  struct cpu_isa isa;
+  struct target_isa isa;
   status st = begin_phase(o, PHASE_PASSES, diags);
   if (st != STATUS_OK) return st;
   if (o->by_reference) st = weights_by_reference(m, o->model_path, o->external_data_root, diags);

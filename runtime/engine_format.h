@@ -93,4 +93,12 @@ enum plan_op {
  */
 typedef void kernel_function(const uint64_t *args, uint32_t first, uint32_t last, void *scratch);
 
+/*
+ * A kernel of a GPU's code section is an .entry of a PTX module (a text, zero-terminated) that begins
+ * at its code offset. Its parameters are the slots as one array, u32 tiles, u64 address of scratch
+ * and u64 bytes of scratch per thread. Thread t of n takes tiles t, t + n, ...: any grid is right, of
+ * blocks of at most this many threads.
+ */
+#define GPU_THREADS_PER_BLOCK 128u
+
 #endif

@@ -44,7 +44,7 @@ struct linker {
   struct object *objects;
   uint32_t count;
   struct strmap globals; /* name -> offset in the blob */
-  struct cpu_blob *blob;
+  struct code_blob *blob;
 };
 
 /* ---- Reading objects ---- */
@@ -135,7 +135,7 @@ static enum section_class classify(const Elf64_Shdr *section) {
 static status place(struct linker *l, struct object *o, uint32_t index, uint64_t *end) {
   const Elf64_Shdr *section = &o->sections[index];
   uint64_t alignment = section->sh_addralign ? section->sh_addralign : 1;
-  if (alignment & (alignment - 1) || alignment > CPU_BLOB_ALIGN)
+  if (alignment & (alignment - 1) || alignment > CODE_BLOB_ALIGN)
     return malformed(l, o, "a section has an impossible alignment");
   if (!bytes_at(o, section->sh_offset, section->sh_size, 1))
     return malformed(l, o, "a section lies outside the object");
@@ -176,7 +176,7 @@ static status lay_out(struct linker *l) {
     s = place_class(l, SECTION_RODATA, &end);
   if (s != STATUS_OK)
     return s;
-  uint64_t size = (end + CPU_BLOB_ALIGN - 1) & ~(uint64_t)(CPU_BLOB_ALIGN - 1);
+  uint64_t size = (end + CODE_BLOB_ALIGN - 1) & ~(uint64_t)(CODE_BLOB_ALIGN - 1);
   l->blob->data = arena_alloc(l->arena, size);
   l->blob->size = size;
   memset(l->blob->data, 0xCC, text_end); /* int3 between functions */
@@ -228,8 +228,8 @@ static status index_globals(struct linker *l, const struct object *o) {
   return first;
 }
 
-static void insert_symbol(struct cpu_symbol *symbols, uint32_t begin, uint32_t count,
-                          struct cpu_symbol added) {
+static void insert_symbol(struct code_symbol *symbols, uint32_t begin, uint32_t count,
+                          struct code_symbol added) {
   uint32_t at = count;
   for (; at > begin && symbols[at - 1].offset > added.offset; at--)
     symbols[at] = symbols[at - 1];
@@ -237,12 +237,12 @@ static void insert_symbol(struct cpu_symbol *symbols, uint32_t begin, uint32_t c
 }
 
 static void list_functions(struct linker *l) {
-  struct cpu_blob *blob = l->blob;
+  struct code_blob *blob = l->blob;
   uint64_t total = 0;
   for (uint32_t k = 0; k < l->count; k++)
     for (uint32_t i = 0; i < l->objects[k].symbol_count; i++)
       total += is_kept_function(&l->objects[k], &l->objects[k].symbols[i]);
-  blob->symbols = ARENA_ARRAY(l->arena, struct cpu_symbol, total);
+  blob->symbols = ARENA_ARRAY(l->arena, struct code_symbol, total);
   for (uint32_t k = 0; k < l->count; k++) {
     const struct object *o = &l->objects[k];
     uint32_t begin = blob->symbol_count;
@@ -250,7 +250,7 @@ static void list_functions(struct linker *l) {
       const Elf64_Sym *symbol = &o->symbols[i];
       if (!is_kept_function(o, symbol))
         continue;
-      struct cpu_symbol added = {.name = arena_strdup(l->arena, symbol_name(o, symbol)),
+      struct code_symbol added = {.name = arena_strdup(l->arena, symbol_name(o, symbol)),
                                  .offset = defined_offset(o, symbol),
                                  .size = symbol->st_size,
                                  .global = ELF64_ST_BIND(symbol->st_info) != STB_LOCAL};
@@ -387,8 +387,8 @@ static status link_all(struct linker *l, const struct cpu_object *objects) {
 }
 
 status cpu_link(struct diags *diags, struct arena *arena, const struct cpu_object *objects,
-                uint32_t count, struct cpu_blob *out_blob) {
-  *out_blob = (struct cpu_blob){0};
+                uint32_t count, struct code_blob *out_blob) {
+  *out_blob = (struct code_blob){0};
   struct linker l = {.diags = diags, .arena = arena, .count = count, .blob = out_blob};
   l.objects = ARENA_ARRAY(arena, struct object, count);
   status s = link_all(&l, objects);
@@ -396,7 +396,7 @@ status cpu_link(struct diags *diags, struct arena *arena, const struct cpu_objec
   return s;
 }
 
-const struct cpu_symbol *cpu_blob_find(const struct cpu_blob *blob, const char *name) {
+const struct code_symbol *code_blob_find(const struct code_blob *blob, const char *name) {
   for (uint32_t i = 0; i < blob->symbol_count; i++)
     if (blob->symbols[i].global && strcmp(blob->symbols[i].name, name) == 0)
       return &blob->symbols[i];

@@ -18,7 +18,7 @@
 struct arena;
 struct diags;
 
-#define CPU_BLOB_ALIGN 4096u
+#define CODE_BLOB_ALIGN 4096u
 
 struct cpu_object {
   const void *data; /* 8-aligned */
@@ -26,7 +26,7 @@ struct cpu_object {
   const char *name; /* for messages */
 };
 
-struct cpu_symbol {
+struct code_symbol {
   const char *name;
   uint64_t offset; /* from the start of the blob */
   uint64_t size;   /* bytes */
@@ -35,10 +35,10 @@ struct cpu_symbol {
 
 /* `data` and `symbols` belong to the arena given to cpu_link. Functions only, in the order of the
  * inputs and within one by offset. */
-struct cpu_blob {
+struct code_blob {
   uint8_t *data;
-  size_t size; /* a multiple of CPU_BLOB_ALIGN */
-  struct cpu_symbol *symbols;
+  size_t size; /* a multiple of CODE_BLOB_ALIGN */
+  struct code_symbol *symbols;
   uint32_t symbol_count;
 };
 
@@ -46,9 +46,9 @@ struct cpu_blob {
  * DIAG_E0406 malformed object, DIAG_E0407 something that a blob cannot hold, DIAG_E0408 two global
  * definitions of one name. All undefined symbols are reported. */
 status cpu_link(struct diags *diags, struct arena *arena, const struct cpu_object *objects,
-                uint32_t count, struct cpu_blob *out_blob);
+                uint32_t count, struct code_blob *out_blob);
 
 /* The global symbol `name`, or NULL. */
-const struct cpu_symbol *cpu_blob_find(const struct cpu_blob *blob, const char *name);
+const struct code_symbol *code_blob_find(const struct code_blob *blob, const char *name);
 
 #endif

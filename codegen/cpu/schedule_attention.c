@@ -43,7 +43,7 @@ static void attention_of(const struct kernel *kernel, struct attention *s) {
   s->o = value_type(f, s->op->results[0]);
 }
 
-static bool plan(struct kernel *kernel, const struct cpu_isa *isa) {
+static bool plan(struct kernel *kernel, const struct target_isa *isa) {
   (void)isa;
   struct attention s;
   attention_of(kernel, &s);

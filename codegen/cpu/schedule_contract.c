@@ -92,7 +92,7 @@ static bool packs(const struct kernel *kernel, const struct shape *s, uint32_t *
   return true;
 }
 
-static bool plan(struct kernel *k, const struct cpu_isa *isa) {
+static bool plan(struct kernel *k, const struct target_isa *isa) {
   (void)isa;
   struct shape s;
   shape_of(k, &s);

@@ -135,7 +135,7 @@ static bool packs(const struct kernel *k, const struct shape *s) {
   return kernel_may_pack(k, v->index);
 }
 
-static bool plan(struct kernel *k, const struct cpu_isa *isa) {
+static bool plan(struct kernel *k, const struct target_isa *isa) {
   (void)isa;
   struct dim_table *t = k->function->module->dims;
   const struct op *op = kernel_root_op(k, OP_CONV);

@@ -4,7 +4,7 @@
 #include "codegen/emit_nest.h"
 #include "codegen/schedule.h"
 
-static bool plan(struct kernel *k, const struct cpu_isa *isa) {
+static bool plan(struct kernel *k, const struct target_isa *isa) {
   (void)isa;
   (void)k; /* one tile, no scratch */
   return true;

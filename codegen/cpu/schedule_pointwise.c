@@ -52,7 +52,7 @@ static uint32_t flat_from(const struct kernel *k) {
   return from;
 }
 
-static bool plan(struct kernel *k, const struct cpu_isa *isa) {
+static bool plan(struct kernel *k, const struct target_isa *isa) {
   (void)isa;
   struct dim_table *t = k->function->module->dims;
   const struct type *type = space(k);

@@ -63,7 +63,7 @@ static uint32_t kept_values(const struct kernel *k, value_id *out) {
   return n;
 }
 
-static bool plan(struct kernel *k, const struct cpu_isa *isa) {
+static bool plan(struct kernel *k, const struct target_isa *isa) {
   (void)isa;
   struct row row;
   if (!row_space(k, &row))

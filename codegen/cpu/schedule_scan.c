@@ -2,7 +2,7 @@
 /* Scan: a tile is one line along the axis, walked in order with a running accumulator. */
 #include "codegen/schedule.h"
 
-static bool plan(struct kernel *k, const struct cpu_isa *isa) {
+static bool plan(struct kernel *k, const struct target_isa *isa) {
   (void)isa;
   const struct op *op = kernel_root_op(k, OP_SCAN);
   dim dims[IR_MAX_RANK];

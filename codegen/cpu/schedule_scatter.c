@@ -7,7 +7,7 @@
 #include "codegen/emit_view.h"
 #include "codegen/schedule.h"
 
-static bool plan(struct kernel *k, const struct cpu_isa *isa) {
+static bool plan(struct kernel *k, const struct target_isa *isa) {
   (void)isa;
   (void)k; /* one tile, no scratch */
   return true;

@@ -5,7 +5,7 @@
 #include "codegen/emit_view.h"
 #include "codegen/schedule.h"
 
-static bool plan(struct kernel *k, const struct cpu_isa *isa) {
+static bool plan(struct kernel *k, const struct target_isa *isa) {
   (void)isa;
   const struct op *op = kernel_root_op(k, OP_TOPK);
   const struct type *type = value_type(k->function, op->operands[0]);

@@ -22,11 +22,11 @@ void lanes_init(struct lanes *l, struct vmath *vmath, LLVMBuilderRef b, LLVMType
   bool vector = LLVMGetTypeKind(like) == LLVMVectorTypeKind;
   LLVMTypeRef element = vector ? LLVMGetElementType(like) : like;
   *l = (struct lanes){.vmath = vmath,
-                      .context = cpu_target_context(vmath->target),
+                      .context = target_context(vmath->target),
                       .b = b,
                       .count = vector ? LLVMGetVectorSize(like) : 0,
                       .f64 = LLVMGetTypeKind(element) == LLVMDoubleTypeKind,
-                      .fma = cpu_target_isa(vmath->target)->fma};
+                      .fma = target_isa(vmath->target)->fma};
   set_types(l);
 }
 

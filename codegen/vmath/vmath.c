@@ -49,7 +49,7 @@ static const struct row rows[VMATH_COUNT] = {
     [VMATH_tanh] = {"tanh", 1, OWN, true, false, vmath_tanh, NULL},
 };
 
-void vmath_init(struct vmath *vmath, struct cpu_target *target, LLVMModuleRef module) {
+void vmath_init(struct vmath *vmath, struct target *target, LLVMModuleRef module) {
   *vmath = (struct vmath){.target = target, .module = module};
 }
 
@@ -60,7 +60,7 @@ val vmath_helper(struct vmath *vmath, const char *name, LLVMTypeRef type, bool *
   val function = LLVMGetNamedFunction(vmath->module, name);
   *out_new = !function;
   if (!function)
-    function = cpu_target_helper_create(vmath->target, vmath->module, name, type);
+    function = target_helper_create(vmath->target, vmath->module, name, type);
   return function;
 }
 
@@ -88,7 +88,7 @@ static void helper_name(char *out, size_t size, const struct row *row, const str
 
 static void build_helper(struct vmath *vmath, const struct row *row, val function,
                          LLVMTypeRef type) {
-  LLVMContextRef context = cpu_target_context(vmath->target);
+  LLVMContextRef context = target_context(vmath->target);
   LLVMBuilderRef b = LLVMCreateBuilderInContext(context);
   LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(context, function, ""));
   struct lanes l;

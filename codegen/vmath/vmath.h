@@ -20,7 +20,7 @@
 
 #include <llvm-c/Core.h>
 
-#include "codegen/cpu/target.h"
+#include "codegen/target.h"
 
 enum vmath_fn {
 #define VMATH(name, arity, ulp32, ulp64) VMATH_##name,
@@ -31,11 +31,11 @@ enum vmath_fn {
 
 /* One per module, on the stack of whoever builds it. Nothing to deinit. */
 struct vmath {
-  struct cpu_target *target;
+  struct target *target;
   LLVMModuleRef module;
 };
 
-void vmath_init(struct vmath *vmath, struct cpu_target *target, LLVMModuleRef module);
+void vmath_init(struct vmath *vmath, struct target *target, LLVMModuleRef module);
 
 /* "exp"; and how many arguments it takes. */
 const char *vmath_name(enum vmath_fn fn);

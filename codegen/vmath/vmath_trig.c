@@ -55,7 +55,7 @@ static struct reduced reduce_wide(struct lanes *l, val x) {
 /* ---- Payne and Hanek, one lane ---- */
 
 static val table_of_two_over_pi(struct vmath *vmath) {
-  LLVMContextRef c = cpu_target_context(vmath->target);
+  LLVMContextRef c = target_context(vmath->target);
   val global = LLVMGetNamedGlobal(vmath->module, "vmath.two_over_pi");
   if (global)
     return global;
@@ -90,7 +90,7 @@ static val window(LLVMBuilderRef b, struct vmath *vmath, val position, unsigned 
  * F modulo 4. Of the product's 128 bits after the point two are the quadrant; the rest, as a signed
  * number, is r 2/pi. Returns r; *out_quadrant as i64. */
 static val payne_hanek(struct vmath *vmath, LLVMBuilderRef b, val x, val *out_quadrant) {
-  LLVMContextRef c = cpu_target_context(vmath->target);
+  LLVMContextRef c = target_context(vmath->target);
   LLVMTypeRef i64 = LLVMInt64TypeInContext(c), i128 = LLVMInt128TypeInContext(c);
   LLVMTypeRef f64 = LLVMDoubleTypeInContext(c);
 #define I64(n) LLVMConstInt(i64, (uint64_t)(n), false)
@@ -134,7 +134,7 @@ static val payne_hanek(struct vmath *vmath, LLVMBuilderRef b, val x, val *out_qu
 /* { double r, i64 quadrant } vmath.payne_hanek(double x), for |x| >= 2^20 or so. Infinities and NaN
  * give something. */
 static val payne_hanek_helper(struct vmath *vmath, LLVMTypeRef *out_type) {
-  LLVMContextRef c = cpu_target_context(vmath->target);
+  LLVMContextRef c = target_context(vmath->target);
   LLVMTypeRef f64 = LLVMDoubleTypeInContext(c);
   LLVMTypeRef fields[] = {f64, LLVMInt64TypeInContext(c)};
   LLVMTypeRef result = LLVMStructTypeInContext(c, fields, 2, false);

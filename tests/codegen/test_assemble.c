@@ -50,33 +50,33 @@ static int64_t expected(uint32_t i, int64_t x) {
   return x % 3 ? v : v ^ (1000 + x);
 }
 
-static LLVMValueRef declare(struct cpu_target *target, LLVMModuleRef module, uint32_t i) {
-  LLVMTypeRef i64 = LLVMInt64TypeInContext(cpu_target_context(target));
+static LLVMValueRef declare(struct target *target, LLVMModuleRef module, uint32_t i) {
+  LLVMTypeRef i64 = LLVMInt64TypeInContext(target_context(target));
   char name[32];
   snprintf(name, sizeof name, "kernel_%u", i);
-  return cpu_target_function_create(target, module, name, LLVMFunctionType(i64, &i64, 1, false));
+  return target_function_create(target, module, name, LLVMFunctionType(i64, &i64, 1, false));
 }
 
-static status build_good(void *user, uint32_t i, struct cpu_target *target, LLVMModuleRef module,
+static status build_good(void *user, uint32_t i, struct target *target, LLVMModuleRef module,
                          struct diags *diags) {
   (void)user, (void)diags;
-  build_body(cpu_target_context(target), declare(target, module, i), i);
+  build_body(target_context(target), declare(target, module, i), i);
   return STATUS_OK;
 }
 
 /* Kernel *user has a block without a terminator. */
-static status build_broken(void *user, uint32_t i, struct cpu_target *target, LLVMModuleRef module,
+static status build_broken(void *user, uint32_t i, struct target *target, LLVMModuleRef module,
                            struct diags *diags) {
   if (i != *(uint32_t *)user)
     return build_good(NULL, i, target, module, diags);
-  LLVMAppendBasicBlockInContext(cpu_target_context(target), declare(target, module, i), "open");
+  LLVMAppendBasicBlockInContext(target_context(target), declare(target, module, i), "open");
   return STATUS_OK;
 }
 
-static status build_calling_out(void *user, uint32_t i, struct cpu_target *target,
+static status build_calling_out(void *user, uint32_t i, struct target *target,
                                 LLVMModuleRef module, struct diags *diags) {
   (void)user, (void)diags;
-  LLVMContextRef c = cpu_target_context(target);
+  LLVMContextRef c = target_context(target);
   LLVMTypeRef i64 = LLVMInt64TypeInContext(c);
   LLVMTypeRef type = LLVMFunctionType(i64, &i64, 1, false);
   LLVMValueRef f = declare(target, module, i);
@@ -90,10 +90,10 @@ static status build_calling_out(void *user, uint32_t i, struct cpu_target *targe
 }
 
 /* Inline assembly that nothing can select: LLVM reports it through the context. */
-static status build_unselectable(void *user, uint32_t i, struct cpu_target *target,
+static status build_unselectable(void *user, uint32_t i, struct target *target,
                                  LLVMModuleRef module, struct diags *diags) {
   (void)user, (void)diags;
-  LLVMContextRef c = cpu_target_context(target);
+  LLVMContextRef c = target_context(target);
   LLVMTypeRef i64 = LLVMInt64TypeInContext(c);
   LLVMTypeRef type = LLVMFunctionType(i64, &i64, 1, false);
   LLVMValueRef f = declare(target, module, i);
@@ -109,11 +109,11 @@ static status build_unselectable(void *user, uint32_t i, struct cpu_target *targ
 
 /* An intrinsic of another processor: nothing selects it, which LLVM takes for the end of the world.
  */
-static status build_fatal(void *user, uint32_t i, struct cpu_target *target, LLVMModuleRef module,
+static status build_fatal(void *user, uint32_t i, struct target *target, LLVMModuleRef module,
                           struct diags *diags) {
   if (i != *(uint32_t *)user)
     return build_good(NULL, i, target, module, diags);
-  LLVMContextRef c = cpu_target_context(target);
+  LLVMContextRef c = target_context(target);
   LLVMTypeRef i32 = LLVMInt32TypeInContext(c), i64 = LLVMInt64TypeInContext(c);
   LLVMTypeRef type = LLVMFunctionType(i32, NULL, 0, false);
   LLVMValueRef foreign = LLVMAddFunction(module, "llvm.nvvm.read.ptx.sreg.tid.x", type);
@@ -125,18 +125,18 @@ static status build_fatal(void *user, uint32_t i, struct cpu_target *target, LLV
   return STATUS_OK;
 }
 
-static struct cpu_isa resolve(const char *name) {
-  struct cpu_isa isa;
-  assert_int_equal(cpu_isa_resolve(NULL, name, &isa), STATUS_OK);
+static struct target_isa resolve(const char *name) {
+  struct target_isa isa;
+  assert_int_equal(target_isa_resolve(NULL, name, &isa), STATUS_OK);
   return isa;
 }
 
 static void kernels_run(void **unused) {
   (void)unused;
-  struct cpu_isa isa = resolve("native");
+  struct target_isa isa = resolve("native");
   struct jit jit;
   jit_open(&jit, &(struct assemble_options){.isa = &isa, .build = build_good, .kernel_count = 37});
-  assert_int_equal(jit.result.blob.size % CPU_BLOB_ALIGN, 0);
+  assert_int_equal(jit.result.blob.size % CODE_BLOB_ALIGN, 0);
   assert_int_equal(jit.result.blob.symbol_count, 37);
   for (uint32_t i = 0; i < 37; i++) {
     char name[32];
@@ -147,7 +147,7 @@ static void kernels_run(void **unused) {
     assert_string_equal(jit.result.blob.symbols[i].name, name);
     assert_true(jit.result.blob.symbols[i].global);
   }
-  assert_null(cpu_blob_find(&jit.result.blob, "kernel_37"));
+  assert_null(code_blob_find(&jit.result.blob, "kernel_37"));
   jit_close(&jit);
 }
 
@@ -156,7 +156,7 @@ static void threads_do_not_show(void **unused) {
   for (unsigned level = 2; level <= 4; level++) {
     char name[16];
     snprintf(name, sizeof name, "x86-64-v%u", level);
-    struct cpu_isa isa = resolve(name);
+    struct target_isa isa = resolve(name);
     assert_int_equal(isa.vector_bytes, 4u << level);
     for (int emit = ASSEMBLE_BLOB; emit <= ASSEMBLE_ASM; emit++) {
       struct arena arena = {0};
@@ -186,7 +186,7 @@ static void threads_do_not_show(void **unused) {
 }
 
 static status try_assemble(assemble_build build, void *user, uint32_t count, struct diags *diags) {
-  struct cpu_isa isa = resolve("x86-64-v3");
+  struct target_isa isa = resolve("x86-64-v3");
   struct arena arena = {0};
   struct assemble_result result;
   status s = assemble(&(struct assemble_options){.isa = &isa,
@@ -285,13 +285,13 @@ static void exhaustion_is_an_error(void **unused) {
 
 static void targets_have_names(void **unused) {
   (void)unused;
-  struct cpu_isa isa;
+  struct target_isa isa;
   struct diags diags = {0};
-  assert_int_equal(cpu_isa_resolve(&diags, "pentium", &isa), STATUS_USAGE);
+  assert_int_equal(target_isa_resolve(&diags, "pentium", &isa), STATUS_USAGE);
   assert_int_equal(diags_get(&diags, 0)->code, DIAG_E0403);
   diags_deinit(&diags);
   isa = resolve("native");
-  assert_true(cpu_isa_runs_here(&isa));
+  assert_true(target_isa_runs_here(&isa));
 }
 
 static void nothing_gives_an_empty_blob(void **unused) {

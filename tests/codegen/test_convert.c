@@ -63,9 +63,9 @@ static LLVMTypeRef in_lanes(LLVMTypeRef element, unsigned lanes) {
   return lanes ? LLVMVectorType(element, lanes) : element;
 }
 
-static LLVMValueRef convert(const struct job *job, struct cpu_target *target, LLVMBuilderRef b,
+static LLVMValueRef convert(const struct job *job, struct target *target, LLVMBuilderRef b,
                             LLVMValueRef in) {
-  LLVMContextRef c = cpu_target_context(target);
+  LLVMContextRef c = target_context(target);
   LLVMTypeRef f = job->f64 ? LLVMDoubleTypeInContext(c) : LLVMFloatTypeInContext(c);
   switch (job->direction) {
   case DECODE:
@@ -88,16 +88,16 @@ static LLVMTypeRef input_element(const struct job *job, LLVMContextRef c) {
   return job->f64 ? LLVMDoubleTypeInContext(c) : LLVMFloatTypeInContext(c);
 }
 
-static status build(void *user, uint32_t index, struct cpu_target *target, LLVMModuleRef module,
+static status build(void *user, uint32_t index, struct target *target, LLVMModuleRef module,
                     struct diags *diags) {
   (void)user, (void)diags;
   const struct job *job = &jobs[index];
-  LLVMContextRef c = cpu_target_context(target);
+  LLVMContextRef c = target_context(target);
   LLVMTypeRef i64 = LLVMInt64TypeInContext(c), pointer = LLVMPointerTypeInContext(c, 0);
   LLVMTypeRef parameters[] = {pointer, pointer, i64};
   char name[32];
   snprintf(name, sizeof name, "job.%u", index);
-  LLVMValueRef f = cpu_target_function_create(
+  LLVMValueRef f = target_function_create(
       target, module, name, LLVMFunctionType(LLVMVoidTypeInContext(c), parameters, 3, false));
   LLVMBasicBlockRef entry = LLVMAppendBasicBlockInContext(c, f, "");
   LLVMBasicBlockRef loop = LLVMAppendBasicBlockInContext(c, f, "");
@@ -318,8 +318,8 @@ static void check_to_float(const struct jit *jit, uint32_t index) {
 }
 
 static void check_target(const char *name) {
-  struct cpu_isa isa;
-  assert_int_equal(cpu_isa_resolve(NULL, name, &isa), STATUS_OK);
+  struct target_isa isa;
+  assert_int_equal(target_isa_resolve(NULL, name, &isa), STATUS_OK);
   struct jit jit;
   jit_open(&jit,
            &(struct assemble_options){.isa = &isa, .build = build, .kernel_count = job_count});
@@ -328,7 +328,7 @@ static void check_target(const char *name) {
                                                                  [TO_INT] = check_to_int,
                                                                  [TO_FLOAT] = check_to_float};
   list_numbers();
-  for (uint32_t i = 0; i < job_count && cpu_isa_runs_here(&isa); i++)
+  for (uint32_t i = 0; i < job_count && target_isa_runs_here(&isa); i++)
     checks[jobs[i].direction](&jit, i);
   jit_close(&jit);
 }

@@ -58,9 +58,9 @@ static struct module *parse(struct run *r) {
 }
 
 static bool build(struct run *r) {
-  struct cpu_isa isa;
-  if (cpu_isa_resolve(&r->diags, r->target, &isa) != STATUS_OK) fail_run(r, "no target");
-  if (!cpu_isa_runs_here(&isa)) return false;
+  struct target_isa isa;
+  if (target_isa_resolve(&r->diags, r->target, &isa) != STATUS_OK) fail_run(r, "no target");
+  if (!target_isa_runs_here(&isa)) return false;
   struct module *m = parse(r);
   struct pipeline_options passes = {.verify_each = true};
   struct engine_build_options options = {.isa = &isa, .threads = 1};

@@ -13,25 +13,25 @@
 
 #include "base/arena.h"
 #include "base/diag.h"
-#include "codegen/cpu/target.h"
+#include "codegen/target.h"
 
 static LLVMMemoryBufferRef object;
-static struct cpu_target *target;
+static struct target *target;
 
 /* callee: a global; caller: calls it, reads a constant and, if asked, a writable global. */
 static LLVMModuleRef build(const char *caller, const char *callee, bool define_callee,
                            bool writable) {
-  LLVMContextRef c = cpu_target_context(target);
+  LLVMContextRef c = target_context(target);
   LLVMTypeRef f64 = LLVMDoubleTypeInContext(c);
   LLVMTypeRef type = LLVMFunctionType(f64, &f64, 1, false);
-  LLVMModuleRef module = cpu_target_module_create(target, caller);
+  LLVMModuleRef module = target_module_create(target, caller);
   LLVMBuilderRef b = LLVMCreateBuilderInContext(c);
-  LLVMValueRef inner = cpu_target_function_create(target, module, callee, type);
+  LLVMValueRef inner = target_function_create(target, module, callee, type);
   if (define_callee) {
     LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(c, inner, ""));
     LLVMBuildRet(b, LLVMBuildFMul(b, LLVMGetParam(inner, 0), LLVMConstReal(f64, 3.5), ""));
   }
-  LLVMValueRef outer = cpu_target_function_create(target, module, caller, type);
+  LLVMValueRef outer = target_function_create(target, module, caller, type);
   LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(c, outer, ""));
   LLVMValueRef x = LLVMGetParam(outer, 0);
   LLVMValueRef y = LLVMBuildCall2(b, type, inner, &x, 1, "");
@@ -47,15 +47,15 @@ static LLVMModuleRef build(const char *caller, const char *callee, bool define_c
 
 static LLVMMemoryBufferRef compile(LLVMModuleRef module) {
   LLVMMemoryBufferRef buffer;
-  assert_int_equal(cpu_target_emit(target, module, LLVMObjectFile, NULL, &buffer), STATUS_OK);
+  assert_int_equal(target_emit(target, module, LLVMObjectFile, NULL, &buffer), STATUS_OK);
   LLVMDisposeModule(module);
   return buffer;
 }
 
 static int set_up(void **unused) {
   (void)unused;
-  struct cpu_isa isa;
-  if (cpu_isa_resolve(NULL, "x86-64-v2", &isa) || cpu_target_create(NULL, &isa, &target))
+  struct target_isa isa;
+  if (target_isa_resolve(NULL, "x86-64-v2", &isa) || target_create(NULL, &isa, &target))
     return -1;
   object = compile(build("outer", "inner", true, false));
   return 0;
@@ -64,7 +64,7 @@ static int set_up(void **unused) {
 static int tear_down(void **unused) {
   (void)unused;
   LLVMDisposeMemoryBuffer(object);
-  cpu_target_destroy(target);
+  target_destroy(target);
   return 0;
 }
 
@@ -75,7 +75,7 @@ static struct cpu_object view(LLVMMemoryBufferRef buffer, const char *name) {
 static status link_bytes(const void *data, size_t size) {
   struct arena arena = {0};
   struct diags diags = {0};
-  struct cpu_blob blob;
+  struct code_blob blob;
   status s = cpu_link(&diags, &arena, &(struct cpu_object){data, size, "test.o"}, 1, &blob);
   assert_int_equal(s == STATUS_OK, diags_errors(&diags) == 0);
   diags_deinit(&diags);
@@ -116,11 +116,11 @@ static void objects_see_each_other(void **unused) {
   struct cpu_object objects[] = {view(user, "a.o"), view(object, "b.o"), view(object, "c.o")};
   struct arena arena = {0};
   struct diags diags = {0};
-  struct cpu_blob blob;
+  struct code_blob blob;
   assert_int_equal(cpu_link(&diags, &arena, objects, 2, &blob), STATUS_OK);
   assert_int_equal(blob.symbol_count, 3);
   assert_string_equal(blob.symbols[0].name, "third");
-  assert_non_null(cpu_blob_find(&blob, "inner"));
+  assert_non_null(code_blob_find(&blob, "inner"));
   assert_int_equal(cpu_link(&diags, &arena, objects, 3, &blob), STATUS_INTERNAL);
   assert_int_equal(diags_get(&diags, 0)->code, DIAG_E0408);
   diags_deinit(&diags);
@@ -134,7 +134,7 @@ static void writable_data_is_refused(void **unused) {
   struct cpu_object objects[] = {view(stateful, "a.o")};
   struct arena arena = {0};
   struct diags diags = {0};
-  struct cpu_blob blob;
+  struct code_blob blob;
   assert_int_equal(cpu_link(&diags, &arena, objects, 1, &blob), STATUS_INTERNAL);
   assert_int_equal(diags_get(&diags, 0)->code, DIAG_E0407);
   assert_non_null(strstr(diags_get(&diags, 0)->message, "'.data'"));

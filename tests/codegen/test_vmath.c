@@ -47,18 +47,18 @@ static LLVMValueRef load(LLVMBuilderRef b, LLVMTypeRef type, LLVMValueRef base, 
   return v;
 }
 
-static status build(void *user, uint32_t index, struct cpu_target *target, LLVMModuleRef module,
+static status build(void *user, uint32_t index, struct target *target, LLVMModuleRef module,
                     struct diags *diags) {
   (void)user, (void)diags;
   struct shape s = shape_of(index);
-  LLVMContextRef c = cpu_target_context(target);
+  LLVMContextRef c = target_context(target);
   LLVMTypeRef element = s.f64 ? LLVMDoubleTypeInContext(c) : LLVMFloatTypeInContext(c);
   LLVMTypeRef type = s.lanes ? LLVMVectorType(element, s.lanes) : element;
   LLVMTypeRef i64 = LLVMInt64TypeInContext(c), pointer = LLVMPointerTypeInContext(c, 0);
   LLVMTypeRef parameters[] = {pointer, pointer, pointer, i64};
   char name[64];
   kernel_name(name, s);
-  LLVMValueRef f = cpu_target_function_create(
+  LLVMValueRef f = target_function_create(
       target, module, name, LLVMFunctionType(LLVMVoidTypeInContext(c), parameters, 4, false));
   LLVMBasicBlockRef entry = LLVMAppendBasicBlockInContext(c, f, "entry");
   LLVMBasicBlockRef loop = LLVMAppendBasicBlockInContext(c, f, "loop");
@@ -98,17 +98,17 @@ static kernel find(const struct jit *jit, enum vmath_fn fn, bool f64, unsigned l
 static const double exponents[] = {1, 2, 3, 0.5, -1, 2.5};
 enum { EXPONENTS = sizeof exponents / sizeof *exponents };
 
-static status build_constant_pow(void *user, uint32_t index, struct cpu_target *target,
+static status build_constant_pow(void *user, uint32_t index, struct target *target,
                                  LLVMModuleRef module, struct diags *diags) {
   (void)user, (void)diags;
-  LLVMContextRef c = cpu_target_context(target);
+  LLVMContextRef c = target_context(target);
   bool f64 = index % 2;
   LLVMTypeRef element = f64 ? LLVMDoubleTypeInContext(c) : LLVMFloatTypeInContext(c);
   LLVMTypeRef type = LLVMVectorType(element, 4), pointer = LLVMPointerTypeInContext(c, 0);
   LLVMTypeRef parameters[] = {pointer, pointer};
   char name[32];
   snprintf(name, sizeof name, "pow.%u", index);
-  LLVMValueRef f = cpu_target_function_create(
+  LLVMValueRef f = target_function_create(
       target, module, name, LLVMFunctionType(LLVMVoidTypeInContext(c), parameters, 2, false));
   LLVMBuilderRef b = LLVMCreateBuilderInContext(c);
   LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(c, f, ""));
@@ -380,9 +380,9 @@ static struct worst check_f64(const struct jit *jit, enum vmath_fn fn, unsigned 
 }
 
 static int check_target(const char *name) {
-  struct cpu_isa isa;
-  assert_int_equal(cpu_isa_resolve(NULL, name, &isa), STATUS_OK);
-  if (!cpu_isa_runs_here(&isa))
+  struct target_isa isa;
+  assert_int_equal(target_isa_resolve(NULL, name, &isa), STATUS_OK);
+  if (!target_isa_runs_here(&isa))
     return 0;
   struct jit jit;
   jit_open(&jit, &(struct assemble_options){
@@ -439,8 +439,8 @@ static void check_constant_pow(const struct jit *jit, uint32_t index, double x) 
 
 static void constant_exponents_are_accurate(void **unused) {
   (void)unused;
-  struct cpu_isa isa;
-  assert_int_equal(cpu_isa_resolve(NULL, "native", &isa), STATUS_OK);
+  struct target_isa isa;
+  assert_int_equal(target_isa_resolve(NULL, "native", &isa), STATUS_OK);
   struct jit jit;
   jit_open(&jit, &(struct assemble_options){.isa = &isa,
                                             .build = build_constant_pow,
@@ -459,8 +459,8 @@ static void constant_exponents_are_accurate(void **unused) {
 /* Even where it does not run here, v4 must compile and link without calling out. */
 static void v4_compiles(void **unused) {
   (void)unused;
-  struct cpu_isa isa;
-  assert_int_equal(cpu_isa_resolve(NULL, "x86-64-v4", &isa), STATUS_OK);
+  struct target_isa isa;
+  assert_int_equal(target_isa_resolve(NULL, "x86-64-v4", &isa), STATUS_OK);
   struct jit jit;
   jit_open(&jit, &(struct assemble_options){
                      .isa = &isa, .build = build, .kernel_count = VMATH_COUNT * 8});

@@ -14,7 +14,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "codegen/cpu/target.h"
+#include "codegen/target.h"
 #include "compiler/compile_driver.h"
 #include "include/sinter/runtime.h"
 #include "ir/interp.h"

@@ -22,7 +22,7 @@ void jit_open(struct jit *jit, const struct assemble_options *options) {
     die("assemble failed");
   }
   diags_deinit(&diags);
-  const struct cpu_blob *blob = &jit->result.blob;
+  const struct code_blob *blob = &jit->result.blob;
   jit->code = mmap(NULL, blob->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (jit->code == MAP_FAILED)
     die("mmap failed");
@@ -37,7 +37,7 @@ void jit_close(struct jit *jit) {
 }
 
 void *jit_function(const struct jit *jit, const char *name) {
-  const struct cpu_symbol *symbol = cpu_blob_find(&jit->result.blob, name);
+  const struct code_symbol *symbol = code_blob_find(&jit->result.blob, name);
   if (!symbol)
     die(name);
   return (char *)jit->code + symbol->offset;
