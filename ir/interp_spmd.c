@@ -3,8 +3,10 @@
  * at each collective, which the caller executes when all ranks have come to the same one. */
 #include "ir/interp_spmd.h"
 
+#include "ir/ops/collective_util.h"
 #include "ir/rank_merge.h"
 #include "ir/shard_index.h"
+#include "ir/sharding_form.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -85,28 +87,27 @@ static void *run_rank(void *user) {
 
 /* ---- collectives ---- */
 
-static const struct ints *axes_of(const struct op *op) {
-  /* Each collective's attributes begin with its axes. */
-  return op->attrs;
-}
-
-/* The ranks that differ from r only along the axes, in the order of their places there. */
-static uint32_t group_of(const struct spmd *s, const struct spmd_rank *r, const struct ints *axes,
+/* The ranks that differ from r only along the axes of the op, in the order of their places there.
+ */
+static uint32_t group_of(const struct spmd *s, const struct spmd_rank *r, const struct op *op,
                          struct spmd_rank **out) {
   struct axis_ref refs[MESH_MAX_AXES];
-  for (uint32_t i = 0; i < axes->len; i++)
-    refs[i] = (struct axis_ref){.axis = (uint32_t)axes->data[i]};
-  int64_t size = axis_refs_size(s->mesh, refs, axes->len);
+  uint32_t n = collective_axes(op, refs);
+  int64_t size = axis_refs_size(s->mesh, refs, n);
   for (int64_t i = 0; i < size; i++)
-    out[i] = &s->ranks[axis_refs_rank(s->mesh, refs, axes->len, r->coords, i)];
+    out[i] = &s->ranks[axis_refs_rank(s->mesh, refs, n, r->coords, i)];
   return (uint32_t)size;
 }
 
 static bool check_axes(const struct spmd *s, struct interp *in, const struct op *op) {
-  const struct ints *axes = axes_of(op);
-  bool sound = axes->len <= MESH_MAX_AXES;
-  for (uint32_t i = 0; sound && i < axes->len; i++)
-    sound = axes->data[i] < s->mesh->n_axes;
+  struct axis_ref refs[MESH_MAX_AXES];
+  uint32_t n = collective_axes(op, refs);
+  bool sound = true;
+  for (uint32_t i = 0; sound && i < n; i++) {
+    sound = axis_ref_check(s->mesh, &refs[i]);
+    for (uint32_t k = 0; sound && k < i; k++)
+      sound = !axis_refs_overlap(s->mesh, &refs[i], &refs[k]);
+  }
   if (!sound)
     interp_fail(in, op, DIAG_E0623, "the mesh does not have these axes");
   return sound;
@@ -168,7 +169,7 @@ static void collective_on(struct spmd *s, struct spmd_rank *r, const struct op *
   struct tensor *whole[2];
   if (!check_axes(s, &r->in, op))
     return;
-  uint32_t n = group_of(s, r, axes_of(op), group);
+  uint32_t n = group_of(s, r, op, group);
   if (op->kind == OP_PERMUTE) {
     const struct ints *from = &OP_ATTRS(permute, op)->from;
     for (uint32_t i = 0; i < n; i++)

@@ -4,7 +4,7 @@
 
 #include "base/checked.h"
 #include "base/str.h"
-#include "ir/sharding.h"
+#include "ir/sharding_form.h"
 #include "ir/verify.h"
 
 #include <string.h>
@@ -16,24 +16,26 @@ static bool refuse(struct strbuf *why, const char *text) {
   return false;
 }
 
-static bool check_ref(const struct mesh *mesh, const struct axis_ref *ref, bool *used,
+/* Axes of a sharding so far, for finding one that is used twice. */
+struct used_axes {
+  uint32_t n;
+  struct axis_ref refs[(IR_MAX_RANK + 2) * MESH_MAX_AXES];
+};
+
+static bool check_ref(const struct mesh *mesh, const struct axis_ref *ref, struct used_axes *used,
                       struct strbuf *why) {
   if (ref->axis >= mesh->n_axes)
     return refuse(why, "the sharding names an axis that the mesh does not have");
-  int64_t inner;
-  if (ref->sub_size || ref->sub_stride) {
-    if (ref->sub_size < 1 || ref->sub_stride < 1 ||
-        !i64_mul(ref->sub_size, ref->sub_stride, &inner) || mesh->axes[ref->axis].size % inner != 0)
-      return refuse(why, "a part of an axis does not divide it");
-  } else if (used[ref->axis]) {
+  if (!axis_ref_check(mesh, ref))
+    return refuse(why, "a part of an axis does not divide it");
+  if (!axis_refs_disjoint(mesh, used->refs, used->n, ref, 1))
     return refuse(why, "an axis is used twice");
-  }
-  used[ref->axis] = true;
+  used->refs[used->n++] = *ref;
   return true;
 }
 
-static bool check_split(const struct mesh *mesh, const struct dim_split *split, bool *used,
-                        struct strbuf *why) {
+static bool check_split(const struct mesh *mesh, const struct dim_split *split,
+                        struct used_axes *used, struct strbuf *why) {
   if (split->n_axes > SHARDING_MAX_AXES_PER_DIM)
     return refuse(why, "a dim is split over too many axes");
   if (split->n_axes && (split->granule < 1 || (unsigned)split->order > SPLIT_INTERLEAVED ||
@@ -58,16 +60,16 @@ bool sharding_check(const struct module *m, const struct type *type, struct strb
   if (s->rank != type->rank)
     return refuse(why, "the sharding has another rank than its type");
   const struct mesh *mesh = m->meshes.data[s->mesh];
-  bool used[MESH_MAX_AXES] = {false};
+  struct used_axes used = {0};
   for (uint32_t i = 0; i < s->rank; i++) {
-    if (!check_split(mesh, &s->dims[i], used, why))
+    if (!check_split(mesh, &s->dims[i], &used, why))
       return false;
   }
   if ((unsigned)s->partial.kind > PARTIAL_BOTTOMK || s->partial.n_axes > MESH_MAX_AXES ||
       (s->partial.kind == PARTIAL_NONE) != (s->partial.n_axes == 0))
     return refuse(why, "the partial has no axes, or axes and no kind");
   for (uint32_t i = 0; i < s->partial.n_axes; i++) {
-    if (!check_ref(mesh, &s->partial.axes[i], used, why))
+    if (!check_ref(mesh, &s->partial.axes[i], &used, why))
       return false;
   }
   return true;

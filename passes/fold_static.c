@@ -38,7 +38,7 @@ struct fold_static {
 
 static bool is_static_kind(enum op_kind kind) {
   switch (kind) {
-  case OP_RANDOM: case OP_ALL_REDUCE: case OP_REDUCE_SCATTER: case OP_ALL_GATHER: case OP_ALL_TO_ALL:
+  case OP_RANDOM: case OP_SHARD: case OP_ALL_REDUCE: case OP_REDUCE_SCATTER: case OP_ALL_GATHER: case OP_ALL_TO_ALL:
   case OP_PERMUTE: case OP_MERGE: case OP_SYMBOL: case OP_CHECK: case OP_IF: case OP_LOOP: case OP_FUSED:
   case OP_NONZERO: case OP_UNIQUE: case OP_NMS: return false;
   default: return true;

@@ -6,7 +6,7 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
                   uint32_t *out_n_types) {
   const struct all_to_all_attrs *a = VIEW_ATTRS(all_to_all, op);
   return collective_check_dim(op, why, a->gather) && collective_check_dim(op, why, a->split) &&
-         collective_infer(op, why, &a->axes, out_types, out_n_types);
+         collective_infer(op, why, out_types, out_n_types);
 }
 
 const struct op_hooks all_to_all_hooks = {

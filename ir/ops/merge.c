@@ -6,7 +6,7 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
                   uint32_t *out_n_types) {
   const struct merge_attrs *a = VIEW_ATTRS(merge, op);
   return op_check_ints(why, "axis", &(struct ints){&a->axis, 1}, 0) &&
-         collective_infer(op, why, &a->axes, out_types, out_n_types);
+         collective_infer(op, why, out_types, out_n_types);
 }
 
 const struct op_hooks merge_hooks = {

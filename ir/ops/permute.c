@@ -6,7 +6,7 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
                   uint32_t *out_n_types) {
   const struct permute_attrs *a = VIEW_ATTRS(permute, op);
   return op_check_ints(why, "from", &a->from, 0) &&
-         collective_infer(op, why, &a->axes, out_types, out_n_types);
+         collective_infer(op, why, out_types, out_n_types);
 }
 
 const struct op_hooks permute_hooks = {

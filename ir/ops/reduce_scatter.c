@@ -5,8 +5,7 @@
 static bool infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
                   uint32_t *out_n_types) {
   const struct reduce_scatter_attrs *a = VIEW_ATTRS(reduce_scatter, op);
-  return collective_check_dim(op, why, a->dim) &&
-         collective_infer(op, why, &a->axes, out_types, out_n_types);
+  return collective_check_dim(op, why, a->dim) && collective_infer(op, why, out_types, out_n_types);
 }
 
 const struct op_hooks reduce_scatter_hooks = {

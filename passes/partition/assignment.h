@@ -6,33 +6,15 @@
 #ifndef SINTER_PASSES_ASSIGNMENT_H
 #define SINTER_PASSES_ASSIGNMENT_H
 
-#include "ir/factor.h"
-#include "ir/sharding.h"
-
-/* One factor over one list of axes, the outer first. */
-struct factor_split {
-  uint32_t factor; /* number in factors_of() of the op */
-  uint32_t n_axes;
-  struct axis_ref axes[SHARDING_MAX_AXES_PER_DIM];
-  enum split_order order;
-  int64_t block; /* of SPLIT_INTERLEAVED, in units of the factor */
-};
-
-struct op_split {
-  uint32_t n; /* 0: every rank computes all of it */
-  struct factor_split *splits;
-  /* An op that is linear in an operand may read it partial and gives a partial result: over these
-   * axes, none of which a factor is split over. kind NONE: operands are read merged. */
-  struct partial passed;
-};
+#include "ir/op_split.h"
 
 struct assignment {
   uint32_t mesh; /* into module.meshes */
   struct op_split *ops; /* by op_id of the function, regions' ops too; `n_ops` entries */
   uint32_t n_ops;
-  /* Shardings of the function's results; SHARDING_NONE (0) and NULL: whole on every rank. Inputs
-   * come whole to every rank, and states as their update leaves them. */
-  const sharding_id *results;
+  /* Shardings of the function's parameters and results; 0 and NULL: whole on every rank. What an
+   * engine holds between runs may be split; a model's own inputs and outputs are whole. */
+  const sharding_id *params, *results;
 };
 
 #endif

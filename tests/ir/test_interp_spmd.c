@@ -173,9 +173,41 @@ static void test_permute(void **state) {
                    DIFFERS);
 }
 
+static void test_shard(void **state) {
+  (void)state;
+  static const char plain[] = "func @main(%x: f32[7, 5]) -> (f32[7, 5]) {\n"
+                              "%y = map %x { tanh($0) } : f32[7, 5]\nreturn %y\n}\n";
+  assert_int_equal(
+      compare(plain, "func @main(%x: f32[7, 5]) -> (f32[7, 5]) {\n"
+                     "%a = shard %x : f32[7, 5] @ {-, tp~zig}\n"
+                     "%b = shard %a : f32[7, 5] @ {dp~2, tp~zig}\n"
+                     "%y = map %b { tanh($0) } : f32[7, 5] @ {dp~2, tp~zig}\n"
+                     "%c = all_gather %y { axes = [0], dim = 0 } : f32[7, 5] @ {-, tp~zig}\n"
+                     "%d = all_gather %c { axes = [1], dim = 1 } : f32[7, 5]\nreturn %d\n}\n"),
+      SAME);
+  /* Whole to partial and back, over both halves of an axis. */
+  assert_int_equal(compare(plain,
+                           "func @main(%x: f32[7, 5]) -> (f32[7, 5]) {\n"
+                           "%y = map %x { tanh($0) } : f32[7, 5]\n"
+                           "%a = shard %y : f32[7, 5] @ {-, -} partial(sum, tp:2)\n"
+                           "%b = shard %a : f32[7, 5] @ {-, -} partial(sum, tp)\n"
+                           "%c = all_reduce %b { axes = [1], parts = [2, 1] } : f32[7, 5] @ {-, -} "
+                           "partial(sum, tp:2)\n"
+                           "%d = all_reduce %c { axes = [1], parts = [2, 2] } : f32[7, 5]\n"
+                           "return %d\n}\n"),
+                   SAME);
+  /* A part that is not within the part at hand. */
+  assert_int_equal(compare(plain, "func @main(%x: f32[7, 5] @ {-, dp}) -> (f32[7, 5]) {\n"
+                                  "%a = shard %x : f32[7, 5] @ {-, [dp, tp]}\n"
+                                  "%y = map %a { tanh($0) } : f32[7, 5] @ {-, [dp, tp]}\n"
+                                  "return %y\n}\n"),
+                   FAILS);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_tensor_parallel), cmocka_unit_test(test_broken),
-      cmocka_unit_test(test_attention), cmocka_unit_test(test_permute)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_tensor_parallel),
+                                     cmocka_unit_test(test_broken),
+                                     cmocka_unit_test(test_attention),
+                                     cmocka_unit_test(test_permute), cmocka_unit_test(test_shard)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
