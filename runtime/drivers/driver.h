@@ -27,6 +27,7 @@ struct driver_buffer {
 };
 
 struct driver_options {
+  uint32_t index;        /* which GPU; 0 on a cpu */
   uint32_t threads;      /* cpu; 0: the driver decides */
   uint64_t memory_limit; /* bytes; 0: none */
 };
@@ -47,6 +48,7 @@ struct driver_launch {
 
 struct driver {
   const char *name; /* what a device string begins with: "cpu" */
+  bool discrete;    /* memory is the device's own: the host reaches it by read and write only */
 
   status (*device_create)(const struct driver_options *options, struct device **out_device);
   void (*device_destroy)(struct device *device);
@@ -88,6 +90,8 @@ struct driver {
 };
 
 extern const struct driver cpu_driver;
+extern const struct driver cuda_driver; /* GPUs of the system */
+extern const struct driver sim_driver;  /* simulated ones (sim/) */
 
 /* The driver for a device string; NULL, reported as E0701, for none. */
 const struct driver *driver_find(const char *devices);

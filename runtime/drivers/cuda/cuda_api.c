@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finding and loading the driver; see cuda_api.h. */
+#include "runtime/drivers/cuda/cuda_api.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/fault.h"
+
+/* One per library. What went wrong is kept, so that each attempt reports it. */
+struct library {
+  pthread_mutex_t lock;
+  struct cuda_api api;
+  bool tried, loaded;
+  char problem[256];
+};
+
+static struct library real = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static struct library simulated = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static const struct {
+  const char *symbol;
+  size_t offset;
+} functions[] = {
+#define CUDA_FN(name, symbol, parameters) {#symbol, offsetof(struct cuda_api, name)},
+#include "runtime/drivers/cuda/cuda_api.def"
+#undef CUDA_FN
+};
+
+static bool find_functions(struct library *l, void *handle, const char *path) {
+  for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+    void *f = dlsym(handle, functions[i].symbol);
+    if (!f) {
+      snprintf(l->problem, sizeof l->problem, "%s has no %s: a newer driver is needed", path,
+               functions[i].symbol);
+      return false;
+    }
+    memcpy((char *)&l->api + functions[i].offset, &f, sizeof f);
+  }
+  return true;
+}
+
+static bool start(struct library *l, const char *path) {
+  void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (!handle) {
+    snprintf(l->problem, sizeof l->problem, "%s", dlerror());
+    return false;
+  }
+  if (!find_functions(l, handle, path))
+    return false;
+  int result = l->api.init(0);
+  if (result == CUDA_SUCCESS)
+    return true;
+  const char *name = NULL;
+  l->api.error_name(result, &name);
+  snprintf(l->problem, sizeof l->problem, "cuInit of %s: %s", path, name ? name : "unknown error");
+  return false;
+}
+
+static status load(struct library *l, const char *path, const char *hint,
+                   const struct cuda_api **out_api) {
+  pthread_mutex_lock(&l->lock);
+  if (!l->tried) {
+    l->loaded = start(l, path);
+    l->tried = true;
+  }
+  pthread_mutex_unlock(&l->lock);
+  *out_api = &l->api;
+  return l->loaded ? STATUS_OK : fault_report(DIAG_E0720, NULL, hint, "%s", l->problem);
+}
+
+status cuda_api_load(const struct cuda_api **out_api) {
+  return load(&real, "libcuda.so.1", "install NVIDIA's driver, or run on sim:1 or cpu", out_api);
+}
+
+/* Beside this program or library, in the build folder or an install prefix. */
+static void simulated_path(char *out, size_t n) {
+  static const char *const places[] = {"sim/libcuda.so.1", "sinter/sim/libcuda.so.1",
+                                       "../lib/sinter/sim/libcuda.so.1"};
+  const char *given = getenv("SINTER_SIM_LIBRARY");
+  Dl_info info;
+  snprintf(out, n, "%s", given ? given : "libcuda.so.1 of the simulator");
+  if (given || !dladdr(&simulated, &info) || !info.dli_fname)
+    return;
+  char self[PATH_MAX];
+  if (!realpath(info.dli_fname, self))
+    return;
+  char *slash = strrchr(self, '/');
+  *slash = '\0';
+  for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+    char path[PATH_MAX + 64], whole[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", self, places[i]);
+    if (!realpath(path, whole))
+      continue;
+    snprintf(out, n, "%s", whole);
+    return;
+  }
+}
+
+status cuda_api_load_simulated(const struct cuda_api **out_api) {
+  char path[PATH_MAX];
+  simulated_path(path, sizeof path);
+  return load(&simulated, path,
+              "the simulator lies beside the program as sim/libcuda.so.1, or where "
+              "SINTER_SIM_LIBRARY says",
+              out_api);
+}
+
+status cuda_fail(const struct cuda_api *api, int result, const char *what) {
+  const char *name = NULL;
+  api->error_name(result, &name);
+  name = name ? name : "unknown error";
+  if (result == CUDA_OUT_OF_MEMORY)
+    return fault_report(DIAG_E0615, NULL, NULL, "the GPU is out of memory: %s", what);
+  return fault_report(DIAG_E0722, NULL, NULL, "%s: %s (%d)", what, name, result);
+}
