@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A session's state, shared by session.c, session_ports.c and the executor. */
+/* Engines and sessions, as the runtime's own files see them. */
 #ifndef SINTER_RUNTIME_SESSION_H
 #define SINTER_RUNTIME_SESSION_H
 
-#include "include/sinter/runtime.h"
-#include "runtime/drivers/driver.h"
-#include "runtime/engine_format.h"
-#include "runtime/expr_state.h"
-#include "runtime/memory_plan.h"
-#include "runtime/plan.h"
+#include "runtime/rank.h"
 #include "runtime/weight_file.h"
 
-#include <stdatomic.h>
+struct engine_entry {
+  sinter_port *inputs, *outputs;
+};
 
 struct sinter_engine {
   struct engine_file file;
@@ -24,129 +21,12 @@ struct sinter_engine {
 const uint8_t *engine_constant_data(const struct sinter_engine *engine,
                                     const Engine__Constant *constant);
 
-struct engine_entry {
-  sinter_port *inputs, *outputs;
-};
-
-/* Where a value that is no alias lies, and how much of it there is. data NULL: nowhere yet. */
-struct slot {
-  uint8_t *data;
-  uint64_t bytes;
-};
-
-/* A packing of a phase's values, for one set of sizes. */
-struct phase_layout {
-  uint64_t *sizes, *offsets; /* per value of the phase */
-  uint64_t total;
-  bool valid;
-};
-
-#define PHASE_LAYOUTS 4
-
-struct phase_state {
-  struct driver_buffer arena;
-  struct memory_overlaps overlaps; /* items NULL: too many to be worth a table */
-  struct phase_layout layouts[PHASE_LAYOUTS];
-  uint32_t current; /* the layout the slots were set from; PHASE_LAYOUTS: none */
-  uint32_t victim;  /* replaced next */
-};
-
 struct sinter_session {
   sinter_engine *engine;
-  const struct plan *plan;
-  struct pool pool; /* the tables below */
   const struct driver *driver;
-  struct device *device;
-  struct driver_module *module;
-  uint32_t target;
-  sinter_profile_hook *profile;
-  void *profile_user;
-
-  uint32_t coords[ENGINE_MAX_AXES]; /* this rank's place in the mesh */
-  struct expr_state exprs;
-  struct slot *slots;            /* per CONSTANT, ARENA and DYNAMIC value */
-  struct driver_buffer *buffers; /* of DYNAMIC values, and spares */
-  struct phase_state *phases;
-  struct memory_item *items; /* room for the largest phase */
-  uint64_t *sizes;
-  uint32_t *packing;
-  uint64_t *args;          /* of one launch */
-  uint64_t *arg_bytes;     /* of its buffers */
-  int64_t *carried;        /* new dims of one loop's carried values */
-  uint64_t *carried_bytes; /* and their new sizes */
-  uint64_t *scan_bytes;    /* per buffer: of one element of a scan result */
-  struct driver_buffer error_word;
-
-  const Engine__Entry *entry;              /* of the run in progress */
-  sinter_tensor *outputs;                  /* likewise */
-  struct slot *input_slots, *output_slots; /* per input and output of the entry */
-  bool *output_owned;                      /* per output: the session provides the memory */
-  struct driver_buffer *output_buffers;    /* per output; entries share them */
-  uint32_t output_buffer_count;
-  uint64_t launches, runs;
+  struct rank *ranks; /* plan.ranks of them */
+  uint64_t runs;      /* that succeeded */
   _Atomic bool busy, cancelled;
 };
-
-/* --- session_ports.c --- */
-
-/*
- * Binds the symbols of the entry's inputs, compares all other dims, and places the inputs. Errors:
- * E0602..E0607.
- */
-status session_bind_inputs(struct sinter_session *s, const sinter_tensor *inputs, size_t n);
-status session_bind_outputs(struct sinter_session *s, sinter_tensor *outputs, size_t n);
-
-/* Whether an OUTPUT value's dims have values by now. */
-bool session_output_known(struct sinter_session *s, uint32_t value);
-
-/* Sizes an OUTPUT value's memory, now that its dims are known, and says so in the caller's tensor.
- * Errors: E0607, E0611, E0612. */
-status session_size_output(struct sinter_session *s, uint32_t value, const Engine__Step *step);
-
-/* After a successful run: gives session-owned memory to the caller's tensors. Errors: E0612 for an
- * output nothing produced. */
-status session_finish_outputs(struct sinter_session *s);
-
-/* Forgets the caller's memory; after a failure, takes back what the session gave. */
-void session_release_ports(struct sinter_session *s, bool failed);
-
-/* --- execute.c --- */
-
-/* The value of an expression for a step (NULL: outside of the plan). Errors: E0611, E0612. */
-status session_expr(struct sinter_session *s, uint32_t expr, const Engine__Step *step,
-                    int64_t *out_value);
-
-/* A value's memory and its size in bytes, aliases followed, within what was placed. Errors: as
- * above. */
-status session_value(struct sinter_session *s, uint32_t value, const Engine__Step *step,
-                     struct slot *out_slot);
-
-/* Whether a relation holds. Errors: those of session_expr. */
-status session_relate(struct sinter_session *s, const Engine__Relate *relate,
-                      const Engine__Step *step, bool *out_holds);
-status session_relate_all(struct sinter_session *s, Engine__Relate **relates, size_t n,
-                          const Engine__Step *step, bool *out_hold);
-
-/* An integer element of a value, waiting for what computes it. */
-status session_read_integer(struct sinter_session *s, uint32_t value, int64_t element,
-                            const Engine__Step *step, int64_t *out_number);
-
-/* Symbol := value, within its bounds. Errors: E0611. */
-status session_bind_symbol(struct sinter_session *s, uint32_t symbol, int64_t value,
-                           const Engine__Step *step);
-
-/* Makes a value's own buffer hold that many bytes and places the value there. */
-status session_reserve(struct sinter_session *s, uint32_t value, uint64_t bytes, bool keep);
-
-/* Runs the steps of a block. Nesting is bounded by ENGINE_MAX_NESTING. */
-status session_run_block(struct sinter_session *s, uint32_t block);
-
-/* After the last step: waits, and reports what kernels noted in the error word (E0610). */
-status session_finish_kernels(struct sinter_session *s);
-
-/* --- execute_loop.c --- */
-
-status session_run_loop(struct sinter_session *s, const Engine__Step *step,
-                        const Engine__Loop *loop);
 
 #endif

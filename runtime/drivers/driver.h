@@ -93,7 +93,10 @@ extern const struct driver cpu_driver;
 extern const struct driver cuda_driver; /* GPUs of the system */
 extern const struct driver sim_driver;  /* simulated ones (sim/) */
 
-/* The driver for a device string; NULL, reported as E0701, for none. */
-const struct driver *driver_find(const char *devices);
+/*
+ * The driver of a device string and how many devices it names: "cpu" one, "cpu:4" and "cpu:0-3"
+ * four. Devices of the cpu are the same processor, each with memory of its own. Errors: E0701.
+ */
+status driver_find(const char *devices, const struct driver **out_driver, uint32_t *out_count);
 
 #endif

@@ -272,7 +272,7 @@ static inline bool compile_variant(const char *text, const struct differential_v
   bool fine = !st && !sinter_engine_open(path.data, NULL, &out->engine);
   sinter_session_options so = {.struct_size = sizeof so, .threads = v->threads};
   fine = fine && !sinter_session_create(out->engine, &so, &out->session);
-  if (fine && v->guarded) out->session->driver = guard_driver();
+  if (fine && v->guarded) out->session->ranks[0].driver = guard_driver();
   if (!fine && !st) fprintf(stderr, "does not open: %s\n", sinter_last_error());
   unlink(path.data);
   strbuf_deinit(&path);

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What one rank of a session holds to run a plan: its device, its memory, the state of its run.
+ * Ranks share nothing but the engine, the caller's inputs and what they exchange, so each may run
+ * on a thread of its own.
+ */
+#ifndef SINTER_RUNTIME_RANK_H
+#define SINTER_RUNTIME_RANK_H
+
+#include "include/sinter/runtime.h"
+#include "runtime/drivers/driver.h"
+#include "runtime/engine_format.h"
+#include "runtime/expr_state.h"
+#include "runtime/memory_plan.h"
+#include "runtime/plan.h"
+
+#include <stdatomic.h>
+
+/* Where a value that is no alias lies, and how much of it there is. data NULL: nowhere yet. */
+struct slot {
+  uint8_t *data;
+  uint64_t bytes;
+};
+
+/* A packing of a phase's values, for one set of sizes. */
+struct phase_layout {
+  uint64_t *sizes, *offsets; /* per value of the phase */
+  uint64_t total;
+  bool valid;
+};
+
+#define PHASE_LAYOUTS 4
+
+struct phase_state {
+  struct driver_buffer arena;
+  struct memory_overlaps overlaps; /* items NULL: too many to be worth a table */
+  struct phase_layout layouts[PHASE_LAYOUTS];
+  uint32_t current; /* the layout the slots were set from; PHASE_LAYOUTS: none */
+  uint32_t victim;  /* replaced next */
+};
+
+struct rank {
+  const struct sinter_engine *engine;
+  const struct plan *plan;
+  uint32_t number;  /* 0 to plan->ranks - 1 */
+  struct pool pool; /* the tables below */
+  const struct driver *driver;
+  struct device *device;
+  struct driver_module *module;
+  uint32_t target;
+  sinter_profile_hook *profile;
+  void *profile_user;
+
+  uint32_t coords[ENGINE_MAX_AXES]; /* this rank's place in the mesh */
+  struct expr_state exprs;
+  struct slot *slots;            /* per CONSTANT, ARENA and DYNAMIC value */
+  struct driver_buffer *buffers; /* of DYNAMIC values, and spares */
+  struct phase_state *phases;
+  struct memory_item *items; /* room for the largest phase */
+  uint64_t *sizes;
+  uint32_t *packing;
+  uint64_t *args;          /* of one launch */
+  uint64_t *arg_bytes;     /* of its buffers */
+  int64_t *carried;        /* new dims of one loop's carried values */
+  uint64_t *carried_bytes; /* and their new sizes */
+  uint64_t *scan_bytes;    /* per buffer: of one element of a scan result */
+  struct driver_buffer error_word;
+
+  const Engine__Entry *entry;              /* of the run in progress */
+  sinter_tensor *outputs;                  /* likewise */
+  struct slot *input_slots, *output_slots; /* per input and output of the entry */
+  bool *output_owned;                      /* per output: the session provides the memory */
+  struct driver_buffer *output_buffers;    /* per output; entries share them */
+  uint32_t output_buffer_count;
+  uint64_t launches;             /* of the last run */
+  const _Atomic bool *cancelled; /* the session's */
+};
+
+/* --- rank.c --- */
+
+/*
+ * Prepares rank `number`: memory for its tables, a device of the session's driver, loaded code,
+ * constants in their places. On failure nothing is held. Errors: those of sinter_session_create.
+ */
+status rank_init(struct rank *r, struct sinter_session *session, uint32_t number,
+                 const sinter_session_options *options);
+void rank_deinit(struct rank *r); /* of a zeroed one, nothing */
+
+/* Runs an entry point on this rank; the ports are as sinter_session_run has them. */
+status rank_run(struct rank *r, const Engine__Entry *entry, const sinter_tensor *inputs,
+                size_t n_inputs, sinter_tensor *outputs, size_t n_outputs);
+
+/* Adds the memory the rank holds. */
+void rank_add_stats(const struct rank *r, sinter_session_stats *stats);
+
+/* --- rank_ports.c --- */
+
+/*
+ * Binds the symbols of the entry's inputs, compares all other dims, and places the inputs. Errors:
+ * E0602..E0607.
+ */
+status rank_bind_inputs(struct rank *r, const sinter_tensor *inputs, size_t n);
+status rank_bind_outputs(struct rank *r, sinter_tensor *outputs, size_t n);
+
+/* Whether an OUTPUT value's dims have values by now. */
+bool rank_output_known(struct rank *r, uint32_t value);
+
+/* Sizes an OUTPUT value's memory, now that its dims are known, and says so in the caller's tensor.
+ * Errors: E0607, E0611, E0612. */
+status rank_size_output(struct rank *r, uint32_t value, const Engine__Step *step);
+
+/* After a successful run: gives session-owned memory to the caller's tensors. Errors: E0612 for an
+ * output nothing produced. */
+status rank_finish_outputs(struct rank *r);
+
+/* Forgets the caller's memory; after a failure, takes back what the session gave. */
+void rank_release_ports(struct rank *r, bool failed);
+
+/* --- execute.c --- */
+
+/* The value of an expression for a step (NULL: outside of the plan). Errors: E0611, E0612. */
+status rank_expr(struct rank *r, uint32_t expr, const Engine__Step *step, int64_t *out_value);
+
+/* A value's memory and its size in bytes, aliases followed, within what was placed. Errors: as
+ * above. */
+status rank_value(struct rank *r, uint32_t value, const Engine__Step *step, struct slot *out_slot);
+
+/* Whether a relation holds. Errors: those of rank_expr. */
+status rank_relate(struct rank *r, const Engine__Relate *relate, const Engine__Step *step,
+                   bool *out_holds);
+status rank_relate_all(struct rank *r, Engine__Relate **relates, size_t n, const Engine__Step *step,
+                       bool *out_hold);
+
+/* An integer element of a value, waiting for what computes it. */
+status rank_read_integer(struct rank *r, uint32_t value, int64_t element, const Engine__Step *step,
+                         int64_t *out_number);
+
+/* Symbol := value, within its bounds. Errors: E0611. */
+status rank_bind_symbol(struct rank *r, uint32_t symbol, int64_t value, const Engine__Step *step);
+
+/* Makes a value's own buffer hold that many bytes and places the value there. */
+status rank_reserve(struct rank *r, uint32_t value, uint64_t bytes, bool keep);
+
+/* Runs the steps of a block. Nesting is bounded by ENGINE_MAX_NESTING. */
+status rank_run_block(struct rank *r, uint32_t block);
+
+/* After the last step: waits, and reports what kernels noted in the error word (E0610). */
+status rank_finish_kernels(struct rank *r);
+
+/* --- execute_loop.c --- */
+
+status rank_run_loop(struct rank *r, const Engine__Step *step, const Engine__Loop *loop);
+
+#endif
