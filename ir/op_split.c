@@ -162,8 +162,13 @@ static bool add_to_dim(const struct splitting *s, const struct factor_split *spl
   struct dim_split own;
   struct factor_map scaled = *map;
   bool meets = d->n_axes > 0;
-  if (split->granule > 1)
-    scaled.granule *= split->granule;
+  int64_t granule = split->granule > 1 ? split->granule : 1;
+  if (map->outer > 1 && extent % granule)
+    return op_refuse(s->why, "factor '%s' of %lld in granules of %lld", x->name, (long long)extent,
+                     (long long)granule);
+  if (map->outer > 1)
+    extent /= granule;
+  scaled.granule *= granule;
   if (meets && map->outer != *outer_units)
     return op_refuse(s->why, "factors '%s' and another meet in one dim", x->name);
   if (meets)
@@ -267,4 +272,172 @@ bool op_split_shardings(const struct function *f, const struct op *op,
     if (!value_sharding(&s, value_type(f, op->results[i]), true, i, mesh, &out_results[i]))
       return false;
   return true;
+}
+
+/* ---- the way back ---- */
+
+struct recovery {
+  const struct splitting *s;
+  const struct sharding *const *operands, *const *results;
+  const struct factor_split *found; /* by factor; n_axes 0: none */
+  bool *known;
+};
+
+/* The map of a factor to a value, operands counted first; and the split of that dim. */
+static const struct factor_map *map_of(const struct recovery *r, const struct factor *x,
+                                       uint32_t value, const struct dim_split **out_split) {
+  uint32_t n = r->s->factors->n_operands;
+  const struct sharding *sharding = value < n ? r->operands[value] : r->results[value - n];
+  const struct factor_map *map = value < n ? &x->operands[value] : &x->results[value - n];
+  if (map->dim == FACTOR_WHOLE || !sharding)
+    return NULL;
+  *out_split = &sharding->dims[map->dim];
+  return map;
+}
+
+/* Another factor that maps to the same dim of a value; NULL. */
+static const struct factor *other_in(const struct recovery *r, const struct factor *x,
+                                     uint32_t value, uint32_t *out_number) {
+  const struct dim_split *split;
+  const struct factor_map *mine = map_of(r, x, value, &split);
+  for (uint32_t i = 0; i < r->s->factors->factors.len; i++) {
+    const struct factor *y = &r->s->factors->factors.data[i];
+    const struct factor_map *theirs = y == x ? NULL : map_of(r, y, value, &split);
+    *out_number = i;
+    if (theirs && theirs->dim == mine->dim)
+      return y;
+  }
+  return NULL;
+}
+
+static struct factor_split back(uint32_t number, const struct factor_map *map,
+                                const struct dim_split *d, const struct axis_ref *axes,
+                                uint32_t n) {
+  struct factor_split x = {.factor = number, .n_axes = n};
+  memcpy(x.axes, axes, n * sizeof *axes);
+  if (map->outer > 1)
+    return x;
+  x.order = d->order;
+  x.granule = d->granule % map->granule ? 1 : d->granule / map->granule;
+  x.block = d->block / map->granule;
+  if (x.order == SPLIT_INTERLEAVED)
+    x.granule = 1;
+  return x;
+}
+
+/* From a dim that only this factor maps to, split if possible. */
+static bool from_own_dim(const struct recovery *r, uint32_t number, struct factor_split *out) {
+  const struct factor *x = &r->s->factors->factors.data[number];
+  bool any = false;
+  uint32_t other;
+  for (uint32_t v = 0; v < r->s->factors->n_operands + r->s->factors->n_results; v++) {
+    const struct dim_split *d;
+    const struct factor_map *map = map_of(r, x, v, &d);
+    if (!map || other_in(r, x, v, &other))
+      continue;
+    if (!any || (out->n_axes == 0 && d->n_axes))
+      *out = back(number, map, d, d->axes, d->n_axes);
+    any = true;
+  }
+  return any;
+}
+
+/* The first axes of a list, of that many parts together. */
+static uint32_t axes_of_size(const struct mesh *mesh, const struct axis_ref *axes, uint32_t n,
+                             int64_t size, struct axis_ref *out) {
+  uint32_t k = 0;
+  for (; k < n && size > 1; k++) {
+    int64_t has = axis_ref_size(mesh, &axes[k]);
+    out[k] = axes[k];
+    if (size < has && has % size == 0) {
+      int64_t stride = axes[k].sub_size ? axes[k].sub_stride : 1;
+      out[k].sub_size = size;
+      out[k].sub_stride = stride * (has / size);
+      size = 1;
+    } else {
+      size = size % has ? 0 : size / has;
+    }
+  }
+  return size == 1 ? k : 0;
+}
+
+/* A dim of two factors: what is left of its axes by the one that is known, or a guess. */
+static void from_shared_dim(const struct recovery *r, uint32_t number, uint32_t attempt,
+                            struct factor_split *out) {
+  const struct factor *x = &r->s->factors->factors.data[number];
+  const struct mesh *mesh = r->s->mesh;
+  for (uint32_t v = 0; v < r->s->factors->n_operands + r->s->factors->n_results; v++) {
+    const struct dim_split *d;
+    const struct factor_map *map = map_of(r, x, v, &d);
+    struct axis_ref axes[AXIS_REFS_ROOM];
+    uint32_t other, n = d ? d->n_axes : 0;
+    if (!map || n == 0 || !other_in(r, x, v, &other))
+      continue;
+    if (r->known[other]) {
+      n = axis_refs_minus(mesh, d->axes, n, r->found[other].axes, r->found[other].n_axes, axes);
+      if (n <= SHARDING_MAX_AXES_PER_DIM)
+        *out = back(number, map, d, axes, n);
+    } else if (attempt == 1) {
+      n = axes_of_size(mesh, d->axes, n, extent_of(r->s, x), axes);
+      *out = back(number, map, d, axes, n);
+    } else if (attempt == 0) {
+      *out = back(number, map, d, d->axes, n);
+    }
+    return;
+  }
+}
+
+static void recover_passed(const struct recovery *r, const struct op_split *split,
+                           struct op_split *out) {
+  const struct op *op = r->s->op;
+  if (op->n_results == 0 || !r->results[0] || r->results[0]->partial.kind == PARTIAL_NONE)
+    return;
+  struct partial made = {0};
+  struct axis_ref left[AXIS_REFS_ROOM];
+  struct splitting s = *r->s;
+  s.split = split;
+  const struct partial *has = &r->results[0]->partial;
+  if (!add_partials(&s, &made))
+    return;
+  uint32_t n = axis_refs_minus(s.mesh, has->axes, has->n_axes, made.axes, made.n_axes, left);
+  if (n == 0 || n > MESH_MAX_AXES)
+    return;
+  out->passed.kind = has->kind;
+  out->passed.n_axes = n;
+  memcpy(out->passed.axes, left, n * sizeof *left);
+  for (uint32_t i = 0; i < op->n_operands && i < 32; i++)
+    if (r->operands[i] && r->operands[i]->partial.kind != PARTIAL_NONE)
+      out->passed_by |= 1u << i;
+}
+
+bool op_split_recover(const struct function *f, const struct op *op,
+                      const struct factor_list *factors, uint32_t mesh,
+                      const struct sharding *const *operands, const struct sharding *const *results,
+                      uint32_t attempt, struct arena *arena, struct op_split *out) {
+  uint32_t n = factors->factors.len, guesses = 0;
+  struct factor_split *found = ARENA_ARRAY(arena, struct factor_split, n + 1);
+  bool *known = ARENA_ARRAY(arena, bool, n + 1);
+  struct strbuf why = {0};
+  struct splitting s = {.m = f->module,
+                        .mesh = f->module->meshes.data[mesh],
+                        .op = op,
+                        .factors = factors,
+                        .why = &why};
+  struct recovery r = {&s, operands, results, found, known};
+  for (uint32_t i = 0; i < n; i++)
+    known[i] = from_own_dim(&r, i, &found[i]);
+  for (uint32_t i = 0; i < n; i++) {
+    if (known[i])
+      continue;
+    guesses++;
+    from_shared_dim(&r, i, attempt, &found[i]);
+    known[i] = true;
+  }
+  *out = (struct op_split){.splits = ARENA_ARRAY(arena, struct factor_split, n + 1)};
+  for (uint32_t i = 0; i < n; i++)
+    if (found[i].n_axes)
+      out->splits[out->n++] = found[i];
+  recover_passed(&r, out, out);
+  strbuf_deinit(&why);
+  return attempt == 0 || (guesses && attempt < 3);
 }

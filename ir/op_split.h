@@ -40,4 +40,12 @@ bool op_split_shardings(const struct function *f, const struct op *op,
                         const struct op_split *split, sharding_id *out_operands,
                         sharding_id *out_results, struct strbuf *why);
 
+/* The way back: the split that gives values these shardings (canonical; NULL: not known), if there is
+ * one. Where several could be meant, attempts 0, 1, ... give one each, until false; whether one is
+ * right op_split_shardings tells. Splits live in the arena. */
+bool op_split_recover(const struct function *f, const struct op *op,
+                      const struct factor_list *factors, uint32_t mesh,
+                      const struct sharding *const *operands, const struct sharding *const *results,
+                      uint32_t attempt, struct arena *arena, struct op_split *out);
+
 #endif
