@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The search: how to split a module over the devices of a machine (DESIGN: The search).
  *
- * It picks a mesh (every way to write the number of devices as a product of up to three axes) and, per
- * op, which axes split which factor, so that the workload's weighted time is least and weights and
- * states fit in memory. The result is exact: the minimum of the modelled cost over the space that the
- * report prints; where a part of the space had to be cut, `gap` says by how much the optimum might be
- * better.
+ * It picks a mesh (every way to write the number of devices as a product of up to three axes) and,
+ * per op, which axes split which factor, so that the workload's weighted time is least and weights
+ * and states fit in memory. The result is exact: the minimum of the modelled cost over the space
+ * that the report prints; where a part of the space had to be cut, `gap` says by how much the
+ * optimum might be better.
  *
  * Call it on a module before it is fused: functions of primitives, without shardings. */
 #ifndef SINTER_PASSES_SEARCH_H
 #define SINTER_PASSES_SEARCH_H
 
 #include "passes/partition/assignment.h"
-#include "passes/partition/machine.h"
+#include "passes/partition/machine_model.h"
 #include "passes/partition/workload.h"
 
 enum search_objective {
@@ -24,8 +24,8 @@ struct search_request {
   const struct machine *machine;
   const struct workload *workload;
   /* "tp=2,cache=2": the mesh, the outer axis first, and what its axes may split: dp batch rows, cp
-   * query positions, cache key positions, ep experts, tp everything else; other names anything. Every
-   * axis must be used by some op. NULL: free. */
+   * query positions, cache key positions, ep experts, tp everything else; other names anything.
+   * Every axis must be used by some op. NULL: free. */
   const char *parallel;
   enum search_objective objective;
   uint32_t threads; /* 0: one per processor */
@@ -34,11 +34,11 @@ struct search_request {
 /* What one mesh gives at best. */
 struct search_candidate {
   struct mesh mesh;
-  bool feasible;       /* fits in memory */
-  double seconds;      /* the objective */
-  double bound;        /* no plan of this mesh is better; seconds - bound is the gap */
+  bool feasible;  /* fits in memory */
+  double seconds; /* the objective */
+  double bound;   /* no plan of this mesh is better; seconds - bound is the gap */
   double phase_seconds[WORKLOAD_MAX_PHASES];
-  uint64_t bytes;      /* weights and states per device */
+  uint64_t bytes; /* weights and states per device */
 };
 
 struct search_result {
@@ -53,9 +53,9 @@ struct search_result {
   struct search_report *report; /* what passes/partition/explain.h prints from */
 };
 
-/* Everything in the result lives in the arena; the mesh and shardings are added to the module. Errors:
- * E0343 (--parallel is malformed), E0344 (an axis that no op can use, with the reason), E0345 (nothing
- * fits in memory: what is needed and what there is). */
+/* Everything in the result lives in the arena; the mesh and shardings are added to the module.
+ * Errors: E0343 (--parallel is malformed), E0344 (an axis that no op can use, with the reason),
+ * E0345 (nothing fits in memory: what is needed and what there is). */
 status search_plan(struct module *m, const struct search_request *request, struct arena *arena,
                    struct diags *d, struct search_result *out);
 

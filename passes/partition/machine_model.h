@@ -22,8 +22,12 @@
 #define MACHINE_MAX_DEVICES 4096
 
 enum machine_collective {
-  COLLECTIVE_ALL_REDUCE, COLLECTIVE_ALL_GATHER, COLLECTIVE_REDUCE_SCATTER, COLLECTIVE_ALL_TO_ALL,
-  COLLECTIVE_PERMUTE, COLLECTIVE_COUNT
+  COLLECTIVE_ALL_REDUCE,
+  COLLECTIVE_ALL_GATHER,
+  COLLECTIVE_REDUCE_SCATTER,
+  COLLECTIVE_ALL_TO_ALL,
+  COLLECTIVE_PERMUTE,
+  COLLECTIVE_COUNT
 };
 
 /* A figure by size, between whose points it is interpolated in the logarithm of the size; constant
@@ -33,7 +37,8 @@ struct machine_curve {
   double *x, *y; /* x ascending */
 };
 
-/* The part of the peak that a product of m rows reaches: one curve over m for each range of n * k. */
+/* The part of the peak that a product of m rows reaches: one curve over m for each range of n * k.
+ */
 struct machine_efficiency {
   uint32_t n;
   struct machine_curve *by_rows;
@@ -76,8 +81,9 @@ struct machine {
   struct machine_figure *figures; /* every figure of the file and where it is from */
 };
 
-/* The machine of a name or file, in the arena. Errors: E0341 (no such machine, or too many devices),
- * E0342 (a file that cannot be read, its text or figures are wrong: all of it at once). */
+/* The machine of a name or file, in the arena. Errors: E0341 (no such machine, or too many
+ * devices), E0342 (a file that cannot be read, its text or figures are wrong: all of it at once).
+ */
 status machine_find(const char *name, struct arena *arena, struct diags *d, struct machine *out);
 /* The same from text; `name` for messages. devices 0: as the file says. */
 status machine_parse(const char *name, const char *text, size_t length, struct arena *arena,
@@ -92,13 +98,15 @@ double machine_product_time(const struct machine *m, enum dtype dtype, double fl
 /* Seconds to move that many bytes through a device's memory; 0 for none. */
 double machine_memory_time(const struct machine *m, double bytes);
 
-/* A group of ranks that act together: `size` ranks, `stride` apart in the machine's row of devices.
- * The slowest level that it crosses decides. */
+/* Ranks that act together: `size` of them within `span` neighbours of the machine's row of devices.
+ * The level that the span needs decides. */
 struct machine_group {
-  int64_t size, stride;
+  int64_t size, span;
 };
-/* Seconds of a collective. bytes: of the whole that each rank has before (all_reduce, reduce_scatter)
- * or after it (all_gather), and holds (all_to_all, permute). 0 for groups of one. */
+/* Seconds of a collective, by the level's table or else steps x latency + bytes received /
+ * bandwidth, with ceil(log2 n) steps, twice that for all_reduce. bytes: of the value that each rank
+ * has before it (all_reduce, reduce_scatter, all_to_all, permute) or after it (all_gather); of
+ * these a rank receives 2 (n-1)/n (all_reduce), all (permute) or (n-1)/n. 0 for groups of one. */
 double machine_collective_time(const struct machine *m, enum machine_collective kind,
                                struct machine_group group, double bytes);
 

@@ -1,0 +1,647 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Elimination within one block: see search_table.h.
+ *
+ * A relation is a set of rows: a key (classes of values that are still open, packed), time and
+ * bytes, and where they came from. Of a value, the key has the class it is made in once its
+ * producer is among the relation's variables, and the set of distinct classes wanted by those
+ * readers that are. What costs nothing to convert to leaves the set; a value leaves the key when
+ * all of its variables are in, except for the ends of the block. Rows of one key form its Pareto
+ * front. */
+#include "passes/partition/search_table.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/vec.h"
+
+typedef unsigned __int128 row_key;
+
+struct row {
+  row_key key;
+  double time, bytes;
+  uint32_t left, right; /* rows of the relations joined; left: the choice, of a variable */
+};
+
+/* Of one value in a relation's keys. */
+struct column {
+  bool open, made;
+  uint32_t n_readers; /* that are in */
+  uint32_t n_wanted;  /* the most distinct classes in the set */
+  uint32_t shift_made, shift_wanted, bits;
+};
+
+struct relation {
+  struct column *columns; /* by value */
+  uint32_t n, cap;
+  struct row *rows;
+  uint32_t variable; /* SEARCH_NONE: a join, or the input */
+  struct relation *left, *right;
+};
+
+struct reducer {
+  const struct search_block *block;
+  const uint16_t *fixed;
+  bool with_bytes;
+  struct arena scratch;
+  uint32_t *n_readers; /* by value, of the whole block */
+  VEC(struct relation *) open;
+};
+
+/* The classes of one value that a row speaks of. */
+struct content {
+  uint32_t made; /* SEARCH_NONE: unknown */
+  uint32_t n;
+  uint16_t wanted[SEARCH_MAX_READERS]; /* ascending */
+};
+
+/* ---- keys ---- */
+
+static uint32_t bits_for(uint32_t n) {
+  uint32_t bits = 0;
+  while (n >> bits)
+    bits++;
+  return bits;
+}
+
+static void content_read(const struct column *c, row_key key, struct content *out) {
+  uint32_t mask = (1u << c->bits) - 1;
+  out->made = c->made ? (uint32_t)(key >> c->shift_made) & mask : SEARCH_NONE;
+  out->n = 0;
+  for (uint32_t i = 0; i < c->n_wanted; i++) {
+    uint32_t x = (uint32_t)(key >> (c->shift_wanted + i * c->bits)) & mask;
+    if (!x)
+      break;
+    out->wanted[out->n++] = (uint16_t)(x - 1);
+  }
+}
+
+static row_key content_key(const struct column *c, const struct content *x) {
+  row_key key = c->made ? (row_key)x->made << c->shift_made : 0;
+  for (uint32_t i = 0; i < x->n; i++)
+    key |= (row_key)(x->wanted[i] + 1) << (c->shift_wanted + i * c->bits);
+  return key;
+}
+
+static void content_add(struct content *x, uint16_t wanted) {
+  uint32_t i = x->n;
+  for (uint32_t k = 0; k < x->n; k++)
+    if (x->wanted[k] == wanted)
+      return;
+  for (; i > 0 && x->wanted[i - 1] > wanted; i--)
+    x->wanted[i] = x->wanted[i - 1];
+  x->wanted[i] = wanted;
+  x->n++;
+}
+
+/* Whether a value has nothing more to meet; the ends of the block stay in the key. */
+static bool is_complete(const struct reducer *r, uint32_t v, const struct column *c) {
+  return c->made && c->n_readers == r->n_readers[v];
+}
+static bool is_end(const struct reducer *r, uint32_t v) {
+  return v == r->block->input || v == r->block->output;
+}
+
+/* Places the columns; false where the key has too few bits. */
+static bool columns_place(const struct reducer *r, struct column *columns) {
+  uint32_t shift = 0;
+  for (uint32_t v = 0; v < r->block->n_values; v++) {
+    struct column *c = &columns[v];
+    bool complete = is_complete(r, v, c);
+    if (!c->open || (complete && !is_end(r, v))) {
+      c->open = c->open && is_end(r, v);
+      c->n_wanted = 0;
+      if (!c->open)
+        c->made = false;
+      continue;
+    }
+    c->bits = bits_for(r->block->values[v].n_classes);
+    c->n_wanted = complete ? 0 : c->n_wanted;
+    c->shift_made = shift;
+    shift += c->made ? c->bits : 0;
+    c->shift_wanted = shift;
+    shift += c->n_wanted * c->bits;
+  }
+  return shift <= 8 * sizeof(row_key);
+}
+
+/* ---- Pareto fronts by key ---- */
+
+struct row_map {
+  uint32_t *slots; /* into chains of rows; SEARCH_NONE: empty */
+  uint32_t *next;  /* by row */
+  uint32_t n_slots, cap;
+};
+
+static uint64_t hash_key(row_key key) {
+  uint64_t h = (uint64_t)key * 0x9E3779B97F4A7C15u ^ (uint64_t)(key >> 64) * 0xC2B2AE3D27D4EB4Fu;
+  return h ^ h >> 29;
+}
+
+static void row_map_resize(struct row_map *m, const struct relation *x, uint32_t n_slots) {
+  mem_free(m->slots);
+  m->slots = mem_alloc(n_slots * sizeof *m->slots);
+  memset(m->slots, 0xff, n_slots * sizeof *m->slots);
+  m->n_slots = n_slots;
+  for (uint32_t i = 0; i < x->n; i++) {
+    uint32_t *slot = &m->slots[hash_key(x->rows[i].key) & (n_slots - 1)];
+    m->next[i] = *slot;
+    *slot = i;
+  }
+}
+
+static void relation_push(struct relation *x, struct row_map *m, const struct row *row) {
+  if (x->n == x->cap) {
+    x->cap = x->cap ? 2 * x->cap : 256;
+    x->rows = mem_realloc(x->rows, (size_t)x->cap * sizeof *x->rows);
+    m->next = mem_realloc(m->next, (size_t)x->cap * sizeof *m->next);
+  }
+  if (2 * (uint64_t)x->n >= m->n_slots)
+    row_map_resize(m, x, m->n_slots ? 2 * m->n_slots : 512);
+  uint32_t *slot = &m->slots[hash_key(row->key) & (m->n_slots - 1)];
+  x->rows[x->n] = *row;
+  m->next[x->n] = *slot;
+  *slot = x->n++;
+}
+
+/* a is as good as b in both, or in time alone where bytes do not count (ties by bytes). */
+static bool dominates(const struct reducer *r, const struct row *a, const struct row *b) {
+  if (r->with_bytes)
+    return a->time <= b->time && a->bytes <= b->bytes;
+  return a->time < b->time || (a->time == b->time && a->bytes <= b->bytes);
+}
+
+/* Adds a row unless its front has a better one; takes the place of one that it beats. Others that
+ * it beats stay until relation_thin. */
+static void relation_add(const struct reducer *r, struct relation *x, struct row_map *m,
+                         const struct row *row) {
+  if (m->n_slots) {
+    uint32_t beaten = SEARCH_NONE;
+    for (uint32_t i = m->slots[hash_key(row->key) & (m->n_slots - 1)]; i != SEARCH_NONE;
+         i = m->next[i]) {
+      if (x->rows[i].key != row->key)
+        continue;
+      if (dominates(r, &x->rows[i], row))
+        return;
+      if (dominates(r, row, &x->rows[i]))
+        beaten = i;
+    }
+    if (beaten != SEARCH_NONE) {
+      x->rows[beaten] = *row;
+      return;
+    }
+  }
+  relation_push(x, m, row);
+}
+
+static int by_key(const void *a, const void *b) {
+  const struct row *x = a, *y = b;
+  if (x->key != y->key)
+    return x->key < y->key ? -1 : 1;
+  if (x->time != y->time)
+    return x->time < y->time ? -1 : 1;
+  if (x->bytes != y->bytes)
+    return x->bytes < y->bytes ? -1 : 1;
+  return x->left != y->left ? (x->left < y->left ? -1 : 1)
+                            : (x->right > y->right) - (x->right < y->right);
+}
+
+/* In order of keys, each key's rows a strict front. */
+static void relation_thin(const struct reducer *r, struct relation *x, struct row_map *m) {
+  mem_free(m->slots);
+  mem_free(m->next);
+  if (x->n)
+    qsort(x->rows, x->n, sizeof *x->rows, by_key);
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < x->n; i++) {
+    if (kept && x->rows[kept - 1].key == x->rows[i].key &&
+        dominates(r, &x->rows[kept - 1], &x->rows[i]))
+      continue;
+    x->rows[kept++] = x->rows[i];
+  }
+  x->n = kept;
+}
+
+/* ---- relations of variables ---- */
+
+/* The most that wanting class `to` instead of `from` may cost. */
+static double penalty_wanted(const struct search_value *v, uint32_t from, uint32_t to) {
+  double most = 0;
+  for (uint32_t made = 0; from != to && made < v->n_classes; made++)
+    most = fmax(most, v->convert[made * v->n_classes + to]);
+  return most;
+}
+
+/* The most that making class `to` instead of `from` may cost: what the readers' conversions cost
+ * more, in the worst set of as many classes as there are readers. */
+static double penalty_made(const struct search_value *v, uint32_t n_readers, uint32_t from,
+                           uint32_t to) {
+  double worst[SEARCH_MAX_READERS] = {0};
+  if (from == to)
+    return 0;
+  for (uint32_t w = 0; w < v->n_classes; w++) {
+    double a = v->convert[from * v->n_classes + w], b = v->convert[to * v->n_classes + w];
+    double more = isinf(a) ? 0 : b - a;
+    for (uint32_t i = 0; i < n_readers; i++) {
+      if (more <= worst[i])
+        continue;
+      double held = worst[i];
+      worst[i] = more;
+      more = held;
+    }
+  }
+  double sum = 0;
+  for (uint32_t i = 0; i < n_readers; i++)
+    sum += worst[i];
+  return sum;
+}
+
+struct penalties {
+  double **made, **wanted; /* by use: [from * n + to], filled when asked for; < 0: not yet */
+};
+
+static double *penalty_room(struct reducer *r, const struct search_use *use) {
+  uint32_t n = r->block->values[use->value].n_classes;
+  double *room = ARENA_ARRAY(&r->scratch, double, (size_t)n *n);
+  for (uint32_t i = 0; i < n * n; i++)
+    room[i] = -1;
+  return room;
+}
+
+static void penalties_init(struct reducer *r, const struct search_variable *x,
+                           struct penalties *out) {
+  out->made = ARENA_ARRAY(&r->scratch, double *, x->n_makes);
+  out->wanted = ARENA_ARRAY(&r->scratch, double *, x->n_reads);
+  for (uint32_t i = 0; i < x->n_makes; i++)
+    out->made[i] = penalty_room(r, &x->makes[i]);
+  for (uint32_t i = 0; i < x->n_reads; i++)
+    out->wanted[i] = penalty_room(r, &x->reads[i]);
+}
+
+/* An upper bound of what taking choice b instead of a may cost elsewhere. */
+static double penalty_of(struct reducer *r, const struct search_variable *x, struct penalties *p,
+                         uint32_t a, uint32_t b) {
+  double sum = 0;
+  for (uint32_t i = 0; i < x->n_ties; i++)
+    if (x->ties[i].layouts[a] != x->ties[i].layouts[b])
+      return INFINITY;
+  for (uint32_t i = 0; i < x->n_makes; i++) {
+    uint32_t v = x->makes[i].value, from = x->makes[i].classes[a], to = x->makes[i].classes[b];
+    const struct search_value *value = &r->block->values[v];
+    if (v == r->block->output && from != to)
+      return INFINITY;
+    double *cell = &p->made[i][from * value->n_classes + to];
+    if (*cell < 0)
+      *cell = penalty_made(value, r->n_readers[v], from, to);
+    sum += *cell;
+  }
+  for (uint32_t i = 0; i < x->n_reads; i++) {
+    uint32_t v = x->reads[i].value, from = x->reads[i].classes[a], to = x->reads[i].classes[b];
+    const struct search_value *value = &r->block->values[v];
+    double *cell = &p->wanted[i][from * value->n_classes + to];
+    if (*cell < 0)
+      *cell = penalty_wanted(value, from, to);
+    sum += *cell;
+  }
+  return sum;
+}
+
+static bool is_allowed(const struct reducer *r, const struct search_variable *x, uint32_t choice) {
+  for (uint32_t i = 0; r->fixed && i < x->n_ties; i++) {
+    uint16_t fixed = r->fixed[x->ties[i].weight];
+    if (fixed != SEARCH_ANY_LAYOUT && fixed != x->ties[i].layouts[choice])
+      return false;
+  }
+  return !isinf(x->time[choice]);
+}
+
+/* Goldstein's criterion: a choice goes if another is better whatever the rest does. Strictly, so
+ * that of equals none goes for another that went. */
+static bool is_dead_end(struct reducer *r, const struct search_variable *x, struct penalties *p,
+                        uint32_t a) {
+  for (uint32_t b = 0; b < x->n_choices; b++) {
+    if (a == b || !is_allowed(r, x, b) || x->time[b] >= x->time[a] ||
+        (r->with_bytes && x->bytes[b] > x->bytes[a]))
+      continue;
+    /* A margin, since sums of the rest are rounded. */
+    if (x->time[b] + penalty_of(r, x, p, a, b) < x->time[a] * (1 - 1e-12))
+      return true;
+  }
+  return false;
+}
+
+static row_key choice_key(const struct reducer *r, const struct search_variable *x,
+                          const struct column *columns, uint32_t choice) {
+  row_key key = 0;
+  for (uint32_t v = 0; v < r->block->n_values; v++) {
+    if (!columns[v].open)
+      continue;
+    struct content content = {.made = SEARCH_NONE};
+    for (uint32_t i = 0; i < x->n_makes; i++)
+      if (x->makes[i].value == v)
+        content.made = x->makes[i].classes[choice];
+    for (uint32_t i = 0; i < x->n_reads; i++)
+      if (x->reads[i].value == v)
+        content_add(&content, x->reads[i].classes[choice]);
+    key |= content_key(&columns[v], &content);
+  }
+  return key;
+}
+
+static struct relation *relation_create(struct reducer *r) {
+  struct relation *out = ARENA_NEW(&r->scratch, struct relation);
+  out->columns = ARENA_ARRAY(&r->scratch, struct column, r->block->n_values);
+  out->variable = SEARCH_NONE;
+  vec_push(&r->open, out);
+  return out;
+}
+
+static void relation_of_variable(struct reducer *r, uint32_t variable) {
+  const struct search_variable *x = &r->block->variables[variable];
+  struct relation *out = relation_create(r);
+  struct row_map map = {0};
+  struct penalties penalties;
+  out->variable = variable;
+  for (uint32_t i = 0; i < x->n_makes; i++)
+    out->columns[x->makes[i].value].open = out->columns[x->makes[i].value].made = true;
+  for (uint32_t i = 0; i < x->n_reads; i++) {
+    struct column *c = &out->columns[x->reads[i].value];
+    c->open = true;
+    c->n_readers++;
+    c->n_wanted++;
+  }
+  bool fits = columns_place(r, out->columns);
+  assert(fits);
+  (void)fits;
+  penalties_init(r, x, &penalties);
+  for (uint32_t i = 0; i < x->n_choices; i++) {
+    if (!is_allowed(r, x, i) || is_dead_end(r, x, &penalties, i))
+      continue;
+    struct row row = {choice_key(r, x, out->columns, i), x->time[i], x->bytes[i], i, 0};
+    relation_add(r, out, &map, &row);
+  }
+  relation_thin(r, out, &map);
+}
+
+/* The input: free in every class. */
+static void relation_of_input(struct reducer *r) {
+  struct relation *out = relation_create(r);
+  struct row_map map = {0};
+  struct column *c = &out->columns[r->block->input];
+  *c = (struct column){.open = true, .made = true};
+  columns_place(r, out->columns);
+  for (uint32_t i = 0; i < r->block->values[r->block->input].n_classes; i++) {
+    struct row row = {content_key(c, &(struct content){.made = i}), 0, 0, i, 0};
+    relation_add(r, out, &map, &row);
+  }
+  relation_thin(r, out, &map);
+}
+
+/* ---- joins ---- */
+
+/* The columns of a join. */
+static bool columns_join(const struct reducer *r, const struct relation *a,
+                         const struct relation *b, struct column *out) {
+  for (uint32_t v = 0; v < r->block->n_values; v++) {
+    const struct column *x = &a->columns[v], *y = &b->columns[v];
+    out[v] = (struct column){.open = x->open || y->open,
+                             .made = x->made || y->made,
+                             .n_readers = x->n_readers + y->n_readers,
+                             .n_wanted = x->n_wanted + y->n_wanted};
+  }
+  return columns_place(r, out);
+}
+
+/* A value that both sides speak of, brought together. What the side that has the producer wants is
+ * paid for; what the other side wants is paid for now. */
+static double content_join(const struct search_value *v, const struct content *a,
+                           const struct content *b, struct content *out) {
+  const struct content *paid = a->made != SEARCH_NONE ? a : b, *other = paid == a ? b : a;
+  *out = *paid;
+  double time = 0;
+  for (uint32_t i = 0; i < other->n; i++) {
+    uint32_t before = out->n;
+    double cost =
+        out->made == SEARCH_NONE ? 0 : v->convert[out->made * v->n_classes + other->wanted[i]];
+    if (out->made != SEARCH_NONE && cost == 0)
+      continue;
+    content_add(out, other->wanted[i]);
+    time += out->n > before ? cost : 0;
+  }
+  return time;
+}
+
+/* How values of a join are treated: only on one side, or on both. */
+struct join {
+  const struct relation *a, *b;
+  struct column *columns;
+  uint32_t n_both, n_one;
+  uint32_t *both, *one;
+};
+
+static row_key carry(const struct join *j, const struct relation *side, row_key key, row_key out) {
+  for (uint32_t i = 0; i < j->n_one; i++) {
+    const struct column *c = &side->columns[j->one[i]];
+    struct content x;
+    if (!c->open)
+      continue;
+    content_read(c, key, &x);
+    out |= content_key(&j->columns[j->one[i]], &x);
+  }
+  return out;
+}
+
+/* The part of a row's key that the other side's rows are brought together with. */
+struct joint_row {
+  row_key carried;
+  struct content *contents; /* by j->both */
+};
+
+static struct joint_row *joint_rows(struct reducer *r, const struct join *j,
+                                    const struct relation *x) {
+  struct joint_row *out = mem_alloc((x->n + 1) * sizeof *out);
+  struct content *room = mem_alloc(((size_t)x->n * j->n_both + 1) * sizeof *room);
+  out[x->n].contents = room; /* to free */
+  (void)r;
+  for (uint32_t i = 0; i < x->n; i++) {
+    out[i].carried = carry(j, x, x->rows[i].key, 0);
+    out[i].contents = room + (size_t)i * j->n_both;
+    for (uint32_t k = 0; k < j->n_both; k++)
+      content_read(&x->columns[j->both[k]], x->rows[i].key, &out[i].contents[k]);
+  }
+  return out;
+}
+
+static void join_rows(struct reducer *r, const struct join *j, struct relation *out) {
+  struct row_map map = {0};
+  struct joint_row *as = joint_rows(r, j, j->a), *bs = joint_rows(r, j, j->b);
+  for (uint32_t i = 0; i < j->a->n; i++) {
+    for (uint32_t k = 0; k < j->b->n; k++) {
+      const struct row *x = &j->a->rows[i], *y = &j->b->rows[k];
+      struct row row = {as[i].carried | bs[k].carried, x->time + y->time, x->bytes + y->bytes, i,
+                        k};
+      for (uint32_t n = 0; n < j->n_both && !isinf(row.time); n++) {
+        uint32_t v = j->both[n];
+        struct content content;
+        row.time +=
+            content_join(&r->block->values[v], &as[i].contents[n], &bs[k].contents[n], &content);
+        if (!j->columns[v].open)
+          continue;
+        if (!j->columns[v].n_wanted)
+          content.n = 0;
+        row.key |= content_key(&j->columns[v], &content);
+      }
+      if (!isinf(row.time))
+        relation_add(r, out, &map, &row);
+    }
+  }
+  mem_free(as[j->a->n].contents);
+  mem_free(bs[j->b->n].contents);
+  mem_free(as);
+  mem_free(bs);
+  relation_thin(r, out, &map);
+}
+
+static struct relation *relation_join(struct reducer *r, struct relation *a, struct relation *b) {
+  struct relation *out = relation_create(r);
+  struct join j = {.a = a, .b = b, .columns = out->columns};
+  j.both = ARENA_ARRAY(&r->scratch, uint32_t, r->block->n_values);
+  j.one = ARENA_ARRAY(&r->scratch, uint32_t, r->block->n_values);
+  columns_join(r, a, b, out->columns);
+  for (uint32_t v = 0; v < r->block->n_values; v++) {
+    if (a->columns[v].open && b->columns[v].open)
+      j.both[j.n_both++] = v;
+    else if (out->columns[v].open)
+      j.one[j.n_one++] = v;
+  }
+  out->left = a;
+  out->right = b;
+  join_rows(r, &j, out);
+  return out;
+}
+
+/* The most rows that a join can have, as a logarithm; INFINITY where its key is too wide. Relations
+ * that share nothing are joined last. */
+static double join_size(const struct reducer *r, const struct relation *a,
+                        const struct relation *b) {
+  struct column columns[r->block->n_values + 1];
+  bool meet = false;
+  double work = log2(1.0 + a->n) + log2(1.0 + b->n), keys = 0;
+  if (!columns_join(r, a, b, columns))
+    return INFINITY;
+  for (uint32_t v = 0; v < r->block->n_values; v++) {
+    meet |= a->columns[v].open && b->columns[v].open;
+    if (columns[v].open)
+      keys += log2(r->block->values[v].n_classes) * (columns[v].made + columns[v].n_wanted);
+  }
+  return fmin(work, keys) + 0.5 * work + (meet ? 0 : 1e6);
+}
+
+static void drop_open(struct reducer *r, const struct relation *x) {
+  for (uint32_t i = 0; i < r->open.len; i++) {
+    if (r->open.data[i] != x)
+      continue;
+    r->open.data[i] = r->open.data[--r->open.len];
+    return;
+  }
+}
+
+/* Joins until one relation is left. */
+static struct relation *eliminate(struct reducer *r) {
+  while (r->open.len > 1) {
+    struct relation *a = NULL, *b = NULL;
+    double best = INFINITY;
+    for (uint32_t i = 0; i < r->open.len; i++) {
+      for (uint32_t k = i + 1; k < r->open.len; k++) {
+        double size = join_size(r, r->open.data[i], r->open.data[k]);
+        if (a && size >= best)
+          continue;
+        best = size;
+        a = r->open.data[i];
+        b = r->open.data[k];
+      }
+    }
+    relation_join(r, a, b);
+    drop_open(r, a);
+    drop_open(r, b);
+  }
+  return r->open.data[0];
+}
+
+/* ---- the table ---- */
+
+static void collect_choices(const struct relation *x, uint32_t row, uint32_t *out) {
+  while (x->left) {
+    collect_choices(x->right, x->rows[row].right, out);
+    row = x->rows[row].left;
+    x = x->left;
+  }
+  if (x->variable != SEARCH_NONE)
+    out[x->variable] = x->rows[row].left;
+}
+
+static uint32_t end_class(const struct relation *x, uint32_t value, row_key key) {
+  struct content content;
+  if (value == SEARCH_NONE)
+    return 0;
+  content_read(&x->columns[value], key, &content);
+  return content.made;
+}
+
+static int by_ends(const void *a, const void *b) {
+  const struct search_entry *x = a, *y = b;
+  if (x->in != y->in)
+    return x->in < y->in ? -1 : 1;
+  if (x->out != y->out)
+    return x->out < y->out ? -1 : 1;
+  return (x->time > y->time) - (x->time < y->time);
+}
+
+static void table_fill(const struct reducer *r, const struct relation *x, struct arena *arena,
+                       struct search_table *out) {
+  const struct search_block *b = r->block;
+  out->n_in = b->input == SEARCH_NONE ? 1 : b->values[b->input].n_classes;
+  out->n_out = b->output == SEARCH_NONE ? 1 : b->values[b->output].n_classes;
+  out->n = x->n;
+  out->entries = ARENA_ARRAY(arena, struct search_entry, x->n);
+  for (uint32_t i = 0; i < x->n; i++) {
+    uint32_t *choices = ARENA_ARRAY(arena, uint32_t, b->n_variables);
+    collect_choices(x, i, choices);
+    out->entries[i] = (struct search_entry){end_class(x, b->input, x->rows[i].key),
+                                            end_class(x, b->output, x->rows[i].key),
+                                            x->rows[i].time, x->rows[i].bytes, choices};
+  }
+  if (x->n)
+    qsort(out->entries, x->n, sizeof *out->entries, by_ends);
+}
+
+static void free_rows(struct relation *x) {
+  if (x->left) {
+    free_rows(x->left);
+    free_rows(x->right);
+  }
+  mem_free(x->rows);
+}
+
+void search_table_build(const struct search_block *block, const uint16_t *fixed, bool with_bytes,
+                        struct arena *arena, struct search_table *out) {
+  struct reducer r = {.block = block, .fixed = fixed, .with_bytes = with_bytes};
+  r.n_readers = ARENA_ARRAY(&r.scratch, uint32_t, block->n_values + 1);
+  for (uint32_t i = 0; i < block->n_variables; i++)
+    for (uint32_t k = 0; k < block->variables[i].n_reads; k++)
+      r.n_readers[block->variables[i].reads[k].value]++;
+  for (uint32_t i = 0; i < block->n_variables; i++)
+    relation_of_variable(&r, i);
+  if (block->input != SEARCH_NONE)
+    relation_of_input(&r);
+  *out = (struct search_table){.n_in = 1, .n_out = 1};
+  if (r.open.len) {
+    struct relation *last = eliminate(&r);
+    table_fill(&r, last, arena, out);
+    free_rows(last);
+  }
+  vec_deinit(&r.open);
+  arena_deinit(&r.scratch);
+}
