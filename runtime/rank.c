@@ -83,9 +83,13 @@ static status create_ports(struct rank *r) {
   r->output_slots = POOL_ARRAY(&r->pool, struct slot, outputs);
   r->output_owned = POOL_ARRAY(&r->pool, bool, outputs);
   r->output_buffers = POOL_ARRAY(&r->pool, struct driver_buffer, outputs);
-  if (!r->input_slots || !r->output_slots || !r->output_owned || !r->output_buffers)
+  r->input_buffers = POOL_ARRAY(&r->pool, struct driver_buffer, inputs);
+  r->output_copies = POOL_ARRAY(&r->pool, struct slot, outputs);
+  if (!r->input_slots || !r->output_slots || !r->output_owned || !r->output_buffers ||
+      !r->input_buffers || !r->output_copies)
     return STATUS_RESOURCES;
   r->output_buffer_count = outputs;
+  r->input_buffer_count = inputs;
   return STATUS_OK;
 }
 
@@ -120,7 +124,7 @@ static status constant_part(struct rank *r, uint32_t value, const Engine__Consta
   return st;
 }
 
-/* The cpu reads constants where the file is mapped. */
+/* Where the file is mapped, which is where the cpu reads them. */
 static status place_constants(struct rank *r) {
   const Engine__Manifest *m = r->plan->manifest;
   for (uint32_t i = 1; i < m->n_values; i++) {
@@ -139,9 +143,12 @@ static status place_constants(struct rank *r) {
   return STATUS_OK;
 }
 
-static status create_device(struct rank *r, const sinter_session_options *options) {
+static status create_device(struct rank *r, uint32_t first, const sinter_session_options *options) {
   status st = r->driver->device_create(
-      &(struct driver_options){.threads = options->threads, .memory_limit = options->memory_limit},
+      &(struct driver_options){.index = r->number + first,
+                               .count = r->plan->ranks,
+                               .threads = options->threads,
+                               .memory_limit = options->memory_limit},
       &r->device);
   if (!st)
     st = r->driver->module_load(r->device, &r->engine->file, r->plan, &r->module, &r->target);
@@ -154,7 +161,7 @@ status rank_init(struct rank *r, struct sinter_session *session, uint32_t number
                  const sinter_session_options *options) {
   *r = (struct rank){.engine = session->engine,
                      .plan = &session->engine->plan,
-                     .driver = session->driver,
+                     .driver = session->devices.driver,
                      .number = number,
                      .cancelled = &session->cancelled,
                      .profile = options->profile,
@@ -162,17 +169,20 @@ status rank_init(struct rank *r, struct sinter_session *session, uint32_t number
   for (uint32_t i = 0; i < r->plan->manifest->n_mesh; i++)
     r->coords[i] = plan_coord(r->plan, number, i);
   pool_init(&r->pool);
-  status st = create_device(r, options);
+  status st = create_device(r, session->devices.first, options);
   if (!st)
     st = create_tables(r);
   if (!st)
     st = place_constants(r);
+  if (!st)
+    st = staging_constants(r);
   if (st)
     rank_deinit(r);
   return st;
 }
 
 static void release_memory(struct rank *r) {
+  staging_deinit(r);
   r->driver->buffer_release(r->device, &r->error_word);
   for (uint32_t i = 0; r->buffers && i < r->plan->buffer_count; i++)
     r->driver->buffer_release(r->device, &r->buffers[i]);

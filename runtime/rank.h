@@ -72,6 +72,11 @@ struct rank {
   bool *output_owned;                      /* per output: the session provides the memory */
   struct driver_buffer *output_buffers;    /* per output; entries share them */
   uint32_t output_buffer_count;
+  /* Of a device with its own memory: what is there of constants and inputs, and what was read back of
+   * outputs that the session provides. */
+  struct driver_buffer weights, *input_buffers;
+  struct slot *output_copies;
+  uint32_t input_buffer_count;
   uint64_t launches;             /* of the last run */
   const _Atomic bool *cancelled; /* the session's */
 };
@@ -115,6 +120,16 @@ status rank_finish_outputs(struct rank *r);
 
 /* Forgets the caller's memory; after a failure, takes back what the session gave. */
 void rank_release_ports(struct rank *r, bool failed);
+
+/* --- rank_staging.c: for devices with memory of their own; nothing on others --- */
+
+status staging_constants(struct rank *r); /* after all are placed in host memory */
+status staging_input(struct rank *r, uint32_t input);
+/* After the last step; the caller's tensor has the bytes then. */
+status staging_output(struct rank *r, uint32_t output);
+/* Where the caller finds an output that the session provides. */
+const void *staging_output_memory(const struct rank *r, uint32_t output);
+void staging_deinit(struct rank *r);
 
 /* --- execute.c --- */
 

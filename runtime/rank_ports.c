@@ -118,10 +118,11 @@ static status first_look(struct rank *r, const Engine__Port *port, const sinter_
     st = check_memory(r, port, tensor);
   if (!st)
     st = bind_dims(r, port, tensor);
-  if (!st)
-    r->input_slots[r->plan->manifest->values[port->value]->index] =
-        (struct slot){tensor->data, tensor->bytes};
-  return st;
+  if (st)
+    return st;
+  uint32_t input = r->plan->manifest->values[port->value]->index;
+  r->input_slots[input] = (struct slot){tensor->data, tensor->bytes};
+  return tensor == &fallback ? STATUS_OK : staging_input(r, input);
 }
 
 status rank_bind_inputs(struct rank *r, const sinter_tensor *inputs, size_t n) {
@@ -151,7 +152,7 @@ status rank_bind_outputs(struct rank *r, sinter_tensor *outputs, size_t n) {
   for (size_t i = 0; i < n; i++) {
     /* A tensor that still shows the session's memory from an earlier run asks for the session's
      * memory. */
-    r->output_owned[i] = !outputs[i].data || outputs[i].data == r->output_buffers[i].data;
+    r->output_owned[i] = !outputs[i].data || outputs[i].data == staging_output_memory(r, (uint32_t)i);
     if (r->output_owned[i]) {
       outputs[i].data = NULL;
       outputs[i].bytes = 0;
@@ -187,6 +188,13 @@ static status output_shape(struct rank *r, const Engine__Value *v, const Engine_
                       port_name(r, r->entry->outputs[v->index]));
 }
 
+static status place_in_sessions(struct rank *r, uint32_t output, uint64_t bytes) {
+  struct driver_buffer *buffer = &r->output_buffers[output];
+  status st = r->driver->buffer_reserve(r->device, buffer, bytes, false);
+  r->output_slots[output] = (struct slot){buffer->data, st ? 0 : bytes};
+  return st;
+}
+
 static status place_in_callers(struct rank *r, uint32_t output, uint64_t bytes) {
   const Engine__Port *port = r->entry->outputs[output];
   const sinter_tensor *tensor = &r->outputs[output];
@@ -200,15 +208,10 @@ static status place_in_callers(struct rank *r, uint32_t output, uint64_t bytes) 
     return fault_report(DIAG_E0607, r->engine->file.path, NULL,
                         "output '%s' is not aligned to its elements of %u B", port_name(r, port),
                         alignment);
+  if (r->driver->discrete)
+    return place_in_sessions(r, output, bytes);
   r->output_slots[output] = (struct slot){tensor->data, bytes};
   return STATUS_OK;
-}
-
-static status place_in_sessions(struct rank *r, uint32_t output, uint64_t bytes) {
-  struct driver_buffer *buffer = &r->output_buffers[output];
-  status st = r->driver->buffer_reserve(r->device, buffer, bytes, false);
-  r->output_slots[output] = (struct slot){buffer->data, st ? 0 : bytes};
-  return st;
 }
 
 status rank_size_output(struct rank *r, uint32_t value, const Engine__Step *step) {
@@ -236,6 +239,9 @@ status rank_finish_outputs(struct rank *r) {
       r->outputs[i].data = slot->data;
       r->outputs[i].bytes = slot->bytes;
     }
+    status st = staging_output(r, (uint32_t)i);
+    if (st)
+      return st;
   }
   return STATUS_OK;
 }

@@ -24,8 +24,9 @@ static status copy_options(const sinter_session_options *given, sinter_session_o
 
 /* As many devices as the plan has ranks. */
 static status choose_driver(struct sinter_session *s, const char *devices) {
-  uint32_t wanted = s->engine->plan.ranks, found;
-  status st = driver_find(devices, &s->driver, &found);
+  uint32_t wanted = s->engine->plan.ranks;
+  status st = driver_find(devices, &s->devices);
+  uint32_t found = s->devices.count;
   if (!st && wanted != found)
     st = fault_report(DIAG_E0512, s->engine->file.path,
                       wanted == 1 ? "compile it for as many devices, or run it on one"

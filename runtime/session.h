@@ -23,7 +23,7 @@ const uint8_t *engine_constant_data(const struct sinter_engine *engine,
 
 struct sinter_session {
   sinter_engine *engine;
-  const struct driver *driver;
+  struct driver_devices devices;
   struct rank *ranks; /* plan.ranks of them */
   uint64_t runs;      /* that succeeded */
   _Atomic bool busy, cancelled;

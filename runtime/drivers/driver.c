@@ -8,12 +8,16 @@
 
 static const struct driver *const drivers[] = {
     &cpu_driver,
+    &cuda_driver,
+    &sim_driver,
 };
 
 static status unknown(const char *devices) {
-  return fault_report(DIAG_E0701, NULL,
-                      "this build knows \"cpu\" and, for several ranks, \"cpu:4\" or \"cpu:0-3\"",
-                      "unknown device '%s'", devices);
+  return fault_report(
+      DIAG_E0701, NULL,
+      "\"cpu\", \"cuda:0\", \"sim:1\"; for several ranks \"cpu:4\", \"cuda:0-3\" or "
+      "\"sim:4\"",
+      "unknown device '%s'", devices);
 }
 
 /* A number of at most four digits. */
@@ -25,30 +29,34 @@ static bool read_number(const char **at, uint32_t *out_number) {
 }
 
 /* "", ":N" or ":FIRST-LAST". */
-static bool read_count(const char *at, uint32_t *out_count) {
-  uint32_t first, last;
-  *out_count = 1;
+static bool read_devices(const char *at, struct driver_devices *out) {
+  uint32_t number, last;
+  out->first = 0;
+  out->count = 1;
   if (!*at)
     return true;
-  if (*at++ != ':' || !read_number(&at, &first))
+  if (*at++ != ':' || !read_number(&at, &number))
     return false;
-  *out_count = first;
+  if (*at != '-' && out->driver->numbered)
+    out->first = number;
+  else
+    out->count = number;
   if (*at == '-') {
     at++;
-    if (!read_number(&at, &last) || last < first)
+    if (!read_number(&at, &last) || last < number)
       return false;
-    *out_count = last - first + 1;
+    out->first = number;
+    out->count = last - number + 1;
   }
-  return !*at && *out_count;
+  return !*at && out->count;
 }
 
-status driver_find(const char *devices, const struct driver **out_driver, uint32_t *out_count) {
+status driver_find(const char *devices, struct driver_devices *out) {
   for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; i++) {
     size_t n = strlen(drivers[i]->name);
-    if (strncmp(devices, drivers[i]->name, n) == 0 && read_count(devices + n, out_count)) {
-      *out_driver = drivers[i];
+    out->driver = drivers[i];
+    if (strncmp(devices, drivers[i]->name, n) == 0 && read_devices(devices + n, out))
       return STATUS_OK;
-    }
   }
   return unknown(devices);
 }

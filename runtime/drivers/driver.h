@@ -27,7 +27,7 @@ struct driver_buffer {
 };
 
 struct driver_options {
-  uint32_t index;        /* which GPU; 0 on a cpu */
+  uint32_t index, count; /* which device, and of how many in use; a cpu is all of them */
   uint32_t threads;      /* cpu; 0: the driver decides */
   uint64_t memory_limit; /* bytes; 0: none */
 };
@@ -48,6 +48,7 @@ struct driver_launch {
 
 struct driver {
   const char *name; /* what a device string begins with: "cpu" */
+  bool numbered;    /* ":2" is device 2; else that many devices */
   bool discrete;    /* memory is the device's own: the host reaches it by read and write only */
 
   status (*device_create)(const struct driver_options *options, struct device **out_device);
@@ -93,10 +94,17 @@ extern const struct driver cpu_driver;
 extern const struct driver cuda_driver; /* GPUs of the system */
 extern const struct driver sim_driver;  /* simulated ones (sim/) */
 
+/* Some of a driver's devices: `count` from `first` on. */
+struct driver_devices {
+  const struct driver *driver;
+  uint32_t first, count;
+};
+
 /*
- * The driver of a device string and how many devices it names: "cpu" one, "cpu:4" and "cpu:0-3"
- * four. Devices of the cpu are the same processor, each with memory of its own. Errors: E0701.
+ * The devices of a string: "cpu" one, "cpu:4" and "cpu:0-3" four (the same processor, each with
+ * memory of its own), "sim:4" likewise; "cuda" and "cuda:0" the first GPU, "cuda:2-5" four. Errors:
+ * E0701.
  */
-status driver_find(const char *devices, const struct driver **out_driver, uint32_t *out_count);
+status driver_find(const char *devices, struct driver_devices *out);
 
 #endif

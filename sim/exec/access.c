@@ -106,8 +106,10 @@ static uint8_t *resolve(struct warp *w, const struct inst *i, uint32_t lane, uin
     break;
   case IN_ENTRY_PARAM: {
     const struct launch *l = w->cta->launch;
-    if (a <= l->kernel->param_bytes && n <= l->kernel->param_bytes - a)
-      return l->params + a;
+    /* By name an offset; by the address that mov gives of a name, which is generic here. */
+    uint64_t start = (uint64_t)(uintptr_t)l->params, at = a >= start ? a - start : a;
+    if (at <= l->kernel->param_bytes && n <= l->kernel->param_bytes - at)
+      return l->params + at;
     break;
   }
   default:

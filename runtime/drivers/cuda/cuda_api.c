@@ -78,6 +78,9 @@ status cuda_api_load(const struct cuda_api **out_api) {
   return load(&real, "libcuda.so.1", "install NVIDIA's driver, or run on sim:1 or cpu", out_api);
 }
 
+/* Devices cost little, and a later session may want more of them. */
+#define LEAST_SIMULATED 16u
+
 /* Beside this program or library, in the build folder or an install prefix. */
 static void simulated_path(char *out, size_t n) {
   static const char *const places[] = {"sim/libcuda.so.1", "sinter/sim/libcuda.so.1",
@@ -102,8 +105,10 @@ static void simulated_path(char *out, size_t n) {
   }
 }
 
-status cuda_api_load_simulated(const struct cuda_api **out_api) {
-  char path[PATH_MAX];
+status cuda_api_load_simulated(uint32_t devices, const struct cuda_api **out_api) {
+  char path[PATH_MAX], number[16];
+  snprintf(number, sizeof number, "%u", devices > LEAST_SIMULATED ? devices : LEAST_SIMULATED);
+  setenv("SINTER_SIM_DEVICES", number, false);
   simulated_path(path, sizeof path);
   return load(&simulated, path,
               "the simulator lies beside the program as sim/libcuda.so.1, or where "

@@ -37,7 +37,8 @@ struct cuda_api {
  * which says what is missing.
  */
 status cuda_api_load(const struct cuda_api **out_api); /* libcuda.so.1 of the system's driver */
-status cuda_api_load_simulated(const struct cuda_api **out_api); /* the look-alike of sim/ */
+/* The look-alike of sim/, with at least that many devices if it is the first to ask. */
+status cuda_api_load_simulated(uint32_t devices, const struct cuda_api **out_api);
 
 /* Reports a CUresult other than success: E0615 for lack of memory, else E0722. `what` was tried. */
 status cuda_fail(const struct cuda_api *api, int result, const char *what);

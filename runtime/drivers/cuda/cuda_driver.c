@@ -73,7 +73,7 @@ static status cuda_device_create(const struct driver_options *options, struct de
 
 static status sim_device_create(const struct driver_options *options, struct device **out_device) {
   const struct cuda_api *api;
-  status st = cuda_api_load_simulated(&api);
+  status st = cuda_api_load_simulated(options->count, &api);
   return st ? st : create(api, options, out_device);
 }
 
@@ -253,9 +253,10 @@ static status cuda_launch(struct device *device, struct driver_module *module,
   return STATUS_OK;
 }
 
-#define DRIVER(called, creates)                                                                    \
+#define DRIVER(called, creates, by_number)                                                         \
   {                                                                                                \
       .name = called,                                                                              \
+      .numbered = by_number,                                                                       \
       .discrete = true,                                                                            \
       .device_create = creates,                                                                    \
       .device_destroy = cuda_device_destroy,                                                       \
@@ -275,5 +276,5 @@ static status cuda_launch(struct device *device, struct driver_module *module,
       .wait = cuda_wait,                                                                           \
   }
 
-const struct driver cuda_driver = DRIVER("cuda", cuda_device_create);
-const struct driver sim_driver = DRIVER("sim", sim_device_create);
+const struct driver cuda_driver = DRIVER("cuda", cuda_device_create, true);
+const struct driver sim_driver = DRIVER("sim", sim_device_create, false);
