@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #define ARENA_BYTES (UINT64_C(1) << 42)
+#define LEAST_ARENA_BYTES (UINT64_C(1) << 28)
 #define GRAIN UINT64_C(256)
 /* Larger blocks are not filled: that would touch memory that nobody may ever use. */
 #define FILL_LIMIT (UINT64_C(1) << 20)
@@ -16,6 +17,7 @@ enum { MAX_DEVICES = 64 };
 static struct {
   pthread_rwlock_t lock;
   uint8_t *base;
+  uint64_t bytes; /* from base on */
   uint64_t next;              /* offset of what was never handed out */
   VEC(struct allocation) all; /* sorted by address */
   uint64_t used[MAX_DEVICES];
@@ -43,21 +45,25 @@ static void insert(const struct allocation *a) {
   memory.all.data[at] = *a;
 }
 
+/* Less where the process may have less (ulimit -v). */
 static bool reserve(void) {
   if (memory.base)
     return true;
-  void *p = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE,
-                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (p == MAP_FAILED)
-    return false;
-  memory.base = p;
-  memory.next = 1 << 21;
-  return true;
+  for (memory.bytes = ARENA_BYTES; memory.bytes >= LEAST_ARENA_BYTES; memory.bytes /= 2) {
+    void *p = mmap(NULL, memory.bytes, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+      continue;
+    memory.base = p;
+    memory.next = 1 << 21;
+    return true;
+  }
+  return false;
 }
 
 static uint64_t place(uint32_t device, uint64_t size, enum allocation_kind kind, const char *name) {
   uint64_t taken = (size + 2 * GRAIN - 1) / GRAIN * GRAIN;
-  if (!reserve() || taken > ARENA_BYTES - memory.next)
+  if (!reserve() || taken > memory.bytes - memory.next)
     return 0;
   uint8_t *p = memory.base + memory.next;
   memory.next += taken;
