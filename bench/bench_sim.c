@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Thread instructions per second of the simulator on point-wise code, on one core and on all. */
 #include "sim/exec/device.h"
-#include "sim/exec/machine.h"
+#include "sim/exec/simt.h"
 
 #include <stdio.h>
 #include <time.h>

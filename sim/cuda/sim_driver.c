@@ -5,7 +5,7 @@
  * the signatures are the documented ones. */
 #include "sim/cuda/cuda_types.h"
 #include "sim/exec/device.h"
-#include "sim/exec/machine.h"
+#include "sim/exec/simt.h"
 
 #include "base/mem.h"
 

@@ -3,7 +3,7 @@
 #ifndef SINTER_SIM_EXEC_CVT_H
 #define SINTER_SIM_EXEC_CVT_H
 
-#include "sim/exec/machine.h"
+#include "sim/exec/simt.h"
 
 /* The value of a float type's bits, as a double exactly. TYPE_tf32 reads as f32. */
 double float_decode(enum ptx_type t, uint64_t bits);

@@ -3,7 +3,7 @@
 #ifndef SINTER_SIM_EXEC_DECODE_H
 #define SINTER_SIM_EXEC_DECODE_H
 
-#include "sim/exec/machine.h"
+#include "sim/exec/simt.h"
 
 struct binding {
   struct inst *inst; /* types, modifiers and operands are filled in */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a fault says on stderr, and the windows of generic addresses. */
-#include "sim/exec/machine.h"
+#include "sim/exec/simt.h"
 
 #include <stdarg.h>
 #include <stdio.h>

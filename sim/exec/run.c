@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Launches: CTAs over the host's cores, warps by turns, lanes in groups. */
-#include "sim/exec/machine.h"
+#include "sim/exec/simt.h"
 
 #include "base/mem.h"
 

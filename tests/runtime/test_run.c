@@ -397,8 +397,8 @@ static void files_and_devices(void **state) {
   sinter_engine_options verify = {.struct_size = sizeof verify, .verify_weights = 1};
   assert_ok(sinter_engine_open(path, &verify, &engine));
   sinter_session *session;
-  sinter_session_options cuda = {.struct_size = sizeof cuda, .devices = "cuda:0"};
-  assert_error(sinter_session_create(engine, &cuda, &session), SINTER_USAGE, "E0701", "'cuda:0'");
+  sinter_session_options other = {.struct_size = sizeof other, .devices = "tpu:0"};
+  assert_error(sinter_session_create(engine, &other, &session), SINTER_USAGE, "E0701", "'tpu:0'");
   assert_ok(sinter_session_create(engine, NULL, &session));
   float x[4] = {1, 1, 1, 1};
   sinter_tensor input = engine_tensor(SINTER_F32, 4, x, sizeof x), output = {0};
