@@ -22,6 +22,7 @@
 
 #include "base/mem.h"
 #include "passes/fuse_region.h"
+#include "passes/layout.h"
 #include "passes/pass.h"
 
 #define MAX_OPS 96
@@ -172,8 +173,21 @@ static bool can_take(struct fuse *s, uint32_t c, op_id id) {
          !would_cycle(s, op_of(s, id), c);
 }
 
+/* The transpose that stores the result of a conv with channels last; what follows it is in its
+ * space. */
+static value_id take_turn(struct fuse *s, uint32_t c, value_id v) {
+  op_id user = only_user(s, v);
+  const struct op *root = value_def(s->f, v);
+  if (root->kind != OP_CONV || !can_take(s, c, user) || !layout_turns_last(op_of(s, user)) ||
+      !layout_conv_allowed(s->f, root))
+    return v;
+  cluster_add(s, c, user);
+  return op_of(s, user)->results[0];
+}
+
 /* Maps that follow the root one by one, each the only reader of the one before, in its space. */
 static void grow_epilogue(struct fuse *s, uint32_t c, value_id v) {
+  v = take_turn(s, c, v);
   for (;;) {
     op_id user = only_user(s, v);
     if (!can_take(s, c, user) || op_of(s, user)->kind != OP_MAP)

@@ -45,6 +45,10 @@ static const char *const order[] = {
     "fold_static",         /* after masks were read as positions */
     "cse",                 /* layers share their masks */
     "dce",                 /* nothing idle is worth a kernel */
+    "layout",              /* once views are where they stay, and before kernels are made of them */
+    "simplify",            /* transposes that meet */
+    "fold",                /* biases that were turned */
+    "dce",                 /* what they were */
     "hoist",               /* on what is left of loops */
     "fuse",                /* what it makes are kernels */
     "order",               /* last: kernels are what is run and stored */

@@ -98,6 +98,11 @@ static void begin_sums(struct emit *e, const struct micro *m, struct block b, LL
 /* Where row + i begins. */
 static LLVMValueRef lhs_row(struct emit *e, const struct micro *m, LLVMValueRef row, uint32_t i) {
   LLVMValueRef index;
+  if (m->taps) {
+    index = micro_min(e, micro_add(e, row, emit_i64(e, i)), micro_sub(e, m->rows, emit_i64(e, 1)));
+    LLVMValueRef at = LLVMBuildInBoundsGEP2(e->b, e->i64, m->taps->offsets, &index, 1, "");
+    return micro_at(e, m->acc, m->lhs, LLVMBuildLoad2(e->b, e->i64, at, ""));
+  }
   if (m->lhs_panel_stride) {
     LLVMValueRef panel = emit_i64(e, MICRO_LHS_PANEL);
     index = micro_mul(e, LLVMBuildUDiv(e->b, row, panel, ""), m->lhs_panel_stride);
@@ -110,11 +115,48 @@ static LLVMValueRef lhs_row(struct emit *e, const struct micro *m, LLVMValueRef 
   return micro_at(e, m->acc, m->lhs, micro_mul(e, index, m->lhs_stride));
 }
 
+/* Elements of lhs from the first of its row to those of a step. */
+static LLVMValueRef step_offset(struct emit *e, const struct micro *m, LLVMValueRef step) {
+  const struct micro_taps *taps = m->taps;
+  if (m->lhs_panel_stride)
+    return micro_scale(e, step, MICRO_LHS_PANEL);
+  if (!taps)
+    return m->lhs_step ? micro_mul(e, step, m->lhs_step) : step;
+  LLVMValueRef channel = step;
+  if (taps->rows > 1)
+    channel = LLVMBuildUDiv(e->b, step, emit_i64(e, taps->rows), "");
+  LLVMValueRef block = LLVMBuildUDiv(e->b, channel, emit_i64(e, MICRO_CHANNELS), "");
+  LLVMValueRef at = LLVMBuildURem(e->b, channel, emit_i64(e, MICRO_CHANNELS), "");
+  at = micro_add(e, at, micro_mul(e, block, taps->block));
+  if (taps->rows == 1)
+    return at;
+  LLVMValueRef row = LLVMBuildURem(e->b, step, emit_i64(e, taps->rows), "");
+  return micro_add(e, at, micro_mul(e, row, taps->row));
+}
+
+/* Row k of rhs times one element of each row of lhs, `at` elements from its first. */
+static void multiply_step(struct emit *e, const struct micro *m, struct block b,
+                          const LLVMValueRef *lhs, const LLVMValueRef *rhs, LLVMValueRef at,
+                          LLVMValueRef k, LLVMValueRef *acc) {
+  LLVMValueRef x[MAX_VECTORS];
+  uint32_t per_panel = m->columns / m->width;
+  for (uint32_t v = 0; v < b.vectors; v++)
+    x[v] = rhs_vector(e, m, rhs[v / per_panel], k, v % per_panel * m->width);
+  for (uint32_t i = 0; i < b.rows; i++) {
+    LLVMValueRef a = micro_load(e, m->acc, micro_at(e, m->acc, lhs[i], at), 1);
+    a = emit_splat(e, a, m->width);
+    for (uint32_t v = 0; v < b.vectors; v++) {
+      LLVMValueRef *sum = &acc[i * b.vectors + v];
+      *sum = contract_multiply_add(e, m->acc, *sum, a, x[v]);
+    }
+  }
+}
+
 static void kernel(struct emit *e, const struct micro *m, struct block b, LLVMValueRef row,
                    LLVMValueRef panel) {
-  LLVMValueRef acc[EMIT_MAX_CARRIED], places[EMIT_MAX_CARRIED], next[EMIT_MAX_CARRIED];
-  LLVMValueRef lhs[MAX_ROWS], rhs[MAX_VECTORS], x[MAX_VECTORS];
-  uint32_t n = b.rows * b.vectors, per_panel = m->columns / m->width;
+  LLVMValueRef acc[EMIT_MAX_CARRIED], places[EMIT_MAX_CARRIED];
+  LLVMValueRef lhs[MAX_ROWS], rhs[MAX_VECTORS];
+  uint32_t n = b.rows * b.vectors;
   for (uint32_t i = 0; i < b.rows; i++)
     lhs[i] = lhs_row(e, m, row, i);
   for (uint32_t i = 0; i < b.panels; i++) {
@@ -124,21 +166,16 @@ static void kernel(struct emit *e, const struct micro *m, struct block b, LLVMVa
   begin_sums(e, m, b, row, panel, places, acc);
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), m->steps, 1, n, acc);
-  for (uint32_t v = 0; v < b.vectors; v++) {
-    x[v] = rhs_vector(e, m, rhs[v / per_panel], l.index, v % per_panel * m->width);
+  memcpy(acc, l.carried, n * sizeof *acc);
+  LLVMValueRef at = step_offset(e, m, l.index), k = l.index;
+  uint32_t taps = m->taps ? m->taps->columns : 1;
+  if (m->taps)
+    k = micro_scale(e, k, taps);
+  for (uint32_t t = 0; t < taps; t++) {
+    LLVMValueRef here = m->taps ? micro_add(e, at, m->taps->column[t]) : at;
+    multiply_step(e, m, b, lhs, rhs, here, t ? micro_add(e, k, emit_i64(e, t)) : k, acc);
   }
-  LLVMValueRef at_step = m->lhs_panel_stride ? micro_scale(e, l.index, MICRO_LHS_PANEL)
-                         : m->lhs_step       ? micro_mul(e, l.index, m->lhs_step)
-                                             : l.index;
-  for (uint32_t i = 0; i < b.rows; i++) {
-    LLVMValueRef a = micro_load(e, m->acc, micro_at(e, m->acc, lhs[i], at_step), 1);
-    a = emit_splat(e, a, m->width);
-    for (uint32_t v = 0; v < b.vectors; v++) {
-      uint32_t at = i * b.vectors + v;
-      next[at] = contract_multiply_add(e, m->acc, l.carried[at], a, x[v]);
-    }
-  }
-  emit_loop_end(e, &l, next);
+  emit_loop_end(e, &l, acc);
   for (uint32_t i = 0; i < n; i++)
     micro_store(e, m->acc, places[i], l.carried[i]);
 }

@@ -16,16 +16,31 @@
 /* Rows of a panel of lhs: every block's rows divide it. */
 #define MICRO_LHS_PANEL 12
 
+/* Lhs of a convolution: blocks of MICRO_CHANNELS channels, [block][place][channel]. A row is a
+ * result, at some place of the plane; a step is a channel and a row of the window, and its taps
+ * follow one after the other in rhs. */
+#define MICRO_CHANNELS 16
+#define MICRO_TAPS 9
+struct micro_taps {
+  LLVMValueRef offsets;            /* i64 by row of lhs: elements to its place */
+  LLVMValueRef block;              /* elements from block to block of channels */
+  uint32_t rows;                   /* of the window */
+  uint32_t columns;                /* of the window, at most MICRO_TAPS */
+  LLVMValueRef row;                /* elements from row to row of the window */
+  LLVMValueRef column[MICRO_TAPS]; /* elements to each column of it */
+};
+
 struct micro {
   enum dtype acc;
   uint32_t width;               /* lanes of a vector of sums */
   uint32_t columns;             /* of a panel: 64 bytes of sums */
   LLVMValueRef lhs, lhs_stride; /* of dtype acc, rows of k; elements from row to row */
   LLVMValueRef lhs_step;        /* from step to step; NULL: 1 */
-  LLVMValueRef
-      lhs_panel_stride; /* not NULL: lhs is panels of MICRO_LHS_PANEL rows, [panel][k][row], the
-                           last one filled up; the two above are not used */
-  LLVMValueRef rhs;     /* column 0 at step 0 */
+  /* Not NULL: lhs is panels of MICRO_LHS_PANEL rows, [panel][k][row], the last one filled up; the
+   * two above are not used. */
+  LLVMValueRef lhs_panel_stride;
+  const struct micro_taps *taps; /* not NULL: lhs is a plane under a window; nor are they used */
+  LLVMValueRef rhs;              /* column 0 at step 0 */
   enum dtype rhs_dtype;
   LLVMValueRef panel_stride, k_stride; /* elements of rhs from panel to panel, from step to step */
   LLVMValueRef sums, sums_stride;      /* of dtype acc, [rows][panels * columns] */

@@ -44,8 +44,9 @@ bool plane_of_conv(const struct kernel *k, const struct op *op, dim one, dim zer
   return small_window(out);
 }
 
-bool plane_of_window(const struct kernel *k, const struct op *op, dim one, dim zero,
-                     struct plane *out) {
+/* Spatial dims from `first` on; the two others may not be windowed. */
+static bool plane_of_dims(const struct kernel *k, const struct op *op, dim one, dim zero,
+                          uint32_t first, struct plane *out) {
   const struct window_attrs *a = OP_ATTRS(window, op);
   const struct dim_table *t = k->function->module->dims;
   const struct type *x = value_type(k->function, op->operands[0]);
@@ -53,13 +54,16 @@ bool plane_of_window(const struct kernel *k, const struct op *op, dim one, dim z
   *out = (struct plane){.axes = x->rank - 2};
   if (x->rank < 3 || x->rank > 4)
     return false;
-  for (uint32_t i = 0; i < 2; i++) {
+  for (uint32_t i = 0; i < x->rank; i++) {
+    if (i >= first && i < first + out->axes)
+      continue;
     if (a->size.data[i] != 1 || a->stride.data[i] != 1 || x->dims[i] != y->dims[i] ||
-        !dim_is_const_value(t, a->low.data[i], 0)) {
+        !dim_is_const_value(t, a->low.data[i], 0))
       return false;
-    }
+  }
+  for (uint32_t i = 0; i < 2; i++) {
     bool there = i + out->axes >= 2;
-    uint32_t from = there ? i + out->axes : 0;
+    uint32_t from = there ? first + i + out->axes - 2 : 0;
     out->in[i] = there ? x->dims[from] : one;
     out->out[i] = there ? y->dims[from] : one;
     out->low[i] = there ? a->low.data[from] : zero;
@@ -68,6 +72,16 @@ bool plane_of_window(const struct kernel *k, const struct op *op, dim one, dim z
     out->dilation[i] = there ? a->dilation.data[from] : 1;
   }
   return small_window(out);
+}
+
+bool plane_of_window(const struct kernel *k, const struct op *op, dim one, dim zero,
+                     struct plane *out) {
+  return plane_of_dims(k, op, one, zero, 2, out);
+}
+
+bool plane_of_window_last(const struct kernel *k, const struct op *op, dim one, dim zero,
+                          struct plane *out) {
+  return plane_of_dims(k, op, one, zero, 1, out);
 }
 
 static dim tile_width(struct dim_table *t, const struct plane *p) {
@@ -117,6 +131,15 @@ int64_t plane_copy_size(const struct dim_table *t, const struct plane *p) {
   return rows * ((w - 1) * p->stride[1] + (p->size[1] - 1) * p->dilation[1] + 1);
 }
 
+int64_t plane_known_tiles(const struct dim_table *t, const struct plane *p) {
+  int64_t h, w;
+  if (!dim_is_const(t, p->out[0], &h) || !dim_is_const(t, p->out[1], &w) || h < 1 || w < 1 ||
+      h > 65536 || w > 65536)
+    return 0;
+  int64_t tw = w < p->most ? w : p->most, tr = h < p->most / tw ? h : p->most / tw;
+  return (w + tw - 1) / tw * ((h + tr - 1) / tr);
+}
+
 bool plane_ends_in(const struct dim_table *t, const struct plane *p, int64_t n, int64_t most) {
   int64_t h, w;
   if (!dim_is_const(t, p->out[0], &h) || !dim_is_const(t, p->out[1], &w) || h < 1 || w < 1)
@@ -161,6 +184,20 @@ LLVMValueRef plane_tile_init(struct emit *e, struct plane_tile *t, const struct 
   return LLVMBuildUDiv(e->b, number, down, "");
 }
 
+void plane_taps_inside(struct emit *e, const struct plane *p, uint32_t axis, LLVMValueRef at,
+                       LLVMValueRef *out_lo, LLVMValueRef *out_hi) {
+  LLVMValueRef zero = emit_i64(e, 0), size = emit_i64(e, p->size[axis]);
+  LLVMValueRef step = emit_i64(e, p->dilation[axis]), less = emit_i64(e, p->dilation[axis] - 1);
+  /* Of the input at tap 0; tap i is i steps further. */
+  LLVMValueRef first = micro_sub(e, micro_scale(e, at, p->stride[axis]), emit_dim(e, p->low[axis]));
+  LLVMValueRef before = micro_max(e, micro_sub(e, zero, first), zero);
+  LLVMValueRef room = micro_max(e, micro_sub(e, emit_dim(e, p->in[axis]), first), zero);
+  LLVMValueRef lo = LLVMBuildUDiv(e->b, micro_add(e, before, less), step, "");
+  LLVMValueRef hi = LLVMBuildUDiv(e->b, micro_add(e, room, less), step, "");
+  *out_hi = micro_min(e, hi, size);
+  *out_lo = micro_min(e, lo, *out_hi);
+}
+
 /* ---- the copy ---- */
 
 struct copy {
@@ -195,18 +232,26 @@ static LLVMValueRef copy_span(struct emit *e, const struct copy *c, LLVMValueRef
   return end;
 }
 
-static void copy_row(struct emit *e, struct copy *c, LLVMValueRef row) {
-  const struct plane_tile *t = c->t;
+void plane_row(struct emit *e, const struct plane_tile *t, LLVMValueRef row, LLVMValueRef *out_y,
+               LLVMValueRef *out_x, LLVMValueRef *out_lo, LLVMValueRef *out_hi) {
   const struct plane *p = t->p;
   LLVMValueRef zero = emit_i64(e, 0), width = emit_dim(e, p->in[1]);
-  c->y = micro_add(e, micro_scale(e, t->y0, p->stride[0]), micro_scale(e, row, row_step(p)));
-  c->y = micro_sub(e, c->y, emit_dim(e, p->low[0]));
-  c->x_start = micro_sub(e, micro_scale(e, t->x0, p->stride[1]), emit_dim(e, p->low[1]));
-  LLVMValueRef inside = LLVMBuildICmp(e->b, LLVMIntULT, c->y, emit_dim(e, p->in[0]), "");
-  LLVMValueRef lo = micro_min(e, micro_max(e, micro_sub(e, zero, c->x_start), zero), t->pitch);
-  LLVMValueRef hi = micro_max(e, micro_min(e, micro_sub(e, width, c->x_start), t->pitch), lo);
-  lo = LLVMBuildSelect(e->b, inside, lo, t->pitch, "");
-  hi = LLVMBuildSelect(e->b, inside, hi, t->pitch, "");
+  LLVMValueRef y =
+      micro_add(e, micro_scale(e, t->y0, p->stride[0]), micro_scale(e, row, row_step(p)));
+  *out_y = y = micro_sub(e, y, emit_dim(e, p->low[0]));
+  LLVMValueRef x = micro_sub(e, micro_scale(e, t->x0, p->stride[1]), emit_dim(e, p->low[1]));
+  *out_x = x;
+  LLVMValueRef inside = LLVMBuildICmp(e->b, LLVMIntULT, y, emit_dim(e, p->in[0]), "");
+  LLVMValueRef lo = micro_min(e, micro_max(e, micro_sub(e, zero, x), zero), t->pitch);
+  LLVMValueRef hi = micro_max(e, micro_min(e, micro_sub(e, width, x), t->pitch), lo);
+  *out_lo = LLVMBuildSelect(e->b, inside, lo, t->pitch, "");
+  *out_hi = LLVMBuildSelect(e->b, inside, hi, t->pitch, "");
+}
+
+static void copy_row(struct emit *e, struct copy *c, LLVMValueRef row) {
+  const struct plane_tile *t = c->t;
+  LLVMValueRef zero = emit_i64(e, 0), lo, hi;
+  plane_row(e, t, row, &c->y, &c->x_start, &lo, &hi);
   fill_row(e, c, zero, lo);
   if (t->width > 1)
     lo = copy_span(e, c, lo, hi, t->width);

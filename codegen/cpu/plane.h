@@ -25,11 +25,17 @@ bool plane_of_conv(const struct kernel *k, const struct op *op, dim one, dim zer
                    struct plane *out);
 bool plane_of_window(const struct kernel *k, const struct op *op, dim one, dim zero,
                      struct plane *out);
+/* The same of a window over [batch, spatial..., channels]. */
+bool plane_of_window_last(const struct kernel *k, const struct op *op, dim one, dim zero,
+                          struct plane *out);
 
 /* Serial: dims of the grid (tiles, one factor); the scratch elements that the copies of `channels`
  * need. DIM_NONE where the dims do not say it. */
 dim plane_tiles(struct dim_table *t, const struct plane *p);
 dim plane_scratch(struct dim_table *t, const struct plane *p, int64_t channels);
+
+/* The tiles, where the dims are known; else 0. */
+int64_t plane_known_tiles(const struct dim_table *t, const struct plane *p);
 
 /* Elements of one channel's copy, where the dims are known; else 0. */
 int64_t plane_copy_size(const struct dim_table *t, const struct plane *p);
@@ -51,6 +57,15 @@ struct plane_tile {
 /* Emits the geometry of tile `number` (which is consumed: returns number div tiles). */
 LLVMValueRef plane_tile_init(struct emit *e, struct plane_tile *t, const struct plane *p,
                              LLVMValueRef number);
+
+/* Row `row` of the copy: the row of the input, the input's column at place 0 (either may lie
+ * outside), and the places [lo, hi) of the row that lie inside. */
+void plane_row(struct emit *e, const struct plane_tile *t, LLVMValueRef row, LLVMValueRef *out_y,
+               LLVMValueRef *out_x, LLVMValueRef *out_lo, LLVMValueRef *out_hi);
+
+/* The taps [lo, hi) along an axis that lie inside for result `at` of it; lo <= hi. */
+void plane_taps_inside(struct emit *e, const struct plane *p, uint32_t axis, LLVMValueRef at,
+                       LLVMValueRef *out_lo, LLVMValueRef *out_hi);
 
 /* W elements of the input (in `acc`) at row y and column x of channel c: all inside. */
 typedef LLVMValueRef (*plane_read)(struct emit *e, void *user, LLVMValueRef c, LLVMValueRef y,

@@ -17,6 +17,7 @@
 #include "codegen/contract_util.h"
 #include "codegen/cpu/micro.h"
 #include "codegen/cpu/plane.h"
+#include "codegen/cpu/plane_last.h"
 #include "codegen/emit_view.h"
 #include "codegen/schedule.h"
 
@@ -113,15 +114,8 @@ static bool shape_full(const struct kernel *k, struct shape *s, dim one, dim zer
 
 static int64_t known_tiles(const struct kernel *k, const struct shape *s) {
   const struct dim_table *t = k->function->module->dims;
-  int64_t n, h, w, most = s->plane.most;
-  if (!dim_is_const(t, s->x->dims[0], &n) || !dim_is_const(t, s->plane.out[0], &h) ||
-      !dim_is_const(t, s->plane.out[1], &w) || h < 1 || w < 1 || n > 4096 || h > 65536 ||
-      w > 65536) {
-    return 0;
-  }
-  if (w > most)
-    return n * h * ceil_div(w, most) * s->a->groups;
-  return n * ceil_div(h, most / w) * s->a->groups;
+  int64_t n, tiles = plane_known_tiles(t, &s->plane);
+  return dim_is_const(t, s->x->dims[0], &n) && n <= 4096 ? n * tiles * s->a->groups : 0;
 }
 
 /* Whether the engine can hold the weights in panels of lhs: no panel has channels of two groups. */
@@ -143,7 +137,7 @@ static bool plan(struct kernel *k, const struct target_isa *isa) {
   dim one = dim_const(t, 1), zero = dim_const(t, 0);
   dim flat_out = dim_product(t, y->dims + 2, y->rank - 2);
   struct shape s;
-  if (flat_out == DIM_NONE || !shape_full(k, &s, one, zero, flat_out))
+  if (plane_last_turn(k, op) || flat_out == DIM_NONE || !shape_full(k, &s, one, zero, flat_out))
     return false;
   choose_blocks(t, &s, known_tiles(k, &s));
   dim tiles = plane_tiles(t, &s.plane), copy = plane_scratch(t, &s.plane, s.block_c);

@@ -8,6 +8,7 @@
 #include "codegen/contract_util.h"
 #include "codegen/cpu/micro.h"
 #include "codegen/cpu/plane.h"
+#include "codegen/cpu/plane_last.h"
 #include "codegen/schedule.h"
 
 #define MOST 1024  /* elements of a tile */
@@ -68,7 +69,7 @@ static bool plan(struct kernel *k, bool conv) {
   struct dim_table *t = k->function->module->dims;
   dim one = dim_const(t, 1), zero = dim_const(t, 0);
   struct stencil s;
-  if (!stencil_of(k, conv, one, zero, &s))
+  if (!stencil_of(k, conv, one, zero, &s) || plane_last_turn(k, s.op))
     return false;
   const struct type *y = value_type(k->function, s.op->results[0]);
   dim tiles = plane_tiles(t, &s.plane), copy = plane_scratch(t, &s.plane, 1);

@@ -219,34 +219,46 @@ static bool put_constant(struct strbuf *b, const struct spatial *s, const char *
   return true;
 }
 
-/* x, w, a bias per channel and a residual; relu. */
+/* A type of [n, c, spatial...], or with channels last. */
+static void put_plane(struct strbuf *b, const struct spatial *s, const char *t, int64_t n, int64_t c, bool out,
+                      bool last) {
+  strbuf_printf(b, "%s[%lld", t, (long long)n);
+  if (!last) strbuf_printf(b, ", %lld", (long long)c);
+  put_dims(b, s, out);
+  if (last) strbuf_printf(b, ", %lld", (long long)c);
+  strbuf_printf(b, "]");
+}
+
+/* x, w, a bias per channel and a residual; relu. With `last`, x and the result have channels last. */
 static void put_conv(struct strbuf *b, int64_t groups, int64_t ci, int64_t co, int64_t most) {
   struct spatial s = {0};
   pick_spatial(&s, most);
   int64_t n = pick(1, 2);
   const char *t = pick_float();
-  bool constant = put_constant(b, &s, t, groups * co, ci);
-  strbuf_printf(b, "func @main(%%x: %s[%lld, %lld", t, (long long)n, (long long)(groups * ci));
-  put_dims(b, &s, false);
-  strbuf_printf(b, "]");
+  bool constant = put_constant(b, &s, t, groups * co, ci), last = constant && pick(0, 2);
+  strbuf_printf(b, "func @main(%%x: ");
+  put_plane(b, &s, t, n, groups * ci, false, last);
   if (!constant) {
     strbuf_printf(b, ", %%w: ");
     put_weight_type(b, &s, t, groups * co, ci);
   }
-  strbuf_printf(b, ", %%b: %s[1, %lld%s], %%r: %s[%lld, %lld", t, (long long)(groups * co),
-                s.n == 2 ? ", 1, 1" : ", 1", t, (long long)n, (long long)(groups * co));
-  put_dims(b, &s, true);
-  strbuf_printf(b, "]) -> (%s[%lld, %lld", t, (long long)n, (long long)(groups * co));
-  put_dims(b, &s, true);
-  strbuf_printf(b, "])");
+  strbuf_printf(b, ", %%b: %s[1, %lld%s], %%r: ", t, (long long)(groups * co), s.n == 2 ? ", 1, 1" : ", 1");
+  put_plane(b, &s, t, n, groups * co, true, false);
+  strbuf_printf(b, ") -> (");
+  put_plane(b, &s, t, n, groups * co, true, last);
+  strbuf_printf(b, ")");
   put_where(b, &s);
-  strbuf_printf(b, " {\n%s  %%y = conv %%x, %%w { ", constant ? "  %w = const @w\n" : "");
+  strbuf_printf(b, " {\n%s", constant ? "  %w = const @w\n" : "");
+  if (last) strbuf_printf(b, "  %%f = transpose %%x { perm = [%s] }\n", s.n == 2 ? "0, 3, 1, 2" : "0, 2, 1");
+  strbuf_printf(b, "  %%y = conv %s, %%w { ", last ? "%f" : "%x");
   put_ints(b, "stride", s.stride, s.n, -1);
   put_ints(b, "dilation", s.dilation, s.n, -1);
   put_ints(b, "low", s.low, s.n, -1);
   put_ints(b, "high", s.high, s.n, -1);
   strbuf_printf(b, "groups = %lld, dtype = %s }\n", (long long)groups, t);
-  strbuf_printf(b, "  %%z = map %%y, %%b, %%r { max(add(add($0, $1), $2), 0.0) }\n  return %%z\n}\n");
+  strbuf_printf(b, "  %%z = map %%y, %%b, %%r { max(add(add($0, $1), $2), 0.0) }\n");
+  if (last) strbuf_printf(b, "  %%l = transpose %%z { perm = [%s] }\n", s.n == 2 ? "0, 2, 3, 1" : "0, 2, 1");
+  strbuf_printf(b, "  return %s\n}\n", last ? "%l" : "%z");
   strbuf_printf(b, "entry @main(\"x\", %s\"b\", \"r\") -> (\"z\") { @main; }\n", constant ? "" : "\"w\", ");
 }
 
@@ -269,26 +281,32 @@ static void test_conv_depth(void **state) {
 
 /* ---- pooling ---- */
 
+/* One entry per dim. */
+static void put_all(struct strbuf *b, const char *name, const int64_t *x, uint32_t n, int64_t other, bool last) {
+  strbuf_printf(b, "%s = [%lld", name, (long long)other);
+  if (!last) strbuf_printf(b, ", %lld", (long long)other);
+  for (uint32_t i = 0; i < n; i++) strbuf_printf(b, ", %lld", (long long)x[i]);
+  if (last) strbuf_printf(b, ", %lld", (long long)other);
+  strbuf_printf(b, "]");
+}
+
 static void window_text(struct strbuf *b) {
   static const char *const kinds[] = {"max", "sum", "min"};
   struct spatial s = {0};
   pick_spatial(&s, 60);
   const char *t = pick(0, 3) ? pick_float() : pick(0, 1) ? "i8" : "i32";
-  int64_t n = pick(1, 2), c = pick(1, 5);
-  int64_t zeros[4] = {0, 0, s.low[0], s.low[1]}, highs[4] = {0, 0, s.high[0], s.high[1]};
-  strbuf_printf(b, "func @main(%%x: %s[%lld, %lld", t, (long long)n, (long long)c);
-  put_dims(b, &s, false);
-  strbuf_printf(b, "]) -> (%s[%lld, %lld", t, (long long)n, (long long)c);
-  put_dims(b, &s, true);
-  strbuf_printf(b, "])");
+  bool last = pick(0, 1);
+  int64_t n = pick(1, 2), c = last ? size(40) : pick(1, 5);
+  strbuf_printf(b, "func @main(%%x: ");
+  put_plane(b, &s, t, n, c, false, last);
+  strbuf_printf(b, ") -> (");
+  put_plane(b, &s, t, n, c, true, last);
+  strbuf_printf(b, ")");
   put_where(b, &s);
   strbuf_printf(b, " {\n  %%y = window %%x { kind = %s, ", kinds[pick(0, 2)]);
-  put_ints(b, "size", s.size, s.n, 1);
-  put_ints(b, "stride", s.stride, s.n, 1);
-  put_ints(b, "dilation", s.dilation, s.n, 1);
-  put_ints(b, "low", zeros, s.n + 2, -1);
-  put_ints(b, "high", highs, s.n + 2, -1);
-  b->len -= 2;
+  const char *const names[] = {"size", ", stride", ", dilation", ", low", ", high"};
+  const int64_t *const lists[] = {s.size, s.stride, s.dilation, s.low, s.high};
+  for (uint32_t i = 0; i < 5; i++) put_all(b, names[i], lists[i], s.n, i < 3, last);
   strbuf_printf(b, " }\n  %%z = map %%y { add($0, $0) }\n  return %%z\n}\n");
   strbuf_printf(b, "entry @main(\"x\") -> (\"z\") { @main; }\n");
 }
