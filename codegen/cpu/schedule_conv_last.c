@@ -88,7 +88,7 @@ static void choose_blocks(const struct kernel *k, struct shape *s) {
     s->block_n = up_to(s->outputs, s->columns);
 }
 
-static bool plan(struct kernel *k, const struct cpu_isa *isa) {
+static bool plan(struct kernel *k, const struct target_isa *isa) {
   (void)isa;
   struct dim_table *t = k->function->module->dims;
   dim one = dim_const(t, 1), zero = dim_const(t, 0);

@@ -90,12 +90,12 @@ static bool plan(struct kernel *k, bool conv) {
   return true;
 }
 
-static bool plan_conv(struct kernel *k, const struct cpu_isa *isa) {
+static bool plan_conv(struct kernel *k, const struct target_isa *isa) {
   (void)isa;
   return plan(k, true);
 }
 
-static bool plan_window(struct kernel *k, const struct cpu_isa *isa) {
+static bool plan_window(struct kernel *k, const struct target_isa *isa) {
   (void)isa;
   return plan(k, false);
 }
