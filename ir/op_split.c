@@ -370,9 +370,10 @@ static void from_shared_dim(const struct recovery *r, uint32_t number, uint32_t 
     const struct dim_split *d;
     const struct factor_map *map = map_of(r, x, v, &d);
     struct axis_ref axes[AXIS_REFS_ROOM];
-    uint32_t other, n = d ? d->n_axes : 0;
-    if (!map || n == 0 || !other_in(r, x, v, &other))
+    uint32_t other, n;
+    if (!map || d->n_axes == 0 || !other_in(r, x, v, &other))
       continue;
+    n = d->n_axes;
     if (r->known[other]) {
       n = axis_refs_minus(mesh, d->axes, n, r->found[other].axes, r->found[other].n_axes, axes);
       if (n <= SHARDING_MAX_AXES_PER_DIM)

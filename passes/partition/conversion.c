@@ -40,8 +40,13 @@ static bool step(struct planner *p, enum op_kind kind, const struct refs *axes, 
   if (after == p->at_id || c->n == CONVERSION_MAX_STEPS)
     return false;
   struct conversion_step *s = &c->steps[c->n++];
-  *s = (struct conversion_step){
-      .kind = kind, .dim = d, .split = split, .from = from, .before = p->at_id, .after = after};
+  *s = (struct conversion_step){.kind = kind,
+                                .mesh = p->at.mesh,
+                                .dim = d,
+                                .split = split,
+                                .from = from,
+                                .before = p->at_id,
+                                .after = after};
   if (axes) {
     s->n_axes = axes->n;
     memcpy(s->axes, axes->data, axes->n * sizeof *axes->data);

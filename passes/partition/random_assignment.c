@@ -58,13 +58,21 @@ static void add_axis(struct chooser *c, struct op_split *s, uint32_t factor, str
     x->granule = 2;
 }
 
+static bool same_partial(const struct partial *a, const struct partial *b) {
+  bool same = a->kind == b->kind && a->n_axes == b->n_axes;
+  for (uint32_t i = 0; same && i < a->n_axes; i++)
+    same = a->axes[i].axis == b->axes[i].axis && a->axes[i].sub_size == b->axes[i].sub_size &&
+           a->axes[i].sub_stride == b->axes[i].sub_stride;
+  return same;
+}
+
 static uint32_t partial_operands(const struct chooser *c, const struct op *op,
                                  const struct partial **out) {
   uint32_t mask = 0;
   *out = NULL;
   for (uint32_t i = 0; i < op->n_operands && i < 32; i++) {
     const struct partial *p = &c->made[op->operands[i]];
-    if (p->kind == PARTIAL_NONE || (*out && memcmp(*out, p, sizeof *p)))
+    if (p->kind == PARTIAL_NONE || (*out && !same_partial(*out, p)))
       continue;
     *out = p;
     mask |= 1u << i;

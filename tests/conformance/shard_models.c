@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Models split over ranks, in the exact domain: what all ranks of a mesh give in lock-step is,
+ * element by element, what the model gives.
+ *
+ *   shard_models [--shape NAME:DxD]... [--input NAME=LO..HI]... [--mesh TEXT]... [--random N]
+ *                [--quiet] FOLDER
+ *
+ * FOLDER has model.onnx and, unless inputs are described by --shape and --input, test_data_set_0.
+ * Each
+ * --mesh ("tp=2,cp=2") is assigned by the roles of its axes; a mesh that no op of the model can use
+ * is passed over. --random tries N random assignments on each mesh. One line per assignment; exit
+ * code 1 if any differs. */
+#include "base/file.h"
+#include "base/hash.h"
+#include "frontend/onnx/import.h"
+#include "frontend/onnx/model_load.h"
+#include "ir/field.h"
+#include "ir/interp_spmd.h"
+#include "ir/text.h"
+#include "ir/verify.h"
+#include "passes/partition/apply_sharding.h"
+#include "passes/partition/prepare_sharding.h"
+#include "passes/partition/random_assignment.h"
+#include "passes/partition/role_assignment.h"
+#include "passes/pipeline.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST 64
+
+struct checker {
+  const char *folder;
+  const char *shapes[MOST], *ranges[MOST], *meshes[MOST];
+  uint32_t n_shapes, n_ranges, n_meshes, seeds;
+  bool quiet, show;
+  struct onnx_model *model;
+  struct module *m;
+  struct function *f;
+  struct arena arena;
+  struct diags diags;
+  struct tensor **inputs, **want;
+  uint32_t failures, passed, passed_over;
+};
+
+static int fail(struct checker *c, const char *what) {
+  fprintf(stderr, "%s: %s\n", c->folder, what);
+  diags_print(&c->diags, stderr);
+  return 1;
+}
+
+/* ---- inputs ---- */
+
+static struct tensor *to_field(struct tensor *t) {
+  for (int64_t i = 0; dtype_is_float(t->dtype) && i < t->count; i++)
+    t->i64[i] = field_from_f64(t->f64[i]);
+  return t;
+}
+
+static struct tensor *read_input(struct checker *c, uint32_t i) {
+  char path[4096], *bytes;
+  size_t size;
+  struct onnx_tensor view;
+  enum dtype dtype;
+  snprintf(path, sizeof path, "%s/test_data_set_0/input_%u.pb", c->folder, i);
+  if (file_read(path, UINT64_C(1) << 31, &c->diags, &bytes, &size))
+    return NULL;
+  Onnx__TensorProto *proto = onnx__tensor_proto__unpack(NULL, size, (const uint8_t *)bytes);
+  if (!proto || onnx_tensor_resolve(c->model, proto, &c->diags, &view) ||
+      !dtype_from_onnx(view.onnx_type, &dtype) || view.rank > IR_MAX_RANK)
+    return NULL;
+  return to_field(tensor_from_bytes(&c->arena, dtype, view.dims, view.rank, view.data));
+}
+
+/* LO..HI of an input; 0..3 where nothing is said. */
+static void range_of(const struct checker *c, const char *name, long long *lo, long long *hi) {
+  *lo = 0;
+  *hi = 3;
+  for (uint32_t i = 0; i < c->n_ranges; i++) {
+    const char *equals = strrchr(c->ranges[i], '=');
+    if (equals && !strncmp(c->ranges[i], name, (size_t)(equals - c->ranges[i])) &&
+        name[equals - c->ranges[i]] == 0)
+      sscanf(equals + 1, "%lld..%lld", lo, hi);
+  }
+}
+
+static struct tensor *make_input(struct checker *c, uint32_t i) {
+  const struct type *type = value_type(c->f, c->f->regions.data[0].params.data[i]);
+  int64_t dims[IR_MAX_RANK];
+  long long lo, hi;
+  if (!type_static_dims(c->m->dims, type, dims))
+    return NULL;
+  struct tensor *t = tensor_create(&c->arena, type->dtype, dims, type->rank);
+  range_of(c, c->m->entries.data[0].input_names.data[i], &lo, &hi);
+  for (int64_t k = 0; t && k < t->count; k++) {
+    int64_t x = field_hash(i + 1, k, 0, 0);
+    t->i64[k] = dtype_is_float(type->dtype) ? x : lo + x % (hi - lo + 1);
+  }
+  return t;
+}
+
+static bool load(struct checker *c) {
+  char path[4096];
+  struct onnx_import_options import = {.shapes = c->shapes, .n_shapes = c->n_shapes};
+  struct pipeline_options passes = {.stop_after = "hoist"};
+  snprintf(path, sizeof path, "%s/model.onnx", c->folder);
+  if (onnx_model_load(path, NULL, &c->diags, &c->model) ||
+      onnx_import(c->model, &import, &c->diags, &c->m) || pipeline_run(c->m, &passes, &c->diags))
+    return false;
+  c->f = c->m->entries.data[0].variants.data[0].function;
+  if (prepare_sharding(c->f, &c->diags) || module_verify(c->m, &c->diags))
+    return false;
+  const struct region *body = &c->f->regions.data[0];
+  c->inputs = ARENA_ARRAY(&c->arena, struct tensor *, body->params.len + 1);
+  c->want = ARENA_ARRAY(&c->arena, struct tensor *, body->results.len + 1);
+  for (uint32_t i = 0; i < body->params.len; i++) {
+    c->inputs[i] = c->n_shapes || c->n_ranges ? make_input(c, i) : read_input(c, i);
+    if (!c->inputs[i])
+      return false;
+  }
+  return interp_run(c->f, INTERP_FIELD, c->inputs, &c->arena, &c->diags, c->want) == STATUS_OK;
+}
+
+/* ---- assignments ---- */
+
+static struct function *copy_function(struct checker *c) {
+  struct function *f = function_create(c->m, c->f->name);
+  struct builder b;
+  value_id *map = ARENA_ARRAY(&c->arena, value_id, c->f->values.len);
+  builder_init(&b, f, 0, &c->diags);
+  for (uint32_t i = 0; i < c->f->regions.data[0].params.len; i++) {
+    value_id v = c->f->regions.data[0].params.data[i];
+    map[v] = region_add_param(f, 0, value_type(c->f, v), NULL);
+  }
+  for (uint32_t i = 0; i < c->f->where.len; i++)
+    vec_push(&f->where, c->f->where.data[i]);
+  for (uint32_t i = 0; i < c->f->regions.data[0].ops.len; i++)
+    op_clone(&b, c->f, c->f->regions.data[0].ops.data[i], map);
+  for (uint32_t i = 0; i < c->f->regions.data[0].results.len; i++)
+    vec_push(&f->regions.data[0].results, map[c->f->regions.data[0].results.data[i]]);
+  return b.failures ? NULL : f;
+}
+
+struct counts {
+  uint32_t split, collectives;
+};
+
+static struct counts count_ops(const struct function *f) {
+  struct counts n = {0, 0};
+  for (uint32_t i = 1; i < f->ops.len; i++) {
+    const struct op *op = &f->ops.data[i];
+    bool ranks = op->kind != OP_NONE && op_infos[op->kind].flags & OP_FLAG_RANKS;
+    n.collectives += ranks && op->kind != OP_SHARD;
+    n.split += op->kind != OP_NONE && op->n_results && value_type(f, op->results[0])->sharding != 0;
+  }
+  return n;
+}
+
+/* NULL where all ranks give what the function gives. */
+static const char *check(struct checker *c, struct function *f, const struct assignment *a) {
+  struct arena arena = {0};
+  uint32_t n = f->regions.data[0].results.len;
+  struct tensor **have = ARENA_ARRAY(&arena, struct tensor *, n + 1);
+  const char *wrong = NULL;
+  if (apply_sharding(f, a, &c->diags))
+    wrong = "is not applied";
+  else if (finish_sharding(f, &c->diags) || function_verify(f, &c->diags))
+    wrong = "does not verify";
+  else if (interp_spmd_run(f, c->m->meshes.data[a->mesh], INTERP_FIELD, c->inputs, &arena,
+                           &c->diags, have))
+    wrong = "does not run";
+  for (uint32_t i = 0; !wrong && i < n; i++)
+    if (c->want[i]->count != have[i]->count ||
+        memcmp(c->want[i]->data, have[i]->data, (size_t)c->want[i]->count * 8))
+      wrong = "gives something else";
+  arena_deinit(&arena);
+  return wrong;
+}
+
+static void report(struct checker *c, struct function *f, const char *mesh, uint32_t seed,
+                   const char *wrong) {
+  struct counts n = count_ops(f);
+  if (wrong || !c->quiet)
+    printf("%s %s %s %u: %u ops split, %u collectives%s%s\n", wrong ? "FAIL" : "PASS", c->folder,
+           mesh, seed, n.split, n.collectives, wrong ? ", " : "", wrong ? wrong : "");
+  if (wrong) {
+    fflush(stdout);
+    diags_print(&c->diags, stderr);
+    struct strbuf text = {0};
+    module_print(c->m, &text);
+    if (c->show)
+      printf("%s\n", strbuf_c(&text));
+    strbuf_deinit(&text);
+  }
+  c->failures += wrong != NULL;
+  c->passed += wrong == NULL;
+  diags_deinit(&c->diags);
+  c->diags = (struct diags){0};
+}
+
+static void check_assignment(struct checker *c, const char *text, uint32_t mesh, uint32_t seed) {
+  struct arena arena = {0};
+  struct assignment a;
+  struct function *f = copy_function(c);
+  if (!f) {
+    report(c, c->f, text, seed, "is not copied");
+    return;
+  }
+  if (seed) {
+    random_assignment(f, mesh, seed, &arena, &a);
+  } else if (role_assignment(f, mesh, &arena, &c->diags, &a)) {
+    c->passed_over++;
+    if (!c->quiet)
+      diags_print(&c->diags, stdout);
+    diags_deinit(&c->diags);
+    c->diags = (struct diags){0};
+    arena_deinit(&arena);
+    return;
+  }
+  report(c, f, text, seed, check(c, f, &a));
+  arena_deinit(&arena);
+}
+
+static int run(struct checker *c) {
+  if (!load(c))
+    return fail(c, "cannot be loaded and run");
+  for (uint32_t i = 0; i < c->n_meshes; i++) {
+    uint32_t mesh;
+    if (parallel_parse(c->m, c->meshes[i], &c->diags, &mesh))
+      return fail(c, c->meshes[i]);
+    for (uint32_t seed = 0; seed <= c->seeds; seed++)
+      check_assignment(c, c->meshes[i], mesh, seed);
+  }
+  printf("%s: %u passed, %u failed, %u meshes do not apply\n", c->folder, c->passed, c->failures,
+         c->passed_over);
+  return c->failures != 0;
+}
+
+int main(int argc, char **argv) {
+  static struct checker c;
+  for (int i = 1; i < argc; i++) {
+    bool more = i + 1 < argc;
+    if (!strcmp(argv[i], "--shape") && more && c.n_shapes < MOST)
+      c.shapes[c.n_shapes++] = argv[++i];
+    else if (!strcmp(argv[i], "--input") && more && c.n_ranges < MOST)
+      c.ranges[c.n_ranges++] = argv[++i];
+    else if (!strcmp(argv[i], "--mesh") && more && c.n_meshes < MOST)
+      c.meshes[c.n_meshes++] = argv[++i];
+    else if (!strcmp(argv[i], "--random") && more)
+      c.seeds = (uint32_t)atoi(argv[++i]);
+    else if (!strcmp(argv[i], "--quiet"))
+      c.quiet = true;
+    else if (!strcmp(argv[i], "--show"))
+      c.show = true;
+    else if (argv[i][0] == '-')
+      return fprintf(stderr, "unknown option %s\n", argv[i]), 2;
+    else
+      c.folder = argv[i];
+  }
+  if (!c.folder)
+    return fprintf(stderr, "no folder\n"), 2;
+  return run(&c);
+}
