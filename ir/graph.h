@@ -45,6 +45,8 @@ enum op_kind {
 #define ATTR_TYPE_OUT_OF_RANGE enum out_of_range
 #define ATTR_TYPE_RANDOM_KIND enum random_kind
 #define ATTR_TYPE_ROOT enum root_kind
+#define ATTR_TYPE_PARTIAL enum partial_kind
+#define ATTR_TYPE_EXCHANGE enum exchange_kind
 
 #define A(op, kind, field) ATTR_TYPE_##kind field;
 #define OP(E, text, omin, omax, rmin, rmax, flags, attrs)                                          \
@@ -189,7 +191,7 @@ static inline struct region *function_region(struct function *f, region_id r) {
 /* ---- what is known of each op kind ---- */
 
 enum op_flag { OP_FLAG_EXPLICIT = 1, OP_FLAG_VIEW = 2, OP_FLAG_EFFECT = 4, OP_FLAG_CONTROL = 8,
-               OP_FLAG_RANKS = 16 };
+               OP_FLAG_RANKS = 16, OP_FLAG_MESH = 32 };
 enum attr_kind {
 #define ATTR_KIND(E, ctype) ATTR_##E,
 #include "ir/attr_kind.def"

@@ -54,6 +54,25 @@ void interp_settle(const struct interp *in, struct tensor *t) {
 
 /* ---- dims ---- */
 
+/* This rank's coordinates by their numbers in the table; NULL where it has none, or the table other
+ * axes than the mesh. */
+static const int64_t *coords_of(const struct interp *in, const struct dim_table *t,
+                                int64_t out[MESH_MAX_AXES]) {
+  uint32_t n = dim_coord_count(t);
+  if (!in->rank || n > MESH_MAX_AXES)
+    return NULL;
+  for (uint32_t i = 0; i < n; i++) {
+    uint32_t axis = 0;
+    while (axis < in->rank->mesh->n_axes &&
+           strcmp(in->rank->mesh->axes[axis].name, dim_coord_name(t, i)))
+      axis++;
+    if (axis == in->rank->mesh->n_axes)
+      return NULL;
+    out[i] = in->rank->coords[axis];
+  }
+  return out;
+}
+
 bool interp_dim(struct interp *in, dim d, int64_t *out) {
   struct dim_table *t = dims_of(in);
   uint32_t symbol;
@@ -66,7 +85,8 @@ bool interp_dim(struct interp *in, dim d, int64_t *out) {
   for (symbol = 0; symbol < dim_symbol_count(t); symbol++)
     if (in->symbols[symbol] == SYMBOL_UNBOUND && dim_uses_symbol(t, d, symbol))
       return false;
-  return dim_eval(t, d, in->symbols, out);
+  int64_t coords[MESH_MAX_AXES];
+  return dim_eval_at(t, d, in->symbols, coords_of(in, t, coords), out);
 }
 
 bool interp_dims(struct interp *in, const struct op *op, const dim *dims, uint32_t n,

@@ -3,6 +3,7 @@
  * at each collective, which the caller executes when all ranks have come to the same one. */
 #include "ir/interp_spmd.h"
 
+#include "ir/exchange_group.h"
 #include "ir/ops/collective_util.h"
 #include "ir/rank_merge.h"
 #include "ir/shard_index.h"
@@ -31,6 +32,7 @@ struct spmd_rank {
 
 struct spmd {
   const struct function *f;
+  const struct function *ports; /* whose parameters and results have the shardings */
   const struct mesh *mesh;
   enum interp_mode mode;
   struct arena *arena;
@@ -115,8 +117,9 @@ static bool check_axes(const struct spmd *s, struct interp *in, const struct op 
 
 /* A tensor of the whole value's dims in which nothing is known: elements that no part has keep a
  * value that gives the lack away. */
-static struct tensor *unknown_whole(struct spmd_rank *r, const struct op *op, value_id v) {
-  const struct type *type = value_type(r->spmd->f, v);
+static struct tensor *unknown_whole(struct spmd_rank *r, const struct function *f,
+                                    const struct op *op, value_id v) {
+  const struct type *type = value_type(f, v);
   int64_t dims[IR_MAX_RANK];
   if (!interp_dims(&r->in, op, type->dims, type->rank, dims))
     return NULL;
@@ -141,7 +144,7 @@ static bool know(struct spmd *s, struct spmd_rank *r, struct spmd_rank *const *g
   enum partial_kind kind = sharding_of(s->f, op->operands[0])->partial.kind;
   struct tensor *parts[INTERP_SPMD_MAX_RANKS][2], *merged[2];
   for (uint32_t k = 0; k < op->n_operands; k++)
-    if (!(whole[k] = unknown_whole(r, op, op->operands[k])))
+    if (!(whole[k] = unknown_whole(r, s->f, op, op->operands[k])))
       return false;
   for (uint32_t i = 0; i < n; i++)
     for (uint32_t k = 0; k < op->n_operands; k++) {
@@ -185,11 +188,96 @@ static void collective_on(struct spmd *s, struct spmd_rank *r, const struct op *
     out[k] = shard_take(s->arena, s->mesh, sharding_of(s->f, op->results[k]), r->coords, whole[k]);
 }
 
+/* Places [first, first + n) of the operand, a place being an entry of the first dim. */
+static struct tensor *entries_of(struct spmd *s, const struct tensor *x, int64_t first, int64_t n) {
+  struct tensor *t = ARENA_NEW(s->arena, struct tensor);
+  int64_t each = x->count / x->dims[0];
+  *t = (struct tensor){.dtype = x->dtype, .rank = x->rank - 1, .count = n * each};
+  memcpy(t->dims, x->dims + 1, t->rank * sizeof *t->dims);
+  t->i64 = x->i64 + first * each;
+  return t;
+}
+
+static void exchange_merge(struct spmd *s, struct spmd_rank *r, const struct op *op,
+                           struct tensor *const *xs, uint32_t n, struct tensor **out) {
+  struct tensor *parts[INTERP_SPMD_MAX_RANKS][2] = {{0}}, *merged[2] = {0};
+  for (uint32_t i = 0; i < n; i++)
+    parts[i][0] = xs[i];
+  if (!rank_merge(s->mode, OP_ATTRS(exchange, op)->reduce, 0, (struct tensor *const(*)[2])parts, n,
+                  s->arena, merged))
+    interp_fail(&r->in, op, DIAG_E0623, "the ranks' operands do not merge");
+  *out = merged[0];
+}
+
+/* The group's operands by place as rank r, at place `own`, gets them. */
+static struct tensor *exchanged(struct spmd *s, struct spmd_rank *r, const struct op *op,
+                                struct tensor **xs, uint32_t n, uint32_t own) {
+  const struct exchange_attrs *a = OP_ATTRS(exchange, op);
+  struct tensor *t = NULL;
+  switch (a->kind) {
+  case EXCHANGE_REDUCE_SCATTER:
+    for (uint32_t i = 0; i < n; i++)
+      xs[i] = entries_of(s, xs[i], own, 1);
+    exchange_merge(s, r, op, xs, n, &t);
+    return t;
+  case EXCHANGE_ALL_REDUCE:
+    exchange_merge(s, r, op, xs, n, &t);
+    return t;
+  case EXCHANGE_PERMUTE:
+    return xs[a->from.data[own]];
+  case EXCHANGE_ALL_GATHER:
+  case EXCHANGE_ALL_TO_ALL:
+    break;
+  }
+  int64_t dims[IR_MAX_RANK];
+  bool gathers = a->kind == EXCHANGE_ALL_GATHER;
+  dims[0] = n;
+  memcpy(dims + 1, xs[0]->dims + !gathers, (xs[0]->rank - !gathers) * sizeof *dims);
+  t = interp_tensor(&r->in, op, xs[0]->dtype, dims, xs[0]->rank + gathers);
+  for (uint32_t i = 0; t && i < n; i++) {
+    const struct tensor *from = gathers ? xs[i] : entries_of(s, xs[i], own, 1);
+    memcpy(t->i64 + i * from->count, from->data, (size_t)from->count * sizeof(int64_t));
+  }
+  return t;
+}
+
+static void exchange_on(struct spmd *s, struct spmd_rank *r, const struct op *op,
+                        struct tensor **out) {
+  struct axis_ref refs[MESH_MAX_AXES];
+  struct tensor *xs[INTERP_SPMD_MAX_RANKS];
+  const struct exchange_attrs *a = OP_ATTRS(exchange, op);
+  uint32_t n_refs;
+  int64_t n;
+  if (!exchange_group(s->f->module, a, refs, &n_refs, &n) || n > s->n ||
+      s->f->module->meshes.data[a->mesh] != s->mesh) {
+    interp_fail(&r->in, op, DIAG_E0623, "the group is not of the mesh that runs");
+    return;
+  }
+  for (int64_t i = 0; i < n; i++) {
+    struct spmd_rank *other = &s->ranks[axis_refs_rank(s->mesh, refs, n_refs, r->coords, i)];
+    xs[i] = other->in.values[op->operands[0]];
+    if (xs[i]->rank != xs[0]->rank ||
+        memcmp(xs[i]->dims, xs[0]->dims, xs[0]->rank * sizeof *xs[0]->dims)) {
+      interp_fail(&r->in, op, DIAG_E0623, "the ranks' operands have different dims");
+      return;
+    }
+  }
+  bool entries = a->kind == EXCHANGE_REDUCE_SCATTER || a->kind == EXCHANGE_ALL_TO_ALL;
+  if (entries && (!xs[0]->rank || xs[0]->dims[0] != n))
+    interp_fail(&r->in, op, DIAG_E0623, "the operand has no entry for each rank");
+  else
+    *out = exchanged(s, r, op, xs, (uint32_t)n,
+                     (uint32_t)axis_refs_coord(s->mesh, refs, n_refs, r->coords));
+}
+
 static status run_collective(struct spmd *s, const struct op *op) {
   struct tensor *out[INTERP_SPMD_MAX_RANKS][2] = {{0}};
   for (int64_t i = 0; i < s->n; i++) {
     s->ranks[i].in.failure = STATUS_OK;
-    collective_on(s, &s->ranks[i], op, out[i]);
+    if (op->kind == OP_EXCHANGE)
+      exchange_on(s, &s->ranks[i], op, out[i]);
+    else
+      collective_on(s, &s->ranks[i], op, out[i]);
     if (s->ranks[i].in.failure)
       return s->ranks[i].in.failure;
   }
@@ -247,7 +335,7 @@ static status run_ranks(struct spmd *s) {
 static status start_rank(struct spmd *s, int64_t i, struct tensor *const *inputs,
                          struct diags *diags) {
   struct spmd_rank *r = &s->ranks[i];
-  const struct region *body = &s->f->regions.data[0];
+  const struct region *body = &s->ports->regions.data[0];
   r->place = (struct interp_rank){s->mesh, r->coords, wait_in_collective};
   r->spmd = s;
   r->number = i;
@@ -256,9 +344,12 @@ static status start_rank(struct spmd *s, int64_t i, struct tensor *const *inputs
   r->in.rank = &r->place;
   r->outputs = ARENA_ARRAY(s->arena, struct tensor *, body->results.len);
   r->inputs = ARENA_ARRAY(s->arena, struct tensor *, body->params.len);
+  /* Symbols are of whole values. */
+  r->in.function = s->ports;
   status st = interp_bind_inputs(&r->in, inputs);
+  r->in.function = s->f;
   for (uint32_t k = 0; !st && k < body->params.len; k++) {
-    const struct sharding *sharding = sharding_of(s->f, body->params.data[k]);
+    const struct sharding *sharding = sharding_of(s->ports, body->params.data[k]);
     if (sharding->partial.kind)
       return interp_fail(&r->in, NULL, DIAG_E0624, "input %u is partial", k);
     r->inputs[k] = shard_take(s->arena, s->mesh, sharding, r->coords, inputs[k]);
@@ -268,10 +359,10 @@ static status start_rank(struct spmd *s, int64_t i, struct tensor *const *inputs
 
 /* The parts of result k, checked to cover it and to agree where they overlap. */
 static struct tensor *put_together(struct spmd *s, uint32_t k) {
-  value_id v = s->f->regions.data[0].results.data[k];
-  const struct sharding *sharding = sharding_of(s->f, v);
+  value_id v = s->ports->regions.data[0].results.data[k];
+  const struct sharding *sharding = sharding_of(s->ports, v);
   struct spmd_rank *first = &s->ranks[0];
-  struct tensor *t = unknown_whole(first, NULL, v);
+  struct tensor *t = unknown_whole(first, s->ports, NULL, v);
   if (t && sharding->partial.kind)
     interp_fail(&first->in, NULL, DIAG_E0624, "result %u is partial", k);
   if (!t || sharding->partial.kind)
@@ -296,7 +387,15 @@ static struct tensor *put_together(struct spmd *s, uint32_t k) {
 status interp_spmd_run(const struct function *f, const struct mesh *mesh, enum interp_mode mode,
                        struct tensor *const *inputs, struct arena *arena, struct diags *diags,
                        struct tensor **out_results) {
-  struct spmd s = {.f = f, .mesh = mesh, .mode = mode, .arena = arena, .turn = NO_RANK};
+  return interp_spmd_run_local(f, f, mesh, mode, inputs, arena, diags, out_results);
+}
+
+status interp_spmd_run_local(const struct function *f, const struct function *sharded,
+                             const struct mesh *mesh, enum interp_mode mode,
+                             struct tensor *const *inputs, struct arena *arena,
+                             struct diags *diags, struct tensor **out_results) {
+  struct spmd s = {
+      .f = f, .ports = sharded, .mesh = mesh, .mode = mode, .arena = arena, .turn = NO_RANK};
   s.n = mesh_ranks(mesh);
   if (s.n < 1 || s.n > INTERP_SPMD_MAX_RANKS)
     return diag_report(diags, DIAG_E0623, NULL, NULL, "a mesh of 1 to %d ranks can be interpreted",
@@ -324,7 +423,7 @@ status interp_spmd_run(const struct function *f, const struct mesh *mesh, enum i
   pthread_mutex_unlock(&s.lock);
   for (int64_t i = 0; i < started; i++)
     pthread_join(s.ranks[i].thread, NULL);
-  for (uint32_t k = 0; !st && k < f->regions.data[0].results.len; k++) {
+  for (uint32_t k = 0; !st && k < sharded->regions.data[0].results.len; k++) {
     out_results[k] = put_together(&s, k);
     st = out_results[k] ? STATUS_OK : s.ranks[0].in.failure;
   }

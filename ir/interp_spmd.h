@@ -20,4 +20,11 @@ status interp_spmd_run(const struct function *f, const struct mesh *mesh, enum i
                        struct tensor *const *inputs, struct arena *arena, struct diags *diags,
                        struct tensor **out_results);
 
+/* The same for a function that computes one rank's part, without shardings: its parameters and
+ * results are the parts that the types of `sharded`, a function of the same module, say. */
+status interp_spmd_run_local(const struct function *f, const struct function *sharded,
+                             const struct mesh *mesh, enum interp_mode mode,
+                             struct tensor *const *inputs, struct arena *arena,
+                             struct diags *diags, struct tensor **out_results);
+
 #endif

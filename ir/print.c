@@ -129,6 +129,8 @@ static bool attr_is_default(enum attr_kind kind, const void *p) {
     return !*(const struct type *const *)p;
   case ATTR_TYPES:
     return ((const struct types *)p)->len == 0;
+  case ATTR_PARTIAL:
+    return *(const enum partial_kind *)p == PARTIAL_NONE;
   default:
     return false;
   }
@@ -183,6 +185,12 @@ static void print_attr_value(const struct module *m, enum attr_kind kind, const 
     break;
   case ATTR_ROOT:
     strbuf_append_c(out, keyword_text(KEYWORD_KIND_root_kind, *(const int *)p));
+    break;
+  case ATTR_PARTIAL:
+    strbuf_append_c(out, keyword_text(KEYWORD_KIND_partial_kind, *(const int *)p));
+    break;
+  case ATTR_EXCHANGE:
+    strbuf_append_c(out, keyword_text(KEYWORD_KIND_exchange_kind, *(const int *)p));
     break;
   case ATTR_CONSTANT: {
     constant_id c = *(const constant_id *)p;

@@ -63,20 +63,12 @@ sharding_id module_add_sharding(struct module *m, const struct sharding *s) {
   return m->shardings.len - 1;
 }
 
-static const char *const partial_names[] = {
-    [PARTIAL_NONE] = "none",    [PARTIAL_SUM] = "sum",   [PARTIAL_MAX] = "max",
-    [PARTIAL_MIN] = "min",      [PARTIAL_PROD] = "prod", [PARTIAL_SOFTMAX] = "softmax",
-    [PARTIAL_ARGMAX] = "argmax",
-    [PARTIAL_ARGMIN] = "argmin", [PARTIAL_TOPK] = "topk", [PARTIAL_BOTTOMK] = "bottomk"};
-
-const char *partial_text(enum partial_kind kind) { return partial_names[kind]; }
+const char *partial_text(enum partial_kind kind) {
+  return keyword_text(KEYWORD_KIND_partial_kind, (int)kind);
+}
 
 int partial_find(const char *text) {
-  for (int i = 0; i < (int)(sizeof partial_names / sizeof *partial_names); i++) {
-    if (!strcmp(partial_names[i], text))
-      return i;
-  }
-  return -1;
+  return keyword_find(KEYWORD_KIND_partial_kind, text, strlen(text));
 }
 
 /* tp, tp:2 (the outer part of size 2), tp/2:4 (of what the outer 2 leave, the part of size 4). */
@@ -135,7 +127,7 @@ void sharding_print(const struct module *m, sharding_id id, struct strbuf *out) 
   strbuf_char(out, '}');
   if (s->partial.kind == PARTIAL_NONE)
     return;
-  strbuf_printf(out, " partial(%s, ", partial_names[s->partial.kind]);
+  strbuf_printf(out, " partial(%s, ", partial_text(s->partial.kind));
   print_refs(mesh, s->partial.axes, s->partial.n_axes, out);
   strbuf_char(out, ')');
 }

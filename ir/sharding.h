@@ -42,13 +42,6 @@ struct dim_split {
   int64_t block; /* of SPLIT_INTERLEAVED, a multiple of granule */
 };
 
-enum partial_kind {
-  PARTIAL_NONE, PARTIAL_SUM, PARTIAL_MAX, PARTIAL_MIN, PARTIAL_PROD,
-  /* Tuples, merged together. softmax: attention's result and its lse. The others: values and i64
-   * global indices, the lowest of equals first; an empty part has index INT64_MAX. topk and bottomk:
-   * k candidates in order, descending and ascending. */
-  PARTIAL_SOFTMAX, PARTIAL_ARGMAX, PARTIAL_ARGMIN, PARTIAL_TOPK, PARTIAL_BOTTOMK
-};
 struct partial {
   enum partial_kind kind; /* NONE: whole over the axes not named */
   uint32_t n_axes;

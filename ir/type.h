@@ -43,7 +43,8 @@ struct types {
 };
 
 #define KEYWORD_ENUMS(X)                                                                           \
-  X(combiner) X(relation) X(out_of_range) X(random_kind) X(root_kind)
+  X(combiner) X(relation) X(out_of_range) X(random_kind) X(root_kind) X(partial_kind)              \
+  X(exchange_kind)
 
 /* The keyword enumerations, each in its file order. keyword_text gives the text form, keyword_find
  * the index of a text, -1 where there is none; `kind` is the enumeration. */
@@ -60,6 +61,18 @@ enum root_kind {
   ROOT_KIND_POINTWISE, ROOT_KIND_ROW, ROOT_KIND_REDUCE, ROOT_KIND_SCAN, ROOT_KIND_WINDOW,
   ROOT_KIND_CONTRACT, ROOT_KIND_CONV, ROOT_KIND_ATTENTION, ROOT_KIND_SCATTER, ROOT_KIND_TOPK,
   ROOT_KIND_NONZERO, ROOT_KIND_UNIQUE, ROOT_KIND_NMS
+};
+/* What a value holds of a result that is spread over ranks; see ir/sharding.h. */
+enum partial_kind {
+  PARTIAL_NONE, PARTIAL_SUM, PARTIAL_MAX, PARTIAL_MIN, PARTIAL_PROD,
+  /* Tuples, merged together. softmax: attention's result and its lse. The others: values and i64
+   * global indices, the lowest of equals first; an empty part has index INT64_MAX. topk and bottomk:
+   * k candidates in order, descending and ascending. */
+  PARTIAL_SOFTMAX, PARTIAL_ARGMAX, PARTIAL_ARGMIN, PARTIAL_TOPK, PARTIAL_BOTTOMK
+};
+enum exchange_kind {
+  EXCHANGE_ALL_REDUCE, EXCHANGE_ALL_GATHER, EXCHANGE_REDUCE_SCATTER, EXCHANGE_ALL_TO_ALL,
+  EXCHANGE_PERMUTE
 };
 enum keyword_kind {
 #define X(e) KEYWORD_KIND_##e,
