@@ -29,6 +29,8 @@ void compiler_options_from(struct invocation *v, const char *model, struct compi
       .external_data_root = option_text(o, OPT_EXTERNAL_DATA_ROOT),
       .shapes = o->values[OPT_SHAPE].texts,
       .n_shapes = o->values[OPT_SHAPE].count,
+      .specialize = o->values[OPT_SPECIALIZE].texts,
+      .n_specialize = o->values[OPT_SPECIALIZE].count,
       .threads = (uint32_t)option_number(o, OPT_THREADS, 0),
       .pipeline = {.disabled = joined(v, OPT_DISABLE)},
   };

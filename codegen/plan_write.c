@@ -669,8 +669,9 @@ static void write_region(struct writer *w, uint32_t block, region_id region) {
 
 /* ---- entries ---- */
 
+/* The last variant has the entry's signature: in others dims may be what their guards say. */
 static void write_inputs(struct writer *w, uint32_t block, const struct entry *e, uint32_t entry,
-                         bool first_variant) {
+                         bool last_variant) {
   const struct region *r = &w->f->regions.data[0];
   for (uint32_t i = 0; i < r->params.len; i++) {
     value_id v = r->params.data[i];
@@ -679,7 +680,7 @@ static void write_inputs(struct writer *w, uint32_t block, const struct entry *e
     uint32_t input = add_value(w, type, e->input_names.data[i], ENGINE__STORAGE__INPUT, i,
                                packed ? packed_bytes(w, type) : value_bytes(w, type));
     w->value[v] = input;
-    if (first_variant) {
+    if (last_variant) {
       uint32_t dims[IR_MAX_RANK];
       for (uint32_t d = 0; d < type->rank; d++) dims[d] = expr_of(w, type->dims[d]);
       manifest_build_input(w->b, entry, e->input_names.data[i], type->dtype, dims, type->rank, input);
@@ -748,7 +749,7 @@ static void write_outputs(struct writer *w, uint32_t block, const uint32_t *rows
 }
 
 static void write_function(struct writer *w, uint32_t block, const struct entry *e, uint32_t entry,
-                           bool first_variant) {
+                           bool last_variant) {
   const struct region *r = &w->f->regions.data[0];
   w->value = mem_calloc(w->f->values.len, sizeof *w->value);
   uses_build(w->f, w->b->arena, &w->uses);
@@ -757,12 +758,12 @@ static void write_function(struct writer *w, uint32_t block, const struct entry 
     write_check(w, block, g->lhs, g->relation, g->rhs, "the inputs' dims do not fit together", 0);
   }
   begin_phase(w, block);
-  write_inputs(w, block, e, entry, first_variant);
+  write_inputs(w, block, e, entry, last_variant);
   uint32_t *rows = ARENA_ARRAY(w->b->arena, uint32_t, r->results.len + 1);
   declare_outputs(w, rows);
   write_region(w, block, 0);
   write_outputs(w, block, rows);
-  for (uint32_t i = 0; first_variant && i < r->results.len; i++) {
+  for (uint32_t i = 0; last_variant && i < r->results.len; i++) {
     const struct type *type = value_type(w->f, r->results.data[i]);
     uint32_t dims[IR_MAX_RANK];
     for (uint32_t d = 0; d < type->rank; d++) dims[d] = expr_of(w, type->dims[d]);
@@ -784,7 +785,7 @@ static void write_entry(struct writer *w, const struct entry *e) {
       relate(w, v->guards.data[g].lhs, v->guards.data[g].relation, v->guards.data[g].rhs, &a, &r, &b);
       manifest_build_guard(w->b, variant, a, r, b);
     }
-    write_function(w, block, e, entry, i == 0);
+    write_function(w, block, e, entry, i + 1 == e->variants.len);
   }
 }
 

@@ -17,6 +17,7 @@
 #include "frontend/onnx/model_load.h"
 #include "ir/module_sizes.h"
 #include "ir/text.h"
+#include "passes/entry_variant.h"
 
 static bool is_text_ir(const char *path) {
   size_t n = strlen(path);
@@ -154,6 +155,7 @@ status compiler_build(const struct compiler_options *o, struct module *m, struct
   status st = begin_phase(o, PHASE_PASSES, diags);
   if (st != STATUS_OK) return st;
   if (o->by_reference) st = weights_by_reference(m, o->model_path, o->external_data_root, diags);
+  if (st == STATUS_OK) st = entry_specialize(m, o->specialize, o->n_specialize, diags);
   if (st != STATUS_OK) return st;
   st = pipeline_run(m, &o->pipeline, diags);
   if (st != STATUS_OK) return st;

@@ -21,6 +21,8 @@ struct compiler_options {
   const char *external_data_root; /* NULL: the model's folder */
   const char *const *shapes;      /* as onnx_import takes them */
   uint32_t n_shapes;
+  const char *const *specialize; /* as entry_specialize takes them (passes/entry_variant.h) */
+  uint32_t n_specialize;
   bool by_reference; /* weights stay in the files that hold the external data (weight_reference.h) */
   uint32_t threads; /* 0: one per processor */
   struct pipeline_options pipeline;

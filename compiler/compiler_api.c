@@ -94,6 +94,8 @@ static void take_options(struct compiler_options *out, const char *model, const 
                                    .target = o.target,
                                    .shapes = o.shapes,
                                    .n_shapes = (uint32_t)o.n_shapes,
+                                   .specialize = o.specialize,
+                                   .n_specialize = (uint32_t)o.n_specialize,
                                    .external_data_root = o.external_data_root,
                                    .threads = o.threads,
                                    .pipeline = {.disabled = o.disabled_passes},

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Copies of ops with their regions. */
+/* Copies of ops with their regions, and of functions. */
 #include "ir/graph.h"
+
+#include "base/mem.h"
 
 /* Within one function, a value that is not mapped stands for itself. */
 static value_id mapped(const struct builder *b, const struct function *from, const value_id *map,
@@ -53,4 +55,27 @@ op_id op_clone(struct builder *b, const struct function *from, op_id id, value_i
   }
   arena_deinit(&scratch);
   return copy;
+}
+
+static value_id clone_param(struct function *to, const struct function *from, value_id param) {
+  const struct value v = from->values.data[param];
+  return region_add_param(to, 0, &v.type, v.name);
+}
+
+struct function *function_clone(const struct function *from, struct diags *diags) {
+  struct function *to = function_create(from->module, from->name);
+  struct builder b;
+  builder_init(&b, to, 0, diags);
+  value_id *map = mem_calloc(from->values.len, sizeof *map);
+  const struct region *body = &from->regions.data[0];
+  for (uint32_t i = 0; i < body->params.len; i++)
+    map[body->params.data[i]] = clone_param(to, from, body->params.data[i]);
+  for (uint32_t i = 0; i < body->ops.len; i++)
+    op_clone(&b, from, body->ops.data[i], map);
+  for (uint32_t i = 0; i < body->results.len; i++)
+    vec_push(&function_region(to, 0)->results, map[body->results.data[i]]);
+  for (uint32_t i = 0; i < from->where.len; i++)
+    vec_push(&to->where, from->where.data[i]);
+  mem_free(map);
+  return b.failures ? NULL : to;
 }

@@ -387,6 +387,9 @@ void function_visit_dims(const struct function *f, dim_visit_fn fn, void *user);
  * indexed by value id of `from`, VALUE_NONE where not mapped yet (within one function such a value
  * stands for itself); results are entered into it. */
 op_id op_clone(struct builder *b, const struct function *from, op_id op, value_id *map);
+/* A copy of a function in its module, under another name, with the same symbols in its types. NULL,
+ * reported to diags, where `from` is not well-formed. */
+struct function *function_clone(const struct function *from, struct diags *diags);
 
 /* ---- checking, text, evaluation live in ir/verify.h, ir/text.h, ir/interp.h ---- */
 

@@ -391,6 +391,31 @@ status interp_run(const struct function *f, enum interp_mode mode, struct tensor
   return s;
 }
 
+/* Whether all hold; a guard that cannot be evaluated does not. */
+static bool guards_hold(struct interp *in, const struct entry_variant *v) {
+  for (uint32_t i = 0; i < v->guards.len; i++) {
+    const struct guard *g = &v->guards.data[i];
+    int64_t lhs, rhs;
+    if (!interp_dim(in, g->lhs, &lhs) || !interp_dim(in, g->rhs, &rhs) ||
+        !interp_relation(lhs, g->relation, rhs))
+      return false;
+  }
+  return true;
+}
+
+status interp_variant(const struct entry *e, struct tensor *const *inputs, struct arena *arena,
+                      struct diags *diags, const struct function **out_function) {
+  struct interp in;
+  uint32_t i = 0, last = e->variants.len - 1;
+  interp_init(&in, e->variants.data[last].function, INTERP_TYPED, arena, diags);
+  status s = interp_bind_inputs(&in, inputs);
+  while (!s && i < last && !guards_hold(&in, &e->variants.data[i]))
+    i++;
+  *out_function = e->variants.data[i].function;
+  interp_deinit(&in);
+  return s;
+}
+
 status interp_fold(const struct function *f, op_id op, struct arena *arena, struct diags *diags,
                    struct tensor **out_results) {
   struct interp in;

@@ -74,6 +74,10 @@ status interp_start(struct interp *in, struct tensor *const *inputs, struct tens
 void interp_deinit(struct interp *in); /* tensors stay in the arena */
 /* What interp_start does before it runs the body: dtypes, dims and symbols of the inputs, guards. */
 status interp_bind_inputs(struct interp *in, struct tensor *const *inputs);
+/* The function of the first variant whose guards hold for the inputs. Errors: as interp_bind_inputs of
+ * the last variant, which has the entry's signature. */
+status interp_variant(const struct entry *e, struct tensor *const *inputs, struct arena *arena,
+                      struct diags *diags, const struct function **out_function);
 /* Evaluates one op whose operands are constants; for folding. */
 status interp_fold(const struct function *f, op_id op, struct arena *arena, struct diags *diags,
                    struct tensor **out_results);

@@ -30,6 +30,15 @@ static void give(struct random_gen *g, region_id r, value_id v) {
   vec_push(&g->f->regions.data[r].results, v);
 }
 
+/* A condition that the shape of x decides. */
+static value_id shape_condition(struct random_gen *g, value_id x) {
+  static const enum scalar_op relations[] = {SCALAR_EQ, SCALAR_NE, SCALAR_LT, SCALAR_GE};
+  const struct type *type = value_type(g->f, x);
+  dim d = type->dims[random_range(g, 0, (int64_t)type->rank - 1)];
+  value_id size = build_reshape(&g->b, build_dims(&g->b, &d, 1), NULL, 0);
+  return build_binary_i64(&g->b, relations[random_range(g, 0, 3)], size, random_range(g, 1, 4));
+}
+
 static void step_if(struct random_gen *g) {
   struct type flag = type_make(DTYPE_BOOL, NULL, 0);
   value_id x = random_pick(g, NULL), c = random_value_of(g, &flag);
@@ -37,6 +46,8 @@ static void step_if(struct random_gen *g) {
     return;
   struct type type = *value_type(g->f, x);
   type.sharding = 0;
+  if (type.rank && random_chance(g, 50))
+    c = shape_condition(g, x);
   region_id regions[2];
   for (int i = 0; i < 2; i++) {
     regions[i] = region_create(g->f);

@@ -36,6 +36,7 @@ static const char *const order[] = {
     "cse",                 /* what simplify made alike is one */
     "fold",                /* and constant now, where it was not */
     "fold_affine",         /* weights as constants; what it makes of them is folded below */
+    "variants",            /* conditions on dims are literals in each variant ... */
     "unroll",              /* conditions are constant now if they ever are */
     "simplify",            /* what branches and bodies were wrapped in */
     "fold",                /* and what became constant with them */

@@ -89,39 +89,142 @@ static bool join_types(struct import_node *n, value_id x, value_id y, uint32_t s
   return true;
 }
 
-static void import_branches(struct import_node *n, value_id condition,
-                            const Onnx__GraphProto *const graphs[2]) {
-  struct import_value **results[2];
-  struct values ids[2] = {{0}, {0}};
+/* The two branches of an If while they are imported. */
+struct branches {
+  value_id condition;
+  const Onnx__GraphProto *graphs[2];
   region_id regions[2];
-  uint32_t symbols = dim_symbol_count(n->dims), count = (uint32_t)graphs[0]->n_output;
+  struct import_value **results[2]; /* of the branches, later of what follows them too */
+  uint32_t count;                   /* of results */
+  uint32_t symbols;                 /* that there were before */
+};
+
+/* Whether one value can stand for both. */
+static bool joinable(struct import_node *n, struct import_value *a, struct import_value *b) {
+  if (a->kind != b->kind || a->n_items != b->n_items)
+    return false;
+  for (uint32_t i = 0; i < a->n_items; i++)
+    if (!joinable(n, a->items[i], b->items[i]))
+      return false;
+  value_id x = import_value_id(n, a), y = import_value_id(n, b);
+  return a->kind != IMPORT_TENSOR || x == VALUE_NONE || y == VALUE_NONE ||
+         value_type(n->f, x)->rank == value_type(n->f, y)->rank;
+}
+
+static bool all_joinable(struct import_node *n, const struct branches *b) {
+  bool sound = true;
+  for (uint32_t i = 0; i < b->count && sound; i++)
+    sound = joinable(n, b->results[0][i], b->results[1][i]);
+  return sound;
+}
+
+/* Builds the `if` of what both branches give. Results are values of the same form, or NULL, reported. */
+static struct import_value **join(struct import_node *n, const struct branches *b) {
+  struct values ids[2] = {{0}, {0}};
+  struct arena *arena = import_arena(n);
+  struct import_value **joined = NULL;
   bool sound = true;
   for (uint32_t k = 0; k < 2; k++) {
-    regions[k] = region_create(n->f);
-    results[k] = ARENA_ARRAY(import_arena(n), struct import_value *, count);
-    sound &= import_subgraph(n, graphs[k], regions[k], NULL, 0, results[k]);
-    for (uint32_t i = 0; sound && i < count; i++)
-      sound = flatten(n, results[k][i], &ids[k]);
+    for (uint32_t i = 0; sound && i < b->count; i++)
+      sound = flatten(n, b->results[k][i], &ids[k]);
     if (sound)
-      region_results(n, regions[k], ids[k].data, ids[k].len);
+      region_results(n, b->regions[k], ids[k].data, ids[k].len);
   }
-  for (uint32_t i = 0; sound && i < count; i++) {
-    sound = alike(results[0][i], results[1][i]);
+  for (uint32_t i = 0; sound && i < b->count; i++) {
+    sound = alike(b->results[0][i], b->results[1][i]);
     if (!sound)
       import_unsupported(n, "its branches give values of different kinds or lengths");
   }
-  struct type *types = ARENA_ARRAY(import_arena(n), struct type, ids[0].len);
+  struct type *types = ARENA_ARRAY(arena, struct type, ids[0].len);
   for (uint32_t i = 0; sound && i < ids[0].len; i++)
-    sound = join_types(n, ids[0].data[i], ids[1].data[i], symbols, &types[i]);
+    sound = join_types(n, ids[0].data[i], ids[1].data[i], b->symbols, &types[i]);
   if (sound) {
     struct if_attrs attrs = {.types = {types, ids[0].len}};
-    op_id op = build_op(n->b, OP_IF, &condition, 1, regions, 2, &attrs);
+    op_id op = build_op(n->b, OP_IF, &b->condition, 1, b->regions, 2, &attrs);
     const value_id *next = op == OP_ID_NONE ? NULL : function_op(n->f, op)->results;
-    for (uint32_t i = 0; next && i < n->n_outputs; i++)
-      import_out_value(n, i, rebuild(n, results[0][i], &next));
+    joined = next || !ids[0].len ? ARENA_ARRAY(arena, struct import_value *, b->count) : NULL;
+    for (uint32_t i = 0; joined && i < b->count; i++)
+      joined[i] = rebuild(n, b->results[0][i], &next);
   }
   vec_deinit(&ids[0]);
   vec_deinit(&ids[1]);
+  return joined;
+}
+
+static void out_all(struct import_node *n, struct import_value *const *results) {
+  for (uint32_t i = 0; results && i < n->n_outputs; i++)
+    import_out_value(n, i, results[i]);
+}
+
+static void import_inline(struct import_node *n, const Onnx__GraphProto *graph) {
+  struct import_value **results =
+      ARENA_ARRAY(import_arena(n), struct import_value *, graph->n_output);
+  if (import_subgraph(n, graph, n->b->region, NULL, 0, results))
+    out_all(n, results);
+}
+
+static void discard_region(struct function *f, region_id r) {
+  vec_clear(&function_region(f, r)->results);
+  while (function_region(f, r)->ops.len)
+    function_erase_op(f, vec_last(&function_region(f, r)->ops));
+}
+
+/* What follows fits only one branch: a run that takes the other is an error. */
+static void import_only(struct import_node *n, const struct branches *b, uint32_t taken) {
+  discard_region(n->f, b->regions[0]);
+  discard_region(n->f, b->regions[1]);
+  dim flag = dim_fresh(n->dims, "taken", 0, 1);
+  build_symbol(n->b, build_cast(n->b, b->condition, DTYPE_I64), 0, flag);
+  build_check(n->b, flag, RELATION_EQ, dim_const(n->dims, taken == 0),
+              "the graph that follows does not fit what this branch gives");
+  import_inline(n, b->graphs[taken]);
+}
+
+/* Branches that give values of different ranks or lengths: what follows is imported into each. */
+static void import_rests(struct import_node *n, struct branches *b) {
+  struct import_value *const *outputs[2] = {b->results[0], b->results[1]};
+  struct diags why[2] = {{0}, {0}};
+  bool sound[2];
+  b->count = import_rest_count(n);
+  if (n->failed)
+    return;
+  for (uint32_t k = 0; k < 2; k++) {
+    b->results[k] = ARENA_ARRAY(import_arena(n), struct import_value *, b->count + 1);
+    sound[k] = import_rest(n, b->regions[k], outputs[k], &why[k], b->results[k]);
+  }
+  if (sound[0] && sound[1]) {
+    struct import_value **joined = join(n, b);
+    if (joined)
+      import_rest_done(n, joined);
+  } else if (sound[0] || sound[1]) {
+    import_only(n, b, sound[0] ? 0 : 1);
+  } else {
+    n->failed = true;
+    diags_merge(n->b->diags, &why[0]);
+    diags_merge(n->b->diags, &why[1]);
+  }
+  diags_deinit(&why[0]);
+  diags_deinit(&why[1]);
+}
+
+static void import_branches(struct import_node *n, value_id condition,
+                            const Onnx__GraphProto *const graphs[2]) {
+  struct branches b = {.condition = condition,
+                       .graphs = {graphs[0], graphs[1]},
+                       .symbols = dim_symbol_count(n->dims),
+                       .count = (uint32_t)graphs[0]->n_output};
+  bool sound = true;
+  for (uint32_t k = 0; k < 2; k++) {
+    b.regions[k] = region_create(n->f);
+    b.results[k] = ARENA_ARRAY(import_arena(n), struct import_value *, b.count);
+    sound &= import_subgraph(n, graphs[k], b.regions[k], NULL, 0, b.results[k]);
+  }
+  if (!sound)
+    return;
+  if (all_joinable(n, &b))
+    out_all(n, join(n, &b));
+  else
+    import_rests(n, &b);
 }
 
 void import_if(struct import_node *n) {
@@ -143,12 +246,7 @@ void import_if(struct import_node *n) {
     import_branches(n, import_scalar(n, 0, DTYPE_BOOL), graphs);
     return;
   }
-  const Onnx__GraphProto *taken = graphs[known ? 0 : 1];
-  struct import_value **results =
-      ARENA_ARRAY(import_arena(n), struct import_value *, taken->n_output);
-  if (import_subgraph(n, taken, n->b->region, NULL, 0, results))
-    for (uint32_t i = 0; i < n->n_outputs; i++)
-      import_out_value(n, i, results[i]);
+  import_inline(n, graphs[known ? 0 : 1]);
 }
 
 /* ---- the loop that Loop and Scan become ---- */
@@ -170,12 +268,6 @@ struct repeat {
   uint32_t changing;   /* dims of params that are symbols of the body */
   bool rank_changes;   /* out: nothing was built, since the rank of a carried value changes */
 };
-
-static void discard_region(struct function *f, region_id r) {
-  vec_clear(&function_region(f, r)->results);
-  while (function_region(f, r)->ops.len)
-    function_erase_op(f, vec_last(&function_region(f, r)->ops));
-}
 
 /* Makes symbols of the dims that an iteration changed. True if there were any. */
 static bool widen(struct repeat *l, const value_id *results) {

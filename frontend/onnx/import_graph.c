@@ -361,7 +361,7 @@ static void import_one(struct importer *im, struct import_scope *scope,
 
 bool import_nodes(struct importer *im, struct import_scope *scope, Onnx__NodeProto *const *nodes,
                   size_t n_nodes) {
-  for (size_t i = 0; i < n_nodes; i++) {
+  for (size_t i = 0; i < n_nodes && !scope->done; i++) {
     if (++im->nodes > IMPORT_MAX_NODES) {
       struct diag_where where = DIAG_NOWHERE;
       where.file = im->model->path;
@@ -371,7 +371,9 @@ bool import_nodes(struct importer *im, struct import_scope *scope, Onnx__NodePro
                     IMPORT_MAX_NODES);
       return false;
     }
-    import_one(im, scope, nodes[i], (int32_t)i);
+    scope->rest = nodes + i + 1;
+    scope->n_rest = n_nodes - i - 1;
+    import_one(im, scope, nodes[i], scope->first + (int32_t)i);
   }
   return true;
 }

@@ -13,6 +13,7 @@ enum {
   IMPORT_MAX_DEPTH = 40,      /* nested subgraphs and function calls */
   IMPORT_MAX_FACTS = 1 << 24, /* steps of the analysis of known values */
   IMPORT_FACT_DEPTH = 2000,   /* how far it looks back */
+  IMPORT_MAX_RESTS = 64,      /* copies of what follows an If whose branches differ in rank */
 };
 
 /* A call of a local function: what its body sees of the outside. */
@@ -29,6 +30,11 @@ struct import_scope {
   struct strmap names; /* to indices of values */
   VEC(struct import_value *) values;
   const Onnx__GraphProto *graph; /* NULL in functions */
+  Onnx__NodeProto *const *rest;  /* the nodes after the one being imported */
+  size_t n_rest;
+  int32_t first; /* index of the first node that is imported here */
+  struct import_scope *rest_of; /* a scope for the rest of that one, in a branch; else NULL */
+  bool done;                    /* the rest was imported into branches */
 };
 
 /* What is known of one element of a value. */
@@ -56,6 +62,7 @@ struct importer {
   struct import_frame root;
   uint32_t depth;
   uint32_t nodes;         /* imported so far */
+  uint32_t rests;         /* copies made of what follows an If */
   struct strmap declared; /* value names of the main graph to indices of `declarations` */
   VEC(const Onnx__TypeProto *) declarations;
   struct map types;        /* values to copies of their types, which stay in place */

@@ -87,6 +87,9 @@ typedef struct sinter_compiler_options {
   const char *disabled_passes;    /* "fold,cse": leave these out; `sinter passes` lists them */
   sinter_progress *progress;
   void *progress_user;
+  const char *const *specialize; /* sizes that are worth code of their own, each "symbol=value" or
+                                    several of them, "batch=1,sequence=128" */
+  size_t n_specialize;
 } sinter_compiler_options;
 
 /*

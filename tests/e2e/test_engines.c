@@ -115,6 +115,31 @@ static void test_many_operands(void **state) {
   strbuf_deinit(&text);
 }
 
+/* Functions of different inputs behind one entry; each has another graph. */
+static void test_variants(void **state) {
+  (void)state;
+  holds("func @main(%x: f32[n, 3], %y: u4[n]) -> (f32[n, 3], u4[n]) where n in 0..5 {\n"
+        "  %d = dims { dims = [n] } : i64[1]\n"
+        "  %s = reshape %d { dims = [] } : i64[]\n"
+        "  %c = map %s { or(eq($0, 1), lt($0, 1)) } : bool[]\n"
+        "  %e = map %s { and(gt($0, 1), le($0, 3)) } : bool[]\n"
+        "  %0, %1 = if %c region {\n"
+        "    %2 = reduce %x { axes = [1], kind = max } : f32[n, 1]\n"
+        "    %3 = map %x, %2 { sub($0, $1) } : f32[n, 3]\n"
+        "    yield %3, %y\n"
+        "  } region {\n"
+        "    %4 = map %y { add($0, 1:u4) } : u4[n]\n"
+        "    yield %x, %4\n"
+        "  } : f32[n, 3], u4[n]\n"
+        "  %5 = if %e region {\n"
+        "    %6 = map %0 { mul($0, 2.0) } : f32[n, 3]\n"
+        "    yield %6\n"
+        "  } region { yield %0 } : f32[n, 3]\n"
+        "  return %5, %1\n"
+        "}\n"
+        "entry @main(\"x\", \"y\") -> (\"a\", \"b\") { @main; }\n");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_packed_constants_in_control_flow),
@@ -123,6 +148,7 @@ int main(void) {
       cmocka_unit_test(test_integers_round_once),
       cmocka_unit_test(test_gather_from_nothing),
       cmocka_unit_test(test_many_operands),
+      cmocka_unit_test(test_variants),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,27 @@ static void known_conditions_leave_no_if(void **state) {
       "f32[1, 2*n]", 0);
 }
 
-static void branches_of_different_ranks_are_refused(void **state) {
+static void branches_of_different_ranks_copy_what_follows(void **state) {
+  (void)state;
+  const char *text = "in x f32 [n]\n in c bool []\n init a i64 [1] = 0\n k = Abs(x)\n"
+                     " y = If(c) {then_branch=<\n p = Neg(x)\n out p\n>, else_branch=<\n"
+                     " p = Unsqueeze(x, a)\n out p\n>}\n z = Add(y, y)\n"
+                     " s = ReduceSum(z) {keepdims=0}\n r = Mul(s, k)\n out k\n out r";
+  expect_run(text, (struct given[]){ROW(2, 1, 2), BOOL(1)}, 2,
+             (struct given[]){ROW(2, 1, 2), ROW(2, -6, -12)});
+  expect_run(text, (struct given[]){ROW(2, 1, 2), BOOL(0)}, 2,
+             (struct given[]){ROW(2, 1, 2), ROW(2, 6, 12)});
+}
+
+static void a_rest_may_fit_one_branch_only(void **state) {
+  (void)state;
+  const char *text = "in x f32 [2]\n in c bool []\n init a i64 [1] = 0\n init w f32 [2,2] = 1 2 3 4\n"
+                     " y = If(c) {then_branch=<\n p = Neg(x)\n out p\n>, else_branch=<\n"
+                     " p = Unsqueeze(x, a)\n out p\n>}\n z = Gemm(y, w)\n out z";
+  expect_run(text, (struct given[]){ROW(2, 1, 2), BOOL(0)}, 2, (struct given[]){MATRIX(1, 2, 7, 10)});
+}
+
+static void results_of_different_ranks_are_refused(void **state) {
   (void)state;
   expect_refused("in x f32 [n]\n in c bool []\n init a i64 [1] = 0\n y = If(c) {then_branch=<\n"
                  " p = Neg(x)\n out p\n>, else_branch=<\n p = Unsqueeze(x, a)\n out p\n>}\n out y",
@@ -170,7 +190,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(if_takes_one_branch),
       cmocka_unit_test(known_conditions_leave_no_if),
-      cmocka_unit_test(branches_of_different_ranks_are_refused),
+      cmocka_unit_test(branches_of_different_ranks_copy_what_follows),
+      cmocka_unit_test(a_rest_may_fit_one_branch_only),
+      cmocka_unit_test(results_of_different_ranks_are_refused),
       cmocka_unit_test(loop_carries_and_stacks),
       cmocka_unit_test(loop_length_may_come_at_run_time),
       cmocka_unit_test(loop_ends_when_its_condition_does),

@@ -43,6 +43,11 @@ static void test_layout(void **state) {
   check_random_modules("fold,simplify,layout,simplify,fold,dce", 150, 0);
 }
 
+static void test_variants(void **state) {
+  (void)state;
+  check_random_modules("simplify,variants,unroll,simplify,dce", 150, 0);
+}
+
 static void test_pipeline(void **state) {
   (void)state;
   check_random_modules(NULL, 100, 1e-5);
@@ -58,7 +63,7 @@ int main(void) {
       cmocka_unit_test(test_simplify),       cmocka_unit_test(test_fold),
       cmocka_unit_test(test_fold_static),  cmocka_unit_test(test_cse_and_dce),    cmocka_unit_test(test_several_rounds),
       cmocka_unit_test(test_strength),     cmocka_unit_test(test_control),     cmocka_unit_test(test_pipeline),
-      cmocka_unit_test(test_fuse),         cmocka_unit_test(test_layout),
+      cmocka_unit_test(test_fuse),         cmocka_unit_test(test_layout),      cmocka_unit_test(test_variants),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
