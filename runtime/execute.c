@@ -32,22 +32,20 @@ status rank_expr(struct rank *r, uint32_t expr, const Engine__Step *step, int64_
   return validity == EXPR_VALID ? STATUS_OK : expr_fail(r, expr, step, validity);
 }
 
-static status size_fail(struct rank *r, uint32_t expr, const Engine__Step *step, int64_t value) {
+status rank_size_fail(struct rank *r, uint32_t expr, const Engine__Step *step, int64_t value) {
   char text[256], where[WHERE_BYTES];
   return fault_report(DIAG_E0611, step ? plan_node_text(r->plan, step, where, sizeof where) : NULL,
                       NULL, "the size %s is %lld", plan_expr_text(r->plan, expr, text, sizeof text),
                       (long long)value);
 }
 
-/* A size: an expression that must not be negative. */
-static inline status rank_size(struct rank *r, uint32_t expr, const Engine__Step *step,
-                               uint64_t *out_size) {
+status rank_size(struct rank *r, uint32_t expr, const Engine__Step *step, uint64_t *out_size) {
   int64_t value;
   enum expr_validity validity = expr_state_get(&r->exprs, expr, &value);
   if (validity != EXPR_VALID)
     return expr_fail(r, expr, step, validity);
   if (value < 0)
-    return size_fail(r, expr, step, value);
+    return rank_size_fail(r, expr, step, value);
   *out_size = (uint64_t)value;
   return STATUS_OK;
 }
@@ -108,9 +106,8 @@ status rank_value(struct rank *r, uint32_t value, const Engine__Step *step, stru
   return STATUS_OK;
 }
 
-/* A value's memory, of which a step uses a given number of bytes. */
-static status value_span(struct rank *r, uint32_t value, uint64_t bytes, const Engine__Step *step,
-                         uint8_t **out_data) {
+status rank_span(struct rank *r, uint32_t value, uint64_t bytes, const Engine__Step *step,
+                 uint8_t **out_data) {
   struct slot slot;
   status st = rank_value(r, value, step, &slot);
   if (st)
@@ -294,7 +291,7 @@ static status step_run_layout(struct rank *r, const Engine__Step *step,
 
 /* --- Kernels --- */
 
-static uint64_t now_ns(void) {
+uint64_t rank_now_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
@@ -320,11 +317,11 @@ static status launch_profiled(struct rank *r, const Engine__Step *step,
     event.node = plan_string(r->plan, m->provenance[step->provenance[0]]->node);
     event.op = plan_string(r->plan, m->provenance[step->provenance[0]]->op);
   }
-  event.start_ns = now_ns();
+  event.start_ns = rank_now_ns();
   status st = r->driver->launch(r->device, r->module, launch);
   if (!st)
     st = r->driver->wait(r->device);
-  event.end_ns = now_ns();
+  event.end_ns = rank_now_ns();
   if (!st)
     r->profile(r->profile_user, &event);
   return st;
@@ -396,9 +393,9 @@ static status step_run_copy(struct rank *r, const Engine__Step *step, const Engi
   uint8_t *dst, *src;
   status st = rank_size(r, body->bytes, step, &bytes);
   if (!st)
-    st = value_span(r, body->dst, bytes, step, &dst);
+    st = rank_span(r, body->dst, bytes, step, &dst);
   if (!st)
-    st = value_span(r, body->src, bytes, step, &src);
+    st = rank_span(r, body->src, bytes, step, &src);
   return st ? st : r->driver->copy(r->device, dst, src, bytes);
 }
 
@@ -407,7 +404,7 @@ static status step_run_fill(struct rank *r, const Engine__Step *step, const Engi
   uint8_t *dst;
   status st = rank_size(r, body->bytes, step, &bytes);
   if (!st)
-    st = value_span(r, body->dst, bytes, step, &dst);
+    st = rank_span(r, body->dst, bytes, step, &dst);
   return st ? st : r->driver->fill(r->device, dst, (uint8_t)body->byte, bytes);
 }
 
@@ -418,9 +415,9 @@ static status packing_spans(struct rank *r, const Engine__Step *step, uint32_t e
   unsigned per_byte = 8 / dtype_bits(dtype);
   status st = rank_size(r, elements_expr, step, out_elements);
   if (!st)
-    st = value_span(r, packed, *out_elements / per_byte + (*out_elements % per_byte != 0), step,
-                    out_packed);
-  return st ? st : value_span(r, unpacked, *out_elements, step, out_unpacked);
+    st = rank_span(r, packed, *out_elements / per_byte + (*out_elements % per_byte != 0), step,
+                   out_packed);
+  return st ? st : rank_span(r, unpacked, *out_elements, step, out_unpacked);
 }
 
 static status step_run_unpack(struct rank *r, const Engine__Step *step,
@@ -452,6 +449,8 @@ static status step_run_bind_symbol(struct rank *r, const Engine__Step *step,
   status st = rank_expr(r, body->element, step, &element);
   if (!st)
     st = rank_read_integer(r, body->value, element, step, &number);
+  if (!st)
+    rank_decide(r, number);
   return st ? st : rank_bind_symbol(r, body->symbol, number, step);
 }
 
@@ -501,6 +500,7 @@ static status step_run_if_(struct rank *r, const Engine__Step *step, const Engin
     int64_t number = 0;
     st = rank_read_integer(r, body->condition, 0, step, &number);
     taken = number != 0;
+    rank_decide(r, taken);
   } else {
     st = rank_relate_all(r, body->guards, body->n_guards, step, &taken);
   }
@@ -511,26 +511,36 @@ static status step_run_loop(struct rank *r, const Engine__Step *step, const Engi
   return rank_run_loop(r, step, body);
 }
 
+/* --- Blocks --- */
+
+/* Makes a failure happen that was asked for. */
+static status provoke(struct rank *r) {
+  enum fault_kind kind = r->fault.kind;
+  r->fault.kind = FAULT_NONE;
+  if (kind == FAULT_OOM)
+    return fault_no_memory("a step that was asked to fail", 1);
+  while (kind == FAULT_STALL && !(r->comm && r->comms->failed(r->comm))) {
+    if (atomic_load_explicit(r->cancelled, memory_order_relaxed))
+      return fault_report(DIAG_E0617, NULL, NULL, "the run was cancelled");
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+  }
+  return fault_report(DIAG_E0705, NULL, NULL, "rank %u failed in step %llu, as was asked for",
+                      r->number, (unsigned long long)r->steps);
+}
+
+/* What comes before every step. */
+static status begin_step(struct rank *r) {
+  if (atomic_load_explicit(r->cancelled, memory_order_relaxed))
+    return fault_report(DIAG_E0617, NULL, NULL, "the run was cancelled");
+  r->steps++;
+  if (r->heartbeat)
+    atomic_store_explicit(r->heartbeat, (uint32_t)r->steps, memory_order_relaxed);
+  return r->fault.kind && r->fault.step == r->steps ? provoke(r) : STATUS_OK;
+}
+
 static status step_run_exchange(struct rank *r, const Engine__Step *step,
                                 const Engine__Exchange *body) {
-  for (size_t i = 0; i < body->n_parts; i++) { /* one rank: the only block is its own */
-    const Engine__ExchangePart *part = body->parts[i];
-    uint64_t elements, bytes;
-    uint8_t *dst, *src;
-    status st = rank_size(r, part->elements, step, &elements);
-    unsigned size = dtype_unpacked_bytes((enum dtype)r->plan->manifest->values[part->src]->dtype);
-    if (!st && !u64_mul(elements, size, &bytes))
-      st = size_fail(r, part->elements, step, (int64_t)elements);
-    if (!st)
-      st = value_span(r, part->dst, bytes, step, &dst);
-    if (!st)
-      st = value_span(r, part->src, bytes, step, &src);
-    if (!st)
-      st = r->driver->copy(r->device, dst, src, bytes);
-    if (st)
-      return st;
-  }
-  return STATUS_OK;
+  return rank_exchange(r, step, body);
 }
 
 static status run_step(struct rank *r, const Engine__Step *step) {
@@ -548,9 +558,9 @@ static status run_step(struct rank *r, const Engine__Step *step) {
 status rank_run_block(struct rank *r, uint32_t block) {
   const Engine__Block *b = r->plan->manifest->blocks[block];
   for (size_t i = 0; i < b->n_steps; i++) {
-    if (atomic_load_explicit(r->cancelled, memory_order_relaxed))
-      return fault_report(DIAG_E0617, NULL, NULL, "the run was cancelled");
-    status st = run_step(r, b->steps[i]);
+    status st = begin_step(r);
+    if (!st)
+      st = run_step(r, b->steps[i]);
     if (st)
       return st;
   }

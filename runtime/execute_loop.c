@@ -149,9 +149,13 @@ static status append_scans(struct rank *r, const Engine__Step *step, const Engin
 
 static status read_trip(struct rank *r, const Engine__Step *step, const Engine__Loop *loop,
                         int64_t *out_trip) {
+  status st;
   switch (loop->trip) {
   case ENGINE__TRIP__FROM_VALUE:
-    return rank_read_integer(r, loop->trip_value, 0, step, out_trip);
+    st = rank_read_integer(r, loop->trip_value, 0, step, out_trip);
+    if (!st)
+      rank_decide(r, *out_trip);
+    return st;
   case ENGINE__TRIP__FROM_EXPR:
     return rank_expr(r, loop->trip_expr, step, out_trip);
   default:
@@ -165,6 +169,8 @@ static status read_condition(struct rank *r, const Engine__Step *step, uint32_t 
   int64_t number = 1;
   status st = value ? rank_read_integer(r, value, 0, step, &number) : STATUS_OK;
   *out_go_on = number != 0;
+  if (value)
+    rank_decide(r, *out_go_on);
   return st;
 }
 

@@ -12,7 +12,10 @@ static _Thread_local struct {
   char text[1536];
   size_t length;
   const char *code;
+  status status;
 } last;
+
+_Static_assert(sizeof last.text == sizeof((struct fault *)0)->text, "one error fits");
 
 static void append_v(const char *format, va_list arguments) {
   size_t room = sizeof last.text - last.length;
@@ -53,7 +56,7 @@ status fault_report(enum diag_code code, const char *where, const char *hint, co
   }
   if (hint)
     append("\n  hint: %s", hint);
-  return diag_code_status(code);
+  return last.status = diag_code_status(code);
 }
 
 status fault_no_memory(const char *what, unsigned long long bytes) {
@@ -64,6 +67,20 @@ void fault_clear(void) {
   last.length = 0;
   last.text[0] = '\0';
   last.code = "";
+  last.status = STATUS_OK;
+}
+
+void fault_save(struct fault *out) {
+  memcpy(out->text, last.text, last.length + 1);
+  out->code = last.code;
+  out->status = last.status;
+}
+
+status fault_restore(const struct fault *fault) {
+  last.length = strlen(fault->text);
+  memcpy(last.text, fault->text, last.length + 1);
+  last.code = fault->code;
+  return last.status = fault->status;
 }
 
 const char *fault_text(void) { return last.text; }

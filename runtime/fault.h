@@ -27,4 +27,13 @@ void fault_clear(void);
 const char *fault_text(void);
 const char *fault_code(void);
 
+/* An error kept for another thread. */
+struct fault {
+  char text[1536];
+  const char *code;
+  status status;
+};
+void fault_save(struct fault *out);
+status fault_restore(const struct fault *fault);
+
 #endif

@@ -317,9 +317,8 @@ static status check_storage(struct plan_loader *l, uint32_t i, uint32_t *alias_d
                             .spare = PLAN_NO_BUFFER};
   switch (v->storage) {
   case ENGINE__STORAGE__CONSTANT:
-    return v->part >= l->m->n_dim_exprs
-               ? loader_expr(l, v->part)
-               : loader_index(l, "constant", v->index, l->m->n_constants);
+    return v->part >= l->m->n_dim_exprs ? loader_expr(l, v->part)
+                                        : loader_index(l, "constant", v->index, l->m->n_constants);
   case ENGINE__STORAGE__INPUT:
     return STATUS_OK; /* entries check them */
   case ENGINE__STORAGE__ARENA:
@@ -491,10 +490,9 @@ status loader_child_block(struct plan_loader *l, uint32_t block) {
 
 static status loader_run(struct plan_loader *l) {
   static status (*const checks[])(struct plan_loader *) = {
-      check_counts,  loader_mesh,   check_exprs,      note_symbol_uses,
-      check_symbols, check_weight_files, check_constants,  check_targets,
-      check_kernels, check_values,  note_phases,      check_provenance,
-      check_entries, loader_count_exchanges, loader_blocks,
+      check_counts,       loader_mesh,      check_exprs,   note_symbol_uses,       check_symbols,
+      check_weight_files, check_constants,  check_targets, check_kernels,          check_values,
+      note_phases,        check_provenance, check_entries, loader_count_exchanges, loader_blocks,
   };
   for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
     status s = checks[i](l);

@@ -2,6 +2,8 @@
 /* See plan_print.h. */
 #include "runtime/plan_print.h"
 
+#include "runtime/comm/comm.h"
+
 struct printer {
   const struct plan *plan;
   const Engine__Manifest *m;
@@ -179,10 +181,8 @@ static void print_axis_ref(struct printer *p, const Engine__AxisRef *ref) {
 }
 
 static void print_exchange(struct printer *p, const Engine__Exchange *s) {
-  static const char *const kinds[] = {"all_reduce", "all_gather", "reduce_scatter", "all_to_all",
-                                      "permute"};
   static const char *const reductions[] = {"sum", "max", "min", "prod"};
-  fprintf(p->out, " %u %s", s->number, kinds[s->kind]);
+  fprintf(p->out, " %u %s", s->number, comm_kind_text(s->kind));
   if (s->kind == ENGINE__EXCHANGE_KIND__ALL_REDUCE ||
       s->kind == ENGINE__EXCHANGE_KIND__REDUCE_SCATTER)
     fprintf(p->out, " %s", reductions[s->reduction]);

@@ -2,7 +2,9 @@
 /* A rank's life: its tables, its device, the run of an entry point. */
 #include "runtime/session.h"
 
+#include "base/hash.h"
 #include "base/mem.h"
+#include "runtime/engine_format.h"
 #include "runtime/fault.h"
 
 #include <string.h>
@@ -102,8 +104,9 @@ static status create_tables(struct rank *r) {
   r->carried = POOL_ARRAY(&r->pool, int64_t, plan->most_carried_dims);
   r->carried_bytes = POOL_ARRAY(&r->pool, uint64_t, plan->most_carried);
   r->scan_bytes = POOL_ARRAY(&r->pool, uint64_t, plan->buffer_count);
+  r->blocks = POOL_ARRAY(&r->pool, struct comm_block, plan->most_exchange_parts);
   if (!r->slots || !r->buffers || !r->args || !r->arg_bytes || !r->carried || !r->carried_bytes ||
-      !r->scan_bytes)
+      !r->scan_bytes || !r->blocks)
     return STATUS_RESOURCES;
   status st = expr_state_init(&r->exprs, plan, r->coords, &r->pool);
   if (!st)
@@ -164,12 +167,18 @@ status rank_init(struct rank *r, struct sinter_session *session, uint32_t number
                      .driver = session->devices.driver,
                      .number = number,
                      .cancelled = &session->cancelled,
-                     .profile = options->profile,
-                     .profile_user = options->profile_user};
+                     .profile = number ? NULL : options->profile,
+                     .profile_user = options->profile_user,
+                     .comms = session->comms,
+                     .comm = session->comm};
+  if (r->comm)
+    r->heartbeat = r->comms->heartbeat(r->comm, number);
   for (uint32_t i = 0; i < r->plan->manifest->n_mesh; i++)
     r->coords[i] = plan_coord(r->plan, number, i);
   pool_init(&r->pool);
-  status st = create_device(r, session->devices.first, options);
+  status st = fault_script_read(options->faults, number, &r->fault);
+  if (!st)
+    st = create_device(r, session->devices.first, options);
   if (!st)
     st = create_tables(r);
   if (!st)
@@ -219,6 +228,18 @@ static status run_variant(struct rank *r) {
                       plan_string(r->plan, r->entry->name));
 }
 
+/* Ranks that run different things would wait for each other, or worse, not notice. */
+static status agree(struct rank *r, const sinter_tensor *inputs, size_t n) {
+  const uint8_t *digest = r->engine->file.data + offsetof(struct engine_header, digest);
+  struct comm_agreement agreement = {.shapes = n};
+  memcpy(agreement.engine, digest, sizeof agreement.engine);
+  agreement.entry = r->entry->name;
+  for (size_t i = 0; i < n; i++)
+    for (uint32_t k = 0; inputs[i].dtype != SINTER_UNDEFINED && k < inputs[i].rank; k++)
+      agreement.shapes = hash_combine(agreement.shapes, (uint64_t)inputs[i].dims[k]);
+  return r->comms->begin(r->comm, r->number, &agreement);
+}
+
 static status run_entry(struct rank *r, const sinter_tensor *inputs, size_t n_inputs,
                         sinter_tensor *outputs, size_t n_outputs) {
   const int64_t no_error = 0;
@@ -226,6 +247,8 @@ static status run_entry(struct rank *r, const sinter_tensor *inputs, size_t n_in
   status st = rank_bind_inputs(r, inputs, n_inputs);
   if (!st)
     st = rank_bind_outputs(r, outputs, n_outputs);
+  if (!st && r->comm)
+    st = agree(r, inputs, n_inputs);
   if (!st)
     st = r->driver->write(r->device, r->error_word.data, &no_error, sizeof no_error);
   if (!st)
@@ -239,11 +262,16 @@ static status run_entry(struct rank *r, const sinter_tensor *inputs, size_t n_in
 
 status rank_run(struct rank *r, const Engine__Entry *entry, const sinter_tensor *inputs,
                 size_t n_inputs, sinter_tensor *outputs, size_t n_outputs) {
-  r->launches = 0;
+  r->launches = r->steps = r->decisions = 0;
   r->entry = entry;
   status st = run_entry(r, inputs, n_inputs, outputs, n_outputs);
-  rank_release_ports(r, st != STATUS_OK);
-  return st;
+  if (!st && r->comm)
+    st = r->comms->finish(r->comm, r->number, r->decisions);
+  return st && r->comm ? r->comms->fail(r->comm, r->number) : st;
+}
+
+void rank_decide(struct rank *r, int64_t value) {
+  r->decisions = hash_combine(r->decisions, (uint64_t)value);
 }
 
 void rank_add_stats(const struct rank *r, sinter_session_stats *stats) {

@@ -8,9 +8,11 @@
 #define SINTER_RUNTIME_RANK_H
 
 #include "include/sinter/runtime.h"
+#include "runtime/comm/comm.h"
 #include "runtime/drivers/driver.h"
 #include "runtime/engine_format.h"
 #include "runtime/expr_state.h"
+#include "runtime/fault_script.h"
 #include "runtime/memory_plan.h"
 #include "runtime/plan.h"
 
@@ -77,7 +79,16 @@ struct rank {
   struct driver_buffer weights, *input_buffers;
   struct slot *output_copies;
   uint32_t input_buffer_count;
-  uint64_t launches;             /* of the last run */
+  uint64_t launches; /* of the last run */
+
+  const struct comm_driver *comms; /* with several ranks; else NULL, as is comm */
+  struct comm *comm;
+  _Atomic uint32_t *heartbeat;
+  struct comm_block *blocks; /* of one exchange */
+  uint64_t decisions;        /* what data decided in this run, hashed: the same on all ranks */
+  uint64_t steps;            /* begun in this run */
+  struct planned_fault fault;
+
   const _Atomic bool *cancelled; /* the session's */
 };
 
@@ -91,9 +102,17 @@ status rank_init(struct rank *r, struct sinter_session *session, uint32_t number
                  const sinter_session_options *options);
 void rank_deinit(struct rank *r); /* of a zeroed one, nothing */
 
-/* Runs an entry point on this rank; the ports are as sinter_session_run has them. */
+/*
+ * Runs an entry point on this rank; the ports are as sinter_session_run has them. With several
+ * ranks it is called on all of them at once, and fails on all or on none, but for disagreement that
+ * a rank sees after the last step: then comm->failed says so. rank_release_ports follows, when no
+ * rank runs.
+ */
 status rank_run(struct rank *r, const Engine__Entry *entry, const sinter_tensor *inputs,
                 size_t n_inputs, sinter_tensor *outputs, size_t n_outputs);
+
+/* What data decided, for other ranks to compare. */
+void rank_decide(struct rank *r, int64_t value);
 
 /* Adds the memory the rank holds. */
 void rank_add_stats(const struct rank *r, sinter_session_stats *stats);
@@ -136,9 +155,17 @@ void staging_deinit(struct rank *r);
 /* The value of an expression for a step (NULL: outside of the plan). Errors: E0611, E0612. */
 status rank_expr(struct rank *r, uint32_t expr, const Engine__Step *step, int64_t *out_value);
 
+/* A size: an expression that must not be negative. */
+status rank_size(struct rank *r, uint32_t expr, const Engine__Step *step, uint64_t *out_size);
+status rank_size_fail(struct rank *r, uint32_t expr, const Engine__Step *step, int64_t value);
+
 /* A value's memory and its size in bytes, aliases followed, within what was placed. Errors: as
  * above. */
 status rank_value(struct rank *r, uint32_t value, const Engine__Step *step, struct slot *out_slot);
+
+/* A value's memory, of which a step uses a given number of bytes. */
+status rank_span(struct rank *r, uint32_t value, uint64_t bytes, const Engine__Step *step,
+                 uint8_t **out_data);
 
 /* Whether a relation holds. Errors: those of rank_expr. */
 status rank_relate(struct rank *r, const Engine__Relate *relate, const Engine__Step *step,
@@ -159,11 +186,17 @@ status rank_reserve(struct rank *r, uint32_t value, uint64_t bytes, bool keep);
 /* Runs the steps of a block. Nesting is bounded by ENGINE_MAX_NESTING. */
 status rank_run_block(struct rank *r, uint32_t block);
 
+uint64_t rank_now_ns(void); /* CLOCK_MONOTONIC */
+
 /* After the last step: waits, and reports what kernels noted in the error word (E0610). */
 status rank_finish_kernels(struct rank *r);
 
 /* --- execute_loop.c --- */
 
 status rank_run_loop(struct rank *r, const Engine__Step *step, const Engine__Loop *loop);
+
+/* --- execute_exchange.c --- */
+
+status rank_exchange(struct rank *r, const Engine__Step *step, const Engine__Exchange *body);
 
 #endif

@@ -36,9 +36,27 @@ static status choose_driver(struct sinter_session *s, const char *devices) {
   return st;
 }
 
+#define DEADLINE_MS 10000u
+
+static status connect_ranks(struct sinter_session *s, const sinter_session_options *options) {
+  uint64_t deadline_ms = options->deadline_ms ? options->deadline_ms : DEADLINE_MS;
+  if (s->engine->plan.ranks == 1)
+    return STATUS_OK;
+  if (s->devices.driver->discrete)
+    return fault_report(DIAG_E0706, s->engine->file.path, "run it on as many cpu devices",
+                        "ranks on '%s' devices have no way to exchange elements",
+                        s->devices.driver->name);
+  s->comms = &host_comm;
+  return s->comms->create(
+      &(struct comm_options){.plan = &s->engine->plan, .deadline_ns = deadline_ms * 1000000u},
+      &s->comm);
+}
+
 static status create_ranks(struct sinter_session *s, const sinter_session_options *options) {
   uint32_t n = s->engine->plan.ranks;
   status st = choose_driver(s, options->devices);
+  if (!st)
+    st = connect_ranks(s, options);
   if (st)
     return st;
   s->ranks = mem_try_calloc(n, sizeof *s->ranks);
@@ -46,7 +64,7 @@ static status create_ranks(struct sinter_session *s, const sinter_session_option
     return fault_no_memory("a session's ranks", n * sizeof *s->ranks);
   for (uint32_t i = 0; i < n && !st; i++)
     st = rank_init(&s->ranks[i], s, i, options);
-  return st;
+  return st || n == 1 ? st : rank_team_create(s->ranks, n, &s->team);
 }
 
 SINTER_API sinter_status sinter_session_create(sinter_engine *engine,
@@ -75,8 +93,11 @@ SINTER_API sinter_status sinter_session_create(sinter_engine *engine,
 SINTER_API void sinter_session_destroy(sinter_session *session) {
   if (!session)
     return;
+  rank_team_destroy(session->team);
   for (uint32_t i = 0; session->ranks && i < session->engine->plan.ranks; i++)
     rank_deinit(&session->ranks[i]);
+  if (session->comm)
+    session->comms->destroy(session->comm);
   mem_free(session->ranks);
   mem_free(session);
 }
@@ -96,6 +117,16 @@ static status find_entry(struct sinter_session *s, const char *name,
                       plan->manifest->n_entries);
 }
 
+static status run_ranks(struct sinter_session *s, const Engine__Entry *entry,
+                        const sinter_tensor *inputs, size_t n_inputs, sinter_tensor *outputs,
+                        size_t n_outputs) {
+  status st = s->team ? rank_team_run(s->team, entry, inputs, n_inputs, outputs, n_outputs)
+                      : rank_run(&s->ranks[0], entry, inputs, n_inputs, outputs, n_outputs);
+  for (uint32_t i = 0; i < s->engine->plan.ranks; i++)
+    rank_release_ports(&s->ranks[i], st != STATUS_OK);
+  return st;
+}
+
 SINTER_API sinter_status sinter_session_run(sinter_session *session, const char *entry,
                                             const sinter_tensor *inputs, size_t n_inputs,
                                             sinter_tensor *outputs, size_t n_outputs) {
@@ -108,7 +139,7 @@ SINTER_API sinter_status sinter_session_run(sinter_session *session, const char 
                                        "the session is already running");
   status st = find_entry(session, entry, &found);
   if (!st)
-    st = rank_run(&session->ranks[0], found, inputs, n_inputs, outputs, n_outputs);
+    st = run_ranks(session, found, inputs, n_inputs, outputs, n_outputs);
   session->runs += !st;
   atomic_store(&session->cancelled, false);
   atomic_store(&session->busy, false);
@@ -118,6 +149,33 @@ SINTER_API sinter_status sinter_session_run(sinter_session *session, const char 
 SINTER_API void sinter_session_cancel(sinter_session *session) {
   if (session && atomic_load(&session->busy))
     atomic_store(&session->cancelled, true);
+}
+
+SINTER_API uint32_t sinter_session_exchange_count(const sinter_session *session) {
+  return session ? session->engine->plan.exchange_count : 0;
+}
+
+SINTER_API sinter_status sinter_session_get_exchange(const sinter_session *session, uint32_t number,
+                                                     sinter_exchange *out_exchange) {
+  fault_clear();
+  if (!session || !out_exchange || out_exchange->struct_size < sizeof out_exchange->struct_size ||
+      number >= session->engine->plan.exchange_count)
+    return (sinter_status)fault_report(DIAG_E0618, NULL, "set struct_size to sizeof the struct",
+                                       "sinter_session_get_exchange was given NULL, no struct_size "
+                                       "or a number that no exchange has");
+  const struct plan *plan = &session->engine->plan;
+  const struct plan_exchange *e = &plan->exchanges[number];
+  sinter_exchange out = {.struct_size = out_exchange->struct_size,
+                         .kind = comm_kind_text(e->body->kind),
+                         .node = "",
+                         .ranks = plan->groups[e->group].size};
+  if (e->step->n_provenance)
+    out.node = plan_string(plan, plan->manifest->provenance[e->step->provenance[0]]->node);
+  for (uint32_t i = 0; session->comm && i < plan->ranks; i++)
+    out.bytes += session->comms->received(session->comm, i, number, &out.times);
+  size_t n = out.struct_size < sizeof out ? out.struct_size : sizeof out;
+  memcpy(out_exchange, &out, n);
+  return SINTER_OK;
 }
 
 SINTER_API sinter_status sinter_session_get_stats(const sinter_session *session,

@@ -4,6 +4,7 @@
 #define SINTER_RUNTIME_SESSION_H
 
 #include "runtime/rank.h"
+#include "runtime/rank_team.h"
 #include "runtime/weight_file.h"
 
 struct engine_entry {
@@ -24,8 +25,11 @@ const uint8_t *engine_constant_data(const struct sinter_engine *engine,
 struct sinter_session {
   sinter_engine *engine;
   struct driver_devices devices;
-  struct rank *ranks; /* plan.ranks of them */
-  uint64_t runs;      /* that succeeded */
+  struct rank *ranks;              /* plan.ranks of them */
+  const struct comm_driver *comms; /* with several ranks; else NULL, as are comm and team */
+  struct comm *comm;
+  struct rank_team *team;
+  uint64_t runs; /* that succeeded */
   _Atomic bool busy, cancelled;
 };
 

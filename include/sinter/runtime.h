@@ -191,18 +191,23 @@ typedef void sinter_profile_hook(void *user, const sinter_profile_event *event);
 
 typedef struct sinter_session_options {
   size_t struct_size;
-  const char *devices; /* "cpu"; the default is "cpu" */
-  uint32_t threads; /* of the cpu device, the caller's included; 0: one per cpu this thread may run
-                       on. Results do not depend on it */
-  uint64_t memory_limit; /* bytes of device memory the session may hold; 0: what the device has */
-  sinter_profile_hook *profile; /* called on the thread that runs, after each kernel */
+  const char *devices; /* "cpu", the default; for an engine of several ranks a device for each:
+                          "cpu:4" or "cpu:0-3" */
+  uint32_t threads; /* of all cpu devices together, the caller's included; 0: one per cpu this
+                       thread may run on. Each rank has at least one. Results do not depend on it */
+  uint64_t memory_limit; /* bytes that each device may hold; 0: what the device has */
+  sinter_profile_hook *profile; /* called on the thread that runs, after each kernel of rank 0 */
   void *profile_user;
+  uint64_t deadline_ms; /* ranks that wait for one that has done nothing for so long give up; 0: ten
+                           seconds */
+  const char *faults;   /* for tests: failures to provoke, such as "rank=2 step=7 stall" (or fail,
+                           oom), each once, separated by semicolons; NULL: none */
 } sinter_session_options;
 
 /*
- * Creates a session: the device's memory, threads and loaded code. The engine must outlive it.
+ * Creates a session: the devices' memory, threads and loaded code. The engine must outlive it.
  * options may be NULL. Errors: SINTER_USAGE unknown device; SINTER_UNSUPPORTED the engine has no
- * code for this processor; SINTER_RESOURCES.
+ * code for this processor, or is for another number of devices; SINTER_RESOURCES.
  */
 SINTER_API sinter_status sinter_session_create(sinter_engine *engine,
                                                const sinter_session_options *options,
@@ -224,7 +229,9 @@ SINTER_API void sinter_session_destroy(sinter_session *session);
  *
  * Errors: SINTER_USAGE names the input or output, wanted and found; SINTER_INVALID the data break a
  * rule of the model (an index out of range), naming the ONNX node; SINTER_RESOURCES,
- * SINTER_CANCELLED. A session remains usable. The first run at new shapes may allocate; later runs
+ * SINTER_CANCELLED. With several ranks also SINTER_DEVICE: one did not answer within the
+ * deadline, or ranks went different ways; the error is the first cause, wherever it was. A session
+ * remains usable. The first run at new shapes may allocate; later runs
  * at the same shapes neither allocate nor lock.
  */
 SINTER_API sinter_status sinter_session_run(sinter_session *session, const char *entry,
@@ -250,6 +257,23 @@ typedef struct sinter_session_stats {
 /* Not while the session runs. */
 SINTER_API sinter_status sinter_session_get_stats(const sinter_session *session,
                                                   sinter_session_stats *out_stats);
+
+/* What ranks give each other at one place of the plan. Strings belong to the engine. */
+typedef struct sinter_exchange {
+  size_t struct_size; /* set by the caller */
+  const char *kind;   /* "all_reduce" */
+  const char *node;   /* the first ONNX node it came from; "" if unknown */
+  uint32_t ranks;     /* that act together in it */
+  uint64_t times;     /* in the last run, per rank */
+  uint64_t bytes;     /* that all ranks together received from others in the last run */
+} sinter_exchange;
+
+/* Exchanges of the engine's plan, all entry points together. */
+SINTER_API uint32_t sinter_session_exchange_count(const sinter_session *session);
+
+/* Not while the session runs. Errors: SINTER_USAGE. */
+SINTER_API sinter_status sinter_session_get_exchange(const sinter_session *session, uint32_t number,
+                                                     sinter_exchange *out_exchange);
 
 #ifdef __cplusplus
 }

@@ -28,7 +28,7 @@ struct driver_buffer {
 
 struct driver_options {
   uint32_t index, count; /* which device, and of how many in use; a cpu is all of them */
-  uint32_t threads;      /* cpu; 0: the driver decides */
+  uint32_t threads;      /* cpu: of all devices together; 0: the driver decides */
   uint64_t memory_limit; /* bytes; 0: none */
 };
 

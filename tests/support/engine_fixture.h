@@ -7,6 +7,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +24,11 @@ struct fixture {
 static inline void fixture_open(struct fixture *f, uint32_t threads) {
   f->bytes = engine_maker_bytes(&f->maker, &f->n);
   f->engine = engine_maker_open(f->bytes, f->n);
-  sinter_session_options options = {.struct_size = sizeof options, .threads = threads};
+  uint32_t ranks = f->maker.build.manifest.ranks;
+  char devices[16];
+  snprintf(devices, sizeof devices, ranks > 1 ? "cpu:%u" : "cpu", ranks);
+  sinter_session_options options = {
+      .struct_size = sizeof options, .threads = threads, .devices = devices};
   if (sinter_session_create(f->engine, &options, &f->session))
     fail_msg("%s", sinter_last_error());
 }

@@ -41,14 +41,16 @@ static uint32_t usable_cpus(void) {
 
 static status cpu_device_create(const struct driver_options *options, struct device **out_device) {
   uint32_t threads = options->threads ? options->threads : usable_cpus();
+  uint32_t devices = options->count ? options->count : 1;
   if (threads > THREAD_POOL_MOST)
     threads = THREAD_POOL_MOST;
+  threads = threads > devices ? threads / devices : 1;
   struct device *device = mem_try_calloc(1, sizeof *device);
   if (!device)
     return fault_no_memory("a device", sizeof *device);
   device->threads = threads;
   device->memory_limit = options->memory_limit ? options->memory_limit : PTRDIFF_MAX;
-  status s = thread_pool_acquire(threads);
+  status s = thread_pool_acquire((threads - 1) * devices + 1);
   if (s) {
     mem_free(device);
     return s;

@@ -4,8 +4,9 @@
  *
  * A job is a range of tiles. Caller and workers take chunks of it from a shared counter until none
  * is left. The job ends when all who joined have left, so a worker that the system has not
- * scheduled yet is never waited for. Handing out a job takes no lock and no memory. A second job at
- * the same time, from another session, runs on its caller's thread alone.
+ * scheduled yet is never waited for. Handing out a job takes no lock and no memory. Several callers
+ * (sessions, or the ranks of one) have jobs at the same time, and workers help where there is work.
+ * A caller that waits for something else has no job, so it holds no worker.
  *
  * Workers spin for some microseconds for the next job and then sleep on a futex. In a forked child
  * there are no workers: jobs run on their callers' threads.

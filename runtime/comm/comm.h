@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How the ranks of a session give each other elements and notice each other's failures. A `comm` is
+ * what the ranks share, as one process sees it; a kind of comm is a table of functions, as a driver
+ * is. runtime/comm/README.md says how to add one.
+ *
+ * A run on n ranks: each calls `begin`, then the exchanges of its plan in the plan's order, then
+ * `finish`. Each of these calls returns on all ranks that take part, or on none: they meet. A rank
+ * that cannot go on calls `fail`, and every call of every rank returns with that first cause.
+ * Waiting ends with an error after the deadline, counted from the last sign of life (`heartbeat`)
+ * of those waited for.
+ *
+ * A rank's calls come from one thread at a time; ranks may be threads of a process or processes.
+ * Functions that return a status report their error (runtime/fault.h): E0703 no answer, E0704 ranks
+ * do not run the same thing, or the first cause of whichever rank failed.
+ */
+#ifndef SINTER_RUNTIME_COMM_H
+#define SINTER_RUNTIME_COMM_H
+
+#include "base/dtype.h"
+#include "base/status.h"
+#include "runtime/plan.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct comm; /* a kind's own */
+
+struct comm_options {
+  const struct plan *plan; /* its ranks, groups and exchanges; outlives the comm */
+  uint64_t deadline_ns;
+};
+
+/* What ranks compare before the first exchange of a run. */
+struct comm_agreement {
+  uint64_t engine[2]; /* digest of the engine's file */
+  uint64_t entry;     /* its number */
+  uint64_t shapes;    /* hash of the inputs' */
+};
+
+/* One value of an exchange. src and dst hold one block or as many as the group has ranks, as
+ * engine.proto says of the kind; memory of the rank's device. */
+struct comm_block {
+  const uint8_t *src;
+  uint8_t *dst;
+  uint64_t elements; /* of one block */
+  enum dtype dtype;  /* one byte or more each */
+};
+
+struct comm_driver {
+  const char *name;
+
+  /* Connects the plan's ranks. Errors: E0615. */
+  status (*create)(const struct comm_options *options, struct comm **out_comm);
+  void (*destroy)(struct comm *comm);
+
+  /* All ranks meet and compare. */
+  status (*begin)(struct comm *comm, uint32_t rank, const struct comm_agreement *agreement);
+
+  /*
+   * The ranks of the exchange's group meet and exchange `n` blocks, as many as it has parts. Done
+   * when it returns. `decisions` stands for all that data decided so far (which branch, how many
+   * iterations, which sizes); groups whose ranks differ in it are refused with E0704.
+   */
+  status (*exchange)(struct comm *comm, uint32_t rank, const struct plan_exchange *exchange,
+                     const struct comm_block *blocks, uint32_t n, uint64_t decisions);
+
+  /* All ranks meet at the end of a run. */
+  status (*finish)(struct comm *comm, uint32_t rank, uint64_t decisions);
+
+  /* This rank failed: its thread's last error becomes the first cause unless there is one. Wakes
+   * whoever waits. Then, or if another rank failed before, makes the first cause the thread's last
+   * error and returns its status. */
+  status (*fail)(struct comm *comm, uint32_t rank);
+
+  /* Whether some rank failed. */
+  bool (*failed)(const struct comm *comm);
+
+  /* Forgets a failure, once no rank is in a run. */
+  void (*reset)(struct comm *comm);
+
+  /* A number that the rank changes whenever it gets something done. */
+  _Atomic uint32_t *(*heartbeat)(struct comm *comm, uint32_t rank);
+
+  /* Bytes that a rank received from others in exchange `number`, and how often it took part, in
+   * the last run. */
+  uint64_t (*received)(const struct comm *comm, uint32_t rank, uint32_t number,
+                       uint64_t *out_times);
+};
+
+extern const struct comm_driver host_comm; /* threads of one process, in its memory */
+
+/*
+ * Bytes that all ranks of a group together receive from each other when blocks have `block_bytes`
+ * (Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms for clusters of workstations",
+ * 2009: no all_reduce can do with less). UINT64_MAX if it passes 64 bits.
+ */
+uint64_t comm_group_bytes(const struct plan *plan, const struct plan_exchange *exchange,
+                          uint64_t block_bytes);
+
+/* "all_reduce". Static storage. */
+const char *comm_kind_text(Engine__ExchangeKind kind);
+
+#endif

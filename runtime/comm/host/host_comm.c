@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Communication between ranks in one memory: meetings, agreement, failures. See host_state.h. */
+#include "base/checked.h"
+#include "base/mem.h"
+#include "runtime/comm/host/host_state.h"
+#include "runtime/futex.h"
+
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- Time --- */
+
+/* Waiting ranks look this often whether the others live. */
+#define LOOK_NS 20000000u
+
+static uint64_t now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* --- Failures --- */
+
+#define ABORTED 1u
+
+static status host_fail(struct comm *c, uint32_t rank) {
+  (void)rank;
+  uint32_t none = 0;
+  if (atomic_compare_exchange_strong(&c->cause_state, &none, 1)) {
+    fault_save(&c->cause);
+    atomic_store(&c->cause_state, 2);
+    for (uint32_t i = 0; i < c->meeting_count; i++) {
+      atomic_fetch_or(&c->meetings[i].round, ABORTED);
+      futex_wake(&c->meetings[i].round, INT_MAX);
+    }
+  }
+  while (atomic_load(&c->cause_state) != 2) /* another rank writes it at this moment */
+    sched_yield();
+  return fault_restore(&c->cause);
+}
+
+static bool host_failed(const struct comm *c) { return atomic_load(&c->cause_state) != 0; }
+
+static void host_reset(struct comm *c) {
+  for (uint32_t i = 0; i < c->meeting_count; i++) {
+    atomic_store(&c->meetings[i].arrived, 0);
+    atomic_fetch_and(&c->meetings[i].round, ~ABORTED);
+  }
+  atomic_store(&c->cause_state, 0);
+}
+
+/* "exchange 3 'node 7 ...'", or the run's begin or end. */
+static const char *at_text(const struct comm *c, uint64_t at, char *buffer, size_t n) {
+  uint32_t number = HOST_AT_NUMBER(at);
+  if (number == HOST_BEGIN || number == HOST_FINISH)
+    return number == HOST_BEGIN ? "the beginning of a run" : "the end of the run";
+  const struct plan_exchange *e = &c->plan->exchanges[number];
+  char node[256];
+  const char *where = plan_node_text(c->plan, e->step, node, sizeof node);
+  snprintf(buffer, n, "exchange %u (%s%s%s)", number, comm_kind_text(e->body->kind),
+           where ? " of " : "", where ? where : "");
+  return buffer;
+}
+
+/* --- Meeting --- */
+
+/* A member that waits where it will not come from to this meeting. That is no error if the meeting
+ * has taken place meanwhile: a caller looks at the round after this. */
+static bool is_elsewhere(const struct comm *c, uint32_t rank, uint32_t member) {
+  uint64_t mine = atomic_load(&c->cells[rank].at), its = atomic_load(&c->cells[member].at);
+  if (!atomic_load(&c->cells[member].waiting) || its == mine)
+    return false;
+  return HOST_AT_NUMBER(its) == HOST_FINISH || HOST_AT_COUNT(its) >= HOST_AT_COUNT(mine);
+}
+
+static status report_elsewhere(struct comm *c, uint32_t rank, uint32_t member) {
+  char a[320], b[320];
+  fault_report(DIAG_E0704, NULL, "a condition or size may depend on values that ranks do not share",
+               "rank %u has come to %s, rank %u to %s", rank,
+               at_text(c, atomic_load(&c->cells[rank].at), a, sizeof a), member,
+               at_text(c, atomic_load(&c->cells[member].at), b, sizeof b));
+  return host_fail(c, rank);
+}
+
+static status report_silence(struct comm *c, uint32_t rank, const struct host_meeting *meeting) {
+  char text[320];
+  uint32_t silent = rank;
+  uint64_t mine = atomic_load(&c->cells[rank].at);
+  for (uint32_t i = 0; i < meeting->n; i++) /* the one who is missing here, */
+    if (atomic_load(&c->cells[meeting->members[i]].at) != mine)
+      silent = meeting->members[i];
+  for (uint32_t i = 0; i < c->ranks; i++) /* or for whom that one waits in turn */
+    if (!atomic_load(&c->cells[i].waiting))
+      silent = i;
+  fault_report(DIAG_E0703, NULL, "the deadline is an option of the session",
+               "rank %u has done nothing for %.1f s since its step %u, and rank %u waits at %s",
+               silent, (double)c->deadline_ns * 1e-9, atomic_load(&c->cells[silent].heartbeat),
+               rank, at_text(c, mine, text, sizeof text));
+  return host_fail(c, rank);
+}
+
+static uint32_t signs_of_life(const struct comm *c) {
+  uint32_t sum = 0;
+  for (uint32_t i = 0; i < c->ranks; i++)
+    sum += atomic_load_explicit(&c->cells[i].heartbeat, memory_order_relaxed);
+  return sum;
+}
+
+static status sleep_until(struct comm *c, uint32_t rank, struct host_meeting *meeting,
+                          uint32_t round) {
+  uint64_t look = c->deadline_ns / 4 < LOOK_NS ? c->deadline_ns / 4 + 1 : LOOK_NS;
+  uint64_t alive = 0; /* when the last sign of life was seen; 0: not asked yet */
+  uint32_t signs = signs_of_life(c);
+  status st = STATUS_OK;
+  atomic_fetch_add(&meeting->sleepers, 1);
+  while (!st && atomic_load(&meeting->round) == round) {
+    futex_wait(&meeting->round, round, look);
+    if (atomic_load(&meeting->round) != round)
+      break;
+    uint64_t now = now_ns();
+    uint32_t latest = signs_of_life(c);
+    if (!alive || latest != signs)
+      alive = now;
+    signs = latest;
+    for (uint32_t i = 0; i < meeting->n && !st; i++)
+      if (is_elsewhere(c, rank, meeting->members[i]) && atomic_load(&meeting->round) == round)
+        st = report_elsewhere(c, rank, meeting->members[i]);
+    if (!st && now - alive >= c->deadline_ns && atomic_load(&meeting->round) == round)
+      st = report_silence(c, rank, meeting);
+  }
+  atomic_fetch_sub(&meeting->sleepers, 1);
+  return st;
+}
+
+/* The last one opens the door for all. */
+static void open_door(struct host_meeting *meeting) {
+  atomic_store(&meeting->arrived, 0);
+  atomic_fetch_add(&meeting->round, 2);
+  if (atomic_load(&meeting->sleepers))
+    futex_wake(&meeting->round, INT_MAX);
+}
+
+status host_meet(struct comm *c, uint32_t rank, struct host_meeting *meeting) {
+  struct host_cell *own = &c->cells[rank];
+  uint32_t round = atomic_load(&meeting->round);
+  status st = STATUS_OK;
+  if (round & ABORTED)
+    return host_fail(c, rank);
+  if (atomic_fetch_add(&meeting->arrived, 1) + 1 == meeting->n) {
+    open_door(meeting);
+  } else {
+    atomic_store(&own->waiting, 1);
+    for (uint32_t i = 0; i < c->spins && atomic_load(&meeting->round) == round; i++)
+      FUTEX_PAUSE();
+    if (atomic_load(&meeting->round) == round)
+      st = sleep_until(c, rank, meeting, round);
+    atomic_store(&own->waiting, 0);
+  }
+  if (!st && atomic_load(&meeting->round) & ABORTED)
+    st = host_fail(c, rank);
+  return st;
+}
+
+/* --- Agreement --- */
+
+/* What differs between ranks that have met, in words; NULL: nothing. */
+static const char *compare_runs(const struct comm_agreement *a, const struct comm_agreement *b) {
+  if (a->engine[0] != b->engine[0] || a->engine[1] != b->engine[1])
+    return "engines";
+  if (a->entry != b->entry)
+    return "entry points";
+  return a->shapes != b->shapes ? "shapes of inputs" : NULL;
+}
+
+static status report_difference(struct comm *c, uint32_t rank, uint32_t other, const char *what) {
+  char text[320];
+  fault_report(DIAG_E0704, NULL, NULL, "ranks %u and %u are at %s with different %s", rank, other,
+               at_text(c, atomic_load(&c->cells[rank].at), text, sizeof text), what);
+  return host_fail(c, rank);
+}
+
+static bool same_blocks(const struct host_cell *a, const struct host_cell *b) {
+  if (a->n_blocks != b->n_blocks)
+    return false;
+  for (uint32_t i = 0; i < a->n_blocks; i++)
+    if (a->blocks[i].elements != b->blocks[i].elements)
+      return false;
+  return true;
+}
+
+/* Compares with all members of a meeting that has just taken place. */
+static status compare_members(struct comm *c, uint32_t rank, const struct host_meeting *meeting) {
+  const struct host_cell *own = &c->cells[rank];
+  for (uint32_t i = 0; i < meeting->n; i++) {
+    uint32_t member = meeting->members[i];
+    const struct host_cell *other = &c->cells[member];
+    if (atomic_load(&other->at) != atomic_load(&own->at))
+      return report_elsewhere(c, rank, member);
+    if (other->decisions != own->decisions)
+      return report_difference(c, rank, member,
+                               "decisions behind them (conditions or sizes that the data give)");
+    if (!same_blocks(own, other))
+      return report_difference(c, rank, member, "numbers of elements");
+  }
+  return STATUS_OK;
+}
+
+static status host_begin(struct comm *c, uint32_t rank, const struct comm_agreement *agreement) {
+  struct host_cell *own = &c->cells[rank];
+  memset(own->received, 0, c->plan->exchange_count * sizeof *own->received);
+  memset(own->times, 0, c->plan->exchange_count * sizeof *own->times);
+  own->agreement = *agreement;
+  own->decisions = 0;
+  own->n_blocks = 0;
+  atomic_store(&own->heartbeat, 0);
+  atomic_store(&own->at, HOST_AT(0, HOST_BEGIN));
+  status st = host_meet(c, rank, &c->meetings[0]);
+  for (uint32_t i = 0; i < c->ranks && !st; i++) {
+    const char *what = compare_runs(&own->agreement, &c->cells[i].agreement);
+    if (what)
+      st = report_difference(c, rank, i, what);
+  }
+  return st;
+}
+
+static status host_exchange(struct comm *c, uint32_t rank, const struct plan_exchange *exchange,
+                            const struct comm_block *blocks, uint32_t n, uint64_t decisions) {
+  struct host_cell *own = &c->cells[rank];
+  struct host_meeting *meeting = &c->meetings[c->meeting_of[exchange->group * c->ranks + rank]];
+  uint32_t count = HOST_AT_COUNT(atomic_load(&own->at)) + 1;
+  memcpy(own->blocks, blocks, n * sizeof *blocks);
+  own->n_blocks = n;
+  own->decisions = decisions;
+  atomic_store(&own->at, HOST_AT(count, exchange->body->number));
+  status st = host_meet(c, rank, meeting);
+  if (!st)
+    st = compare_members(c, rank, meeting);
+  return st ? st : host_move(c, rank, meeting, exchange);
+}
+
+static status host_finish(struct comm *c, uint32_t rank, uint64_t decisions) {
+  struct host_cell *own = &c->cells[rank];
+  own->decisions = decisions;
+  own->n_blocks = 0;
+  atomic_store(&own->at, HOST_AT(HOST_AT_COUNT(atomic_load(&own->at)), HOST_FINISH));
+  status st = host_meet(c, rank, &c->meetings[0]);
+  return st ? st : compare_members(c, rank, &c->meetings[0]);
+}
+
+static _Atomic uint32_t *host_heartbeat(struct comm *c, uint32_t rank) {
+  return &c->cells[rank].heartbeat;
+}
+
+static uint64_t host_received(const struct comm *c, uint32_t rank, uint32_t number,
+                              uint64_t *out_times) {
+  *out_times = c->cells[rank].times[number];
+  return c->cells[rank].received[number];
+}
+
+/* --- Life --- */
+
+static void host_destroy(struct comm *c) {
+  if (!c)
+    return;
+  mem_free(c->block);
+  mem_free(c->tables);
+  mem_free(c->meeting_of);
+  mem_free(c->members);
+  mem_free(c);
+}
+
+/* Meetings: one of all ranks, and for each group one per set of ranks that meet there. */
+static uint32_t count_meetings(const struct plan *plan) {
+  uint32_t n = 1;
+  for (uint32_t i = 0; i < plan->group_count; i++)
+    n += plan->ranks / plan->groups[i].size;
+  return n;
+}
+
+static void fill_meetings(struct comm *c) {
+  uint32_t next = 0;
+  uint32_t *members = c->members;
+  c->meetings[next++] = (struct host_meeting){.n = c->ranks, .members = members};
+  for (uint32_t i = 0; i < c->ranks; i++)
+    *members++ = i;
+  for (uint32_t g = 0; g < c->plan->group_count; g++) {
+    const struct plan_group *group = &c->plan->groups[g];
+    for (uint32_t rank = 0; rank < c->ranks; rank++) {
+      uint32_t first = plan_group_rank(c->plan, group, rank, 0);
+      if (first != rank) { /* smaller numbers come first, so that one has its meeting */
+        c->meeting_of[g * c->ranks + rank] = c->meeting_of[g * c->ranks + first];
+        continue;
+      }
+      c->meeting_of[g * c->ranks + rank] = next;
+      c->meetings[next++] = (struct host_meeting){.n = group->size, .members = members};
+      for (uint32_t place = 0; place < group->size; place++)
+        *members++ = plan_group_rank(c->plan, group, rank, place);
+    }
+  }
+}
+
+/* The cells' tables lie in one piece, a line apart for ranks not to disturb each other. */
+static bool create_tables(struct comm *c) {
+  size_t counters = c->plan->exchange_count, blocks = c->plan->most_exchange_parts, bytes, all;
+  bytes = 2 * counters * sizeof(uint64_t) + blocks * sizeof(struct comm_block) +
+          c->ranks * sizeof(uint8_t *) + HOST_LINE;
+  if (!size_mul(bytes, c->ranks, &all))
+    return false;
+  uint8_t *at = c->tables = mem_try_calloc(1, all);
+  for (uint32_t i = 0; at && i < c->ranks; i++, at += bytes) {
+    struct host_cell *cell = &c->cells[i];
+    cell->received = (uint64_t *)(void *)at;
+    cell->times = cell->received + counters;
+    cell->blocks = (struct comm_block *)(void *)(cell->times + counters);
+    cell->sources = (const uint8_t **)(void *)(cell->blocks + blocks);
+  }
+  return at != NULL;
+}
+
+static bool create_shared(struct comm *c) {
+  size_t cells = c->ranks * sizeof *c->cells, meetings = c->meeting_count * sizeof *c->meetings;
+  c->members = mem_try_calloc((size_t)c->ranks * (c->plan->group_count + 1), sizeof *c->members);
+  c->meeting_of =
+      mem_try_calloc((size_t)c->ranks * (c->plan->group_count + 1), sizeof *c->meeting_of);
+  c->block = mem_try_calloc(1, cells + meetings + HOST_LINE);
+  if (!c->members || !c->meeting_of || !c->block)
+    return false;
+  uintptr_t start = ((uintptr_t)c->block + HOST_LINE - 1) & ~(uintptr_t)(HOST_LINE - 1);
+  c->cells = (struct host_cell *)start;
+  c->meetings = (struct host_meeting *)(start + cells);
+  fill_meetings(c);
+  return create_tables(c);
+}
+
+static uint32_t usable_cpus(void) {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) ? 1 : (uint32_t)CPU_COUNT(&set);
+}
+
+static status host_create(const struct comm_options *options, struct comm **out_comm) {
+  struct comm *c = mem_try_calloc(1, sizeof *c);
+  if (!c)
+    return fault_no_memory("communication", sizeof *c);
+  c->plan = options->plan;
+  c->deadline_ns = options->deadline_ns;
+  c->ranks = options->plan->ranks;
+  /* Where ranks share processors, spinning keeps those from work that are waited for. */
+  c->spins = c->ranks <= usable_cpus() ? FUTEX_SPINS : 0;
+  c->meeting_count = count_meetings(options->plan);
+  if (!create_shared(c)) {
+    host_destroy(c);
+    return fault_no_memory("communication", c->ranks * sizeof(struct host_cell));
+  }
+  *out_comm = c;
+  return STATUS_OK;
+}
+
+const struct comm_driver host_comm = {
+    .name = "host",
+    .create = host_create,
+    .destroy = host_destroy,
+    .begin = host_begin,
+    .exchange = host_exchange,
+    .finish = host_finish,
+    .fail = host_fail,
+    .failed = host_failed,
+    .reset = host_reset,
+    .heartbeat = host_heartbeat,
+    .received = host_received,
+};

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The five exchanges: every rank reads what it needs from the others' memory and writes its own
+ * only. In an all_reduce each rank combines one segment for all, in the order of places, and takes
+ * the other segments from the ranks that combined those; so all get the same bits.
+ */
+#include "runtime/comm/host/host_state.h"
+
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+/* One rank's view of an exchange. */
+struct move {
+  struct comm *c;
+  const struct host_meeting *group;
+  const Engine__Exchange *body;
+  struct host_cell *own;
+  uint32_t place;
+  uint64_t received; /* bytes from others */
+};
+
+static const struct comm_block *block_at(const struct move *m, uint32_t place, uint32_t i) {
+  return &m->c->cells[m->group->members[place]].blocks[i];
+}
+
+static void take(struct move *m, uint32_t from, uint8_t *dst, const uint8_t *src, uint64_t bytes) {
+  if (bytes)
+    memcpy(dst, src, (size_t)bytes);
+  if (from != m->place)
+    m->received += bytes;
+}
+
+/* The elements that the rank at a place combines. */
+static uint64_t segment_start(uint64_t elements, uint32_t place, uint32_t n) {
+  return elements / n * place + (place < elements % n ? place : elements % n);
+}
+
+/* Combines elements [first, end) of the sources at `base` bytes into dst. */
+static void combine(struct move *m, uint32_t i, uint64_t base, uint8_t *dst, uint64_t first,
+                    uint64_t end) {
+  enum dtype dtype = m->own->blocks[i].dtype;
+  if (first == end)
+    return;
+  for (uint32_t q = 0; q < m->group->n; q++)
+    m->own->sources[q] = block_at(m, q, i)->src + base;
+  host_reduce(dtype, m->body->reduction, dst, m->own->sources, m->group->n, first, end);
+  m->received += (m->group->n - 1) * (end - first) * dtype_unpacked_bytes(dtype);
+}
+
+static void move_block(struct move *m, uint32_t i) {
+  const struct comm_block *b = &m->own->blocks[i];
+  uint64_t bytes = b->elements * dtype_unpacked_bytes(b->dtype);
+  uint32_t n = m->group->n, p = m->place;
+  switch (m->body->kind) {
+  case ENGINE__EXCHANGE_KIND__ALL_REDUCE:
+    combine(m, i, 0, b->dst, segment_start(b->elements, p, n),
+            segment_start(b->elements, p + 1, n));
+    break;
+  case ENGINE__EXCHANGE_KIND__ALL_GATHER:
+    for (uint32_t q = 0; q < n; q++)
+      take(m, q, b->dst + q * bytes, block_at(m, q, i)->src, bytes);
+    break;
+  case ENGINE__EXCHANGE_KIND__REDUCE_SCATTER:
+    combine(m, i, p * bytes, b->dst, 0, b->elements);
+    break;
+  case ENGINE__EXCHANGE_KIND__ALL_TO_ALL:
+    for (uint32_t q = 0; q < n; q++)
+      take(m, q, b->dst + q * bytes, block_at(m, q, i)->src + p * bytes, bytes);
+    break;
+  default:
+    take(m, m->body->from[p], b->dst, block_at(m, m->body->from[p], i)->src, bytes);
+  }
+}
+
+/* The second half of an all_reduce. */
+static void collect_segments(struct move *m, uint32_t i) {
+  const struct comm_block *b = &m->own->blocks[i];
+  uint64_t size = dtype_unpacked_bytes(b->dtype);
+  for (uint32_t q = 0; q < m->group->n; q++) {
+    uint64_t first = segment_start(b->elements, q, m->group->n),
+             end = segment_start(b->elements, q + 1, m->group->n);
+    if (q != m->place && first < end)
+      take(m, q, b->dst + first * size, block_at(m, q, i)->dst + first * size,
+           (end - first) * size);
+  }
+}
+
+status host_move(struct comm *c, uint32_t rank, struct host_meeting *meeting,
+                 const struct plan_exchange *exchange) {
+  const struct plan_group *group = &c->plan->groups[exchange->group];
+  struct host_cell *own = &c->cells[rank];
+  struct move m = {c, meeting, exchange->body, own, plan_group_place(c->plan, group, rank), 0};
+#if defined(__x86_64__)
+  unsigned caller_csr = _mm_getcsr();
+  _mm_setcsr(0x1f80); /* round to nearest, keep denormals, whatever the caller's program prefers */
+#endif
+  for (uint32_t i = 0; i < own->n_blocks; i++)
+    move_block(&m, i);
+#if defined(__x86_64__)
+  _mm_setcsr(caller_csr);
+#endif
+  status st = host_meet(c, rank, meeting);
+  if (!st && exchange->body->kind == ENGINE__EXCHANGE_KIND__ALL_REDUCE) {
+    for (uint32_t i = 0; i < own->n_blocks; i++)
+      collect_segments(&m, i);
+    st = host_meet(c, rank, meeting);
+  }
+  own->received[exchange->body->number] += m.received;
+  own->times[exchange->body->number]++;
+  return st;
+}
