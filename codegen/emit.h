@@ -61,6 +61,7 @@ struct emit {
   struct kernel *kernel;
   LLVMValueRef args, first, last, scratch; /* the ABI's parameters */
   uint32_t vector_bytes;
+  LLVMValueRef lane; /* i64: this thread's place in the block that computes a tile; NULL: there is none */
 
   VEC(struct emit_memo) memo;
   VEC(struct emit_bound) bound;

@@ -18,7 +18,7 @@ uint32_t nest_width(const struct emit *e, dim d, enum dtype widest) {
 static void last_loop(struct emit *e, const struct nest *n, struct point *q, LLVMValueRef *scalar,
                       LLVMValueRef *vector) {
   uint32_t axis = n->axes[n->n_axes - 1];
-  LLVMValueRef size = emit_dim(e, n->dims[axis]), whole = emit_i64(e, 0);
+  LLVMValueRef size = emit_dim(e, n->dims[axis]), whole = n->lane ? n->lane : emit_i64(e, 0);
   LLVMValueRef next[NEST_MAX_CARRIED];
   struct emit_loop l;
   if (n->width > 1) {
@@ -31,7 +31,7 @@ static void last_loop(struct emit *e, const struct nest *n, struct point *q, LLV
     emit_loop_end(e, &l, next);
     memcpy(vector, l.carried, n->n_carried * sizeof *vector);
   }
-  emit_loop_begin(e, &l, whole, size, 1, n->n_carried, scalar);
+  emit_loop_begin(e, &l, whole, size, n->lane ? n->lanes : 1, n->n_carried, scalar);
   q->width = 1;
   q->c[axis] = coord_uniform(e, l.index);
   n->body(e, n->user, q, l.carried, next);

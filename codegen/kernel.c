@@ -203,6 +203,7 @@ static void emit_init(struct emit *e, struct kernel *k, struct target *target, L
   e->first = LLVMBuildZExt(e->entry_builder, LLVMGetParam(e->fn, 1), e->i64, "");
   e->last = LLVMBuildZExt(e->entry_builder, LLVMGetParam(e->fn, 2), e->i64, "");
   e->scratch = LLVMGetParam(e->fn, 3);
+  e->lane = k->block_threads ? nvptx_lane(target, module, e->entry_builder) : NULL;
   uint32_t n = e->fused->n_operands + e->fused->n_results;
   e->buffers = mem_calloc(n ? n : 1, sizeof *e->buffers);
   for (uint32_t i = 0; i < n; i++)
@@ -237,7 +238,7 @@ static status build_kernel(void *user, uint32_t index, struct target *target, LL
   LLVMBuildBr(e.entry_builder, start);
   if (target_isa(target)->kind == TARGET_NVPTX)
     nvptx_entry_create(target, module, k->symbol, e.fn,
-                       1 + e.fused->n_operands + e.fused->n_results + k->dims.len);
+                       1 + e.fused->n_operands + e.fused->n_results + k->dims.len, k->block_threads);
   emit_deinit(&e);
   return STATUS_OK;
 }

@@ -27,6 +27,8 @@ struct kernel {
   VEC(dim) scratch; /* bytes per thread: the product of these; empty: none */
   VEC(dim) kept;    /* dims that the schedule's plan makes for its emit, which must not make any */
   VEC(struct kernel_pack) packs;
+  uint32_t block_threads; /* on a GPU, of a block that computes a tile together; 0: a tile is a
+                             thread's */
   uint64_t key[2]; /* equal keys: equal code */
   const struct schedule *schedule;
 };

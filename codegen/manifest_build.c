@@ -124,11 +124,13 @@ uint32_t manifest_build_target(struct manifest_build *b, const char *name, uint3
 }
 
 uint32_t manifest_build_kernel(struct manifest_build *b, const char *name, uint32_t buffer_count,
-                               uint32_t dim_count, const uint64_t *code_offsets, size_t n_offsets) {
+                               uint32_t dim_count, uint32_t block_threads,
+                               const uint64_t *code_offsets, size_t n_offsets) {
   NEW_MESSAGE(b, k, Kernel, kernel);
   k->name = manifest_build_string(b, name);
   k->buffer_count = buffer_count;
   k->dim_count = dim_count;
+  k->block_threads = block_threads;
   k->n_code_offsets = n_offsets;
   k->code_offsets =
       n_offsets ? arena_memdup(b->arena, code_offsets, n_offsets * sizeof *code_offsets) : NULL;

@@ -51,7 +51,8 @@ uint32_t manifest_build_weight_file(struct manifest_build *b, const char *path, 
 uint32_t manifest_build_target(struct manifest_build *b, const char *name, uint32_t section);
 /* One code offset per target. */
 uint32_t manifest_build_kernel(struct manifest_build *b, const char *name, uint32_t buffer_count,
-                               uint32_t dim_count, const uint64_t *code_offsets, size_t n_offsets);
+                               uint32_t dim_count, uint32_t block_threads,
+                               const uint64_t *code_offsets, size_t n_offsets);
 uint32_t manifest_build_value(struct manifest_build *b, Engine__Value row, const uint32_t *dims,
                               size_t rank);
 uint32_t manifest_build_provenance(struct manifest_build *b, const char *node, const char *op,
@@ -110,7 +111,6 @@ void manifest_build_carried_dim(struct manifest_build *b, Engine__Carried *carri
                                 uint32_t init, uint32_t next);
 void manifest_build_scan(struct manifest_build *b, Engine__Loop *loop, uint32_t element,
                          uint32_t result);
-
 
 /* An axis of the mesh, from the outermost; the manifest's ranks follow. Returns its number. */
 uint32_t manifest_build_axis(struct manifest_build *b, const char *name, uint32_t size);

@@ -814,7 +814,7 @@ static void write_tables(struct writer *w, const struct code_blob *blob, const c
     const struct code_symbol *symbol = code_blob_find(blob, k->symbol);
     assert(symbol);
     w->kernel_row[i] = 1 + manifest_build_kernel(w->b, k->symbol, op->n_operands + op->n_results,
-                                                 k->dims.len, &symbol->offset, 1);
+                                                 k->dims.len, k->block_threads, &symbol->offset, 1);
   }
 }
 

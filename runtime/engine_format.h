@@ -97,8 +97,10 @@ typedef void kernel_function(const uint64_t *args, uint32_t first, uint32_t last
  * A kernel of a GPU's code section is an .entry of a PTX module (a text, zero-terminated) that begins
  * at its code offset. Its parameters are the slots as one array, u32 tiles, u64 address of scratch
  * and u64 bytes of scratch per thread. Thread t of n takes tiles t, t + n, ...: any grid is right, of
- * blocks of at most this many threads.
+ * blocks of at most GPU_THREADS_PER_BLOCK threads. Where the manifest gives the kernel's block_threads,
+ * blocks have exactly these and take the place of threads.
  */
 #define GPU_THREADS_PER_BLOCK 128u
+#define GPU_MOST_THREADS 1024u /* of a block */
 
 #endif

@@ -286,6 +286,8 @@ static status check_kernels(struct plan_loader *l) {
     if (!s && (uint64_t)kernel->buffer_count + kernel->dim_count > ENGINE_MAX_ARGUMENTS)
       s = loader_fail(l, "kernel %zu has %u buffers and %u dims", i, kernel->buffer_count,
                       kernel->dim_count);
+    if (!s && (kernel->block_threads > GPU_MOST_THREADS || kernel->block_threads % 32))
+      s = loader_fail(l, "kernel %zu has blocks of %u threads", i, kernel->block_threads);
     if (s)
       return s;
   }

@@ -2,9 +2,10 @@
 /* Rows: one or more reductions over the same trailing dims, and what follows from them (softmax,
  * layer norm, RMS norm, ...).
  *
- * A tile is one row. Each reduction in turn is one pass over the row; then one pass stores the
- * results. A value that a pass computes at some cost and a later pass wants again is kept in a row
- * of scratch, so exp is evaluated once. Reduction results are registers.
+ * A tile is one row, of a thread or of the threads of a block. Each reduction in turn is one pass
+ * over the row; then one pass stores the results. A value that a pass computes at some cost and a
+ * later pass wants again is kept in a row of scratch, so exp is evaluated once. Reduction results
+ * are registers.
  *
  * The fusion pass promises: reductions share their axes, which are the last dims of one space;
  * everything between them and the results is a map in that space, or in it with the row dims 1. */
@@ -12,6 +13,7 @@
 
 #include "codegen/emit_nest.h"
 #include "codegen/emit_view.h"
+#include "codegen/nvptx/block.h"
 #include "codegen/schedule.h"
 
 struct row {
@@ -63,11 +65,23 @@ static uint32_t kept_values(const struct kernel *k, value_id *out) {
   return n;
 }
 
+/* Threads for rows whose last dim is `d`: some elements each, and not more than pays. */
+static uint32_t block_for(const struct kernel *k, dim d) {
+  int64_t n;
+  uint32_t threads = 256;
+  if (!dim_is_const(k->function->module->dims, d, &n))
+    return 128;
+  while (threads > 32 && 4 * (int64_t)threads > n)
+    threads /= 2;
+  return threads;
+}
+
 static bool plan(struct kernel *k, const struct target_isa *isa) {
-  (void)isa;
   struct row row;
   if (!row_space(k, &row))
     return false;
+  if (isa->kind == TARGET_NVPTX)
+    k->block_threads = block_for(k, row.dims[row.rank - 1]);
   value_id kept[4];
   kernel_grid(k, row.dims, row.from);
   kernel_scratch(k, row.dims + row.from, row.rank - row.from, 8 * (int64_t)kept_values(k, kept));
@@ -103,7 +117,9 @@ static struct nest row_nest(struct emit *e, const struct row *row, uint32_t n_ca
                    .user = user};
   for (uint32_t i = 0; i < n.n_axes; i++)
     n.axes[i] = row->from + i;
-  n.width = n.n_axes ? nest_width(e, row->dims[row->rank - 1], DTYPE_F32) : 1;
+  n.width = n.n_axes && !e->lane ? nest_width(e, row->dims[row->rank - 1], DTYPE_F32) : 1;
+  n.lane = e->lane;
+  n.lanes = e->kernel->block_threads;
   return n;
 }
 
@@ -120,6 +136,8 @@ static void reduce_pass(struct emit *e, const struct row *row, const struct op *
     LLVMValueRef x = emit_horizontal(e, kind, dtype, vector, n.width);
     scalar = emit_combine(e, kind, dtype, x, scalar, 1);
   }
+  if (e->lane)
+    scalar = block_combine(e, kind, dtype, scalar);
   emit_bind_scalar(e, op->results[0], emit_round_to(e, dtype, scalar, 1));
 }
 
@@ -144,6 +162,19 @@ static void store_step(struct emit *e, void *user, const struct point *p, const 
       continue;
     LLVMValueRef x = emit_value(e, v, p);
     emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), p, x);
+  }
+}
+
+/* An element that all threads of a block have: the first stores it. */
+static void store_once(struct emit *e, uint32_t result, value_id v, const struct point *p) {
+  LLVMValueRef x = emit_value(e, v, p);
+  struct emit_if first;
+  if (e->lane)
+    emit_if_begin(e, &first, LLVMBuildICmp(e->b, LLVMIntEQ, e->lane, emit_i64(e, 0), ""));
+  emit_store(e, kernel_result_buffer(e->kernel, result), value_type(e->f, v), p, x);
+  if (e->lane) {
+    emit_if_else(e, &first, NULL);
+    emit_if_end(e, &first, NULL);
   }
 }
 
@@ -184,8 +215,7 @@ static void emit(struct emit *e, LLVMValueRef tile) {
     whole |= !per_row(e, &row, v);
     if (!per_row(e, &row, v))
       continue;
-    emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), &p,
-               emit_value(e, v, &p));
+    store_once(e, i, v, &p);
   }
   if (!whole)
     return;

@@ -31,7 +31,7 @@ static LLVMValueRef special_register(struct entry *n, const char *name) {
   return LLVMBuildZExt(n->b, LLVMBuildCall2(n->b, type, f, NULL, 0, ""), n->i64, "");
 }
 
-static void declare(struct entry *n, const char *name, uint32_t slots) {
+static void declare(struct entry *n, const char *name, uint32_t slots, uint32_t threads) {
   LLVMTypeRef array = LLVMArrayType2(n->i64, slots);
   LLVMTypeRef params[] = {n->ptr, n->i32, n->i64, n->i64};
   n->fn = LLVMAddFunction(n->module, name,
@@ -41,22 +41,24 @@ static void declare(struct entry *n, const char *name, uint32_t slots) {
   LLVMAddAttributeAtIndex(n->fn, 1, LLVMCreateTypeAttribute(n->c, byval, array));
   unsigned align = LLVMGetEnumAttributeKindForName("align", 5);
   LLVMAddAttributeAtIndex(n->fn, 1, LLVMCreateEnumAttribute(n->c, align, 8));
-  annotate(n, "maxntidx", GPU_THREADS_PER_BLOCK);
+  annotate(n, "maxntidx", threads ? threads : GPU_THREADS_PER_BLOCK);
 }
 
 /* for (t = thread; t < tiles; t += threads) tiles(args, t, t + 1, scratch of the thread) */
-static void fill(struct entry *n, struct target *target, LLVMValueRef tiles) {
+static void fill(struct entry *n, struct target *target, LLVMValueRef tiles, uint32_t threads) {
   LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(n->c, n->fn, "start");
   LLVMBasicBlockRef test = LLVMAppendBasicBlockInContext(n->c, n->fn, "test");
   LLVMBasicBlockRef body = LLVMAppendBasicBlockInContext(n->c, n->fn, "body");
   LLVMBasicBlockRef done = LLVMAppendBasicBlockInContext(n->c, n->fn, "done");
   LLVMPositionBuilderAtEnd(n->b, start);
-  LLVMValueRef width = special_register(n, "llvm.nvvm.read.ptx.sreg.ntid.x");
-  LLVMValueRef block = special_register(n, "llvm.nvvm.read.ptx.sreg.ctaid.x");
-  LLVMValueRef lane = special_register(n, "llvm.nvvm.read.ptx.sreg.tid.x");
-  LLVMValueRef blocks = special_register(n, "llvm.nvvm.read.ptx.sreg.nctaid.x");
-  LLVMValueRef thread = LLVMBuildAdd(n->b, LLVMBuildMul(n->b, block, width, ""), lane, "");
-  LLVMValueRef step = LLVMBuildMul(n->b, blocks, width, "");
+  LLVMValueRef thread = special_register(n, "llvm.nvvm.read.ptx.sreg.ctaid.x");
+  LLVMValueRef step = special_register(n, "llvm.nvvm.read.ptx.sreg.nctaid.x");
+  if (!threads) {
+    LLVMValueRef width = special_register(n, "llvm.nvvm.read.ptx.sreg.ntid.x");
+    LLVMValueRef lane = special_register(n, "llvm.nvvm.read.ptx.sreg.tid.x");
+    thread = LLVMBuildAdd(n->b, LLVMBuildMul(n->b, thread, width, ""), lane, "");
+    step = LLVMBuildMul(n->b, step, width, "");
+  }
   LLVMValueRef last = LLVMBuildZExt(n->b, LLVMGetParam(n->fn, 1), n->i64, "");
   LLVMValueRef offset = LLVMBuildMul(n->b, thread, LLVMGetParam(n->fn, 3), "");
   LLVMValueRef scratch =
@@ -80,8 +82,14 @@ static void fill(struct entry *n, struct target *target, LLVMValueRef tiles) {
   LLVMBuildRetVoid(n->b);
 }
 
+LLVMValueRef nvptx_lane(struct target *target, LLVMModuleRef module, LLVMBuilderRef builder) {
+  LLVMContextRef c = target_context(target);
+  struct entry n = {.c = c, .module = module, .b = builder, .i64 = LLVMInt64TypeInContext(c)};
+  return special_register(&n, "llvm.nvvm.read.ptx.sreg.tid.x");
+}
+
 void nvptx_entry_create(struct target *target, LLVMModuleRef module, const char *name,
-                        LLVMValueRef tiles, uint32_t slots) {
+                        LLVMValueRef tiles, uint32_t slots, uint32_t block_threads) {
   LLVMContextRef c = target_context(target);
   struct entry n = {.c = c,
                     .module = module,
@@ -89,7 +97,7 @@ void nvptx_entry_create(struct target *target, LLVMModuleRef module, const char 
                     .i32 = LLVMInt32TypeInContext(c),
                     .i64 = LLVMInt64TypeInContext(c),
                     .ptr = LLVMPointerTypeInContext(c, 0)};
-  declare(&n, name, slots);
-  fill(&n, target, tiles);
+  declare(&n, name, slots, block_threads);
+  fill(&n, target, tiles, block_threads);
   LLVMDisposeBuilder(n.b);
 }

@@ -13,8 +13,12 @@
 #include "codegen/target.h"
 
 /* Makes the kernel `name`, which calls tiles(args, first, last, scratch) for a tile at a time.
- * `slots`: how many argument slots there are. */
+ * `slots`: how many argument slots there are. `block_threads`: of a block that computes a tile
+ * together, 0 where a tile is a thread's. */
 void nvptx_entry_create(struct target *target, LLVMModuleRef module, const char *name,
-                        LLVMValueRef tiles, uint32_t slots);
+                        LLVMValueRef tiles, uint32_t slots, uint32_t block_threads);
+
+/* i64: this thread's place in its block. */
+LLVMValueRef nvptx_lane(struct target *target, LLVMModuleRef module, LLVMBuilderRef builder);
 
 #endif

@@ -31,7 +31,7 @@ void engine_maker_init(struct engine_maker *e, int without_code) {
   for (int i = 0; i < ENGINE_KERNEL_COUNT; i++) {
     uint64_t offset = (uint64_t)((uintptr_t)engine_kernels[i].function - (uintptr_t)code);
     manifest_build_kernel(&e->build, engine_kernels[i].name, engine_kernels[i].buffers,
-                          engine_kernels[i].dims, &offset, 1);
+                          engine_kernels[i].dims, 0, &offset, 1);
   }
 }
 

@@ -21,6 +21,7 @@ struct driver_module {
   cuda_module **modules; /* one per text of the code section that a kernel names */
   uint32_t module_count;
   cuda_function **functions; /* per row of the manifest */
+  const struct plan *plan;   /* the engine's */
 };
 
 /* --- cuda_module.c --- */

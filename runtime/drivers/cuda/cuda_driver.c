@@ -210,35 +210,40 @@ static status cuda_pack(struct device *device, uint8_t *dst, const uint8_t *src,
 
 /* --- Work --- */
 
-/* Scratch of all threads of a launch together; with more per thread, fewer threads run. */
+/* Scratch of a launch: with more per tile in work, fewer are in work. */
 #define MOST_SCRATCH ((uint64_t)256 << 20)
 #define MOST_BLOCKS 65536u
 
+/* Blocks, threads of a block, and how many there are of those that take tiles and have scratch. */
 struct grid {
-  uint32_t blocks, threads; /* threads of a block */
+  uint32_t blocks, threads;
+  uint64_t workers;
 };
 
-static struct grid grid_of(const struct driver_launch *launch) {
-  struct grid g = {1, 1};
-  uint64_t threads = launch->serial ? 1 : launch->tiles;
-  if (launch->scratch_bytes && threads > MOST_SCRATCH / launch->scratch_bytes)
-    threads = MOST_SCRATCH / launch->scratch_bytes;
-  if (threads <= 1)
+static struct grid grid_of(const struct driver_launch *launch, uint32_t block_threads) {
+  struct grid g = {1, block_threads ? block_threads : 1, 1};
+  uint64_t workers = launch->serial ? 1 : launch->tiles;
+  if (launch->scratch_bytes && workers > MOST_SCRATCH / launch->scratch_bytes)
+    workers = MOST_SCRATCH / launch->scratch_bytes;
+  if (workers <= 1)
     return g;
-  g.threads = threads < GPU_THREADS_PER_BLOCK ? (uint32_t)threads : GPU_THREADS_PER_BLOCK;
-  uint64_t blocks =
-      launch->scratch_bytes ? threads / g.threads : (threads + g.threads - 1) / g.threads;
+  if (!block_threads)
+    g.threads = workers < GPU_THREADS_PER_BLOCK ? (uint32_t)workers : GPU_THREADS_PER_BLOCK;
+  uint64_t per_block = block_threads ? 1 : g.threads;
+  uint64_t blocks = workers / per_block;
+  if (!launch->scratch_bytes)
+    blocks += workers % per_block != 0;
   g.blocks = blocks < MOST_BLOCKS ? (uint32_t)blocks : MOST_BLOCKS;
+  g.workers = g.blocks * per_block;
   return g;
 }
 
 static status cuda_launch(struct device *device, struct driver_module *module,
                           const struct driver_launch *launch) {
-  struct grid g = grid_of(launch);
+  struct grid g = grid_of(launch, module->plan->manifest->kernels[launch->kernel]->block_threads);
   uint64_t stride = 0, total;
   if (launch->scratch_bytes) {
-    if (!u64_align(launch->scratch_bytes, 64, &stride) ||
-        !u64_mul(stride, (uint64_t)g.blocks * g.threads, &total))
+    if (!u64_align(launch->scratch_bytes, 64, &stride) || !u64_mul(stride, g.workers, &total))
       return fault_no_memory("scratch", launch->scratch_bytes);
     status st = cuda_buffer_reserve(device, &device->scratch, total, false);
     if (st)

@@ -98,6 +98,7 @@ status cuda_module_create(struct device *device, const struct engine_file *file,
   if (!module)
     return fault_no_memory("a module", sizeof *module);
   *out_target = 0;
+  module->plan = plan;
   status st = STATUS_OK;
   if (n) {
     module->modules = mem_try_calloc(n, sizeof(cuda_module *));

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What threads of a block do together; see block.h. */
+#include "codegen/nvptx/block.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define WARP 32u
+#define SHARED 3u /* address space */
+
+static LLVMValueRef call(struct emit *e, const char *intrinsic, LLVMValueRef *args, unsigned n) {
+  unsigned id = LLVMLookupIntrinsicID(intrinsic, strlen(intrinsic));
+  LLVMValueRef f = LLVMGetIntrinsicDeclaration(e->module, id, NULL, 0);
+  return LLVMBuildCall2(e->b, LLVMIntrinsicGetType(e->context, id, NULL, 0), f, args, n, "");
+}
+
+void block_barrier(struct emit *e) { call(e, "llvm.nvvm.barrier0", NULL, 0); }
+
+static LLVMValueRef i32(struct emit *e, uint32_t x) { return LLVMConstInt(e->i32, x, false); }
+
+static LLVMValueRef shuffle(struct emit *e, LLVMValueRef x, uint32_t distance) {
+  LLVMValueRef args[] = {i32(e, UINT32_MAX), x, i32(e, distance), i32(e, WARP - 1)};
+  return call(e, "llvm.nvvm.shfl.sync.bfly.i32", args, 4);
+}
+
+/* The x of the thread whose number differs in the bit `distance`. Warps shuffle words of 32 bits.
+ */
+static LLVMValueRef partner(struct emit *e, LLVMValueRef x, uint32_t distance) {
+  LLVMTypeRef type = LLVMTypeOf(x);
+  bool is_double = type == e->f64, is_float = type == e->f32;
+  LLVMValueRef bits = is_double  ? LLVMBuildBitCast(e->b, x, e->i64, "")
+                      : is_float ? LLVMBuildBitCast(e->b, x, e->i32, "")
+                                 : x;
+  LLVMTypeRef integer = LLVMTypeOf(bits);
+  if (LLVMGetIntTypeWidth(integer) <= 32) {
+    bits = LLVMBuildTrunc(e->b, shuffle(e, LLVMBuildZExt(e->b, bits, e->i32, ""), distance),
+                          integer, "");
+  } else {
+    LLVMValueRef half = emit_i64(e, 32);
+    LLVMValueRef low = shuffle(e, LLVMBuildTrunc(e->b, bits, e->i32, ""), distance);
+    LLVMValueRef high = LLVMBuildTrunc(e->b, LLVMBuildLShr(e->b, bits, half, ""), e->i32, "");
+    high = LLVMBuildZExt(e->b, shuffle(e, high, distance), e->i64, "");
+    bits = LLVMBuildOr(e->b, LLVMBuildShl(e->b, high, half, ""),
+                       LLVMBuildZExt(e->b, low, e->i64, ""), "");
+  }
+  return is_double || is_float ? LLVMBuildBitCast(e->b, bits, type, "") : bits;
+}
+
+/* A word of 8 bytes per warp. */
+static LLVMValueRef warp_slots(struct emit *e, uint32_t warps) {
+  char name[64];
+  snprintf(name, sizeof name, "%s_warps", e->kernel->symbol);
+  LLVMValueRef slots = LLVMGetNamedGlobal(e->module, name);
+  if (slots)
+    return slots;
+  LLVMTypeRef type = LLVMArrayType2(e->i64, warps);
+  slots = LLVMAddGlobalInAddressSpace(e->module, type, name, SHARED);
+  LLVMSetLinkage(slots, LLVMInternalLinkage);
+  LLVMSetInitializer(slots, LLVMGetUndef(type));
+  LLVMSetAlignment(slots, 8);
+  return slots;
+}
+
+static LLVMValueRef slot(struct emit *e, LLVMValueRef slots, LLVMValueRef warp) {
+  return LLVMBuildInBoundsGEP2(e->b, e->i64, slots, &warp, 1, "");
+}
+
+LLVMValueRef block_combine(struct emit *e, enum combiner kind, enum dtype dtype, LLVMValueRef x) {
+  uint32_t warps = e->kernel->block_threads / WARP;
+  for (uint32_t distance = WARP / 2; distance; distance /= 2)
+    x = emit_combine(e, kind, dtype, x, partner(e, x, distance), 1);
+  if (warps == 1)
+    return x;
+  LLVMTypeRef type = LLVMTypeOf(x);
+  /* A byte in memory, where a value is a single bit. */
+  LLVMTypeRef stored = type == e->i1 ? e->i8 : type;
+  LLVMValueRef slots = warp_slots(e, warps);
+  LLVMValueRef warp = LLVMBuildLShr(e->b, e->lane, emit_i64(e, 5), "");
+  block_barrier(e); /* what was here before has been read */
+  LLVMValueRef first = LLVMBuildAnd(e->b, e->lane, emit_i64(e, WARP - 1), "");
+  struct emit_if once;
+  emit_if_begin(e, &once, LLVMBuildICmp(e->b, LLVMIntEQ, first, emit_i64(e, 0), ""));
+  LLVMBuildStore(e->b, stored == type ? x : LLVMBuildZExt(e->b, x, stored, ""),
+                 slot(e, slots, warp));
+  emit_if_else(e, &once, NULL);
+  emit_if_end(e, &once, NULL);
+  block_barrier(e);
+  for (uint32_t i = 0; i < warps; i++) {
+    LLVMValueRef y = LLVMBuildLoad2(e->b, stored, slot(e, slots, emit_i64(e, i)), "");
+    y = stored == type ? y : LLVMBuildTrunc(e->b, y, type, "");
+    x = i ? emit_combine(e, kind, dtype, x, y, 1) : y;
+  }
+  return x;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tiles that the threads of a block compute together: kernel->block_threads is a multiple of 32,
+ * and emit->lane is the thread's place in the block. */
+#ifndef SINTER_CODEGEN_NVPTX_BLOCK_H
+#define SINTER_CODEGEN_NVPTX_BLOCK_H
+
+#include "codegen/emit.h"
+
+/* The threads' x combined, on every thread, in an order that depends on the block's size alone: a
+ * butterfly within each warp, then the warps in turn. All threads of the block get here together.
+ */
+LLVMValueRef block_combine(struct emit *e, enum combiner kind, enum dtype dtype, LLVMValueRef x);
+
+/* Waits for all threads of the block; what they stored is seen after it. */
+void block_barrier(struct emit *e);
+
+#endif
