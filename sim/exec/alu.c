@@ -99,6 +99,13 @@ exec_fn bind_float_max(struct binding *b);
 exec_fn bind_float_abs(struct binding *b);
 exec_fn bind_float_neg(struct binding *b);
 
+/* In bits.c: mad.cc, and pairs of 16-bit integers. */
+exec_fn bind_mad_carry(struct binding *b);
+exec_fn bind_pair(struct binding *b);
+static bool is_pair(const struct binding *b) {
+  return b->type_count == 1 && (b->types[0] == TYPE_u16x2 || b->types[0] == TYPE_s16x2);
+}
+
 static bool is_float(const struct binding *b) {
   enum ptx_type t = b->type_count ? b->types[0] : TYPE_b32;
   return ptx_type_class(t) == CLASS_FLOAT || t == TYPE_f16x2 || t == TYPE_bf16x2;
@@ -140,6 +147,10 @@ OP3(mad_lo_b32, uint32_t, uint32_t, a *b + c)
 OP3(mad_lo_b64, uint64_t, uint64_t, a *b + c)
 OP3(mad_hi_u32, uint32_t, uint32_t, ((uint64_t)a * b >> 32) + c)
 OP3(mad_hi_s32, uint32_t, int32_t, (uint32_t)((int64_t)a *b >> 32) + c)
+OP3(mad_hi_sat, int32_t, int32_t,
+    ((int64_t)a * b >> 32) + c > INT32_MAX   ? INT32_MAX
+    : ((int64_t)a * b >> 32) + c < INT32_MIN ? INT32_MIN
+                                             : ((int64_t)a * b >> 32) + c)
 OP3(mad_hi_u64, uint64_t, uint64_t, (uint64_t)((unsigned __int128)a *b >> 64) + c)
 OP3(mad_hi_s64, uint64_t, int64_t, (uint64_t)((__int128)a *b >> 64) + c)
 OP3(mad_wide_u16, uint32_t, uint16_t, (uint32_t)a *b + c)
@@ -191,7 +202,7 @@ static bool predicate(const struct binding *b) {
 exec_fn bind_and(struct binding *b) { return predicate(b) ? and_pred : BY_WIDTH(b, and); }
 exec_fn bind_or(struct binding *b) { return predicate(b) ? or_pred : BY_WIDTH(b, or); }
 exec_fn bind_xor(struct binding *b) { return predicate(b) ? xor_pred : BY_WIDTH(b, xor); }
-exec_fn bind_not(struct binding *b) { return predicate(b) ? not_pred : BY_WIDTH(b, not ); }
+exec_fn bind_not(struct binding *b) { return predicate(b) ? not_pred : BY_WIDTH(b, not); }
 exec_fn bind_cnot(struct binding *b) { return BY_WIDTH(b, cnot); }
 exec_fn bind_shl(struct binding *b) { return BY_WIDTH(b, shl); }
 exec_fn bind_shr(struct binding *b) {
@@ -201,8 +212,12 @@ exec_fn bind_shr(struct binding *b) {
 }
 exec_fn bind_rem(struct binding *b) { return BY_INTEGER(b, rem); }
 exec_fn bind_div(struct binding *b) { return is_float(b) ? bind_float_div(b) : BY_INTEGER(b, div); }
-exec_fn bind_min(struct binding *b) { return is_float(b) ? bind_float_min(b) : BY_INTEGER(b, min); }
-exec_fn bind_max(struct binding *b) { return is_float(b) ? bind_float_max(b) : BY_INTEGER(b, max); }
+exec_fn bind_min(struct binding *b) {
+  return is_pair(b) ? bind_pair(b) : is_float(b) ? bind_float_min(b) : BY_INTEGER(b, min);
+}
+exec_fn bind_max(struct binding *b) {
+  return is_pair(b) ? bind_pair(b) : is_float(b) ? bind_float_max(b) : BY_INTEGER(b, max);
+}
 exec_fn bind_abs(struct binding *b) { return is_float(b) ? bind_float_abs(b) : BY_WIDTH(b, abs); }
 exec_fn bind_neg(struct binding *b) { return is_float(b) ? bind_float_neg(b) : BY_WIDTH(b, neg); }
 
@@ -227,12 +242,14 @@ CARRY(carry_sub32, uint32_t, uint64_t, -)
 CARRY(carry_sub64, uint64_t, unsigned __int128, -)
 
 static exec_fn carry(struct binding *b, bool takes, exec_fn narrow, exec_fn wide) {
-  b->inst->operation = (uint8_t)(takes | (has(b, MOD_cc) ? 2 : 0));
+  b->inst->operation = (uint16_t)(takes | (has(b, MOD_cc) ? 2 : 0));
   return by_width(b, NULL, narrow, wide);
 }
 exec_fn bind_addc(struct binding *b) { return carry(b, true, carry_add32, carry_add64); }
 exec_fn bind_subc(struct binding *b) { return carry(b, true, carry_sub32, carry_sub64); }
 exec_fn bind_add(struct binding *b) {
+  if (is_pair(b))
+    return bind_pair(b);
   if (is_float(b))
     return bind_float_add(b);
   if (has(b, MOD_cc))
@@ -277,8 +294,10 @@ exec_fn bind_mul(struct binding *b) {
 exec_fn bind_mad(struct binding *b) {
   if (is_float(b))
     return bind_fma(b);
-  if (has(b, MOD_cc) || has(b, MOD_sat))
-    return NULL;
+  if (has(b, MOD_cc))
+    return bind_mad_carry(b);
+  if (has(b, MOD_sat))
+    return has(b, MOD_hi) && b->types[0] == TYPE_s32 ? mad_hi_sat : NULL;
   if (has(b, MOD_wide))
     return wide_of(b, mad_wide_u16, mad_wide_s16, mad_wide_u32, mad_wide_s32);
   if (has(b, MOD_hi))
@@ -374,7 +393,7 @@ static void shf(struct warp *w, const struct inst *i, uint32_t mask) {
   }
 }
 exec_fn bind_shf(struct binding *b) {
-  b->inst->operation = (uint8_t)(has(b, MOD_l) | has(b, MOD_clamp) << 1);
+  b->inst->operation = (uint16_t)(has(b, MOD_l) | has(b, MOD_clamp) << 1);
   return b->type_count == 1 && b->types[0] == TYPE_b32 && has(b, MOD_l) != has(b, MOD_r) ? shf
                                                                                          : NULL;
 }
@@ -425,7 +444,7 @@ static void prmt(struct warp *w, const struct inst *i, uint32_t mask) {
   }
 }
 exec_fn bind_prmt(struct binding *b) {
-  b->inst->operation = (uint8_t)(b->order_count ? b->order[0] : MOD_COUNT);
+  b->inst->operation = (uint16_t)(b->order_count ? b->order[0] : MOD_COUNT);
   return by_width(b, NULL, prmt, NULL);
 }
 
@@ -449,6 +468,12 @@ exec_fn bind_dp4a(struct binding *b) {
 
 /* Moves and choices. */
 
+static void copy_b128(struct warp *w, const struct inst *i, uint32_t mask) {
+  uint8_t *d = lanes(w, &i->op[0]);
+  const uint8_t *a = lanes(w, &i->op[1]);
+  EACH_LANE(l, mask)
+  memcpy(d + 16 * l, a + 16 * l, 16);
+}
 static void copy_pred(struct warp *w, const struct inst *i, uint32_t mask) {
   pred_set(w, &i->op[0], mask, pred_get(w, &i->op[1]));
 }
@@ -456,6 +481,7 @@ OP1(copy_b16, uint16_t, a)
 OP1(copy_b32, uint32_t, a)
 OP1(copy_b64, uint64_t, a)
 
+/* `mov` of a local variable's name gives its place in local memory, as st.local takes it. */
 static void address_of_local(struct warp *w, const struct inst *i, uint32_t mask) {
   EACH_LANE(l, mask)
   lane_set(w, &i->op[0], l, lane_get(w, &i->op[1], l) + (uint64_t)i->imm);
@@ -486,6 +512,8 @@ exec_fn bind_mov(struct binding *b) {
     return copy_b32;
   case 8:
     return copy_b64;
+  case 16:
+    return i->op[1].bank == BANK_REGISTER ? copy_b128 : NULL;
   default:
     return NULL;
   }
@@ -508,8 +536,24 @@ static void mov_unpack(struct warp *w, const struct inst *i, uint32_t mask) {
       lane_set(w, &i->op[k], l, v >> k * bits);
   }
 }
+/* Two halves of 128 bits. */
+static void mov_wide(struct warp *w, const struct inst *i, uint32_t mask) {
+  bool pack = i->writes == 1;
+  uint64_t *whole = lanes(w, &i->op[pack ? 0 : 2]);
+  EACH_LANE(l, mask)
+  for (uint32_t k = 0; k < 2; k++) {
+    uint64_t *part = lanes(w, &i->op[pack ? k + 1 : k]);
+    if (pack)
+      whole[2 * l + k] = part[l];
+    else
+      part[l] = whole[2 * l + k];
+  }
+}
 exec_fn bind_mov_vector(struct binding *b) {
   struct inst *i = b->inst;
+  if (b->types[0] == TYPE_b128)
+    return i->count == 3 && i->op[0].width + i->op[1].width + i->op[2].width == 32 ? mov_wide
+                                                                                   : NULL;
   uint32_t sources = (uint32_t)i->count - i->writes, from = 0, to = 0;
   for (uint32_t k = 0; k < i->count; k++)
     *(k < i->writes ? &to : &from) += i->op[k].width;
@@ -554,7 +598,7 @@ exec_fn bind_selp(struct binding *b) {
 /* Comparisons give a word with a bit per lane. */
 #define COMPARE(name, T)                                                                           \
   static uint32_t name(struct warp *w, const struct inst *i) {                                     \
-    const T *a = lanes(w, &i->op[2]), *b = lanes(w, &i->op[3]);                                    \
+    const T *a = lanes(w, &i->op[i->aux[0]]), *b = lanes(w, &i->op[i->aux[0] + 1]);                \
     uint32_t r = 0;                                                                                \
     switch (i->compare) {                                                                          \
     case MOD_eq:                                                                                   \
@@ -593,13 +637,14 @@ COMPARE(compare_u64, uint64_t)
 COMPARE(compare_s16, int16_t)
 COMPARE(compare_s32, int32_t)
 COMPARE(compare_s64, int64_t)
-uint32_t compare_float(struct warp *w, const struct inst *i);
+uint32_t compare_float(struct warp *w, const struct inst *i, uint32_t half);
 
-static uint32_t compare_any(struct warp *w, const struct inst *i) {
+uint32_t compare_any(struct warp *w, const struct inst *i);
+uint32_t compare_any(struct warp *w, const struct inst *i) {
   enum ptx_type t = (enum ptx_type)i->type;
   bool is_signed = ptx_type_class(t) == CLASS_SIGNED;
   if (ptx_type_class(t) == CLASS_FLOAT)
-    return compare_float(w, i);
+    return compare_float(w, i, 0);
   switch (ptx_type_bytes(t)) {
   case 2:
     return is_signed ? compare_s16(w, i) : compare_u16(w, i);
@@ -610,7 +655,9 @@ static uint32_t compare_any(struct warp *w, const struct inst *i) {
   }
 }
 static void setp(struct warp *w, const struct inst *i, uint32_t mask) {
-  uint32_t r = compare_any(w, i), other = ~r;
+  bool packed = ptx_type_class((enum ptx_type)i->type) == CLASS_PACKED;
+  uint32_t r = packed ? compare_float(w, i, 0) : compare_any(w, i);
+  uint32_t other = packed ? compare_float(w, i, 1) : ~r;
   if (i->count == 5) {
     uint32_t c = pred_get(w, &i->op[4]);
     r = i->combine == MOD_and ? r & c : i->combine == MOD_or ? r | c : r ^ c;
@@ -622,10 +669,11 @@ static void setp(struct warp *w, const struct inst *i, uint32_t mask) {
 exec_fn bind_setp(struct binding *b) {
   struct inst *i = b->inst;
   if (b->type_count != 1 || !b->order_count || ptx_type_bytes(b->types[0]) < 2 ||
-      ptx_type_class(b->types[0]) == CLASS_PACKED)
+      (ptx_type_class(b->types[0]) == CLASS_PACKED && !is_float(b)))
     return NULL;
-  i->compare = (uint8_t)b->order[0];
-  i->combine = (uint8_t)(has(b, MOD_and) ? MOD_and : has(b, MOD_or) ? MOD_or : MOD_xor);
+  i->aux[0] = 2;
+  i->compare = (uint16_t)b->order[0];
+  i->combine = (uint16_t)(has(b, MOD_and) ? MOD_and : has(b, MOD_or) ? MOD_or : MOD_xor);
   bool named = has(b, MOD_and) || has(b, MOD_or) || has(b, MOD_xor);
   return named == (i->count == 5) && i->compare != MOD_and && i->compare != MOD_or ? setp : NULL;
 }

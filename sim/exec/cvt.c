@@ -10,8 +10,11 @@ struct format {
 };
 static const struct format *format_of(enum ptx_type t) {
   static const struct format f16 = {10, -14, 15}, bf16 = {7, -126, 127}, f32 = {23, -126, 127},
-                             tf32 = {10, -126, 127}, f64 = {52, -1022, 1023};
+                             tf32 = {10, -126, 127}, f64 = {52, -1022, 1023}, e4m3 = {3, -6, 8},
+                             e5m2 = {2, -14, 15};
   return t == TYPE_f16    ? &f16
+         : t == TYPE_e4m3 ? &e4m3
+         : t == TYPE_e5m2 ? &e5m2
          : t == TYPE_bf16 ? &bf16
          : t == TYPE_f32  ? &f32
          : t == TYPE_tf32 ? &tf32
@@ -38,6 +41,15 @@ double float_decode(enum ptx_type t, uint64_t bits) {
                               : ldexp(mantissa, -24);
     return bits & 0x8000 ? -v : v;
   }
+  case TYPE_e5m2:
+    return float_decode(TYPE_f16, (bits & 255) << 8);
+  case TYPE_e4m3: {
+    uint32_t exponent = bits >> 3 & 15, mantissa = bits & 7;
+    double v = (bits & 127) == 127 ? (double)NAN
+               : exponent          ? ldexp(8 + mantissa, (int)exponent - 10)
+                                   : ldexp(mantissa, -9);
+    return bits & 0x80 ? -v : v;
+  }
   case TYPE_f64:
     y.u = bits;
     return y.d;
@@ -62,6 +74,20 @@ static double round_integral(double v, enum rounding mode) {
   }
 }
 
+/* No infinities: what is too large becomes the largest, as every conversion to it saturates. */
+static uint64_t encode_e4m3(double value) {
+  uint64_t sign = signbit(value) ? 0x80 : 0;
+  if (isnan(value))
+    return 0x7f;
+  if (fabs(value) > 448)
+    return sign | 0x7e;
+  int e;
+  frexp(value, &e);
+  e = value == 0 || e - 1 < -6 ? -6 : e - 1;
+  uint64_t code = ((uint64_t)(e + 6) << 3) + (uint64_t)fabs(nearbyint(ldexp(value, 3 - e)));
+  return sign | (code > 0x7e ? 0x7e : code);
+}
+
 uint64_t float_encode(enum ptx_type t, double value, enum rounding mode) {
   const struct format *f = format_of(t);
   union {
@@ -72,6 +98,8 @@ uint64_t float_encode(enum ptx_type t, double value, enum rounding mode) {
     return isnan(value) ? UINT64_C(0x7fffffffffffffff) : y.u;
   int shift = t == TYPE_tf32 ? 13 : 0; /* tf32 lies in the upper bits of an f32 */
   int exponents = f->most == 15 ? 5 : 8;
+  if (t == TYPE_e4m3)
+    return encode_e4m3(value);
   uint64_t sign = (y.u >> 63) << (f->mantissa + exponents);
   uint64_t infinity = (uint64_t)(2 * f->most + 1) << f->mantissa;
   if (isnan(value))
@@ -195,6 +223,15 @@ static double adjust(const struct inst *i, double v, enum ptx_type from, enum pt
   return v;
 }
 
+/* What .satfinite makes of a result: the largest finite value instead of infinity. */
+static uint64_t largest_finite(enum ptx_type t, uint64_t bits) {
+  double v = float_decode(t, bits);
+  if (!isinf(v))
+    return bits;
+  const struct format *f = format_of(t);
+  return float_encode(t, copysign(ldexp(2 - ldexp(1, -f->mantissa), f->most), v), ROUND_ZERO);
+}
+
 static void cvt(struct warp *w, const struct inst *i, uint32_t mask) {
   enum ptx_type to = (enum ptx_type)i->type, from = (enum ptx_type)i->source_type;
   bool float_to = ptx_type_class(to) == CLASS_FLOAT,
@@ -206,6 +243,8 @@ static void cvt(struct warp *w, const struct inst *i, uint32_t mask) {
       double x = adjust(i, float_decode(from, v), from, to);
       bool same = from == to && isnan(x) && !i->sat;
       r = same ? v : float_encode(to, x, i->integral ? ROUND_NEAREST : mode);
+      if (i->operation)
+        r = largest_finite(to, r);
       if (i->ftz && to == TYPE_f32 && !(r >> 23 & 255))
         r &= UINT32_C(1) << 31;
     } else if (float_from) {
@@ -229,6 +268,53 @@ static void cvt(struct warp *w, const struct inst *i, uint32_t mask) {
   }
 }
 
+/* Pairs of 8-bit floats from and to pairs of wider ones; the first operand goes up. */
+static void cvt_small(struct warp *w, const struct inst *i, uint32_t mask) {
+  enum ptx_type to = i->type == TYPE_e4m3x2 ? TYPE_e4m3 : TYPE_e5m2;
+  EACH_LANE(l, mask) {
+    uint64_t r = 0, pair = lane_get(w, &i->op[1], l);
+    for (uint32_t k = 0; k < 2; k++) {
+      double v = i->source_type == TYPE_f32 ? float_decode(TYPE_f32, lane_get(w, &i->op[1 + k], l))
+                                            : float_decode(TYPE_f16, pair >> (k ? 0 : 16) & 0xffff);
+      v = i->relu && v < 0 ? 0 : v;
+      r = r << 8 | largest_finite(to, float_encode(to, v, ROUND_NEAREST));
+    }
+    lane_set(w, &i->op[0], l, r);
+  }
+}
+static void cvt_from_small(struct warp *w, const struct inst *i, uint32_t mask) {
+  enum ptx_type from = i->source_type == TYPE_e4m3x2 ? TYPE_e4m3 : TYPE_e5m2;
+  EACH_LANE(l, mask) {
+    uint64_t r = 0, pair = lane_get(w, &i->op[1], l);
+    for (uint32_t k = 0; k < 2; k++) {
+      double v = float_decode(from, pair >> (k ? 0 : 8) & 255);
+      r = r << 16 | float_encode(TYPE_f16, i->relu && v < 0 ? 0 : v, ROUND_NEAREST);
+    }
+    lane_set(w, &i->op[0], l, r);
+  }
+}
+
+/* cvt.pack: two s32, saturated, below what the third operand holds. */
+static void cvt_integers(struct warp *w, const struct inst *i, uint32_t mask) {
+  enum ptx_type t = (enum ptx_type)i->type;
+  uint32_t bits = ptx_type_bytes(t) * 8;
+  uint64_t most = (UINT64_C(1) << bits) - 1;
+  EACH_LANE(l, mask) {
+    uint64_t r = i->count > 3 ? lane_get(w, &i->op[3], l) : 0;
+    for (uint32_t k = 1; k <= 2; k++)
+      r = r << bits |
+          (int_to_int((uint64_t)(int32_t)lane_get(w, &i->op[k], l), TYPE_s32, t, true) & most);
+    lane_set(w, &i->op[0], l, r & UINT32_MAX);
+  }
+}
+exec_fn bind_cvt_pack(struct binding *b) {
+  uint32_t bytes = b->type_count ? ptx_type_bytes(b->types[0]) : 0;
+  bool wide = bytes == 2 && b->inst->count == 3;
+  return has(b, MOD_sat) && b->type_count >= 2 && (wide || (bytes == 1 && b->inst->count == 4))
+             ? cvt_integers
+             : NULL;
+}
+
 /* Two floats into the halves of a word: the first operand goes up. */
 static void cvt_pack(struct warp *w, const struct inst *i, uint32_t mask) {
   enum ptx_type part = i->type == TYPE_f16x2 ? TYPE_f16 : TYPE_bf16;
@@ -237,7 +323,8 @@ static void cvt_pack(struct warp *w, const struct inst *i, uint32_t mask) {
     uint64_t r = 0;
     for (uint32_t k = 1; k <= 2; k++) {
       double v = adjust(i, float_decode(TYPE_f32, lane_get(w, &i->op[k], l)), TYPE_f32, part);
-      r = r << 16 | float_encode(part, v, mode);
+      uint64_t bits = float_encode(part, v, mode);
+      r = r << 16 | (i->operation ? largest_finite(part, bits) : bits);
     }
     lane_set(w, &i->op[0], l, r);
   }
@@ -263,14 +350,24 @@ static void widen_s32(struct warp *w, const struct inst *i, uint32_t mask) {
 }
 
 exec_fn bind_cvt(struct binding *b) {
-  if (b->type_count != 2 || has(b, MOD_satfinite))
+  if (b->type_count != 2)
     return NULL;
+  b->inst->operation = has(b, MOD_satfinite);
   enum ptx_type to = b->types[0], from = b->types[1];
+  bool small_to = to == TYPE_e4m3x2 || to == TYPE_e5m2x2;
+  if (small_to)
+    return b->inst->count == (from == TYPE_f32 ? 3 : 2) && has(b, MOD_satfinite) &&
+                   (from == TYPE_f32 || from == TYPE_f16x2)
+               ? cvt_small
+               : NULL;
+  if (from == TYPE_e4m3x2 || from == TYPE_e5m2x2)
+    return to == TYPE_f16x2 && b->inst->count == 2 ? cvt_from_small : NULL;
   if (b->inst->count == 3)
     return (to == TYPE_f16x2 || to == TYPE_bf16x2) && from == TYPE_f32 ? cvt_pack : NULL;
   enum ptx_class x = ptx_type_class(to), y = ptx_type_class(from);
   if (x == CLASS_PRED || y == CLASS_PRED || x == CLASS_PACKED || y == CLASS_PACKED ||
-      x == CLASS_BITS || y == CLASS_BITS || from == TYPE_tf32)
+      x == CLASS_BITS || y == CLASS_BITS || from == TYPE_tf32 ||
+      (b->inst->operation && x != CLASS_FLOAT))
     return NULL;
   bool plain = b->inst->op[0].width == ptx_type_bytes(to) &&
                b->inst->op[1].width == ptx_type_bytes(from) && !b->inst->sat;

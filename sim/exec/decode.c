@@ -16,7 +16,7 @@ static const char *const special_names[] = {
 #include "sim/exec/special.def"
 #undef SPECIAL
 };
-_Static_assert(sizeof special_names / sizeof *special_names <= 48, "struct warp holds 48");
+_Static_assert(sizeof special_names / sizeof *special_names <= 64, "struct warp holds 64");
 
 static const struct {
   const char *opcode, *pattern, *modifiers;
@@ -26,10 +26,11 @@ static const struct {
 #include "sim/instruction.def"
 #undef INST
 };
-enum { ROWS = sizeof rows / sizeof *rows, MAX_OPERANDS = 24 };
+enum { ROWS = sizeof rows / sizeof *rows, MAX_OPERANDS = 320 };
 
 struct name_slot {
   enum ptx_space space;
+  bool launch; /* a kernel's parameter */
   uint32_t offset, reg, bytes, count;
   uint8_t width;
 };
@@ -47,6 +48,7 @@ struct decoder {
   struct binding binding;
   uint32_t sink, local_base; /* slots of hidden registers */
   uint32_t shared_top;
+  uint32_t addresses; /* of the statement, so far */
   bool failed;
 };
 
@@ -101,17 +103,15 @@ static void add_name(struct decoder *d, uint32_t scope, const char *name, const 
 static void declare(struct decoder *d, const struct ptx_variable *v) {
   uint32_t width = ptx_type_bytes(v->type), slot;
   if (v->space == SPACE_REG) {
-    if (width > 8 || v->vector != 1) {
-      fail(d, DIAG_E0751, "register '%s' of 128 bits or a vector is not simulated", v->name);
+    if (width > 16 || v->vector != 1) {
+      fail(d, DIAG_E0751, "register '%s' that is a vector is not simulated", v->name);
       return;
     }
     slot = add_register(d, width, (uint32_t)v->count);
   } else {
     uint64_t align = v->align ? v->align : (uint64_t)width * v->vector;
     uint64_t size = v->count * width * v->vector;
-    uint32_t *top = v->space == SPACE_LOCAL    ? &d->function->local_bytes
-                    : v->space == SPACE_SHARED ? &d->shared_top
-                                               : &d->function->frame_param_bytes;
+    uint32_t *top = v->space == SPACE_SHARED ? &d->shared_top : &d->function->local_bytes;
     if (!align || align & (align - 1) || size > 1 << 23) {
       fail(d, DIAG_E0752, "variable '%s' is too large or its alignment is no power of two",
            v->name);
@@ -183,10 +183,10 @@ static struct operand constant(struct decoder *d, uint64_t value, uint32_t width
   uint32_t step = width ? width : 4;
   if (!width)
     value = value != 0 ? UINT32_MAX : 0;
-  uint8_t lane[32 * 8];
+  uint8_t lane[32 * 16] = {0};
   uint32_t bytes = (width ? 32 : 1) * step;
   for (uint32_t l = 0; l * step < bytes; l++)
-    memcpy(lane + l * step, &value, step);
+    memcpy(lane + l * step, &value, step < 8 ? step : 8);
   vec_append(&d->constants, lane, bytes);
   while (d->constants.len % 32)
     vec_push(&d->constants, 0);
@@ -213,10 +213,17 @@ static bool find_special(struct decoder *d, const struct ptx_arg *a, struct oper
   return false;
 }
 
+/* Shared variables that a function names count against its limit. */
 static const struct symbol *find_symbol(struct decoder *d, const char *name) {
   uint64_t index;
-  return strmap_get_c(&d->program->symbol_map, name, &index) ? &d->program->symbols.data[index]
-                                                             : NULL;
+  if (!strmap_get_c(&d->program->symbol_map, name, &index))
+    return NULL;
+  const struct symbol *s = &d->program->symbols.data[index];
+  if (s->space == SPACE_SHARED && s->address + s->size > d->function->shared_bytes && s->size)
+    d->function->shared_bytes = (uint32_t)s->size > d->function->shared_bytes
+                                    ? (uint32_t)s->size
+                                    : d->function->shared_bytes;
+  return s;
 }
 
 static uint64_t float_bits(const struct ptx_arg *a, enum ptx_type type) {
@@ -230,12 +237,15 @@ static uint64_t float_bits(const struct ptx_arg *a, enum ptx_type type) {
   return bits;
 }
 
+/* A source or destination as wide as its register. */
+#define ANY_WIDTH UINT32_MAX
+
 /* A source of `width` bytes; loose: registers may be wider. */
 static void source(struct decoder *d, const struct ptx_arg *a, uint32_t width, bool loose,
                    enum ptx_type type) {
   struct operand o = {0};
   if (a->kind == PTX_INT || a->kind == PTX_F32 || a->kind == PTX_F64) {
-    push(d, constant(d, float_bits(a, type), width));
+    push(d, constant(d, float_bits(a, type), width == ANY_WIDTH ? 8 : width));
     return;
   }
   if (a->kind != PTX_NAME || a->minus) {
@@ -246,17 +256,20 @@ static void source(struct decoder *d, const struct ptx_arg *a, uint32_t width, b
   const struct name_slot *slot = find_register(d, a->name, &o);
   if (!strcmp(a->name, "WARP_SZ")) {
     o = constant(d, 32, width);
-  } else if (slot && slot->space == SPACE_LOCAL) {
+  } else if (slot &&
+             (slot->space == SPACE_LOCAL || (slot->space == SPACE_PARAM && !slot->launch))) {
     /* its address: the frame's base, and the offset that `mov` adds */
     const struct name_slot *base = &d->slots.data[d->local_base];
     o = (struct operand){.offset = base->offset, .reg = base->reg, .width = 4};
     d->binding.inst->imm = (int64_t)(slot->offset + a->bits);
     d->binding.inst->space = IN_LOCAL;
     loose = true;
+    if (width > 4)
+      width = 4;
   } else if (slot && slot->space == SPACE_SHARED) {
     o = constant(d, slot->offset + a->bits, width);
   } else if (slot && slot->space == SPACE_PARAM) {
-    if (!d->function->entry || d->statement->opcode[0] != 'm') {
+    if (d->statement->opcode[0] != 'm') {
       fail(d, DIAG_E0751, "the address of parameter '%s' is not simulated here", a->name);
       return;
     }
@@ -264,17 +277,20 @@ static void source(struct decoder *d, const struct ptx_arg *a, uint32_t width, b
     d->binding.inst->space = IN_ENTRY_PARAM;
   } else if (!slot && !find_special(d, a, &o)) {
     const struct symbol *s = find_symbol(d, a->name);
-    if (!s) {
+    uint64_t index;
+    if (!s && !strmap_get_c(&d->program->function_map, a->name, &index)) {
       fail(d, DIAG_E0752,
            "'%s%s%s' is not declared, or is a special register that is not simulated", a->name,
            a->suffix ? "." : "", a->suffix ? a->suffix : "");
       return;
     }
-    o = constant(d, s->address + a->bits, width);
+    o = constant(d, s ? s->address + a->bits : index + 1, width);
   }
   o.negated = a->negated;
   if (a->negated && o.width)
     fail(d, DIAG_E0752, "'!%s' is no predicate", a->name);
+  if (width == ANY_WIDTH)
+    width = o.width;
   if (loose ? (o.width < width || (!width && o.width)) : o.width != width)
     fail(d, DIAG_E0752, "operand '%s' of '%s' has %u bits where %u are needed", a->name,
          d->statement->opcode, o.width * 8, width * 8);
@@ -284,13 +300,15 @@ static void source(struct decoder *d, const struct ptx_arg *a, uint32_t width, b
 static void destination(struct decoder *d, const struct ptx_arg *a, uint32_t width, bool loose) {
   struct operand o = {0};
   if (a->kind == PTX_NAME && !strcmp(a->name, "_")) {
-    push(d, sink(d, width));
+    push(d, sink(d, width == ANY_WIDTH ? 8 : width));
   } else {
     const struct name_slot *slot = a->kind == PTX_NAME ? find_register(d, a->name, &o) : NULL;
     if (!slot || slot->space != SPACE_REG) {
       fail(d, DIAG_E0752, "the destination of '%s' is no register", d->statement->opcode);
       return;
     }
+    if (width == ANY_WIDTH)
+      width = o.width;
     if (loose ? o.width < width : o.width != width)
       fail(d, DIAG_E0752, "destination '%s' of '%s' has %u bits where %u are needed", a->name,
            d->statement->opcode, o.width * 8, width * 8);
@@ -299,17 +317,18 @@ static void destination(struct decoder *d, const struct ptx_arg *a, uint32_t wid
   d->writes = d->count;
 }
 
-static void address(struct decoder *d, const struct ptx_arg *a) {
+static void address(struct decoder *d, const struct ptx_arg *a, bool tensor) {
   struct inst *i = d->binding.inst;
   struct operand o = {0};
-  if (a->kind != PTX_ADDRESS || a->count) {
+  int64_t *offset = d->addresses ? &i->more[d->addresses - 1] : &i->imm;
+  if (a->kind != PTX_ADDRESS || (a->count && !tensor) || d->addresses++ > 2) {
     fail(d, DIAG_E0751, "the address of '%s' has a form that is not simulated",
          d->statement->opcode);
     return;
   }
-  i->imm = (int64_t)a->bits;
+  *offset = (int64_t)a->bits;
   if (!a->name) {
-    i->imm = 0;
+    *offset = 0;
     push(d, constant(d, a->bits, 8));
     return;
   }
@@ -320,9 +339,10 @@ static void address(struct decoder *d, const struct ptx_arg *a) {
     push(d, o);
     return;
   }
-  if (slot && slot->space == SPACE_LOCAL) {
+  if (slot && (slot->space == SPACE_LOCAL || (slot->space == SPACE_PARAM && !slot->launch))) {
     const struct name_slot *base = &d->slots.data[d->local_base];
-    i->imm += slot->offset;
+    *offset += slot->offset;
+    i->space = IN_LOCAL;
     push(d, (struct operand){.offset = base->offset, .reg = base->reg, .width = 4});
     return;
   }
@@ -346,6 +366,48 @@ static void each(struct decoder *d, const struct ptx_arg *a, uint32_t width, boo
       destination(d, &items[i], width, true);
     else
       source(d, &items[i], width, true, d->binding.types[0]);
+}
+
+/* As many as are written, each as wide as its register. */
+static void list(struct decoder *d, const struct ptx_arg *a, bool write) {
+  const struct ptx_arg *items = a->kind == PTX_VECTOR ? a->items : a;
+  uint32_t n = a->kind == PTX_VECTOR ? a->count : 1;
+  for (uint32_t k = 0; k < n && !d->failed; k++)
+    if (write)
+      destination(d, &items[k], ANY_WIDTH, true);
+    else
+      source(d, &items[k], ANY_WIDTH, true, d->binding.types[0]);
+}
+
+static bool find_label(struct decoder *d, const char *name, uint32_t *at) {
+  const struct ptx_function *f = d->function->source;
+  for (uint32_t scope = d->statement->scope;; scope = f->scopes.data[scope]) {
+    for (uint32_t i = 0; i < f->labels.len; i++)
+      if (f->labels.data[i].scope == scope && !strcmp(f->labels.data[i].name, name)) {
+        *at = f->labels.data[i].at;
+        return true;
+      }
+    if (!scope)
+      return false;
+  }
+}
+
+static void branch_targets(struct decoder *d, const struct ptx_arg *a) {
+  const struct ptx_function *f = d->function->source;
+  struct inst *i = d->binding.inst;
+  for (uint32_t k = 0; k < f->targets.len; k++) {
+    const struct ptx_targets *t = &f->targets.data[k];
+    if (a->kind != PTX_NAME || strcmp(t->name, a->name))
+      continue;
+    uint32_t *all = ARENA_ARRAY(&d->program->arena, uint32_t, t->count);
+    i->targets = all;
+    i->target_count = t->count;
+    for (uint32_t n = 0; n < t->count; n++)
+      if (!find_label(d, t->items[n], &all[n]))
+        fail(d, DIAG_E0752, "branch target '%s' is no label", t->items[n]);
+    return;
+  }
+  fail(d, DIAG_E0752, "the targets of 'brx.idx' are not declared");
 }
 
 static void operand(struct decoder *d, char letter, const struct ptx_arg *a) {
@@ -391,7 +453,23 @@ static void operand(struct decoder *d, char letter, const struct ptx_arg *a) {
     each(d, a, bytes, false);
     break;
   case 'm':
-    address(d, a);
+    address(d, a, false);
+    break;
+  case 'M': { /* a tensor map with coordinates */
+    static const struct ptx_arg none = {.kind = PTX_VECTOR};
+    address(d, a, true);
+    b->inst->part[b->inst->parts++] = (uint16_t)d->count;
+    list(d, a->count == 1 ? a->items : &none, false);
+    break;
+  }
+  case 'D':
+    list(d, a, true);
+    break;
+  case 'S':
+    list(d, a, false);
+    break;
+  case 'T':
+    branch_targets(d, a);
     break;
   case 'Q':
   case 'n':
@@ -401,20 +479,10 @@ static void operand(struct decoder *d, char letter, const struct ptx_arg *a) {
     else
       push(d, sink(d, 0)), d->writes = d->count;
     break;
-  case 'l': {
-    const struct ptx_function *f = d->function->source;
-    for (uint32_t scope = d->statement->scope; a->kind == PTX_NAME; scope = f->scopes.data[scope]) {
-      for (uint32_t i = 0; i < f->labels.len; i++)
-        if (f->labels.data[i].scope == scope && !strcmp(f->labels.data[i].name, a->name)) {
-          b->inst->target = f->labels.data[i].at;
-          return;
-        }
-      if (!scope)
-        break;
-    }
-    fail(d, DIAG_E0752, "the branch goes to no label");
+  case 'l':
+    if (a->kind != PTX_NAME || !find_label(d, a->name, &b->inst->target))
+      fail(d, DIAG_E0752, "the branch goes to no label");
     break;
-  }
   default:
     break;
   }
@@ -435,14 +503,21 @@ static void modifiers(struct decoder *d, const char *allowed) {
   for (uint32_t i = 0; i < d->statement->modifier_count; i++) {
     const char *word = d->statement->modifiers[i];
     enum ptx_type t = ptx_type_find(word);
-    if (t != TYPE_NONE && b->type_count < 4) {
+    if (t != TYPE_NONE && b->type_count < 5) {
       b->types[b->type_count++] = t;
+      continue;
+    }
+    unsigned shape[3], end = 0;
+    if (sscanf(word, "m%un%uk%u%n", &shape[0], &shape[1], &shape[2], &end) == 3 && !word[end] &&
+        listed(allowed, "shape")) {
+      for (uint32_t k = 0; k < 3; k++)
+        b->inst->shape[k] = (uint16_t)(shape[k] > 512 ? 0 : shape[k]);
       continue;
     }
     uint32_t m = 0;
     while (m < MOD_COUNT && strcmp(modifier_words[m], word))
       m++;
-    if (m == MOD_COUNT || !listed(allowed, word) || b->order_count == 12) {
+    if (m == MOD_COUNT || !listed(allowed, word) || b->order_count == 16) {
       fail(d, DIAG_E0751, "modifier '.%s' of '%s' is not simulated", word, d->statement->opcode);
       return;
     }
@@ -466,14 +541,22 @@ static void settle(struct binding *b) {
                 : has(b, MOD_rp) || has(b, MOD_rpi) ? ROUND_UP
                 : has(b, MOD_rna)                   ? ROUND_AWAY
                                                     : ROUND_NEAREST;
-  i->space = has(b, MOD_global)                             ? IN_GLOBAL
-             : has(b, MOD_shared) || has(b, MOD_shared_cta) ? IN_SHARED
-             : has(b, MOD_local)                            ? IN_LOCAL
-             : has(b, MOD_const)                            ? IN_CONST
-             : has(b, MOD_param) || has(b, MOD_param_entry) || has(b, MOD_param_func)
-                 ? IN_ENTRY_PARAM
-                 : IN_GENERIC;
+  i->space =
+      has(b, MOD_global)                                                           ? IN_GLOBAL
+      : has(b, MOD_shared) || has(b, MOD_shared_cta) || has(b, MOD_shared_cluster) ? IN_SHARED
+      : has(b, MOD_local)                                                          ? IN_LOCAL
+      : has(b, MOD_const)                                                          ? IN_CONST
+      : has(b, MOD_param) || has(b, MOD_param_entry) || has(b, MOD_param_func)     ? IN_ENTRY_PARAM
+                                                                                   : IN_GENERIC;
+  i->strong = has(b, MOD_volatile) || has(b, MOD_relaxed) || has(b, MOD_acquire) ||
+              has(b, MOD_release) || has(b, MOD_acq_rel);
   i->member = 255;
+}
+
+enum modifier first_of(const struct binding *b, const enum modifier *list) {
+  while (*list != MOD_COUNT && !has(b, *list))
+    list++;
+  return *list;
 }
 
 static void finish(struct decoder *d, bind_fn bind) {
@@ -524,15 +607,97 @@ static bool special_move(struct decoder *d, const struct ptx_statement *s) {
   return true;
 }
 
+/* The row whose opcode and leading modifiers are the longest of those that fit. */
+static uint32_t find_row(const struct ptx_statement *s) {
+  char name[160];
+  int n = snprintf(name, sizeof name, "%s", s->opcode);
+  uint32_t best = ROWS;
+  for (uint32_t k = 0; n < (int)sizeof name; k++) {
+    for (uint32_t row = 0; row < ROWS; row++)
+      if (!strcmp(rows[row].opcode, name))
+        best = row;
+    if (k == s->modifier_count || k == 5)
+      break;
+    n += snprintf(name + n, sizeof name - (size_t)n, ".%s", s->modifiers[k]);
+  }
+  return best;
+}
+
+/* One argument: a .param variable or a register or a constant. */
+static void argument(struct decoder *d, const struct ptx_arg *a, bool result,
+                     struct call_argument *out) {
+  struct operand o = {0};
+  const struct name_slot *slot = a->kind == PTX_NAME ? find_register(d, a->name, &o) : NULL;
+  if (slot && slot->space == SPACE_PARAM && !slot->launch) {
+    *out = (struct call_argument){.in_memory = true, .offset = slot->offset, .size = slot->bytes};
+    return;
+  }
+  if (result)
+    destination(d, a, ANY_WIDTH, true);
+  else
+    source(d, a, ANY_WIDTH, true, TYPE_NONE);
+  if (!d->failed)
+    *out = (struct call_argument){.value = d->ops[d->count - 1]};
+}
+
+/* call (results), function, (arguments) with each part but the function optional; an indirect one
+ * ends with a prototype or a list of targets, which say nothing that the functions do not. */
+static void call(struct decoder *d, const struct ptx_statement *s) {
+  uint32_t at = 0;
+  const struct ptx_arg *results =
+      s->arg_count && s->args[0].kind == PTX_LIST ? &s->args[at++] : NULL;
+  const struct ptx_arg *name =
+      at < s->arg_count && s->args[at].kind == PTX_NAME ? &s->args[at++] : NULL;
+  const struct ptx_arg *given =
+      at < s->arg_count && s->args[at].kind == PTX_LIST ? &s->args[at] : NULL;
+  if (!name) {
+    fail(d, DIAG_E0752, "'call' names no function");
+    return;
+  }
+  struct call_site *c = arena_alloc(&d->program->arena, sizeof *c);
+  *c = (struct call_site){.results = results ? results->count : 0};
+  c->count = c->results + (given ? given->count : 0);
+  c->arguments = ARENA_ARRAY(&d->program->arena, struct call_argument, c->count + 1);
+  for (uint32_t k = 0; k < c->count && !d->failed; k++)
+    argument(d, k < c->results ? &results->items[k] : &given->items[k - c->results], k < c->results,
+             &c->arguments[k]);
+  uint64_t index;
+  struct operand o;
+  struct function *f = NULL;
+  if (strmap_get_c(&d->program->function_map, name->name, &index))
+    f = &d->program->functions[index];
+  if (f && f->source->defined) {
+    c->callee = f;
+    uint32_t want = f->source->params.len + f->source->returns.len;
+    if (c->count != want || c->results != f->source->returns.len)
+      fail(d, DIAG_E0752, "'%s' is called with %u results and arguments where it has %u", f->name,
+           c->count, want);
+  } else if (f) {
+    c->builtin = builtin_find(f->name);
+    if (!c->builtin)
+      fail(d, DIAG_E0752, "function '%s' is declared only: linking is not simulated", f->name);
+  } else if (find_register(d, name->name, &o) && o.width == 8) {
+    push(d, o);
+  } else {
+    fail(d, DIAG_E0752, "'call' of '%s', which is no function", name->name);
+  }
+  struct inst *i = d->binding.inst;
+  i->call = c;
+  i->flow = FLOW_CONTROL;
+  i->count = (uint16_t)d->count;
+  i->writes = (uint16_t)d->writes;
+  i->op =
+      arena_memdup(&d->program->arena, d->count ? d->ops : (void *)"", d->count * sizeof *d->ops);
+  i->fn = call_exec;
+}
+
 static void statement(struct decoder *d, const struct ptx_statement *s, struct inst *i) {
   d->statement = s;
-  d->count = d->writes = 0;
+  d->count = d->writes = d->addresses = 0;
   d->binding = (struct binding){.inst = i};
   i->line = s->line;
   i->opcode = s->opcode;
-  uint32_t row = 0;
-  while (row < ROWS && strcmp(rows[row].opcode, s->opcode))
-    row++;
+  uint32_t row = find_row(s);
   if (row == ROWS) {
     fail(d, DIAG_E0751, "instruction '%s' is not simulated", s->opcode);
     return;
@@ -549,14 +714,22 @@ static void statement(struct decoder *d, const struct ptx_statement *s, struct i
   }
   if (!strcmp(s->opcode, "mov") && special_move(d, s))
     return;
+  if (!strcmp(s->opcode, "call")) {
+    call(d, s);
+    return;
+  }
   uint32_t used = 0;
   bool optional = false;
-  for (const char *p = rows[row].pattern; *p && !d->failed; p++) {
+  const char *other = strchr(rows[row].pattern, '|');
+  bool second = other && s->arg_count && !s->args[0].count;
+  for (const char *p = second ? other + 1 : rows[row].pattern; *p && *p != '|' && !d->failed; p++) {
     if (*p == '?')
       optional = true;
-    else if (used < s->arg_count)
+    else if (used < s->arg_count) {
+      if (i->parts < 9)
+        i->part[i->parts++] = (uint16_t)d->count;
       operand(d, *p, &s->args[used++]);
-    else if (!optional)
+    } else if (!optional)
       fail(d, DIAG_E0752, "'%s' has too few operands", s->opcode);
   }
   if (!d->failed && used < s->arg_count)
@@ -564,29 +737,47 @@ static void statement(struct decoder *d, const struct ptx_statement *s, struct i
   finish(d, rows[row].bind);
 }
 
-static void parameters(struct decoder *d) {
+static void formal(struct decoder *d, const struct ptx_variable *v) {
   struct function *f = d->function;
-  for (uint32_t k = 0; k < f->source->params.len; k++) {
-    const struct ptx_variable *v = &f->source->params.data[k];
-    uint64_t size = ptx_type_bytes(v->type) * v->count * v->vector;
-    uint64_t align = v->align ? v->align : (uint64_t)ptx_type_bytes(v->type) * v->vector;
-    if (v->space != SPACE_PARAM || !align || align & (align - 1) || size > 32768) {
-      fail(d, DIAG_E0751, "parameter '%s' has a form that is not simulated", v->name);
-      return;
-    }
-    uint64_t at = (f->param_bytes + align - 1) & ~(align - 1);
-    if (at + size > 32764) {
-      fail(d, DIAG_E0752, "the parameters need more than 32,764 bytes");
-      return;
-    }
-    vec_push(&f->params,
-             ((struct parameter){v->name, (uint32_t)at, (uint32_t)size, (uint32_t)align}));
-    f->param_bytes = (uint32_t)(at + size);
-    vec_push(&d->slots,
-             ((struct name_slot){
-                 .space = SPACE_PARAM, .offset = (uint32_t)at, .bytes = (uint32_t)size}));
-    add_name(d, 0, v->name, "", d->slots.len - 1);
+  uint64_t size = ptx_type_bytes(v->type) * v->count * v->vector;
+  uint64_t align = v->align ? v->align : (uint64_t)ptx_type_bytes(v->type) * v->vector;
+  uint32_t *top = f->entry ? &f->param_bytes : &f->local_bytes;
+  struct parameter made = {.name = v->name, .size = (uint32_t)size, .align = (uint32_t)align};
+  if (v->space == SPACE_REG && !f->entry) {
+    uint32_t slot = add_register(d, ptx_type_bytes(v->type), 1);
+    const struct name_slot *s = &d->slots.data[slot];
+    made.in_register = true;
+    made.reg = (struct operand){.offset = s->offset, .reg = s->reg, .width = s->width};
+    add_name(d, 0, v->name, "", slot);
+    vec_push(&f->params, made);
+    return;
   }
+  if (v->space != SPACE_PARAM || !align || align & (align - 1) || size > 32768) {
+    fail(d, DIAG_E0751, "parameter '%s' has a form that is not simulated", v->name);
+    return;
+  }
+  uint64_t at = (*top + align - 1) & ~(align - 1);
+  if (at + size > 32764) {
+    fail(d, DIAG_E0752, "the parameters need more than 32,764 bytes");
+    return;
+  }
+  made.offset = (uint32_t)at;
+  *top = (uint32_t)(at + size);
+  vec_push(&f->params, made);
+  vec_push(&d->slots, ((struct name_slot){.space = SPACE_PARAM,
+                                          .launch = f->entry,
+                                          .offset = (uint32_t)at,
+                                          .bytes = (uint32_t)size}));
+  add_name(d, 0, v->name, "", d->slots.len - 1);
+}
+
+static void parameters(struct decoder *d) {
+  const struct ptx_function *s = d->function->source;
+  for (uint32_t k = 0; k < s->returns.len && !d->failed; k++)
+    formal(d, &s->returns.data[k]);
+  d->function->results = s->returns.len;
+  for (uint32_t k = 0; k < s->params.len && !d->failed; k++)
+    formal(d, &s->params.data[k]);
 }
 
 /* A `ret` behind the last statement, so that the program counter always stands on something. */
@@ -608,17 +799,16 @@ static void body(struct decoder *d) {
     statement(d, &last, &f->code[f->length - 1]);
   for (uint32_t k = 0; k < s->labels.len; k++)
     f->code[s->labels.data[k].at].leader = true;
+  for (uint32_t k = 0; k + 1 < f->length; k++)
+    if (f->code[k].call)
+      f->code[k + 1].leader = true;
 }
 
 status decode_function(struct program *p, struct function *f, struct diags *diags) {
-  struct decoder d = {.program = p, .function = f, .diags = diags, .shared_top = p->module_shared};
+  struct decoder d = {.program = p, .function = f, .diags = diags, .shared_top = p->next_shared};
   f->program = p;
-  if (!f->entry && f->source->defined) {
-    fail(&d, DIAG_E0751, "functions that are called (.func '%s') are not simulated", f->name);
-    return STATUS_UNSUPPORTED;
-  }
   strmap_init(&d.names);
-  d.sink = add_register(&d, 8, 1);
+  d.sink = add_register(&d, 16, 1);
   d.local_base = add_register(&d, 4, 1);
   parameters(&d);
   for (uint32_t k = 0; k < f->source->variables.len; k++)
@@ -631,6 +821,9 @@ status decode_function(struct program *p, struct function *f, struct diags *diag
   if (d.constants.len)
     memcpy(f->constants, d.constants.data, d.constants.len);
   f->decoded = !d.failed;
+  f->shared_bytes += d.shared_top - p->next_shared;
+  if (p->functions_called)
+    p->next_shared = d.shared_top;
   strmap_deinit(&d.names);
   vec_deinit(&d.slots);
   vec_deinit(&d.constants);

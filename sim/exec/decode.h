@@ -7,10 +7,10 @@
 
 struct binding {
   struct inst *inst; /* types, modifiers and operands are filled in */
-  uint64_t mods[3];
-  enum ptx_type types[4];
+  uint64_t mods[MOD_WORDS];
+  enum ptx_type types[5];
   uint32_t type_count;
-  enum modifier order[12]; /* modifiers as written */
+  enum modifier order[16]; /* modifiers as written */
   uint32_t order_count;
   const char *why; /* a binder that returns NULL may say what it lacks */
 };
@@ -29,8 +29,21 @@ typedef exec_fn (*bind_fn)(struct binding *b);
 exec_fn bind_mov_vector(struct binding *b);
 exec_fn bind_mov_clock(struct binding *b);
 
+exec_fn bind_cluster_barrier(struct binding *b);
+
 /* fn under the instruction's rounding mode, which the host's is set to around it. */
 exec_fn bind_rounded(struct binding *b, exec_fn fn);
+
+/* What the first of `list`, which ends with MOD_COUNT, is that was written; MOD_COUNT if none. */
+enum modifier first_of(const struct binding *b, const enum modifier *list);
+
+/* Functions that a program declares and the driver has. */
+struct builtin {
+  const char *name;
+  void (*run)(struct warp *w, const struct inst *i, uint32_t mask);
+};
+const struct builtin *builtin_find(const char *name);
+extern const exec_fn call_exec;
 
 /* Decodes a function whose program has its symbols. */
 status decode_function(struct program *p, struct function *f, struct diags *d);

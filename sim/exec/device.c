@@ -73,7 +73,8 @@ static uint64_t place(uint32_t device, uint64_t size, enum allocation_kind kind,
                          .kind = kind,
                          .name = name};
   insert(&a);
-  memory.used[device] += size;
+  if (kind != ALLOCATION_PINNED)
+    memory.used[device] += size;
   if (size <= FILL_LIMIT)
     memset(p, 0xcd, size);
   return a.address;
@@ -99,7 +100,8 @@ bool device_free(uint64_t address) {
     a->freed = true;
     a->name = NULL;
     memory.epoch++;
-    memory.used[a->device] -= a->size;
+    if (a->kind != ALLOCATION_PINNED && a->kind != ALLOCATION_HOST)
+      memory.used[a->device] -= a->size;
     if (a->kind == ALLOCATION_HOST) {
       memmove(a, a + 1, (size_t)(memory.all.len - n) * sizeof *a);
       memory.all.len--;
@@ -124,7 +126,6 @@ bool device_register_host(uint32_t device, void *p, uint64_t size) {
     struct allocation made = {
         .address = address, .size = size, .device = device, .kind = ALLOCATION_HOST};
     insert(&made);
-    memory.used[device] += size;
   }
   pthread_rwlock_unlock(&memory.lock);
   return room;
@@ -150,6 +151,108 @@ bool device_valid(uint64_t address, uint64_t size) {
   struct allocation a;
   return device_find(address, &a) && !a.freed && address - a.address <= a.size &&
          size <= a.size - (address - a.address);
+}
+
+static struct allocation *exactly(uint64_t address) {
+  uint32_t n = count_below(address);
+  struct allocation *a = n ? &memory.all.data[n - 1] : NULL;
+  return a && a->address == address ? a : NULL;
+}
+static bool set_freed(uint64_t address, bool freed) {
+  pthread_rwlock_wrlock(&memory.lock);
+  struct allocation *a = exactly(address);
+  bool found = a && a->freed != freed;
+  if (found) {
+    a->freed = freed;
+    memory.epoch++;
+  }
+  pthread_rwlock_unlock(&memory.lock);
+  return found;
+}
+bool device_suspend(uint64_t address) { return set_freed(address, true); }
+bool device_revive(uint64_t address) { return set_freed(address, false); }
+
+uint64_t device_reserve(uint64_t size, uint64_t align) {
+  pthread_rwlock_wrlock(&memory.lock);
+  uint64_t at = 0;
+  if (reserve() && size <= memory.bytes / 2 && align <= memory.bytes / 4) {
+    uint64_t base = (uint64_t)(uintptr_t)memory.base;
+    uint64_t next = (base + memory.next + align - 1) / align * align;
+    if (next + size <= base + memory.bytes) {
+      at = next;
+      memory.next = next + size - base;
+    }
+  }
+  pthread_rwlock_unlock(&memory.lock);
+  return at;
+}
+
+bool device_map(uint64_t address, uint64_t size, int file, uint64_t offset, uint32_t device) {
+  pthread_rwlock_wrlock(&memory.lock);
+  uint64_t base = (uint64_t)(uintptr_t)memory.base;
+  uint32_t n = count_below(address + size - 1);
+  struct allocation *a = n ? &memory.all.data[n - 1] : NULL;
+  bool good = memory.base && address >= base && address + size <= base + memory.next &&
+              (!a || a->address + a->size <= address);
+  good = good && mmap((void *)(uintptr_t)address, size, PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_FIXED, file, (off_t)offset) != MAP_FAILED;
+  if (good) {
+    struct allocation made = {
+        .address = address, .size = size, .device = device, .kind = ALLOCATION_MAPPED};
+    insert(&made);
+  }
+  pthread_rwlock_unlock(&memory.lock);
+  return good;
+}
+
+bool device_unmap(uint64_t address, uint64_t size) {
+  pthread_rwlock_wrlock(&memory.lock);
+  uint64_t at = address;
+  while (at < address + size) {
+    struct allocation *a = exactly(at);
+    if (!a || a->kind != ALLOCATION_MAPPED || a->size > address + size - at)
+      break;
+    at += a->size;
+    uint32_t n = (uint32_t)(a - memory.all.data);
+    memmove(a, a + 1, (size_t)(memory.all.len - n - 1) * sizeof *a);
+    memory.all.len--;
+  }
+  bool good = at == address + size;
+  if (at > address)
+    good &= mmap((void *)(uintptr_t)address, at - address, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
+  memory.epoch++;
+  pthread_rwlock_unlock(&memory.lock);
+  return good;
+}
+
+bool device_set_access(uint64_t address, uint64_t size, uint32_t device, bool read, bool write) {
+  pthread_rwlock_wrlock(&memory.lock);
+  uint64_t at = address;
+  while (at < address + size) {
+    struct allocation *a = exactly(at);
+    if (!a || a->kind != ALLOCATION_MAPPED || a->size > address + size - at || device >= 64)
+      break;
+    a->access = read ? a->access | UINT64_C(1) << device : a->access & ~(UINT64_C(1) << device);
+    a->readonly = read && !write;
+    at += a->size;
+  }
+  memory.epoch++;
+  pthread_rwlock_unlock(&memory.lock);
+  return at == address + size;
+}
+
+static bool peers[MAX_DEVICES][MAX_DEVICES];
+bool device_reachable(uint32_t device, const struct allocation *a) {
+  if (a->kind == ALLOCATION_MAPPED)
+    return a->access >> (device % 64) & 1;
+  return a->kind == ALLOCATION_HOST || a->kind == ALLOCATION_PINNED ||
+         a->kind == ALLOCATION_MANAGED || a->device == device ||
+         __atomic_load_n(&peers[device % MAX_DEVICES][a->device % MAX_DEVICES], __ATOMIC_RELAXED);
+}
+void device_allow_peer(uint32_t device, uint32_t peer, bool allowed) {
+  __atomic_store_n(&peers[device % MAX_DEVICES][peer % MAX_DEVICES], allowed, __ATOMIC_RELAXED);
+  __atomic_add_fetch(&memory.epoch, 1, __ATOMIC_RELEASE);
 }
 
 uint64_t device_epoch(void) { return __atomic_load_n(&memory.epoch, __ATOMIC_ACQUIRE); }

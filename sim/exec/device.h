@@ -12,13 +12,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum allocation_kind { ALLOCATION_DEVICE, ALLOCATION_MODULE, ALLOCATION_CONST, ALLOCATION_HOST };
+enum allocation_kind {
+  ALLOCATION_DEVICE,
+  ALLOCATION_MODULE,
+  ALLOCATION_CONST,
+  ALLOCATION_HOST,    /* the program's own memory, registered */
+  ALLOCATION_PINNED,  /* the host's, allocated by the driver */
+  ALLOCATION_MANAGED, /* of every device and the host */
+  ALLOCATION_MAPPED,  /* virtual memory: `access` says of whom */
+};
 
 struct allocation {
   uint64_t address, size;
   uint32_t device;
   enum allocation_kind kind;
-  bool freed;
+  bool freed, readonly;
+  uint64_t access;  /* ALLOCATION_MAPPED: a bit for each device */
   const char *name; /* of a module's variable, else NULL; lives as long as the allocation */
 };
 
@@ -30,8 +39,23 @@ struct allocation {
 uint64_t device_alloc(uint32_t device, uint64_t size, enum allocation_kind kind, const char *name);
 /* False when `address` is not the beginning of a live allocation. */
 bool device_free(uint64_t address);
+/* The end of an allocation that is kept for device_revive, as graphs free and allocate again. */
+bool device_suspend(uint64_t address);
+bool device_revive(uint64_t address);
+/* Address space without memory; size and align are multiples of 2 MiB. 0: none is left. */
+uint64_t device_reserve(uint64_t size, uint64_t align);
+/* What is mapped at a reserved address: [offset, offset + size) of a file, and its end. */
+bool device_map(uint64_t address, uint64_t size, int file, uint64_t offset, uint32_t device);
+bool device_unmap(uint64_t address, uint64_t size);
+/* Who may use mappings in a range; false if it is not mapped as a whole. */
+bool device_set_access(uint64_t address, uint64_t size, uint32_t device, bool read, bool write);
 /* Makes the host's bytes known as memory that kernels may reach; false if they overlap others. */
 bool device_register_host(uint32_t device, void *p, uint64_t size);
+
+/* Whether kernels of `device` may reach the allocation: its own, the host's, a peer's that was
+ * enabled (in either direction of naming: `device` reaches `peer`). */
+bool device_reachable(uint32_t device, const struct allocation *a);
+void device_allow_peer(uint32_t device, uint32_t peer, bool allowed);
 
 uint64_t device_used(uint32_t device);
 

@@ -9,6 +9,9 @@
 #include <math.h>
 
 static float flush(float v, bool ftz) { return ftz && fabsf(v) < 0x1p-126f ? copysignf(0, v) : v; }
+static double flush_short(double v, enum ptx_type t) {
+  return fabs(v) < (t == TYPE_f16 ? 0x1p-14 : 0x1p-126) ? copysign(0, v) : v;
+}
 static float finish(float v, const struct inst *i) {
   v = flush(v, i->ftz);
   if (i->sat)
@@ -72,8 +75,12 @@ static double greater(double a, double b, bool nan) { return -lesser(-a, -b, nan
         double a = float_decode(t, lane_get(w, &i->op[1], l) >> k);                                \
         double b = i->count > 2 ? float_decode(t, lane_get(w, &i->op[2], l) >> k) : 0;             \
         double c = i->count > 3 ? float_decode(t, lane_get(w, &i->op[3], l) >> k) : 0;             \
+        if (i->ftz)                                                                                \
+          a = flush_short(a, t), b = flush_short(b, t), c = flush_short(c, t);                     \
         (void)b, (void)c;                                                                          \
         double v = name##_wide(a, b, c, i);                                                        \
+        if (i->ftz)                                                                                \
+          v = flush_short(v, t);                                                                   \
         if (i->sat)                                                                                \
           v = !(v > 0) ? 0 : v > 1 ? 1 : v;                                                        \
         if (i->relu)                                                                               \
@@ -131,12 +138,12 @@ static exec_fn choose(struct binding *b, exec_fn f32, exec_fn f64, exec_fn narro
   case TYPE_f32:
     return bind_rounded(b, f32);
   case TYPE_f64:
-    return b->inst->sat || b->inst->ftz ? NULL : bind_rounded(b, f64);
+    return b->inst->sat || (b->inst->ftz && !has(b, MOD_approx)) ? NULL : bind_rounded(b, f64);
   case TYPE_f16:
   case TYPE_f16x2:
   case TYPE_bf16:
   case TYPE_bf16x2:
-    return b->inst->rounding == ROUND_NEAREST && !b->inst->ftz ? narrow : NULL;
+    return b->inst->rounding == ROUND_NEAREST ? narrow : NULL;
   default:
     return NULL;
   }
@@ -155,7 +162,30 @@ exec_fn bind_float_add(struct binding *b) { return CHOOSE(b, add); }
 exec_fn bind_float_sub(struct binding *b) { return CHOOSE(b, sub); }
 exec_fn bind_float_mul(struct binding *b) { return CHOOSE(b, mul); }
 exec_fn bind_float_div(struct binding *b) { return choose(b, div_f32, div_f64, NULL); }
+/* max.xorsign.abs: of the magnitudes, with the product's sign. */
+static void extreme_xorsign(struct warp *w, const struct inst *i, uint32_t mask) {
+  enum ptx_type t = i->type == TYPE_f16x2    ? TYPE_f16
+                    : i->type == TYPE_bf16x2 ? TYPE_bf16
+                                             : (enum ptx_type)i->type;
+  uint32_t bits = ptx_type_bytes(t) * 8;
+  EACH_LANE(l, mask) {
+    uint64_t r = 0;
+    for (uint32_t k = 0; k < i->op[0].width * 8u; k += bits) {
+      double a = float_decode(t, lane_get(w, &i->op[1], l) >> k),
+             b = float_decode(t, lane_get(w, &i->op[2], l) >> k);
+      double v =
+          i->operation ? greater(fabs(a), fabs(b), i->abs) : lesser(fabs(a), fabs(b), i->abs);
+      v = signbit(a) != signbit(b) ? -v : v;
+      r |= (float_encode(t, v, ROUND_NEAREST) & ((UINT64_C(1) << bits) - 1)) << k;
+    }
+    lane_set(w, &i->op[0], l, r);
+  }
+}
 static exec_fn extreme(struct binding *b, exec_fn fn) {
+  if (has(b, MOD_xorsign)) {
+    b->inst->operation = b->inst->opcode[1] == 'a';
+    fn = has(b, MOD_abs) && b->types[0] != TYPE_f64 && fn ? extreme_xorsign : NULL;
+  }
   b->inst->abs = has(b, MOD_nan);
   return b->inst->count == 3 ? fn : NULL;
 }
@@ -219,13 +249,16 @@ static bool compare_one(double a, double b, uint8_t how) {
     return unordered;
   }
 }
-uint32_t compare_float(struct warp *w, const struct inst *i);
-uint32_t compare_float(struct warp *w, const struct inst *i) {
-  enum ptx_type t = (enum ptx_type)i->type;
+/* One half of packed operands, or scalars at half 0. */
+uint32_t compare_float(struct warp *w, const struct inst *i, uint32_t half);
+uint32_t compare_float(struct warp *w, const struct inst *i, uint32_t half) {
+  enum ptx_type t = i->type == TYPE_f16x2    ? TYPE_f16
+                    : i->type == TYPE_bf16x2 ? TYPE_bf16
+                                             : (enum ptx_type)i->type;
   uint32_t r = 0;
   for (uint32_t l = 0; l < 32; l++) {
-    double a = float_decode(t, lane_get(w, &i->op[2], l)),
-           b = float_decode(t, lane_get(w, &i->op[3], l));
+    double a = float_decode(t, lane_get(w, &i->op[i->aux[0]], l) >> 16 * half),
+           b = float_decode(t, lane_get(w, &i->op[i->aux[0] + 1], l) >> 16 * half);
     if (i->ftz && t == TYPE_f32)
       a = (double)flush((float)a, true), b = (double)flush((float)b, true);
     r |= (uint32_t)compare_one(a, b, i->compare) << l;

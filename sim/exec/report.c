@@ -19,7 +19,7 @@ static struct str source_line(const struct program *p, uint32_t line) {
 }
 
 void memory_fault_report(struct warp *w, const struct inst *i, int lane, enum fault fault,
-                  const char *format, ...) {
+                         const char *format, ...) {
   struct cta *c = w->cta;
   struct launch *l = c->launch;
   pthread_mutex_lock(&l->report_lock);
@@ -50,12 +50,12 @@ void memory_fault_report(struct warp *w, const struct inst *i, int lane, enum fa
 static pthread_once_t windows_once = PTHREAD_ONCE_INIT;
 
 static void reserve_windows(void) {
-  void *p =
-      mmap(NULL, 3 * WINDOW_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void *p = mmap(NULL, (SHARED_WINDOWS + 2) * WINDOW_BYTES, PROT_NONE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED)
     return;
   window_shared = ((uint64_t)(uintptr_t)p + WINDOW_BYTES - 1) & ~(WINDOW_BYTES - 1);
-  window_local = window_shared + WINDOW_BYTES;
+  window_local = window_shared + SHARED_WINDOWS * WINDOW_BYTES;
 }
 
 bool windows_init(void) {

@@ -49,10 +49,11 @@ static status place(struct program *p, const struct ptx_variable *v, struct diag
   return STATUS_OK;
 }
 
-/* Shared variables of functions follow those of the module, at the same place for each function;
+/* Shared variables of functions follow those of the module, at the same place for each kernel, or
+ * all apart where functions are called;
  * dynamic memory begins behind everything static, aligned for every use. */
 static void place_dynamic(struct program *p) {
-  uint64_t most = 0;
+  uint64_t most = 0, all = 0;
   for (uint32_t k = 0; k < p->source.functions.len; k++) {
     const struct ptx_function *f = &p->source.functions.data[k];
     uint64_t bytes = 0;
@@ -61,9 +62,13 @@ static void place_dynamic(struct program *p) {
       if (v->space == SPACE_SHARED && v->count <= 1 << 20)
         bytes += v->count * ptx_type_bytes(v->type) * v->vector + (v->align ? v->align : 16);
     }
+    p->functions_called |= f->defined && !f->entry;
+    all += bytes;
     most = bytes > most ? bytes : most;
   }
-  p->module_shared = p->shared_bytes;
+  if (p->functions_called)
+    most = all;
+  p->next_shared = p->shared_bytes;
   p->shared_bytes += (uint32_t)(most > 1 << 23 ? 1 << 23 : most);
   p->shared_bytes = (p->shared_bytes + 1023) & ~1023u;
   for (uint32_t k = 0; k < p->source.variables.len; k++)
@@ -82,9 +87,12 @@ static status fill(struct program *p, const struct ptx_variable *v, const struct
     const struct ptx_initial *x = &v->initial[i];
     uint64_t bits = x->bits, index;
     if (x->symbol) {
-      if (!strmap_get_c(&p->symbol_map, x->symbol, &index))
+      if (strmap_get_c(&p->symbol_map, x->symbol, &index))
+        bits += p->symbols.data[index].address;
+      else if (strmap_get_c(&p->function_map, x->symbol, &index))
+        bits += index + 1;
+      else
         return bad(d, v->line, "is initialised by a name that is not declared", v->name);
-      bits += p->symbols.data[index].address;
     } else if (x->kind == PTX_F64 && v->type == TYPE_f32) {
       double wide;
       memcpy(&wide, &bits, 8);
@@ -110,26 +118,82 @@ static status variables(struct program *p, struct diags *d) {
   return STATUS_OK;
 }
 
-static status functions(struct program *p, struct diags *d) {
+/* A later definition takes the place of declarations. */
+static void name_functions(struct program *p) {
   uint32_t n = p->source.functions.len;
   p->functions = ARENA_ARRAY(&p->arena, struct function, n);
   p->function_count = n;
-  status first = STATUS_OK;
   for (uint32_t k = 0; k < n; k++) {
     struct function *f = &p->functions[k];
     f->source = &p->source.functions.data[k];
     f->name = f->source->name;
     f->entry = f->source->entry;
     f->attribute_dynamic = 48 << 10;
+    f->program = p;
+    uint64_t before;
+    if (!f->source->defined && strmap_get_c(&p->function_map, f->name, &before) &&
+        p->functions[before].source->defined)
+      continue;
+    strmap_put_c(&p->function_map, f->name, k);
   }
-  for (uint32_t k = 0; k < n; k++) {
+}
+
+/* What a frame of f and all that it calls need of a lane's local memory. */
+static uint64_t stack_of(struct function *f, uint32_t depth) {
+  if (f->stack_bytes)
+    return f->stack_bytes;
+  if (f->visiting || depth > 256) {
+    f->recursive = true;
+    return 0;
+  }
+  f->visiting = true;
+  uint64_t most = 0;
+  for (uint32_t k = 0; k < f->length; k++) {
+    const struct call_site *c = f->code[k].call;
+    if (!c || c->builtin)
+      continue;
+    if (!c->callee || !c->callee->source->defined) {
+      f->recursive = true;
+      continue;
+    }
+    uint64_t need = stack_of(c->callee, depth + 1);
+    f->recursive |= c->callee->recursive;
+    most = need > most ? need : most;
+  }
+  f->visiting = false;
+  f->stack_bytes = most + f->local_bytes + 16;
+  return f->stack_bytes;
+}
+
+/* Records of shared memory stand for as many bytes as the narrowest access has. */
+static void set_grain(struct program *p) {
+  uint32_t least = 4;
+  for (uint32_t k = 0; k < p->function_count; k++)
+    for (uint32_t n = 0; n < p->functions[k].length; n++) {
+      const struct inst *i = &p->functions[k].code[n];
+      bool memory =
+          i->opcode[0] == 'l' || i->opcode[0] == 's' || i->opcode[0] == 'a' || i->opcode[0] == 'r';
+      uint32_t bytes = i->type < TYPE_COUNT ? ptx_type_bytes((enum ptx_type)i->type) : 4;
+      if (memory && (i->space == IN_SHARED || i->space == IN_GENERIC) && bytes && bytes < least)
+        least = bytes;
+    }
+  p->grain_shift = least == 1 ? 0 : least == 2 ? 1 : 2;
+}
+
+static status functions(struct program *p, struct diags *d) {
+  status first = STATUS_OK;
+  for (uint32_t k = 0; k < p->function_count; k++) {
     status st =
         p->functions[k].source->defined ? decode_function(p, &p->functions[k], d) : STATUS_OK;
-    strmap_put_c(&p->function_map, p->functions[k].name, k);
     if (!first)
       first = st;
   }
-  return first;
+  if (first)
+    return first;
+  for (uint32_t k = 0; k < p->function_count; k++)
+    stack_of(&p->functions[k], 0);
+  set_grain(p);
+  return STATUS_OK;
 }
 
 status program_load(const char *text, size_t size, uint32_t device, struct diags *d,
@@ -151,8 +215,10 @@ status program_load(const char *text, size_t size, uint32_t device, struct diags
     st = diag_report(d, DIAG_E0751, &where, NULL,
                      "target sm_%u is newer than the sm_90a that is simulated", p->source.sm);
   }
-  if (!st)
+  if (!st) {
+    name_functions(p);
     st = variables(p, d);
+  }
   if (!st)
     place_dynamic(p);
   if (!st)

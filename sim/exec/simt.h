@@ -15,6 +15,7 @@
 #define SINTER_SIM_EXEC_MACHINE_H
 
 #include "base/map.h"
+#include "base/vec.h"
 #include "sim/ptx/ptx.h"
 
 #include <pthread.h>
@@ -31,7 +32,8 @@ enum modifier {
 #undef MODIFIER
   MOD_COUNT
 };
-_Static_assert(MOD_COUNT < 192, "struct binding holds three words of them");
+enum { MOD_WORDS = 8 };
+_Static_assert(MOD_COUNT < 64 * MOD_WORDS, "struct binding holds eight words of them");
 
 enum bank { BANK_REGISTER, BANK_CONSTANT, BANK_SPECIAL, BANKS };
 
@@ -52,44 +54,60 @@ enum flow {
 enum inst_space {
   IN_GENERIC,
   IN_GLOBAL,
-  IN_SHARED,
-  IN_LOCAL,
+  IN_SHARED, /* also of another CTA of the cluster: the address says which */
+  IN_LOCAL,  /* also parameters of calls */
   IN_CONST,
   IN_ENTRY_PARAM,
-  IN_FRAME_PARAM
 };
 enum rounding { ROUND_NEAREST, ROUND_ZERO, ROUND_DOWN, ROUND_UP, ROUND_AWAY };
+
+/* Where one argument of a call comes from: bytes of a variable in local memory or an operand. */
+struct call_argument {
+  bool in_memory;
+  uint32_t offset, size; /* in the caller's frame */
+  struct operand value;
+};
+struct call_site {
+  struct function *callee;       /* NULL: by the operand */
+  const struct builtin *builtin; /* vprintf and its like */
+  uint32_t count, results;       /* results come first */
+  struct call_argument *arguments;
+};
 
 struct inst {
   exec_fn fn, inner;
   const struct operand *op; /* destinations first */
   struct operand guard;
-  int64_t imm;     /* address offset */
-  uint32_t target; /* of a branch */
+  int64_t imm, more[2]; /* offsets of the first address and of those that follow */
+  uint32_t target;      /* of a branch */
   uint32_t line;
   uint16_t count, writes;
   bool guarded, leader; /* a leader may be jumped to */
   bool copies;          /* unwritten lanes pass through instead of being an error */
   bool ftz, sat, relu, abs, integral, noncoherent, uniform;
+  bool strong; /* volatile, relaxed, acquire, release: orders instead of racing */
+  bool orders; /* a join after which the lanes see each other's memory */
+  bool matrix; /* wgmma and its waits: may touch registers that are in flight */
   uint8_t flow;
   uint8_t type, source_type; /* enum ptx_type */
   uint8_t space, vector, rounding;
-  uint8_t compare, combine; /* enum modifier */
-  uint8_t operation;        /* enum modifier: of atomics, votes, shuffles */
-  uint8_t member;           /* FLOW_JOIN: the operand that holds the mask; 255: every lane */
-  bool barrier_count;
+  uint8_t member;                       /* FLOW_JOIN: the operand of the mask; 255: every lane */
+  uint16_t compare, combine, operation; /* enum modifier */
+  uint16_t part[10];                    /* operand that each letter of the pattern begins with */
+  uint16_t parts;
+  uint16_t shape[3]; /* m, n, k */
+  uint32_t aux[4];   /* as the function likes */
   const char *opcode;
-  struct function *callee; /* direct call */
+  const struct call_site *call;
   const uint32_t *targets; /* brx.idx */
   uint32_t target_count;
-  struct function **callees; /* addresses are indices into program->functions, plus 1 */
-  uint32_t *call_args;       /* pairs: offset in the caller's parameters, bytes; see call */
-  uint32_t call_results;     /* results come first in call_args */
 };
 
 struct parameter {
   const char *name;
-  uint32_t offset, size, align;
+  uint32_t offset, size, align; /* of a .func: in the frame's local memory */
+  bool in_register;
+  struct operand reg;
 };
 
 struct function {
@@ -102,10 +120,12 @@ struct function {
   uint8_t *constants;
   VEC(struct parameter) params; /* results first */
   uint32_t results;
-  uint32_t param_bytes;       /* of the launch's block (entry) */
-  uint32_t frame_param_bytes; /* of each lane: formals of a .func, and declared .param variables */
-  uint32_t local_bytes;
+  uint32_t param_bytes;      /* of the launch's block (entry) */
+  uint32_t local_bytes;      /* of a frame: variables, parameters of calls */
+  uint64_t stack_bytes;      /* with everything it calls; valid unless `recursive` */
+  bool recursive, visiting;  /* recursive: calls itself, or what is not known */
   uint32_t shared_bytes;     /* static shared memory that the function or its module names */
+  bool large_clusters;       /* of more than 8 CTAs, cuFuncSetAttribute */
   int32_t attribute_dynamic; /* cuFuncSetAttribute's limit; 48 KiB unless raised */
   const struct program *program;
 };
@@ -123,11 +143,12 @@ struct program {
   uint32_t function_count;
   VEC(struct symbol) symbols; /* global, const: device addresses; shared: offsets */
   struct strmap symbol_map, function_map;
-  uint32_t module_shared; /* of the module's own shared variables */
-  uint32_t shared_bytes;  /* of all variables together; dynamic memory follows */
+  uint32_t next_shared;  /* where the shared variables of the next function begin */
+  bool functions_called; /* there are .func bodies, whose shared variables lie apart */
+  uint32_t shared_bytes; /* of all variables together; dynamic memory follows */
   uint32_t device;
-  bool calls;       /* some function is called */
-  const char *text; /* the arena's copy */
+  uint8_t grain_shift; /* log2 of the bytes that one record of shared memory stands for */
+  const char *text;    /* the arena's copy */
   size_t text_size;
 };
 
@@ -146,32 +167,47 @@ struct frame {
   const struct function *function;
   uint8_t *registers;
   uint32_t *written;
-  uint8_t *params; /* 32 lanes of frame_param_bytes */
   uint32_t depth;
   uint32_t local_base;
   uint32_t return_pc;
-  const struct inst *call;
+  const struct call_site *call;
   uint32_t live; /* lanes inside */
   uint32_t carry;
+  uint32_t *in_flight; /* of each register: the wgmma group that still uses it; NULL if none did */
 };
 
-enum group_state { GROUP_READY, GROUP_JOINING, GROUP_BARRIER };
+enum group_state {
+  GROUP_READY,
+  GROUP_JOINING,
+  GROUP_BARRIER,
+  GROUP_RETRY, /* waits for an event, then runs its instruction again */
+};
 struct group {
   struct frame *frame;
   uint32_t pc, mask;
   enum group_state state;
   uint8_t barrier;
-  uint64_t last; /* when it last ran */
+  uint64_t last;   /* when it last ran */
+  uint64_t events; /* GROUP_RETRY: what the cluster had counted */
+};
+
+/* Asynchronous groups of one kind: how far operations were issued and committed, by lane. */
+enum { KEPT_COMMITS = 64 };
+struct async_groups {
+  uint32_t issued; /* operations of the warp */
+  uint32_t commits[32];
+  uint32_t committed[32][KEPT_COMMITS]; /* ring: `issued` at each commit */
 };
 
 struct warp {
   uint8_t *bank[BANKS];
   struct frame *frame; /* of the current group */
+  struct frame *root;  /* the kernel's */
   struct group groups[32];
   uint32_t group_count, current;
-  uint32_t pc; /* of the current group while it runs */
-  bool reschedule;
-  uint32_t live; /* lanes that have not exited */
+  uint32_t pc;            /* of the current group while it runs */
+  bool reschedule, pause; /* pause: others may have the core */
+  uint32_t live;          /* lanes that have not exited */
   uint32_t id;
   uint64_t clock, executed; /* selections; warp instructions */
   uint64_t lane_instructions;
@@ -180,26 +216,46 @@ struct warp {
   uint32_t local_bytes;                           /* of each lane */
   uint64_t cached_low, cached_high, cached_epoch; /* the allocation last hit */
   bool cached_readonly;
-  uint32_t specials[48][32];
-  uint32_t async_pending; /* cp.async groups */
+  uint32_t specials[64][32];
+  struct vclock *order;                   /* NULL: nothing shared that needs it */
+  struct async_groups *copies, *stores;   /* cp.async; bulk copies out of shared memory */
+  uint32_t wgmma_issued, wgmma_committed; /* groups, from 1 */
+  uint32_t wgmma_done;
+  uint32_t in_flight;                           /* registers that wgmma uses */
+  uint32_t cluster_arrived, cluster_generation; /* lanes at the cluster's barrier */
 };
 
 struct barrier {
   uint32_t arrived, expected;
-  uint32_t all_true, any_true, count_true;
+  uint32_t all_true, any_true, count_true; /* of bar.red */
   uint32_t line;
+  struct vclock *order;
 };
 
 struct cta {
   struct launch *launch;
+  struct cluster *cluster;
+  uint32_t rank; /* in the cluster */
   uint32_t index[3];
   uint64_t linear;
   uint32_t warp_count, threads;
   struct warp *warps;
-  uint8_t *shared, *shared_written;
+  uint8_t *shared;
   uint32_t shared_bytes;
+  bool finished;         /* all threads have exited */
+  struct shadow *shadow; /* what is known of each byte of shared memory */
   struct barrier barriers[16];
-  bool progress;
+  struct mbarriers *mbarriers;
+};
+
+struct cluster {
+  struct launch *launch;
+  uint32_t size, shape[3], index[3];
+  struct cta *ctas;
+  uint32_t arrived; /* threads at its barrier */
+  uint32_t generation;
+  uint64_t events; /* counts what may wake a group */
+  uint64_t random; /* state of the shuffled order; 0: in order */
 };
 
 /* Mirrors the CUresult that hardware gives; kept as its numbers. */
@@ -215,6 +271,7 @@ enum fault {
   FAULT_MISALIGNED = 716,
   FAULT_LAUNCH_FAILED = 719,
   FAULT_COOPERATIVE_TOO_LARGE = 720,
+  FAULT_INVALID_CLUSTER = 912,
 };
 
 struct launch {
@@ -224,8 +281,11 @@ struct launch {
   uint32_t dynamic_shared;
   uint32_t device;
   bool cooperative;
-  uint8_t *params; /* the kernel's parameter block */
-  uint64_t next_cta, cta_count;
+  uint8_t *params;     /* the kernel's parameter block */
+  uint32_t cluster[3]; /* shape; ones without clusters */
+  uint64_t next_cluster, cluster_count;
+  uint64_t seed;   /* of the order of warps; 0: in order */
+  uint32_t stack;  /* bytes that recursion may use of each lane */
   uint64_t budget; /* warp instructions of a warp before it counts as endless */
   int failed;      /* enum fault; atomic */
   pthread_mutex_t report_lock;
@@ -238,12 +298,14 @@ enum fault launch_run(struct launch *l);
 
 /* The windows through which generic addresses reach shared and local memory. */
 #define WINDOW_BYTES (UINT64_C(1) << 24)
+/* A shared address is an offset into the CTA's own memory, or ((rank + 1) << 24) + offset. */
+enum { CLUSTER_MOST = 16, SHARED_WINDOWS = CLUSTER_MOST + 1 };
 extern uint64_t window_shared, window_local;
 bool windows_init(void);
 
 /* Reports the first fault of a launch and ends it. lane may be -1: the whole warp. */
 void memory_fault_report(struct warp *w, const struct inst *i, int lane, enum fault fault,
-                  const char *format, ...) __attribute__((format(printf, 5, 6)));
+                         const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 static inline void *lanes(struct warp *w, const struct operand *o) {
   return w->bank[o->bank] + o->offset;
@@ -300,9 +362,31 @@ static inline void lane_set(struct warp *w, const struct operand *o, uint32_t la
 
 /* For control instructions: the current group's lanes in `mask` go to `pc`, the rest stays. */
 void warp_split(struct warp *w, uint32_t mask, struct frame *frame, uint32_t pc);
+/* The current group runs its instruction again after the next event of its cluster. */
+void warp_retry(struct warp *w);
 /* Releases barriers whose last missing threads have exited; whether there was one. */
 bool barrier_settle(struct cta *c);
+bool cluster_settle(struct cluster *c);
 /* Lanes leave for good. */
 void warp_exit(struct warp *w, uint32_t mask);
+/* One turn of a warp of up to `budget` instructions. False when it waits or has ended. */
+bool warp_run(struct warp *w, uint32_t budget);
+static inline bool launch_failed(const struct launch *l) {
+  return __atomic_load_n(&l->failed, __ATOMIC_RELAXED) != FAULT_NONE;
+}
+
+struct frame *frame_create(const struct function *f, struct frame *parent, uint32_t mask);
+void frame_destroy(struct frame *f);
+
+/* Where the lane's n bytes at an address lie on the host; NULL after a fault was reported. */
+enum { ACCESS_READ = 1, ACCESS_WRITE = 2, ACCESS_ATOMIC = 4, ACCESS_UNALIGNED = 8 };
+uint8_t *resolve(struct warp *w, const struct inst *i, uint32_t lane, uint64_t a, uint64_t n,
+                 uint32_t access);
+/* The CTA and offset of a shared address, generic or not; NULL after a fault was reported. */
+struct cta *resolve_shared(struct warp *w, const struct inst *i, uint32_t lane, uint64_t a,
+                           uint64_t n, uint32_t *out_offset);
+/* Global memory only; for asynchronous copies. */
+uint8_t *resolve_global(struct warp *w, const struct inst *i, uint32_t lane, uint64_t a, uint64_t n,
+                        bool write);
 
 #endif

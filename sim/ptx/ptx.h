@@ -113,6 +113,7 @@ struct ptx_function {
   VEC(uint32_t) scopes; /* parent of each; scopes.data[0] is itself */
   uint32_t required[3]; /* .reqntid, zeros if not given */
   uint32_t maximum[3];  /* .maxntid, zeros if not given */
+  uint32_t cluster[3];  /* .reqnctapercluster, zeros if not given */
 };
 
 struct ptx_module {

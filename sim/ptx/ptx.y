@@ -57,6 +57,12 @@ static struct ptx_arg pair(struct ptx_parser *p, struct ptx_arg a, struct ptx_ar
                           .items = arena_memdup(&p->module->arena, both, sizeof both)};
 }
 
+static void set_cluster(struct ptx_parser *p, uint64_t x, uint64_t y, uint64_t z) {
+  uint64_t all[3] = {x, y, z};
+  for (uint32_t k = 0; k < 3; k++)
+    p->function->cluster[k] = all[k] > UINT32_MAX ? UINT32_MAX : (uint32_t)all[k];
+}
+
 /* `.v4 .f32`, `.f32`: what stands between the space and the name. */
 static void take_type(struct ptx_parser *p, const char *word) {
   if (!strcmp(word, "v2") || !strcmp(word, "v4")) {
@@ -87,7 +93,8 @@ static void take_type(struct ptx_parser *p, const char *word) {
 %token KW_REG ".reg" KW_ALIGN ".align" KW_PTR ".ptr" KW_LINK ".visible" KW_EXTERN ".extern"
 %token KW_MAXNTID ".maxntid" KW_REQNTID ".reqntid" KW_TUNING ".minnctapersm"
 %token KW_NORETURN ".noreturn" KW_PRAGMA ".pragma" KW_TARGETS ".branchtargets"
-%token KW_PROTOTYPE ".callprototype" STRING "string"
+%token KW_PROTOTYPE ".callprototype" STRING "string" KW_CLUSTER ".reqnctapercluster"
+%token KW_EXPLICIT ".explicitcluster"
 %token <text> KW_VERSION ".version" SPACE "state space" WORD "modifier" NAME "name" KW_WEAK ".weak"
 %token <bits> INT "integer" FLOAT32 "float" FLOAT64 "double"
 
@@ -223,6 +230,10 @@ tuning: KW_MAXNTID INT { p->function->maximum[0] = (uint32_t)$2, p->function->ma
       | KW_REQNTID INT ',' INT { p->function->required[0] = (uint32_t)$2, p->function->required[1] = (uint32_t)$4, p->function->required[2] = 1; }
       | KW_REQNTID INT ',' INT ',' INT {
           p->function->required[0] = (uint32_t)$2, p->function->required[1] = (uint32_t)$4, p->function->required[2] = (uint32_t)$6; }
+      | KW_CLUSTER INT { set_cluster(p, $2, 1, 1); }
+      | KW_CLUSTER INT ',' INT { set_cluster(p, $2, $4, 1); }
+      | KW_CLUSTER INT ',' INT ',' INT { set_cluster(p, $2, $4, $6); }
+      | KW_EXPLICIT
       | KW_TUNING INT
       | KW_NORETURN
       | KW_PRAGMA STRING ';';
