@@ -11,8 +11,8 @@
  * which makes lanes meet where branches join; now and then the one that waited longest goes, so
  * that a lane that spins cannot starve the one it waits for. Instructions that need lanes together
  * (.sync, .aligned) hold a group until the named lanes have come. */
-#ifndef SINTER_SIM_EXEC_MACHINE_H
-#define SINTER_SIM_EXEC_MACHINE_H
+#ifndef SINTER_SIM_EXEC_SIMT_H
+#define SINTER_SIM_EXEC_SIMT_H
 
 #include "base/map.h"
 #include "base/vec.h"
