@@ -53,6 +53,11 @@ static bool start(struct library *l, const char *path) {
   }
   if (!find_functions(l, handle, path))
     return false;
+  /* By its name alone the loader takes what is loaded already. */
+  if (l == &real && simulated.loaded && l->api.init == simulated.api.init) {
+    snprintf(l->problem, sizeof l->problem, "this process uses the simulated driver already");
+    return false;
+  }
   int result = l->api.init(0);
   if (result == CUDA_SUCCESS)
     return true;

@@ -4,6 +4,7 @@
 #ifndef SINTER_RUNTIME_CUDA_API_H
 #define SINTER_RUNTIME_CUDA_API_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
