@@ -46,19 +46,18 @@ static LLVMValueRef partner(struct emit *e, LLVMValueRef x, uint32_t distance) {
   return is_double || is_float ? LLVMBuildBitCast(e->b, bits, type, "") : bits;
 }
 
-/* A word of 8 bytes per warp. */
-static LLVMValueRef warp_slots(struct emit *e, uint32_t warps) {
-  char name[64];
-  snprintf(name, sizeof name, "%s_warps", e->kernel->symbol);
-  LLVMValueRef slots = LLVMGetNamedGlobal(e->module, name);
-  if (slots)
-    return slots;
-  LLVMTypeRef type = LLVMArrayType2(e->i64, warps);
-  slots = LLVMAddGlobalInAddressSpace(e->module, type, name, SHARED);
-  LLVMSetLinkage(slots, LLVMInternalLinkage);
-  LLVMSetInitializer(slots, LLVMGetUndef(type));
-  LLVMSetAlignment(slots, 8);
-  return slots;
+LLVMValueRef block_shared(struct emit *e, const char *name, LLVMTypeRef type, uint32_t elements) {
+  char symbol[80];
+  snprintf(symbol, sizeof symbol, "%s_%s", e->kernel->symbol, name);
+  LLVMValueRef memory = LLVMGetNamedGlobal(e->module, symbol);
+  if (memory)
+    return memory;
+  LLVMTypeRef array = LLVMArrayType2(type, elements);
+  memory = LLVMAddGlobalInAddressSpace(e->module, array, symbol, SHARED);
+  LLVMSetLinkage(memory, LLVMInternalLinkage);
+  LLVMSetInitializer(memory, LLVMGetUndef(array));
+  LLVMSetAlignment(memory, 16);
+  return memory;
 }
 
 static LLVMValueRef slot(struct emit *e, LLVMValueRef slots, LLVMValueRef warp) {
@@ -74,7 +73,7 @@ LLVMValueRef block_combine(struct emit *e, enum combiner kind, enum dtype dtype,
   LLVMTypeRef type = LLVMTypeOf(x);
   /* A byte in memory, where a value is a single bit. */
   LLVMTypeRef stored = type == e->i1 ? e->i8 : type;
-  LLVMValueRef slots = warp_slots(e, warps);
+  LLVMValueRef slots = block_shared(e, "warps", e->i64, warps); /* 8 bytes each, for any dtype */
   LLVMValueRef warp = LLVMBuildLShr(e->b, e->lane, emit_i64(e, 5), "");
   block_barrier(e); /* what was here before has been read */
   LLVMValueRef first = LLVMBuildAnd(e->b, e->lane, emit_i64(e, WARP - 1), "");

@@ -11,6 +11,10 @@
  */
 LLVMValueRef block_combine(struct emit *e, enum combiner kind, enum dtype dtype, LLVMValueRef x);
 
+/* Shared memory of the block for `elements` of a type; the name is one within the kernel, and
+ * asking again for it gives the same. */
+LLVMValueRef block_shared(struct emit *e, const char *name, LLVMTypeRef type, uint32_t elements);
+
 /* Waits for all threads of the block; what they stored is seen after it. */
 void block_barrier(struct emit *e);
 

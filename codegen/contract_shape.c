@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See contract_shape.h. */
+#include "codegen/contract_shape.h"
+
+#include <string.h>
+
+#include "codegen/emit_view.h"
+#include "codegen/schedule.h"
+
+/* The dims of an operand that are neither batch nor summed over. */
+static uint32_t own_dims(const struct type *type, struct ints batch, struct ints k, dim *dims,
+                         uint32_t *axes) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < type->rank; i++) {
+    if (ints_contain(batch, i) || ints_contain(k, i))
+      continue;
+    axes[n] = i;
+    dims[n++] = type->dims[i];
+  }
+  return n;
+}
+
+void contract_shape_of(const struct kernel *kernel, struct contract_shape *s) {
+  const struct function *f = kernel->function;
+  *s = (struct contract_shape){.op = kernel_root_op(kernel, OP_CONTRACT)};
+  s->a = OP_ATTRS(contract, s->op);
+  s->lhs = value_type(f, s->op->operands[0]);
+  s->rhs = value_type(f, s->op->operands[1]);
+  s->acc = contract_accumulator(s->lhs->dtype);
+  for (uint32_t i = 0; i < s->a->lhs_batch.len; i++)
+    s->batch[s->n_batch++] = s->lhs->dims[s->a->lhs_batch.data[i]];
+  for (uint32_t i = 0; i < s->a->lhs_k.len; i++)
+    s->k[s->n_k++] = s->lhs->dims[s->a->lhs_k.data[i]];
+  s->n_m = own_dims(s->lhs, s->a->lhs_batch, s->a->lhs_k, s->m, s->m_axis);
+  s->n_n = own_dims(s->rhs, s->a->rhs_batch, s->a->rhs_k, s->n, s->n_axis);
+}
+
+LLVMValueRef contract_operand(struct emit *e, const struct contract_shape *s,
+                              const struct coord *batch, bool left, LLVMValueRef own,
+                              LLVMValueRef k) {
+  const struct type *type = left ? s->lhs : s->rhs;
+  struct ints batches = left ? s->a->lhs_batch : s->a->rhs_batch;
+  struct ints ks = left ? s->a->lhs_k : s->a->rhs_k;
+  struct point p = {.rank = type->rank, .width = 1};
+  struct coord c[IR_MAX_RANK];
+  for (uint32_t i = 0; i < batches.len; i++)
+    p.c[batches.data[i]] = batch[i];
+  uint32_t n = left ? s->n_m : s->n_n;
+  if (n)
+    coord_delinearize(e, coord_uniform(e, own), left ? s->m : s->n, n, 1, c);
+  for (uint32_t i = 0; i < n; i++)
+    p.c[left ? s->m_axis[i] : s->n_axis[i]] = c[i];
+  if (s->n_k)
+    coord_delinearize(e, coord_uniform(e, k), s->k, s->n_k, 1, c);
+  for (uint32_t i = 0; i < s->n_k; i++)
+    p.c[ks.data[i]] = c[i];
+  value_id v = s->op->operands[left ? 0 : 1];
+  return emit_cast(e, emit_value(e, v, &p), value_type(e->f, v)->dtype, s->acc, CAST_DEFAULT, 1);
+}
+
+struct point contract_result_point(struct emit *e, const struct contract_shape *s,
+                                   const struct coord *batch, LLVMValueRef row,
+                                   LLVMValueRef column) {
+  struct point p = {.rank = value_type(e->f, s->op->results[0])->rank, .width = 1};
+  if (s->n_batch)
+    memcpy(p.c, batch, s->n_batch * sizeof p.c[0]);
+  if (s->n_m)
+    coord_delinearize(e, coord_uniform(e, row), s->m, s->n_m, 1, p.c + s->n_batch);
+  if (s->n_n)
+    coord_delinearize(e, coord_uniform(e, column), s->n, s->n_n, 1, p.c + s->n_batch + s->n_m);
+  return p;
+}

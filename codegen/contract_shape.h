@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A contraction as products of matrices: rows (m), columns (n) and what is summed over (k) are each
+ * the row-major index over some dims, for every index of the batch dims. */
+#ifndef SINTER_CODEGEN_CONTRACT_SHAPE_H
+#define SINTER_CODEGEN_CONTRACT_SHAPE_H
+
+#include "codegen/contract_util.h"
+
+struct contract_shape {
+  const struct op *op;
+  const struct contract_attrs *a;
+  const struct type *lhs, *rhs;
+  enum dtype acc;
+  uint32_t n_batch, n_m, n_n, n_k; /* dims of each class, in result order */
+  dim batch[IR_MAX_RANK], m[IR_MAX_RANK], n[IR_MAX_RANK], k[IR_MAX_RANK];
+  uint32_t m_axis[IR_MAX_RANK], n_axis[IR_MAX_RANK]; /* where they are in the operands */
+};
+
+/* Of the kernel's contraction. */
+void contract_shape_of(const struct kernel *kernel, struct contract_shape *s);
+
+/* One value of an operand, in the accumulator's dtype, at row (left) or column `own` and at `k`. */
+LLVMValueRef contract_operand(struct emit *e, const struct contract_shape *s,
+                              const struct coord *batch, bool left, LLVMValueRef own,
+                              LLVMValueRef k);
+
+/* The point of the result at a row and a column. */
+struct point contract_result_point(struct emit *e, const struct contract_shape *s,
+                                   const struct coord *batch, LLVMValueRef row,
+                                   LLVMValueRef column);
+
+#endif
