@@ -46,17 +46,19 @@ LLVMValueRef emit_dim(struct emit *e, dim d) {
   if (dim_is_const(e->f->module->dims, d, &value))
     return emit_i64(e, value);
   struct kernel *k = e->kernel;
-  for (uint32_t i = 0; i < k->dims.len; i++) {
-    if (k->dims.data[i] == d)
-      return e->dim_values.data[i];
-  }
-  vec_push(&k->dims, d);
-  uint32_t slot = 1 + e->fused->n_operands + e->fused->n_results + k->dims.len - 1;
-  LLVMValueRef index = emit_i64(e, slot);
+  uint32_t i = 0;
+  while (i < k->dims.len && k->dims.data[i] != d)
+    i++;
+  if (i == k->dims.len)
+    vec_push(&k->dims, d);
+  while (e->dim_values.len <= i) /* code for a target before asked for them first */
+    vec_push(&e->dim_values, NULL);
+  if (e->dim_values.data[i])
+    return e->dim_values.data[i];
+  LLVMValueRef index = emit_i64(e, 1 + e->fused->n_operands + e->fused->n_results + i);
   LLVMValueRef at = LLVMBuildInBoundsGEP2(e->entry_builder, e->i64, e->args, &index, 1, "");
-  LLVMValueRef x = LLVMBuildLoad2(e->entry_builder, e->i64, at, "");
-  vec_push(&e->dim_values, x);
-  return x;
+  e->dim_values.data[i] = LLVMBuildLoad2(e->entry_builder, e->i64, at, "");
+  return e->dim_values.data[i];
 }
 
 LLVMValueRef emit_product(struct emit *e, const dim *dims, uint32_t n) {

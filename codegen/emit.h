@@ -65,7 +65,7 @@ struct emit {
 
   VEC(struct emit_memo) memo;
   VEC(struct emit_bound) bound;
-  VEC(LLVMValueRef) dim_values; /* by kernel->dims index */
+  VEC(LLVMValueRef) dim_values; /* by kernel->dims index; NULL, or beyond its end: not loaded */
   LLVMValueRef *buffers;        /* by buffer number */
   LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, ptr;
 };

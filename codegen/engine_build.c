@@ -34,15 +34,18 @@ static void write_weights(struct engine_writer *w, const struct module *m, const
   engine_writer_end(w);
 }
 
-static status write_file(const struct module *m, struct plan *p, const struct code_blob *blob,
-                         const struct engine_build_options *options, const char *path,
-                         struct diags *diags) {
+/* Code sections come first: their numbers are what the plan says. */
+static status write_file(const struct module *m, struct plan *p, const struct plan_target *targets,
+                         uint32_t n_targets, const struct engine_build_options *options,
+                         const char *path, struct diags *diags) {
   struct engine_writer w;
   status st = engine_writer_open(&w, path, diags);
   if (st != STATUS_OK) return st;
-  engine_writer_begin(&w, ENGINE_SECTION_CODE, options->isa->name); /* section 0, as the plan says */
-  engine_writer_write(&w, blob->data, blob->size);
-  engine_writer_end(&w);
+  for (uint32_t t = 0; t < n_targets; t++) {
+    engine_writer_begin(&w, ENGINE_SECTION_CODE, targets[t].name);
+    engine_writer_write(&w, targets[t].blob.data, targets[t].blob.size);
+    engine_writer_end(&w);
+  }
   if (p->constants.len) write_weights(&w, m, p, options->no_weights);
   size_t bytes;
   const uint8_t *manifest = manifest_build_pack(&p->build, &bytes);
@@ -52,19 +55,30 @@ static status write_file(const struct module *m, struct plan *p, const struct co
   return engine_writer_commit(&w, diags);
 }
 
+/* Schedules and their plans are those of the kind of target; the levels of one differ in code only. The
+ * dims that a kernel asks for stay those of the targets before, with new ones behind them. */
+static status assemble_target(struct kernel_set *set, const struct target_isa *isa, uint32_t threads,
+                              uint32_t section, struct arena *arena, struct diags *diags,
+                              struct plan_target *out) {
+  struct assemble_result code;
+  status st = kernel_set_assemble(set, isa, threads, ASSEMBLE_BLOB, arena, diags, &code);
+  if (st == STATUS_OK) *out = (struct plan_target){isa->name, code.blob, section};
+  return st;
+}
+
 status engine_build(struct module *m, const struct engine_build_options *options, const char *path,
                     struct diags *diags) {
   struct kernel_set set;
   struct arena arena = {0};
-  struct assemble_result code;
+  struct plan_target targets[TARGETS_MAX];
+  uint32_t n = options->n_isas ? options->n_isas : 1;
   status st = kernel_set_init(&set, m, options->isa, diags);
-  if (st == STATUS_OK) {
-    st = kernel_set_assemble(&set, options->isa, options->threads, ASSEMBLE_BLOB, &arena, diags, &code);
-  }
+  for (uint32_t t = 0; t < n && st == STATUS_OK; t++)
+    st = assemble_target(&set, &options->isa[t], options->threads, t, &arena, diags, &targets[t]);
   if (st == STATUS_OK) {
     struct plan plan;
-    st = plan_init(&plan, m, &set, &code.blob, options->isa->name, 0, &arena, diags);
-    if (st == STATUS_OK) st = write_file(m, &plan, &code.blob, options, path, diags);
+    st = plan_init(&plan, m, &set, targets, n, &arena, diags);
+    if (st == STATUS_OK) st = write_file(m, &plan, targets, n, options, path, diags);
     plan_deinit(&plan);
   }
   kernel_set_deinit(&set);

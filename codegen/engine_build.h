@@ -6,7 +6,8 @@
 #include "codegen/plan_write.h"
 
 struct engine_build_options {
-  const struct target_isa *isa;
+  const struct target_isa *isa; /* the targets, of one kind, the least demanding first */
+  uint32_t n_isas;              /* at most TARGETS_MAX; 0: one */
   uint32_t threads; /* of the compiler; 0: one per processor */
   bool no_weights;  /* leave a hole where they would be: the engine is only looked at */
 };
@@ -16,7 +17,7 @@ struct engine_build_options {
 status engine_build(struct module *m, const struct engine_build_options *options, const char *path,
                     struct diags *diags);
 
-/* The kernels alone, as LLVM IR or assembly text; *out_text lives in `arena`. */
+/* The kernels alone, as LLVM IR or assembly text, for the first target; *out_text lives in `arena`. */
 status engine_build_text(struct module *m, const struct engine_build_options *options,
                          enum assemble_emit emit, struct arena *arena, struct diags *diags,
                          const char **out_text);

@@ -791,8 +791,21 @@ static void write_entry(struct writer *w, const struct entry *e) {
 
 /* ---- tables ---- */
 
-static void write_tables(struct writer *w, const struct code_blob *blob, const char *target,
-                         uint32_t section) {
+static void write_kernel(struct writer *w, uint32_t i, const struct plan_target *targets,
+                         uint32_t n_targets) {
+  const struct kernel *k = &w->set->kernels.data[i];
+  const struct op *op = function_op(k->function, k->op);
+  uint64_t offsets[TARGETS_MAX];
+  for (uint32_t t = 0; t < n_targets; t++) {
+    const struct code_symbol *symbol = code_blob_find(&targets[t].blob, k->symbol);
+    assert(symbol);
+    offsets[t] = symbol->offset;
+  }
+  w->kernel_row[i] = 1 + manifest_build_kernel(w->b, k->symbol, op->n_operands + op->n_results,
+                                               k->dims.len, k->block_threads, offsets, n_targets);
+}
+
+static void write_tables(struct writer *w, const struct plan_target *targets, uint32_t n_targets) {
   struct module *m = w->m;
   w->b->manifest.producer = arena_strdup(w->b->arena, "sinter 0.1.0");
   for (uint32_t i = 0; i < dim_symbol_count(m->dims); i++) {
@@ -806,26 +819,19 @@ static void write_tables(struct writer *w, const struct code_blob *blob, const c
     const struct provenance *p = &m->provenance.data[i];
     manifest_build_provenance(w->b, p->node, p->op, p->index);
   }
-  manifest_build_target(w->b, target, section);
+  for (uint32_t t = 0; t < n_targets; t++) manifest_build_target(w->b, targets[t].name, targets[t].section);
   w->kernel_row = mem_calloc(w->set->kernels.len + 1, sizeof *w->kernel_row);
-  for (uint32_t i = 0; i < w->set->kernels.len; i++) {
-    const struct kernel *k = &w->set->kernels.data[i];
-    const struct op *op = function_op(k->function, k->op);
-    const struct code_symbol *symbol = code_blob_find(blob, k->symbol);
-    assert(symbol);
-    w->kernel_row[i] = 1 + manifest_build_kernel(w->b, k->symbol, op->n_operands + op->n_results,
-                                                 k->dims.len, k->block_threads, &symbol->offset, 1);
-  }
+  for (uint32_t i = 0; i < w->set->kernels.len; i++) write_kernel(w, i, targets, n_targets);
 }
 
 status plan_init(struct plan *p, struct module *m, const struct kernel_set *set,
-                 const struct code_blob *blob, const char *target, uint32_t section,
-                 struct arena *arena, struct diags *diags) {
+                 const struct plan_target *targets, uint32_t n_targets, struct arena *arena,
+                 struct diags *diags) {
   *p = (struct plan){0};
   manifest_build_init(&p->build, arena);
   struct writer w = {.plan = p, .b = &p->build, .m = m, .set = set, .diags = diags};
   w.constant = mem_calloc(m->constants.len + 1, sizeof *w.constant);
-  write_tables(&w, blob, target, section);
+  write_tables(&w, targets, n_targets);
   for (uint32_t i = 0; i < m->entries.len; i++) write_entry(&w, &m->entries.data[i]);
   vec_deinit(&w.borrowed);
   vec_deinit(&w.next_form);

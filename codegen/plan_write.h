@@ -22,12 +22,22 @@ struct plan {
   uint64_t weight_bytes;
 };
 
+/* Code sections that one engine may have. */
+#define TARGETS_MAX 8u
+
+/* What the plan's kernels were assembled to for one target. */
+struct plan_target {
+  const char *name;
+  struct code_blob blob;
+  uint32_t section; /* its number in the file */
+};
+
 /* Every function must be fused: only const, fused, reshape, symbol, check, if and loop at the level
- * of control flow. `set` is assembled, `blob` its code for `target`, whose section number in the file
- * will be `section`. Tables live in `arena`. */
+ * of control flow. `set` is assembled for all `targets`, the least demanding first. Tables live in
+ * `arena`. */
 status plan_init(struct plan *p, struct module *m, const struct kernel_set *set,
-                 const struct code_blob *blob, const char *target, uint32_t section,
-                 struct arena *arena, struct diags *diags);
+                 const struct plan_target *targets, uint32_t n_targets, struct arena *arena,
+                 struct diags *diags);
 void plan_deinit(struct plan *p);
 
 #endif

@@ -69,6 +69,38 @@ static status resolve_target(const char *target, struct diags *diags, struct tar
   return target_isa_resolve(diags, "native", out_isa);
 }
 
+static status refuse_targets(struct diags *diags, const char *targets, const char *why) {
+  return diag_report(diags, DIAG_E0403, NULL, "several targets are levels of x86-64, as in x86-64-v3,x86-64-v4",
+                     "cannot compile for '%s': %s", targets, why);
+}
+
+/* "a,b" to at most TARGETS_MAX targets, the least demanding first. */
+static status resolve_targets(const char *targets, struct diags *diags, struct target_isa *out_isas,
+                              uint32_t *out_n) {
+  struct str rest = str_from_c(targets ? targets : "native");
+  uint32_t n = 0;
+  do {
+    struct str one = str_split(&rest, ',');
+    char name[32];
+    if (n == TARGETS_MAX || one.len >= sizeof name) return refuse_targets(diags, targets, "that is too much");
+    snprintf(name, sizeof name, "%.*s", STR_ARG(one));
+    struct target_isa isa;
+    status st = resolve_target(name, diags, &isa);
+    if (st != STATUS_OK) return st;
+    if (n && (isa.kind != TARGET_CPU || out_isas[0].kind != TARGET_CPU))
+      return refuse_targets(diags, targets, "a GPU's code cannot be one of several");
+    uint32_t at = n;
+    while (at && strcmp(out_isas[at - 1].name, isa.name) > 0) at--;
+    if (at && !strcmp(out_isas[at - 1].name, isa.name))
+      return refuse_targets(diags, targets, "a target is there twice");
+    memmove(out_isas + at + 1, out_isas + at, (n - at) * sizeof *out_isas);
+    out_isas[at] = isa;
+    n++;
+  } while (rest.len);
+  *out_n = n;
+  return STATUS_OK;
+}
+
 /* To the output, or to standard output. */
 static status write_text(const struct compiler_options *o, const char *text, struct diags *diags) {
   struct file_writer w;
@@ -151,7 +183,8 @@ static status emit(const struct compiler_options *o, const struct engine_build_o
 }
 
 status compiler_build(const struct compiler_options *o, struct module *m, struct diags *diags) {
-  struct target_isa isa;
+  struct target_isa isas[TARGETS_MAX + 1];
+  uint32_t n_isas;
   status st = begin_phase(o, PHASE_PASSES, diags);
   if (st != STATUS_OK) return st;
   if (o->by_reference) st = weights_by_reference(m, o->model_path, o->external_data_root, diags);
@@ -160,11 +193,11 @@ status compiler_build(const struct compiler_options *o, struct module *m, struct
   st = pipeline_run(m, &o->pipeline, diags);
   if (st != STATUS_OK) return st;
   if (o->emit && !strcmp(o->emit, "graph")) return emit_graph(o, m, diags);
-  st = resolve_target(o->target, diags, &isa);
+  st = resolve_targets(o->target, diags, isas, &n_isas);
   if (st == STATUS_OK) st = begin_phase(o, PHASE_KERNELS, diags);
   if (st != STATUS_OK) return st;
   if (!m->entries.len) return diag_report(diags, DIAG_E0308, NULL, NULL, "the module has no entry point");
-  struct engine_build_options build = {.isa = &isa, .threads = o->threads};
+  struct engine_build_options build = {.isa = isas, .n_isas = n_isas, .threads = o->threads};
   return o->emit ? emit(o, &build, m, diags) : engine_build(m, &build, o->output_path, diags);
 }
 

@@ -47,6 +47,23 @@ expect 2 "was 'image' meant\|no such input" "$sinter" compile "$work/model.onnx"
 expect 2 E0803 "$sinter" compile "$work/model.onnx" --stop-after fuse
 expect 4 E0905 "$sinter" compile "$work/model.onnx" -o "$work/no/such/folder/x.sinter"
 
+# code for several processors in one engine, the best of which runs
+both=$work/both.sinter
+if grep -qw avx2 /proc/cpuinfo; then
+  expect 0 '' "$sinter" compile "$model/model.onnx" --target x86-64-v3,x86-64-v2 -o "$both" --specialize batch=1
+  for level in x86-64-v2 x86-64-v3; do
+    expect 0 '' env SINTER_CPU_TARGET=$level "$sinter" run "$both" --random-inputs --output probability=@"$work/$level.npy"
+    expect 0 '' env SINTER_CPU_TARGET=$level "$sinter" verify "$model/model.onnx" "$both" --random-inputs
+  done
+  expect 0 '' "$sinter" run "$both" --random-inputs --output probability=@"$work/best.npy"
+  cmp -s "$work/best.npy" "$work/x86-64-v3.npy" || fail "the better code does not run by itself"
+  cmp -s "$work/best.npy" "$work/x86-64-v2.npy" && fail "both targets run the same code"
+  expect 3 E0508 env SINTER_CPU_TARGET=x86-64-v9 "$sinter" run "$both" --random-inputs
+fi
+expect 2 'is there twice' "$sinter" compile "$work/model.onnx" --target x86-64-v3,x86-64-v3
+expect 2 'cannot be one of several' "$sinter" compile "$work/model.onnx" --target x86-64-v3,sm_90a
+expect 2 E0322 "$sinter" compile "$work/model.onnx" --specialize depth=3
+
 # inspect
 expect 0 '' "$sinter" inspect "$engine" --kernels --weights
 shows 'image: f32\[batch,1,8,8\]'

@@ -53,6 +53,7 @@ static const struct differential_variant differential_variants[] = {
     {"cse,dce", "native", 1, true},
     {"unroll,hoist", "native", 1, true},
     {"check_shapes,simplify,fold,cse,unroll", "native", 1, true},
+    {NULL, "x86-64-v3,x86-64-v2", 1, true},
     {NULL, "x86-64-v2", 1, true},
     {NULL, "x86-64-v3", 1, true},
 };

@@ -10,6 +10,7 @@
 #include "runtime/fault.h"
 
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -143,11 +144,31 @@ static void cpu_device_destroy(struct device *device) {
 
 /* --- Code --- */
 
+/* The target that the environment asks for, for tests and comparisons. */
+static status wanted_target(const struct engine_file *file, const struct plan *plan, const char *wanted,
+                            uint32_t *out_target) {
+  const char *missing = "";
+  for (uint32_t i = 0; i < plan->manifest->n_targets; i++) {
+    if (strcmp(plan_string(plan, plan->manifest->targets[i]->name), wanted) != 0)
+      continue;
+    *out_target = i;
+    return cpu_target_runs(wanted, cpu_target_features(), &missing)
+               ? STATUS_OK
+               : fault_report(DIAG_E0508, file->path, "unset SINTER_CPU_TARGET",
+                              "this processor does not run '%s': it lacks '%s'", wanted, missing);
+  }
+  return fault_report(DIAG_E0508, file->path, "unset SINTER_CPU_TARGET",
+                      "the engine has no code for '%s' among its %zu targets", wanted,
+                      plan->manifest->n_targets);
+}
+
 /* Targets are listed from the least to the most demanding: the last that runs is the best. */
 static status choose_target(const struct engine_file *file, const struct plan *plan,
                             uint32_t *out_target) {
   unsigned long long features = cpu_target_features();
-  const char *missing = "";
+  const char *missing = "", *wanted = getenv("SINTER_CPU_TARGET");
+  if (wanted && *wanted)
+    return wanted_target(file, plan, wanted, out_target);
   for (size_t i = plan->manifest->n_targets; i-- > 0;) {
     if (cpu_target_runs(plan_string(plan, plan->manifest->targets[i]->name), features, &missing)) {
       *out_target = (uint32_t)i;
