@@ -263,7 +263,7 @@ status module_parse(const char *name, const char *text, size_t len, struct diags
                          .len = len,
                          .next = {1, 1, 0}};
   parse_text(&p);
-  status result = p.errors ? STATUS_INVALID : module_verify(p.m, diags);
+  status result = p.errors ? STATUS_INVALID : module_verify_form(p.m, diags);
   if (result == STATUS_OK)
     *out_module = p.m;
   else

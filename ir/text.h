@@ -19,9 +19,9 @@
 
 #include "ir/graph.h"
 
-/* Parses and verifies. `text` need not end with NUL; `name` stands for the file in diagnostics
- * (E02xx, with line and column, and what module_verify reports). On success the module is the
- * caller's; otherwise *out_module is NULL. Several problems are reported where they do not depend on
+/* Parses and verifies; shardings are not proved (module_verify does that). `text` need not end with
+ * NUL; `name` stands for the file in diagnostics (E02xx, with line and column, and what
+ * module_verify_form reports). On success the module is the caller's; otherwise *out_module is NULL. Several problems are reported where they do not depend on
  * each other. Constants given as file("name", offset) have no data. */
 status module_parse(const char *name, const char *text, size_t len, struct diags *diags,
                     struct module **out_module);

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "ir/symbols.h"
 #include "ir/verify_module.h"
+#include "ir/verify_sharding.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -288,7 +289,7 @@ static void check_value_names(struct verifier *v) {
   strmap_deinit(&names);
 }
 
-status function_verify(const struct function *f, struct diags *diags) {
+status function_verify_form(const struct function *f, struct diags *diags) {
   struct verifier v = {.f = f, .diags = diags};
   if (f->regions.len == 0 || f->values.len == 0 || f->ops.len == 0) {
     problem(&v, DIAG_E0310, "has no body");
@@ -307,4 +308,19 @@ status function_verify(const struct function *f, struct diags *diags) {
   vec_deinit(&v.scope_symbols);
   arena_deinit(&v.scratch);
   return v.result;
+}
+
+static bool is_sharded(const struct function *f) {
+  for (uint32_t i = 1; i < f->values.len; i++)
+    if (f->values.data[i].type.sharding)
+      return true;
+  for (uint32_t i = 1; i < f->ops.len; i++)
+    if (f->ops.data[i].kind != OP_NONE && op_infos[f->ops.data[i].kind].flags & OP_FLAG_RANKS)
+      return true;
+  return false;
+}
+
+status function_verify(const struct function *f, struct diags *diags) {
+  status result = function_verify_form(f, diags);
+  return result == STATUS_OK && is_sharded(f) ? sharding_verify(f, diags) : result;
 }

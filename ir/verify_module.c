@@ -184,7 +184,9 @@ static void check_entry(struct checker *c, const struct entry *e) {
   }
 }
 
-status module_verify(const struct module *m, struct diags *diags) {
+typedef status (*verify_fn)(const struct function *f, struct diags *diags);
+
+static status verify_with(const struct module *m, struct diags *diags, verify_fn function) {
   struct checker c = {.m = m, .diags = diags};
   for (uint32_t i = 1; i < m->constants.len; i++)
     check_constant(&c, i);
@@ -192,9 +194,17 @@ status module_verify(const struct module *m, struct diags *diags) {
     check_mesh(&c, i);
   check_names(&c);
   for (uint32_t i = 0; i < m->functions.len; i++)
-    note(&c, function_verify(m->functions.data[i], diags));
+    note(&c, function(m->functions.data[i], diags));
   /* Entries look at signatures, which only sound functions have. */
   for (uint32_t i = 0; i < m->entries.len && c.result == STATUS_OK; i++)
     check_entry(&c, &m->entries.data[i]);
   return c.result;
+}
+
+status module_verify(const struct module *m, struct diags *diags) {
+  return verify_with(m, diags, function_verify);
+}
+
+status module_verify_form(const struct module *m, struct diags *diags) {
+  return verify_with(m, diags, function_verify_form);
 }

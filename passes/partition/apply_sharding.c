@@ -3,6 +3,7 @@
 #include "passes/partition/apply_sharding.h"
 
 #include "base/map.h"
+#include "ir/verify_sharding.h"
 #include "passes/partition/conversion.h"
 
 #include <stdarg.h>
@@ -280,8 +281,10 @@ status apply_sharding(struct function *f, const struct assignment *a, struct dia
       ap.result = STATUS_INTERNAL;
     f->regions.data[0].results.data[i] = v;
   }
-  if (!ap.result)
+  if (!ap.result) {
     function_sweep(f);
+    ap.result = sharding_verify(f, diags);
+  }
   map_deinit(&ap.made);
   map_deinit(&ap.cheap);
   vec_deinit(&ap.factors.factors);
