@@ -6,6 +6,7 @@
 
 #include "ir/field.h"
 #include "ir/interp_spmd.h"
+#include "ir/sharding_form.h"
 #include "ir/text.h"
 #include "ir/verify.h"
 #include "passes/partition/apply_sharding.h"
