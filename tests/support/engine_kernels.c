@@ -30,6 +30,14 @@ PLAIN_CODE static void add_f32(const uint64_t *args, uint32_t first, uint32_t la
     POINTER(3, float)[i] = POINTER(1, float)[i] + POINTER(2, float)[i];
 }
 
+/* The same of integers. */
+PLAIN_CODE static void add_i64(const uint64_t *args, uint32_t first, uint32_t last, void *scratch) {
+  (void)scratch;
+  int64_t n = DIM(4), tile = DIM(5);
+  for (int64_t i = first * tile; i < last * tile && i < n; i++)
+    POINTER(3, int64_t)[i] = POINTER(1, int64_t)[i] + POINTER(2, int64_t)[i];
+}
+
 /* out[0..n) = in, out[n] = n. Buffers in, out; dims n. */
 PLAIN_CODE static void append_i64(const uint64_t *args, uint32_t first, uint32_t last,
                                   void *scratch) {

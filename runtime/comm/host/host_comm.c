@@ -244,7 +244,7 @@ static status host_finish(struct comm *c, uint32_t rank, uint64_t decisions) {
   struct host_cell *own = &c->cells[rank];
   own->decisions = decisions;
   own->n_blocks = 0;
-  atomic_store(&own->at, HOST_AT(HOST_AT_COUNT(atomic_load(&own->at)), HOST_FINISH));
+  atomic_store(&own->at, HOST_AT(HOST_AT_COUNT(atomic_load(&own->at)) + 1, HOST_FINISH));
   status st = host_meet(c, rank, &c->meetings[0]);
   return st ? st : compare_members(c, rank, &c->meetings[0]);
 }
@@ -351,7 +351,7 @@ static status host_create(const struct comm_options *options, struct comm **out_
   c->meeting_count = count_meetings(options->plan);
   if (!create_shared(c)) {
     host_destroy(c);
-    return fault_no_memory("communication", c->ranks * sizeof(struct host_cell));
+    return fault_no_memory("communication", options->plan->ranks * sizeof(struct host_cell));
   }
   *out_comm = c;
   return STATUS_OK;
