@@ -58,7 +58,7 @@ static void every_step_may_fail(void **state) {
       if (st != kinds[kind].status)
         fail_msg("'%s': %d %s", faults, st, sinter_last_error());
       assert_error(st, kinds[kind].status, kinds[kind].code, text);
-      if (took > DEADLINE_MS * 1e-3 + 2) /* a busy machine takes its time */
+      if (took > DEADLINE_MS * 1e-3 + 8) /* a busy machine takes its time */
         fail_msg("'%s' took %.1f s", faults, took);
       for (int i = 0; i < 3; i++)
         assert_ok(ranks_plan_run(session, 40 + i, 4));
@@ -198,7 +198,7 @@ static void parting_ranks_are_told(void **state) {
       assert_error(sinter_session_run(f.session, "main", NULL, 0, &output, 1), SINTER_DEVICE,
                    "E0704", how == BY_SIZE ? "numbers of elements" : "rank");
       assert_null(output.data);
-      assert_true(now_s() - start < 5); /* seen, not timed out after ten */
+      assert_true(now_s() - start < 9); /* seen, not timed out after ten */
     }
     fixture_close(&f);
   }
@@ -224,9 +224,14 @@ static void errors_of_inputs(void **state) {
   fixture_close(&f);
 }
 
+static _Atomic int cancel_no_more;
+
+/* Again and again: a session that does not run yet ignores it. */
 static void *cancel_soon(void *session) {
-  nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
-  sinter_session_cancel(session);
+  while (!cancel_no_more) {
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    sinter_session_cancel(session);
+  }
   return NULL;
 }
 
@@ -244,6 +249,7 @@ static void cancelled_while_a_rank_stalls(void **state) {
   pthread_t thread;
   assert_int_equal(pthread_create(&thread, NULL, cancel_soon, session), 0);
   assert_error(ranks_plan_run(session, 30, 4), SINTER_CANCELLED, "E0617", "cancelled");
+  cancel_no_more = 1;
   pthread_join(thread, NULL);
   assert_ok(ranks_plan_run(session, 30, 4));
   sinter_session_destroy(session);
