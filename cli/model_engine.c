@@ -32,7 +32,7 @@ void compiler_options_from(struct invocation *v, const char *model, struct compi
       .specialize = o->values[OPT_SPECIALIZE].texts,
       .n_specialize = o->values[OPT_SPECIALIZE].count,
       .threads = (uint32_t)option_number(o, OPT_THREADS, 0),
-      .pipeline = {.disabled = joined(v, OPT_DISABLE)},
+      .pipeline = {.disabled = joined(v, OPT_DISABLE), .parallel = option_text(o, OPT_PARALLEL)},
   };
 }
 

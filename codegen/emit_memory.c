@@ -298,5 +298,6 @@ LLVMValueRef emit_load_lanes(struct emit *e, LLVMValueRef base, enum dtype dtype
 
 bool emit_is_packed(const struct function *f, value_id v) {
   const struct op *def = value_def(f, v);
-  return def && def->kind == OP_CONST && dtype_is_sub_byte(value_type(f, v)->dtype);
+  return def && (def->kind == OP_CONST || def->kind == OP_PART) &&
+         dtype_is_sub_byte(value_type(f, v)->dtype);
 }

@@ -3,10 +3,11 @@
 #include "codegen/engine_build.h"
 
 #include "base/mem.h"
+#include "codegen/const_part.h"
 #include "runtime/engine_write.h"
 
-static void write_constant(struct engine_writer *w, const struct constant *c,
-                           const struct plan_constant *use) {
+static void write_whole(struct engine_writer *w, const struct constant *c,
+                        const struct plan_constant *use) {
   if (!use->pack.panels) {
     engine_writer_write(w, c->data, c->bytes);
     return;
@@ -22,6 +23,29 @@ static void write_constant(struct engine_writer *w, const struct constant *c,
   mem_free(panel);
 }
 
+/* All of a constant, or one part after the other. */
+static void write_constant(struct engine_writer *w, const struct module *m,
+                           const struct plan_constant *use) {
+  if (!use->whole) {
+    write_whole(w, &m->constants.data[use->id], use);
+    return;
+  }
+  for (uint32_t i = 0; i < use->parts; i++) {
+    static const char zeros[ENGINE_WEIGHT_ALIGNMENT];
+    struct constant part;
+    uint64_t k, n, bytes, stride = use->bytes / use->parts;
+    const_part_take(m, use->id, use->whole, i, &part);
+    bytes = part.bytes;
+    if (use->pack.panels) pack_size(&part, &use->pack, &k, &n, &bytes);
+    write_whole(w, &part, use);
+    for (; bytes < stride; bytes += n) {
+      n = stride - bytes < sizeof zeros ? stride - bytes : sizeof zeros;
+      engine_writer_write(w, zeros, n);
+    }
+    mem_free((void *)(uintptr_t)part.data);
+  }
+}
+
 static void write_weights(struct engine_writer *w, const struct module *m, const struct plan *p,
                           bool hole) {
   engine_writer_begin(w, ENGINE_SECTION_WEIGHTS, NULL);
@@ -29,7 +53,7 @@ static void write_weights(struct engine_writer *w, const struct module *m, const
   for (uint32_t i = 0; i < p->constants.len && !hole; i++) {
     if (p->constants.data[i].outside) continue;
     engine_writer_align(w, ENGINE_WEIGHT_ALIGNMENT);
-    write_constant(w, &m->constants.data[p->constants.data[i].id], &p->constants.data[i]);
+    write_constant(w, m, &p->constants.data[i]);
   }
   engine_writer_end(w);
 }

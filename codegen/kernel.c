@@ -36,11 +36,20 @@ const struct op *kernel_root_op(const struct kernel *k, enum op_kind kind) {
   return NULL;
 }
 
+bool operand_may_pack(const struct function *f, value_id v) {
+  const struct op *def = value_def(f, v);
+  int64_t dims[IR_MAX_RANK];
+  if (!def || (def->kind != OP_CONST && def->kind != OP_PART))
+    return false;
+  constant_id id =
+      def->kind == OP_CONST ? OP_ATTRS(const, def)->value : OP_ATTRS(part, def)->value;
+  return !f->module->constants.data[id].reference &&
+         type_static_dims(f->module->dims, value_type(f, v), dims);
+}
+
 bool kernel_may_pack(const struct kernel *k, uint32_t operand) {
   const struct function *f = k->function;
-  const struct op *outer = value_def(f, kernel_op(k)->operands[operand]);
-  return outer && outer->kind == OP_CONST &&
-         !f->module->constants.data[OP_ATTRS(const, outer)->value].reference;
+  return operand_may_pack(f, kernel_op(k)->operands[operand]);
 }
 
 value_id kernel_result(const struct kernel *k, uint32_t i) {
@@ -93,7 +102,8 @@ struct kernel *kernel_of(const struct kernel_set *set, const struct function *f,
 static status choose_schedule(struct kernel *k, const struct target_isa *isa, struct diags *diags) {
   enum root_kind root = OP_ATTRS(fused, kernel_op(k))->root;
   if (root == ROOT_KIND_ATTENTION && OP_ATTRS(attention, kernel_root_op(k, OP_ATTENTION))->lse)
-    return diag_report(diags, DIAG_E0410, NULL, NULL, "no schedule gives attention's lse");
+    return diag_report(diags, DIAG_E0412, NULL, "the pass 'expand_combine' writes it otherwise",
+                       "no schedule gives attention's lse");
   for (size_t i = 0; i < sizeof schedules / sizeof *schedules; i++) {
     const struct schedule *schedule = schedules[i].schedule;
     if (!(schedules[i].targets >> isa->kind & 1) || schedule->root != root ||
@@ -137,9 +147,9 @@ status kernel_set_init(struct kernel_set *set, struct module *m, const struct ta
     set->of_op[i] = mem_calloc(f->ops.len, sizeof **set->of_op);
     for (op_id id = 1; id < f->ops.len && st == STATUS_OK; id++) {
       const struct op_info *info = &op_infos[function_op(f, id)->kind];
-      if (info->flags & OP_FLAG_RANKS)
-        st = diag_report(diags, DIAG_E0410, NULL, NULL,
-                         "'%s' needs several ranks, and engines have one", info->name);
+      if ((info->flags & OP_FLAG_RANKS) && !(info->flags & OP_FLAG_MESH))
+        st = diag_report(diags, DIAG_E0412, NULL, "the pass 'partition' makes the program of each rank",
+                         "'%s' is of all ranks", info->name);
       if (function_op(f, id)->kind != OP_FUSED)
         continue;
       st = add_kernel(set, &by_key, f, id, isa, diags, &set->of_op[i][id]);

@@ -51,6 +51,10 @@ status kernel_set_assemble(struct kernel_set *set, const struct target_isa *isa,
                            enum assemble_emit emit, struct arena *arena, struct diags *diags,
                            struct assemble_result *out_result);
 
+/* Whether a kernel's operand is a constant that may be stored in another form than its own: one that
+ * the engine holds, all of it or parts that are all of one shape. */
+bool operand_may_pack(const struct function *f, value_id v);
+
 /* Content key of a fused region: ops, attributes, types, literals; not value names or ids. */
 void kernel_key(const struct function *f, const struct op *fused, uint64_t out_key[2]);
 

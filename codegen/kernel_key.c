@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "codegen/emit_view.h"
 #include "codegen/kernel.h"
 
 struct key {
@@ -43,10 +44,8 @@ void kernel_key(const struct function *f, const struct op *fused, uint64_t out_k
   add(&k, OP_ATTRS(fused, fused)->root);
   for (uint32_t i = 0; i < fused->n_operands; i++) {
     add_value(&k, f, r->params.data[i]);
-    const struct op *def = value_def(f, fused->operands[i]);
-    add(&k,
-        def && def->kind == OP_CONST &&
-            !f->module->constants.data[OP_ATTRS(const, def)->value].reference); /* may be packed */
+    add(&k, operand_may_pack(f, fused->operands[i]));
+    add(&k, emit_is_packed(f, fused->operands[i]));
   }
   for (uint32_t i = 0; i < r->ops.len; i++) {
     const struct op *op = function_op(f, r->ops.data[i]);

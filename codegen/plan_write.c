@@ -4,7 +4,8 @@
  * Each region of control flow becomes a block. Values between kernels get storage:
  *
  *   parameter of the entry        INPUT (sub-byte: unpacked into the arena first)
- *   const                         CONSTANT
+ *   const, part                   CONSTANT
+ *   result of an exchange         ARENA; what is exchanged is stored whole, by kernels
  *   result of a kernel            OUTPUT where it is a result of the entry, else ARENA with the steps
  *                                 it lives between
  *   reshape                       ALIAS
@@ -19,7 +20,10 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "codegen/const_part.h"
 #include "codegen/in_place.h"
+#include "ir/exchange_group.h"
+#include "ir/shard_index.h"
 #include "runtime/engine_format.h"
 
 struct writer {
@@ -29,6 +33,7 @@ struct writer {
   const struct kernel_set *set;
   struct diags *diags;
   const struct function *f;
+  const struct mesh *mesh; /* that ranks are of; NULL: one rank */
   uint32_t *value;       /* by value id of f: manifest value; 0: none */
   uint32_t *constant;    /* by constant id: the latest of its forms in plan->constants, + 1 */
   VEC(uint32_t) next_form; /* by plan->constants: the form before, + 1 */
@@ -51,6 +56,17 @@ struct writer {
 
 static uint32_t symbol_row(uint32_t symbol) { return symbol + 1; }
 
+/* The number of a coordinate's axis in the mesh. */
+static uint32_t axis_of(struct writer *w, uint32_t coord) {
+  const struct dim_table *t = w->m->dims;
+  for (uint32_t i = 0; w->mesh && i < w->mesh->n_axes; i++) {
+    if (!strcmp(w->mesh->axes[i].name, dim_coord_name(t, coord)) &&
+        w->mesh->axes[i].size == dim_coord_size(t, coord)) return i;
+  }
+  w->failed = true;
+  return 0;
+}
+
 static uint32_t expr_of(struct writer *w, dim d) {
   struct dim_table *t = w->m->dims;
   if (d >= w->n_expr) {
@@ -72,7 +88,7 @@ static uint32_t expr_of(struct writer *w, dim d) {
   } else if (dim_symbol_of(t, d, &leaf)) {
     row = manifest_build_symbol_expr(w->b, symbol_row(leaf));
   } else if (dim_coord_of(t, d, &leaf)) {
-    row = manifest_build_expr(w->b, EXPR_COORD, leaf, 0, dim_coord_size(t, leaf));
+    row = manifest_build_expr(w->b, EXPR_COORD, axis_of(w, leaf), 0, dim_coord_size(t, leaf));
   } else {
     bool binary = dim_operands(t, d, &a, &b);
     assert(binary);
@@ -200,54 +216,93 @@ static void touch(struct writer *w, uint32_t v) {
   if (w->depth_of[v] < w->depth) vec_push(&w->borrowed, v);
 }
 
-/* The row of a constant that is stored in this form, at the next place of the weights section. */
-static void add_constant(struct writer *w, constant_id id, const struct pack *pack,
-                         struct plan_constant *out) {
-  const struct constant *c = &w->m->constants.data[id];
-  Engine__Constant row = ENGINE__CONSTANT__INIT;
-  uint64_t k = 0, n = 0;
-  int64_t dims[3];
-  row.name = manifest_build_string(w->b, c->name);
-  row.dtype = c->dtype;
-  if (c->reference) {
-    assert(!pack->panels);
-    row.file = manifest_build_weight_file(w->b, c->reference, c->file_bytes);
-    row.offset = c->offset;
-    row.bytes = c->bytes;
-    *out = (struct plan_constant){.id = id, .offset = c->offset, .bytes = c->bytes, .outside = true};
-    out->row = manifest_build_constant(w->b, row, c->dims, c->rank);
-    return;
+/* Bytes from one part of a constant to the next: of the largest in this form, aligned. */
+static uint64_t part_stride(struct writer *w, const struct plan_constant *p, struct constant *out) {
+  uint64_t most = 0;
+  for (uint32_t i = 0; i < p->parts; i++) {
+    struct constant part;
+    uint64_t k, n;
+    const_part_shape(w->m, p->id, p->whole, i, &part);
+    uint64_t bytes = part.bytes;
+    if (p->pack.panels) w->failed |= !pack_size(&part, &p->pack, &k, &n, &bytes);
+    if (bytes >= most) *out = part;
+    if (bytes > most) most = bytes;
   }
-  row.offset = (w->plan->weight_bytes + ENGINE_WEIGHT_ALIGNMENT - 1) / ENGINE_WEIGHT_ALIGNMENT *
-               ENGINE_WEIGHT_ALIGNMENT;
-  row.bytes = c->bytes;
+  return (most + ENGINE_WEIGHT_ALIGNMENT - 1) / ENGINE_WEIGHT_ALIGNMENT * ENGINE_WEIGHT_ALIGNMENT;
+}
+
+/* Where the data is in a file of its own, which engines refer to, if they can name it there. */
+static bool stays_outside(struct writer *w, const struct plan_constant *p) {
+  const struct constant *c = &w->m->constants.data[p->id];
+  if (!c->reference) return false;
+  return !p->whole || (const_part_contiguous(w->m, p->id, p->whole) &&
+                       c->bytes / p->parts % ENGINE_WEIGHT_ALIGNMENT == 0);
+}
+
+/* The row of a constant that is stored in this form, at the next place of the weights section. */
+static void add_constant(struct writer *w, struct plan_constant *p) {
+  struct constant c = w->m->constants.data[p->id];
+  const struct pack *pack = &p->pack;
+  Engine__Constant row = ENGINE__CONSTANT__INIT;
+  uint64_t k = 0, n = 0, stride = 0;
+  int64_t dims[3];
+  row.name = manifest_build_string(w->b, c.name);
+  row.dtype = c.dtype;
+  p->outside = stays_outside(w, p);
+  const char *file = c.reference;
+  p->offset = c.offset;
+  p->bytes = c.bytes;
+  if (p->whole) stride = part_stride(w, p, &c);
+  if (p->whole && !p->outside) p->bytes = stride * p->parts;
+  if (p->outside) {
+    assert(!pack->panels);
+    row.file = manifest_build_weight_file(w->b, file, w->m->constants.data[p->id].file_bytes);
+  } else {
+    if (pack->panels) w->failed |= !pack_size(&c, pack, &k, &n, p->whole ? &stride : &p->bytes);
+    p->offset = (w->plan->weight_bytes + ENGINE_WEIGHT_ALIGNMENT - 1) / ENGINE_WEIGHT_ALIGNMENT *
+                ENGINE_WEIGHT_ALIGNMENT;
+    w->plan->weight_bytes = p->offset + p->bytes;
+  }
   if (pack->panels) {
-    w->failed |= !pack_size(c, pack, &k, &n, &row.bytes);
     dims[0] = (int64_t)(n / pack->columns + (n % pack->columns != 0));
     dims[1] = (int64_t)k;
     dims[2] = pack->columns;
   }
-  *out = (struct plan_constant){.id = id, .pack = *pack, .offset = row.offset, .bytes = row.bytes};
-  w->plan->weight_bytes = row.offset + row.bytes;
-  out->row = manifest_build_constant(w->b, row, pack->panels ? dims : c->dims, pack->panels ? 3 : c->rank);
+  row.offset = p->offset;
+  row.bytes = p->bytes;
+  row.parts = p->parts > 1 ? p->parts : 0;
+  p->row = manifest_build_constant(w->b, row, pack->panels ? dims : c.dims, pack->panels ? 3 : c.rank);
 }
 
-/* The manifest value of a constant in this form; one row for all its uses. */
+static bool same_form(const struct plan_constant *p, const struct type *whole,
+                      const struct pack *pack) {
+  bool same = !p->whole == !whole && (!whole || p->whole->sharding == whole->sharding);
+  return same && pack_equal(&p->pack, pack);
+}
+
+/* The manifest value of a constant, or of a rank's part of it, in this form; one row for all its uses. */
 static uint32_t constant_value(struct writer *w, value_id v, const struct pack *pack) {
-  constant_id id = OP_ATTRS(const, value_def(w->f, v))->value;
-  for (uint32_t i = w->constant[id]; i; i = w->next_form.data[i - 1]) {
-    if (pack_equal(&w->plan->constants.data[i - 1].pack, pack)) return w->plan->constants.data[i - 1].value;
+  const struct op *def = value_def(w->f, v);
+  bool part = def->kind == OP_PART;
+  struct plan_constant c = {.parts = 1, .pack = *pack};
+  c.id = part ? OP_ATTRS(part, def)->value : OP_ATTRS(const, def)->value;
+  c.whole = part ? OP_ATTRS(part, def)->whole : NULL;
+  for (uint32_t i = w->constant[c.id]; i; i = w->next_form.data[i - 1]) {
+    const struct plan_constant *other = &w->plan->constants.data[i - 1];
+    if (same_form(other, c.whole, pack)) return other->value;
   }
-  struct plan_constant c;
-  add_constant(w, id, pack, &c);
+  if (part) c.parts = const_part_count(w->m, c.whole);
+  add_constant(w, &c);
   uint32_t saved = w->depth;
   w->depth = 0;
-  c.value = add_value(w, value_type(w->f, v), w->m->constants.data[id].name, ENGINE__STORAGE__CONSTANT,
-                      c.row, manifest_build_const(w->b, (int64_t)c.bytes));
+  c.value = add_value(w, value_type(w->f, v), w->m->constants.data[c.id].name,
+                      ENGINE__STORAGE__CONSTANT, c.row,
+                      manifest_build_const(w->b, (int64_t)(c.bytes / c.parts)));
+  if (c.parts > 1) row_of(w, c.value)->part = expr_of(w, const_part_number(w->m, c.whole));
   w->depth = saved;
   vec_push(&w->plan->constants, c);
-  vec_push(&w->next_form, w->constant[id]);
-  w->constant[id] = w->plan->constants.len;
+  vec_push(&w->next_form, w->constant[c.id]);
+  w->constant[c.id] = w->plan->constants.len;
   return c.value;
 }
 
@@ -255,7 +310,7 @@ static uint32_t constant_value(struct writer *w, value_id v, const struct pack *
 static uint32_t value_of(struct writer *w, value_id v) {
   if (w->value[v]) return w->value[v];
   const struct op *def = value_def(w->f, v);
-  assert(def && def->kind == OP_CONST);
+  assert(def && (def->kind == OP_CONST || def->kind == OP_PART));
   (void)def;
   static const struct pack as_is = {0};
   return constant_value(w, v, &as_is);
@@ -644,10 +699,70 @@ static void write_loop(struct writer *w, uint32_t block, const struct op *op) {
   write_loop_results(w, block, op);
 }
 
+/* ---- between ranks ---- */
+
+static void write_exchange(struct writer *w, uint32_t block, const struct op *op) {
+  static const Engine__Reduction reductions[] = {
+      [PARTIAL_SUM] = ENGINE__REDUCTION__SUM, [PARTIAL_MAX] = ENGINE__REDUCTION__MAX,
+      [PARTIAL_MIN] = ENGINE__REDUCTION__MIN, [PARTIAL_PROD] = ENGINE__REDUCTION__PROD};
+  static const Engine__ExchangeKind kinds[] = {
+      [EXCHANGE_ALL_REDUCE] = ENGINE__EXCHANGE_KIND__ALL_REDUCE,
+      [EXCHANGE_ALL_GATHER] = ENGINE__EXCHANGE_KIND__ALL_GATHER,
+      [EXCHANGE_REDUCE_SCATTER] = ENGINE__EXCHANGE_KIND__REDUCE_SCATTER,
+      [EXCHANGE_ALL_TO_ALL] = ENGINE__EXCHANGE_KIND__ALL_TO_ALL,
+      [EXCHANGE_PERMUTE] = ENGINE__EXCHANGE_KIND__PERMUTE};
+  const struct exchange_attrs *a = OP_ATTRS(exchange, op);
+  struct axis_ref refs[MESH_MAX_AXES];
+  uint32_t n_refs, from[INT8_MAX + 1];
+  int64_t n;
+  value_id to = op->results[0];
+  uint32_t src = use_unpacked(w, block, op->operands[0]);
+  if (w->stale) begin_phase(w, block);
+  w->clock++;
+  touch(w, src);
+  w->value[to] = add_typed(w, value_type(w->f, to), w->f->values.data[to].name,
+                           ENGINE__STORAGE__ARENA, 0);
+  count_uses(w, w->value[to], to);
+  touch(w, w->value[to]);
+  Engine__Exchange *step = manifest_build_step_exchange(w->b, block);
+  step->kind = kinds[a->kind];
+  step->reduction = a->reduce ? reductions[a->reduce] : 0;
+  w->failed |= !exchange_group(w->m, a, refs, &n_refs, &n) || w->m->meshes.data[a->mesh] != w->mesh;
+  for (uint32_t i = 0; i < n_refs && !w->failed; i++) {
+    manifest_build_exchange_axis(w->b, step, refs[i].axis, (uint32_t)refs[i].sub_size,
+                                 (uint32_t)refs[i].sub_stride);
+  }
+  /* One block: all of the smaller side. */
+  const struct type *block_type =
+      value_type(w->f, a->kind == EXCHANGE_ALL_GATHER ? op->operands[0] : to);
+  uint32_t first = a->kind == EXCHANGE_ALL_TO_ALL;
+  uint32_t count = product(w, block_type->dims + first, block_type->rank - first, 1);
+  manifest_build_exchange_part(w->b, step, src, w->value[to], count);
+  w->failed |= a->from.len > INT8_MAX;
+  for (uint32_t i = 0; i < a->from.len && !w->failed; i++) from[i] = (uint32_t)a->from.data[i];
+  if (a->from.len && !w->failed) manifest_build_exchange_from(w->b, step, from, a->from.len);
+  step_provenance(w, block, op->provenance);
+}
+
+/* The mesh that a module's functions are of; NULL: they are of one rank. */
+static const struct mesh *mesh_of(const struct module *m) {
+  for (uint32_t i = 0; i < m->functions.len; i++) {
+    const struct function *f = m->functions.data[i];
+    for (op_id id = 1; id < f->ops.len; id++) {
+      const struct op *op = function_op(f, id);
+      if (op->kind == OP_EXCHANGE) return m->meshes.data[OP_ATTRS(exchange, op)->mesh];
+      if (op->kind != OP_PART) continue;
+      return m->meshes.data[m->shardings.data[OP_ATTRS(part, op)->whole->sharding]->mesh];
+    }
+  }
+  return m->meshes.len && dim_coord_count(m->dims) ? m->meshes.data[0] : NULL;
+}
+
 static void write_op(struct writer *w, uint32_t block, op_id id) {
   const struct op *op = function_op(w->f, id);
   switch (op->kind) {
-  case OP_CONST: break;
+  case OP_CONST: case OP_PART: break;
+  case OP_EXCHANGE: write_exchange(w, block, op); break;
   case OP_FUSED: write_launch(w, block, id); break;
   case OP_RESHAPE: write_alias(w, block, op); break;
   case OP_SYMBOL: write_symbol(w, block, op); break;
@@ -814,6 +929,8 @@ static void write_tables(struct writer *w, const struct plan_target *targets, ui
     assert(row == symbol_row(i));
     (void)row;
   }
+  for (uint32_t i = 0; w->mesh && i < w->mesh->n_axes; i++)
+    manifest_build_axis(w->b, w->mesh->axes[i].name, (uint32_t)w->mesh->axes[i].size);
   manifest_build_provenance(w->b, "", "", -1); /* row 0: ids are rows */
   for (uint32_t i = 1; i < m->provenance.len; i++) {
     const struct provenance *p = &m->provenance.data[i];
@@ -829,7 +946,8 @@ status plan_init(struct plan *p, struct module *m, const struct kernel_set *set,
                  struct diags *diags) {
   *p = (struct plan){0};
   manifest_build_init(&p->build, arena);
-  struct writer w = {.plan = p, .b = &p->build, .m = m, .set = set, .diags = diags};
+  struct writer w = {.plan = p, .b = &p->build, .m = m, .set = set, .diags = diags,
+                     .mesh = mesh_of(m)};
   w.constant = mem_calloc(m->constants.len + 1, sizeof *w.constant);
   write_tables(&w, targets, n_targets);
   for (uint32_t i = 0; i < m->entries.len; i++) write_entry(&w, &m->entries.data[i]);

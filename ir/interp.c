@@ -54,21 +54,21 @@ void interp_settle(const struct interp *in, struct tensor *t) {
 
 /* ---- dims ---- */
 
-/* This rank's coordinates by their numbers in the table; NULL where it has none, or the table other
- * axes than the mesh. */
+#define COORDS_ROOM 64
+
+/* This rank's coordinates by their numbers in the table, which may know axes of other meshes; NULL
+ * where it has none. */
 static const int64_t *coords_of(const struct interp *in, const struct dim_table *t,
-                                int64_t out[MESH_MAX_AXES]) {
+                                int64_t out[COORDS_ROOM]) {
   uint32_t n = dim_coord_count(t);
-  if (!in->rank || n > MESH_MAX_AXES)
+  if (!in->rank || n > COORDS_ROOM)
     return NULL;
   for (uint32_t i = 0; i < n; i++) {
-    uint32_t axis = 0;
-    while (axis < in->rank->mesh->n_axes &&
-           strcmp(in->rank->mesh->axes[axis].name, dim_coord_name(t, i)))
-      axis++;
-    if (axis == in->rank->mesh->n_axes)
-      return NULL;
-    out[i] = in->rank->coords[axis];
+    out[i] = 0;
+    for (uint32_t axis = 0; axis < in->rank->mesh->n_axes; axis++)
+      if (!strcmp(in->rank->mesh->axes[axis].name, dim_coord_name(t, i)) &&
+          in->rank->mesh->axes[axis].size == dim_coord_size(t, i))
+        out[i] = in->rank->coords[axis];
   }
   return out;
 }
@@ -85,7 +85,7 @@ bool interp_dim(struct interp *in, dim d, int64_t *out) {
   for (symbol = 0; symbol < dim_symbol_count(t); symbol++)
     if (in->symbols[symbol] == SYMBOL_UNBOUND && dim_uses_symbol(t, d, symbol))
       return false;
-  int64_t coords[MESH_MAX_AXES];
+  int64_t coords[COORDS_ROOM];
   return dim_eval_at(t, d, in->symbols, coords_of(in, t, coords), out);
 }
 

@@ -59,7 +59,7 @@ static bool operands_constant(const struct rewriter *w, const struct op *op, uin
 static bool is_foldable(enum op_kind kind) {
   switch (kind) {
   case OP_BROADCAST: case OP_RANDOM: case OP_SHARD: case OP_ALL_REDUCE: case OP_REDUCE_SCATTER: case OP_ALL_GATHER: case OP_ALL_TO_ALL:
-  case OP_PERMUTE: case OP_MERGE: case OP_SYMBOL: case OP_CHECK: case OP_NONZERO: case OP_UNIQUE:
+  case OP_PERMUTE: case OP_MERGE: case OP_EXCHANGE: case OP_PART: case OP_SYMBOL: case OP_CHECK: case OP_NONZERO: case OP_UNIQUE:
   case OP_NMS: case OP_FUSED: case OP_IF: case OP_LOOP: return false;
   default: return true;
   }

@@ -63,7 +63,7 @@ static bool is_leaf(const struct op *op) {
 }
 
 static bool may_move(const struct op *op) {
-  if (op->n_regions || (op_infos[op->kind].flags & OP_FLAG_EFFECT))
+  if (op->n_regions || (op_infos[op->kind].flags & (OP_FLAG_EFFECT | OP_FLAG_RANKS)))
     return false;
   switch (op->kind) {
   case OP_RANDOM: case OP_BROADCAST: case OP_SCATTER: return false;

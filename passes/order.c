@@ -56,7 +56,7 @@ static uint32_t place_of(const struct order *o, op_id user) {
 }
 
 static bool is_movable(const struct op *op) {
-  return op->kind == OP_FUSED || op->kind == OP_CONST || op->kind == OP_RESHAPE;
+  return op->kind == OP_FUSED || op->kind == OP_CONST || op->kind == OP_PART || op->kind == OP_RESHAPE;
 }
 
 /* Bytes that running the op at `i` adds to what is live (negative: frees). */
@@ -202,7 +202,7 @@ static void find_storage(struct order *o) {
     const struct op *def = value_def(o->f, v);
     o->root[v] = storage_of(o->f, v);
     if (o->root[v] == v)
-      o->bytes[v] = def && def->kind != OP_CONST ? nominal_bytes(o, v) : 0;
+      o->bytes[v] = def && def->kind != OP_CONST && def->kind != OP_PART ? nominal_bytes(o, v) : 0;
     o->left[o->root[v]] += uses_count(&o->uses, v);
   }
 }

@@ -11,6 +11,7 @@ struct pass_context {
   struct module *module;
   struct diags *diags;
   struct arena *scratch; /* emptied after each pass */
+  const char *parallel;  /* the mesh that was asked for, "tp=2,cp=2"; NULL: one rank */
 };
 
 /* OK, or a status that was reported to ctx->diags. The module verifies before and after. */

@@ -46,6 +46,9 @@ static const char *const order[] = {
     "fold_static",         /* after masks were read as positions */
     "cse",                 /* layers share their masks */
     "dce",                 /* nothing idle is worth a kernel */
+    "partition",           /* on whole values in their final form; the rest knows nothing of ranks */
+    "expand_combine",      /* what merges ranks' results is kernels like any others */
+    "cse",                 /* equal parts and views of them */
     "layout",              /* once views are where they stay, and before kernels are made of them */
     "simplify",            /* transposes that meet */
     "fold",                /* biases that were turned */
@@ -210,7 +213,8 @@ static status run_order(struct run *r) {
 status pipeline_run(struct module *m, const struct pipeline_options *options, struct diags *diags) {
   struct arena scratch = {0};
   struct run r = {.options = options,
-                  .context = {.module = m, .diags = diags, .scratch = &scratch}};
+                  .context = {.module = m, .diags = diags, .scratch = &scratch,
+                              .parallel = options->parallel}};
   bool all = options->print_after && !strcmp(options->print_after, "all");
   status st = check_names(options->passes, diags);
   if (st == STATUS_OK)

@@ -14,6 +14,7 @@ struct pipeline_options {
   const char *stop_after;  /* name of a pass: the pipeline ends after its first run; NULL */
   const char *print_after; /* "a,b", or "all"; to stderr; NULL */
   const char *dump_ir_to;  /* a folder (made if it is not there) for NN-pass.sir, one per pass; NULL */
+  const char *parallel;    /* "tp=2,cp=2": for so many ranks, split so; NULL: for one */
   bool verify_each;        /* verify before the first and after every pass */
 };
 

@@ -166,31 +166,51 @@ static void all_to_all(struct localise *l, const struct op *op, const struct gro
   localise_set(l, op, 0, part_view_unchunk(&l->b, &to, x, split));
 }
 
+/* A rank's part of the result is another's of the operand. */
 static void permute(struct localise *l, const struct op *op, const struct group *g) {
-  struct type type = localise_type(l, op->operands[0]);
-  const struct sharding *s = localise_sharding(l, op->operands[0]);
-  for (uint32_t d = 0; d < type.rank; d++) {
+  struct type to = localise_type(l, op->results[0]);
+  value_id x = localise_operand(l, op, 0);
+  for (uint32_t d = 0; d < to.rank; d++) {
     struct part_dims p = localise_part(l, op->operands[0], d);
-    bool moves = false;
-    for (uint32_t i = 0; i < s->dims[d].n_axes; i++)
-      for (uint32_t k = 0; k < g->n; k++)
-        moves |= s->dims[d].axes[i].axis == g->refs[k].axis;
-    if (moves && !part_dims_even(l->m->dims, &p)) {
-      localise_fail(l, op, "the parts of dim %u that would move are not of one size", d);
-      return;
-    }
+    x = part_view_pad(&l->b, x, d, part_dims_most(l->m->dims, &p));
   }
-  localise_set(l, op, 0,
-               exchange(l, g, EXCHANGE_PERMUTE, PARTIAL_NONE, &OP_ATTRS(permute, op)->from,
-                        localise_operand(l, op, 0)));
+  x = exchange(l, g, EXCHANGE_PERMUTE, PARTIAL_NONE, &OP_ATTRS(permute, op)->from, x);
+  for (uint32_t d = 0; d < to.rank; d++)
+    x = part_view_cut(&l->b, x, d, dim_const(l->m->dims, 0), to.dims[d]);
+  localise_set(l, op, 0, x);
+}
+
+/* The dim that is split further in a result of a merge than in its operand; the rank where none is.
+ */
+static uint32_t scattered_dim(const struct localise *l, const struct op *op, uint32_t i) {
+  const struct sharding *from = localise_sharding(l, op->operands[i]);
+  const struct sharding *to = localise_sharding(l, op->results[i]);
+  uint32_t d = 0, rank = value_type(l->from, op->results[i])->rank;
+  while (d < rank && dim_split_equal(&from->dims[d], &to->dims[d]))
+    d++;
+  return d;
+}
+
+/* What all ranks have of a member of a tuple, [n, ...]: all of it, or of the part that this rank
+ * keeps. */
+static value_id gather_member(struct localise *l, const struct op *op, const struct group *g,
+                              uint32_t i) {
+  uint32_t d = scattered_dim(l, op, i);
+  struct part_dims p;
+  value_id x = localise_operand(l, op, i);
+  if (d == value_type(l->from, op->results[i])->rank)
+    return exchange(l, g, EXCHANGE_ALL_GATHER, PARTIAL_NONE, NULL, x);
+  if (!nested(l, op, g, op->operands[i], op->results[i], d, &p))
+    return VALUE_NONE;
+  x = exchange(l, g, EXCHANGE_ALL_TO_ALL, PARTIAL_NONE, NULL, part_view_group(&l->b, &p, x, d));
+  return part_view_unchunk(&l->b, &p, x, d + 1);
 }
 
 /* Both members of a tuple from all ranks, then one merge on each. */
 static void merge(struct localise *l, const struct op *op, const struct group *g) {
   value_id gathered[2];
   for (uint32_t i = 0; i < 2; i++)
-    gathered[i] =
-        exchange(l, g, EXCHANGE_ALL_GATHER, PARTIAL_NONE, NULL, localise_operand(l, op, i));
+    gathered[i] = gather_member(l, op, g, i);
   struct combine_attrs a = {localise_sharding(l, op->operands[0])->partial.kind,
                             OP_ATTRS(merge, op)->axis};
   if (a.kind != PARTIAL_TOPK && a.kind != PARTIAL_BOTTOMK)

@@ -12,14 +12,13 @@ static dim num(const struct builder *b, int64_t n) { return dim_const(dims_of(b)
 
 /* ---- one dim of a value ---- */
 
-static value_id cut(struct builder *b, value_id x, uint32_t d, dim start, dim size) {
+value_id part_view_cut(struct builder *b, value_id x, uint32_t d, dim start, dim size) {
   bool all = x && dim_is_const_value(dims_of(b), start, 0) &&
              dim_known_eq(dims_of(b), type_of(b, x)->dims[d], size);
   return all ? x : build_slice_axis(b, x, d, start, size);
 }
 
-/* Dim d at its end, to `size`, with zeros. */
-static value_id pad_to(struct builder *b, value_id x, uint32_t d, dim size) {
+value_id part_view_pad(struct builder *b, value_id x, uint32_t d, dim size) {
   dim low[IR_MAX_RANK], high[IR_MAX_RANK];
   if (!x || dim_known_eq(dims_of(b), type_of(b, x)->dims[d], size))
     return x;
@@ -92,16 +91,16 @@ value_id part_view_take(struct builder *b, const struct part_dims *p, value_id x
     return x;
   if (p->order == SPLIT_INTERLEAVED) {
     dim all = dim_mul(t, rounds(b, p), num(b, p->parts * p->block));
-    x = pad_to(b, x, d, all);
+    x = part_view_pad(b, x, d, all);
     x = regroup(b, x, d, 1, (dim[]){rounds(b, p), num(b, p->parts), num(b, p->block)}, 3);
-    x = cut(b, x, d + 1, p->part, num(b, 1));
-    return cut(b, join_dims(b, x, d, 3), d, num(b, 0), part_dims_count(t, p));
+    x = part_view_cut(b, x, d + 1, p->part, num(b, 1));
+    return part_view_cut(b, join_dims(b, x, d, 3), d, num(b, 0), part_dims_count(t, p));
   }
   value_id pieces[2];
   for (uint32_t i = 0; i < part_dims_chunks(p); i++) {
     dim first, count;
     part_dims_chunk(t, p, i, &first, &count);
-    pieces[i] = cut(b, x, d, first, count);
+    pieces[i] = part_view_cut(b, x, d, first, count);
   }
   return part_dims_chunks(p) == 1 ? pieces[0] : build_concat(b, pieces, 2, d);
 }
@@ -109,18 +108,19 @@ value_id part_view_take(struct builder *b, const struct part_dims *p, value_id x
 value_id part_view_chunk(struct builder *b, const struct part_dims *p, value_id x, uint32_t d) {
   struct dim_table *t = dims_of(b);
   if (p->order == SPLIT_INTERLEAVED) {
-    x = pad_to(b, x, d, dim_mul(t, rounds(b, p), num(b, p->block)));
+    x = part_view_pad(b, x, d, dim_mul(t, rounds(b, p), num(b, p->block)));
     return split_dim(b, x, d, rounds(b, p), num(b, p->block));
   }
   dim size = chunk_size(b, p), at = num(b, 0);
   uint32_t n = part_dims_chunks(p);
   if (n == 1 || part_dims_even(t, p))
-    return split_dim(b, pad_to(b, x, d, dim_mul(t, size, num(b, n))), d, num(b, n), size);
+    return split_dim(b, part_view_pad(b, x, d, dim_mul(t, size, num(b, n))), d, num(b, n), size);
   value_id pieces[2];
   for (uint32_t i = 0; i < n; i++) {
     dim first, count;
     part_dims_chunk(t, p, i, &first, &count);
-    pieces[i] = split_dim(b, pad_to(b, cut(b, x, d, at, count), d, size), d, num(b, 1), size);
+    pieces[i] = split_dim(b, part_view_pad(b, part_view_cut(b, x, d, at, count), d, size), d,
+                          num(b, 1), size);
     at = dim_add(t, at, count);
   }
   return build_concat(b, pieces, n, d);
@@ -130,13 +130,14 @@ value_id part_view_unchunk(struct builder *b, const struct part_dims *p, value_i
   struct dim_table *t = dims_of(b);
   uint32_t n = part_dims_chunks(p);
   if (p->order == SPLIT_INTERLEAVED || n == 1 || part_dims_even(t, p))
-    return cut(b, join_dims(b, x, d, 2), d, num(b, 0), part_dims_count(t, p));
+    return part_view_cut(b, join_dims(b, x, d, 2), d, num(b, 0), part_dims_count(t, p));
   value_id pieces[2];
   for (uint32_t i = 0; i < n; i++) {
     dim first, count;
     part_dims_chunk(t, p, i, &first, &count);
-    pieces[i] =
-        join_dims(b, cut(b, cut(b, x, d, num(b, i), num(b, 1)), d + 1, num(b, 0), count), d, 2);
+    pieces[i] = join_dims(
+        b, part_view_cut(b, part_view_cut(b, x, d, num(b, i), num(b, 1)), d + 1, num(b, 0), count),
+        d, 2);
   }
   return build_concat(b, pieces, n, d);
 }
@@ -153,11 +154,11 @@ static value_id deal(struct builder *b, const struct part_dims *p, value_id x, u
   dim shorter = dim_mul(t, granules, num(b, p->granule)), fewer = dim_sub(t, chunks, more);
   dim head = dim_mul(t, more, size), tail = dim_mul(t, fewer, shorter);
   if (dim_is_const_value(t, more, 0))
-    return split_dim(b, pad_to(b, x, d, tail), d, chunks, size);
-  x = pad_to(b, x, d, dim_add(t, head, tail));
-  value_id pieces[2] = {split_dim(b, cut(b, x, d, zero, head), d, more, size),
-                        split_dim(b, cut(b, x, d, head, tail), d, fewer, shorter)};
-  pieces[1] = pad_to(b, pieces[1], d + 1, size);
+    return split_dim(b, part_view_pad(b, x, d, tail), d, chunks, size);
+  x = part_view_pad(b, x, d, dim_add(t, head, tail));
+  value_id pieces[2] = {split_dim(b, part_view_cut(b, x, d, zero, head), d, more, size),
+                        split_dim(b, part_view_cut(b, x, d, head, tail), d, fewer, shorter)};
+  pieces[1] = part_view_pad(b, pieces[1], d + 1, size);
   return build_concat(b, pieces, 2, d);
 }
 
@@ -168,21 +169,22 @@ static value_id undeal(struct builder *b, const struct part_dims *p, value_id x,
   part_dims_deal(t, p, &granules, &more);
   if (!dim_is_const_value(t, more, 0)) {
     dim shorter = dim_mul(t, granules, num(b, p->granule));
-    value_id pieces[2] = {join_dims(b, cut(b, x, d, zero, more), d, 2)};
-    pieces[1] = cut(b, cut(b, x, d, more, dim_sub(t, chunks, more)), d + 1, zero, shorter);
+    value_id pieces[2] = {join_dims(b, part_view_cut(b, x, d, zero, more), d, 2)};
+    pieces[1] = part_view_cut(b, part_view_cut(b, x, d, more, dim_sub(t, chunks, more)), d + 1,
+                              zero, shorter);
     pieces[1] = join_dims(b, pieces[1], d, 2);
     x = build_concat(b, pieces, 2, d);
   } else {
     x = join_dims(b, x, d, 2);
   }
-  return cut(b, x, d, zero, p->n);
+  return part_view_cut(b, x, d, zero, p->n);
 }
 
 /* Halves of a dim of 2 k entries, the second in reverse, as [2, k]; and back. */
 static value_id fold(struct builder *b, value_id x, uint32_t d, int64_t k) {
   value_id halves[2];
   for (uint32_t i = 0; i < 2; i++)
-    halves[i] = cut(b, x, d, num(b, i * k), num(b, k));
+    halves[i] = part_view_cut(b, x, d, num(b, i * k), num(b, k));
   halves[1] = build_reverse(b, halves[1], d);
   return split_dim(b, build_concat(b, halves, 2, d), d, num(b, 2), num(b, k));
 }
@@ -190,7 +192,7 @@ static value_id fold(struct builder *b, value_id x, uint32_t d, int64_t k) {
 static value_id unfold(struct builder *b, value_id x, uint32_t d) {
   value_id halves[2];
   for (uint32_t i = 0; i < 2; i++)
-    halves[i] = join_dims(b, cut(b, x, d, num(b, i), num(b, 1)), d, 2);
+    halves[i] = join_dims(b, part_view_cut(b, x, d, num(b, i), num(b, 1)), d, 2);
   halves[1] = build_reverse(b, halves[1], d);
   return build_concat(b, halves, 2, d);
 }
@@ -199,7 +201,7 @@ value_id part_view_group(struct builder *b, const struct part_dims *p, value_id 
   struct dim_table *t = dims_of(b);
   dim parts = num(b, p->parts);
   if (p->order == SPLIT_INTERLEAVED) {
-    x = pad_to(b, x, d, dim_mul(t, rounds(b, p), num(b, p->parts * p->block)));
+    x = part_view_pad(b, x, d, dim_mul(t, rounds(b, p), num(b, p->parts * p->block)));
     x = regroup(b, x, d, 1, (dim[]){rounds(b, p), parts, num(b, p->block)}, 3);
     return part_view_move(b, x, d + 1, 0);
   }
@@ -213,7 +215,7 @@ value_id part_view_group(struct builder *b, const struct part_dims *p, value_id 
 value_id part_view_ungroup(struct builder *b, const struct part_dims *p, value_id x, uint32_t d) {
   if (p->order == SPLIT_INTERLEAVED) {
     x = join_dims(b, part_view_move(b, x, 0, d + 1), d, 3);
-    return cut(b, x, d, num(b, 0), p->n);
+    return part_view_cut(b, x, d, num(b, 0), p->n);
   }
   if (p->order == SPLIT_ZIGZAG)
     x = unfold(b, part_view_move(b, x, 0, d + 1), d);

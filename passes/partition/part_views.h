@@ -21,6 +21,11 @@ value_id part_view_unchunk(struct builder *b, const struct part_dims *p, value_i
 value_id part_view_group(struct builder *b, const struct part_dims *p, value_id x, uint32_t d);
 value_id part_view_ungroup(struct builder *b, const struct part_dims *p, value_id x, uint32_t d);
 
+/* `size` elements of dim d from `start` on; and dim d with zeros at its end, up to `size`. x itself
+ * where that is known to be all of it. */
+value_id part_view_cut(struct builder *b, value_id x, uint32_t d, dim start, dim size);
+value_id part_view_pad(struct builder *b, value_id x, uint32_t d, dim size);
+
 /* Moves dim `from` to place `to`. */
 value_id part_view_move(struct builder *b, value_id x, uint32_t from, uint32_t to);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Models split over ranks, in the exact domain: what all ranks of a mesh give in lock-step is,
- * element by element, what the model gives.
+ * element by element, what the model gives; and so does the program that localise makes of it.
  *
  *   shard_models [--shape NAME:DxD]... [--input NAME=LO..HI]... [--mesh TEXT]... [--random N]
  *                [--quiet] FOLDER
@@ -19,6 +19,7 @@
 #include "ir/text.h"
 #include "ir/verify.h"
 #include "passes/partition/apply_sharding.h"
+#include "passes/partition/localise.h"
 #include "passes/partition/prepare_sharding.h"
 #include "passes/partition/random_assignment.h"
 #include "passes/partition/role_assignment.h"
@@ -156,23 +157,45 @@ static struct counts count_ops(const struct function *f) {
   return n;
 }
 
+static const char *compare(const struct checker *c, struct tensor *const *have, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++)
+    if (c->want[i]->count != have[i]->count ||
+        memcmp(c->want[i]->data, have[i]->data, (size_t)c->want[i]->count * 8))
+      return "gives something else";
+  return NULL;
+}
+
+/* The same of the program that each rank runs. */
+static const char *check_local(struct checker *c, struct function *f, const struct mesh *mesh,
+                               struct arena *arena, uint32_t n) {
+  struct tensor **have = ARENA_ARRAY(arena, struct tensor *, n + 1);
+  struct function *local = localise(f, &c->diags);
+  if (!local)
+    return "is not localised";
+  if (function_verify(local, &c->diags))
+    return "does not verify on one rank";
+  if (interp_spmd_run_local(local, f, mesh, INTERP_FIELD, c->inputs, arena, &c->diags, have))
+    return "does not run, localised";
+  return compare(c, have, n) ? "gives something else, localised" : NULL;
+}
+
 /* NULL where all ranks give what the function gives. */
 static const char *check(struct checker *c, struct function *f, const struct assignment *a) {
   struct arena arena = {0};
   uint32_t n = f->regions.data[0].results.len;
   struct tensor **have = ARENA_ARRAY(&arena, struct tensor *, n + 1);
   const char *wrong = NULL;
+  const struct mesh *mesh = c->m->meshes.data[a->mesh];
   if (apply_sharding(f, a, &c->diags))
     wrong = "is not applied";
   else if (finish_sharding(f, &c->diags) || function_verify(f, &c->diags))
     wrong = "does not verify";
-  else if (interp_spmd_run(f, c->m->meshes.data[a->mesh], INTERP_FIELD, c->inputs, &arena,
-                           &c->diags, have))
+  else if (interp_spmd_run(f, mesh, INTERP_FIELD, c->inputs, &arena, &c->diags, have))
     wrong = "does not run";
-  for (uint32_t i = 0; !wrong && i < n; i++)
-    if (c->want[i]->count != have[i]->count ||
-        memcmp(c->want[i]->data, have[i]->data, (size_t)c->want[i]->count * 8))
-      wrong = "gives something else";
+  if (!wrong)
+    wrong = compare(c, have, n);
+  if (!wrong)
+    wrong = check_local(c, f, mesh, &arena, n);
   arena_deinit(&arena);
   return wrong;
 }
