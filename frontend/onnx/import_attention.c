@@ -411,14 +411,63 @@ static bool check_gqa(struct import_node *n) {
     import_fail(n, DIAG_E0144, "it has no sequence lengths");
     return false;
   }
-  if (import_has(n, 11) || import_attr_int(n, "smooth_softmax", 0) == 1 ||
-      import_attr_int(n, "qk_output", 0) != 0 || import_attr_int(n, "kv_cache_bit_width", 0) != 0) {
-    import_unsupported(n, "head sinks, smooth softmax, scores as an output, or a quantized cache");
+  if (import_attr_int(n, "qk_output", 0) != 0 || import_attr_int(n, "kv_cache_bit_width", 0) != 0) {
+    import_unsupported(n, "scores as an output, or a quantized cache");
     return false;
   }
+  if (!has_rank(n, 11, 1))
+    return false;
   import_attr_ignore(n, "k_quant_type");
   import_attr_ignore(n, "v_quant_type");
   return !n->failed;
+}
+
+/* -inf where a query sees a key no more, as a bias [b, 1, s, t]. */
+static value_id window_bias(struct import_node *n, const struct attention *a) {
+  const struct type *q = import_value_type(n, a->q_pos), *k = import_value_type(n, a->k_pos);
+  dim one = dim_const(n->dims, 1), rows[4] = {q->dims[0], one, q->dims[1], one};
+  dim columns[4] = {k->dims[0], one, one, k->dims[1]};
+  value_id back = value_sub(n->b, build_reshape(n->b, a->q_pos, rows, 4),
+                            build_reshape(n->b, a->k_pos, columns, 4));
+  return mask_bias(n, build_binary_i64(n->b, SCALAR_LT, back, a->window), -INFINITY);
+}
+
+/* x [b, g, t, d] with a row of zeros behind it. */
+static value_id zero_row(struct import_node *n, value_id x) {
+  if (x == VALUE_NONE)
+    return x;
+  struct type type = *import_value_type(n, x);
+  type.dims[2] = dim_const(n->dims, 1);
+  value_id zero = build_scalar_f64(n->b, type.dtype, 0);
+  return concat_at(n, x, build_broadcast_to(n->b, zero, type.dims, 4), 2);
+}
+
+/* A sink is a key of its own for each head, at a score that is given, of value 0 and seen by all.
+ */
+static void add_sink(struct import_node *n, struct attention *a, value_id sink, dim heads,
+                     dim total) {
+  struct builder *b = n->b;
+  struct dim_table *t = n->dims;
+  dim one = dim_const(t, 1), zero = dim_const(t, 0), high[4] = {zero, zero, zero, one};
+  dim low[4] = {zero, zero, zero, zero}, head[4] = {one, heads, one, one};
+  dim row[4] = {one, one, one, dim_add(t, total, one)}, first[2] = {one, one};
+  if (a->window)
+    a->bias = add_bias(n, a->bias, window_bias(n, a));
+  a->window = 0;
+  value_id last = build_binary(b, SCALAR_EQ, build_iota(b, DTYPE_I64, row, 4, 3),
+                               import_dim_scalar(n, total, DTYPE_I64));
+  sink = build_reshape(b, build_cast(b, sink, DTYPE_F32), head, 4);
+  value_id bias = build_select(b, last, sink, build_scalar_f64(b, DTYPE_F32, 0));
+  if (a->bias != VALUE_NONE) {
+    value_id given = build_cast(b, to_rank_4(n, a->bias), DTYPE_F32);
+    bias =
+        value_add(b, bias, build_pad(b, given, build_scalar_f64(b, DTYPE_F32, 0), low, high, NULL));
+  }
+  a->bias = bias;
+  value_id before = build_broadcast_to(b, build_scalar_i64(b, DTYPE_I64, -1), first, 2);
+  a->k_pos = concat_at(n, a->k_pos, before, 1);
+  a->k = zero_row(n, a->k);
+  a->v = zero_row(n, a->v);
 }
 
 /* Sequence b has seqlens_k[b] + 1 keys, the last s of which are new. */
@@ -428,6 +477,7 @@ void import_group_query_attention(struct import_node *n) {
                         .causal = true};
   int64_t window = import_attr_int(n, "local_window_size", -1);
   bool turn = import_attr_int(n, "do_rotary", 0) != 0;
+  bool smooth = import_attr_int(n, "smooth_softmax", 0) == 1;
   struct rotary r = {.interleaved = import_attr_int(n, "rotary_interleaved", 0) != 0};
   dim heads, groups, total;
   a.window = window > 0 ? window : 0;
@@ -459,9 +509,14 @@ void import_group_query_attention(struct import_node *n) {
   a.v = extend_cache(n, 4, a.v, total, a.q_pos);
   if (import_has(n, 10))
     a.bias = import_in(n, 10);
-  import_out(n, 0, join_heads(n, build_attention(n, &a)));
   import_out(n, 1, a.k);
   import_out(n, 2, a.v);
+  if (import_has(n, 11))
+    add_sink(n, &a, import_in(n, 11), heads, total);
+  else if (smooth)
+    add_sink(n, &a, build_broadcast_to(b, build_scalar_f64(b, DTYPE_F32, 0), &heads, 1), heads,
+             total);
+  import_out(n, 0, join_heads(n, build_attention(n, &a)));
 }
 
 /* ---- MultiHeadAttention, Attention ---- */
@@ -491,31 +546,55 @@ static value_id add_part(struct import_node *n, value_id x, uint32_t operand, di
   return value_add(n->b, x, build_slice_axis(n->b, import_in(n, operand), 0, first, size));
 }
 
+/* Part i of a packed [b, s, heads, parts, d], as [b, s, heads * d]. */
+static value_id packed_part(struct import_node *n, uint32_t operand, int64_t i) {
+  const struct type type = *import_type(n, operand);
+  dim dims[3] = {type.dims[0], type.dims[1], dim_mul(n->dims, type.dims[2], type.dims[4])};
+  value_id part = build_slice_axis(n->b, import_in(n, operand), 3, dim_const(n->dims, i),
+                                   dim_const(n->dims, 1));
+  return build_reshape(n->b, part, dims, 3);
+}
+
+/* Where q, k and v of MultiHeadAttention are: each in an operand of its own (k and v perhaps as a
+ * cache has them), k and v packed in operand 1, or all three in operand 0. */
+static bool read_mha(struct import_node *n, dim heads, struct attention *a) {
+  uint32_t packed = import_has(n, 1) ? (import_has(n, 2) ? UINT32_MAX : 1) : 0;
+  bool cross = packed == UINT32_MAX && import_rank(n, 1) == 4;
+  dim zero = dim_const(n->dims, 0);
+  value_id part[3];
+  for (uint32_t i = 0; i < 3; i++)
+    if (!has_rank(n, i, i == packed ? 5 : i && cross ? 4 : 3))
+      return false;
+  if (!packed && import_has(n, 2)) {
+    import_invalid(n, "it has values and no keys");
+    return false;
+  }
+  for (uint32_t i = 0; i < 3; i++)
+    part[i] = i >= packed ? packed_part(n, packed, i - packed) : import_in(n, i);
+  dim at = zero;
+  for (uint32_t i = 0; i < 3; i++) {
+    if (part[i] == VALUE_NONE)
+      return false;
+    if (i && cross)
+      continue;
+    dim wide = dim_at(n, part[i], 2);
+    part[i] = split_heads(n, add_part(n, part[i], 3, at, wide), heads);
+    at = dim_add(n->dims, at, wide);
+  }
+  a->q = part[0];
+  a->k = part[1];
+  a->v = part[2];
+  return true;
+}
+
 void import_multi_head_attention(struct import_node *n) {
   struct attention a = {.scale = import_attr_float(n, "scale", 0)};
   double masked = import_attr_float(n, "mask_filter_value", -10000);
-  dim heads, zero = dim_const(n->dims, 0);
+  dim heads;
   a.causal = import_attr_int(n, "unidirectional", 0) != 0;
-  if (!import_arity(n, 1, 8, 3) || !read_heads(n, "num_heads", &heads) || !has_rank(n, 0, 3))
+  if (!import_arity(n, 1, 8, 3) || !read_heads(n, "num_heads", &heads) || !has_rank(n, 6, 4) ||
+      !has_rank(n, 7, 4) || !read_mha(n, heads, &a))
     return;
-  if (!import_has(n, 1) || !import_has(n, 2)) {
-    import_unsupported(n, "packed keys and values");
-    return;
-  }
-  bool cross = import_rank(n, 1) == 4; /* keys and values come as a cache has them */
-  if (!has_rank(n, 1, cross ? 4 : 3) || !has_rank(n, 2, cross ? 4 : 3) || !has_rank(n, 6, 4) ||
-      !has_rank(n, 7, 4))
-    return;
-  dim hidden = import_dim(n, 0, 2);
-  a.q = split_heads(n, add_part(n, import_in(n, 0), 3, zero, hidden), heads);
-  if (cross) {
-    a.k = import_in(n, 1);
-    a.v = import_in(n, 2);
-  } else {
-    dim wide = import_dim(n, 2, 2), twice = dim_add(n->dims, hidden, hidden);
-    a.k = split_heads(n, add_part(n, import_in(n, 1), 3, hidden, hidden), heads);
-    a.v = split_heads(n, add_part(n, import_in(n, 2), 3, twice, wide), heads);
-  }
   if (import_has(n, 6))
     a.k = concat_at(n, import_in(n, 6), a.k, 2);
   if (import_has(n, 7))
