@@ -310,12 +310,13 @@ status function_verify_form(const struct function *f, struct diags *diags) {
   return v.result;
 }
 
+/* Local programs of ranks, with exchanges, have no shardings. */
 static bool is_sharded(const struct function *f) {
   for (uint32_t i = 1; i < f->values.len; i++)
     if (f->values.data[i].type.sharding)
       return true;
   for (uint32_t i = 1; i < f->ops.len; i++)
-    if (f->ops.data[i].kind != OP_NONE && op_infos[f->ops.data[i].kind].flags & OP_FLAG_RANKS)
+    if ((op_infos[f->ops.data[i].kind].flags & (OP_FLAG_RANKS | OP_FLAG_MESH)) == OP_FLAG_RANKS)
       return true;
   return false;
 }
