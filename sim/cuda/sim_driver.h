@@ -9,7 +9,7 @@
 #ifndef SINTER_SIM_CUDA_SIM_DRIVER_H
 #define SINTER_SIM_CUDA_SIM_DRIVER_H
 
-#include "sim/cuda/cuda_types.h"
+#include "sim/cuda/sim_work.h"
 #include "sim/exec/device.h"
 #include "sim/exec/simt.h"
 
@@ -62,15 +62,6 @@ enum op_kind {
   OP_WRITE_VALUE = 12,
   OP_WAIT_VALUE = 112,
   OP_CUSTOM = 113,
-};
-
-/* Work of another library: poll returns whether it is done, and *result its CUresult. `begin` makes
- * the state of one run. */
-struct sim_work {
-  void *(*begin)(void *data);
-  bool (*poll)(void *run, int *result);
-  void (*end)(void *run);
-  void (*release)(void *data); /* no run will follow */
 };
 
 struct op {

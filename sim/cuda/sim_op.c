@@ -196,8 +196,6 @@ bool op_poll(struct item *i, CUresult *result) {
   case OP_WAIT_VALUE:
     return value_reached(o);
   case OP_CUSTOM:
-    if (!i->run)
-      i->run = o->custom.work->begin(o->custom.data);
     return o->custom.work->poll(i->run, result);
   default:
     return true;

@@ -162,6 +162,8 @@ CUresult stream_submit(struct sim_stream *s, struct op *o) {
     i->generation = __atomic_add_fetch(&o->event->recorded, 1, __ATOMIC_SEQ_CST);
   else if (o->kind == OP_WAIT)
     i->generation = o->event->recorded;
+  else if (o->kind == OP_CUSTOM) /* work is numbered in the order of its submission */
+    i->run = o->custom.work->begin(o->custom.data);
   order_with_legacy(s, i);
   pthread_mutex_lock(&s->lock);
   if (s->tail)
@@ -359,8 +361,7 @@ DECLARE(cuStreamWaitValue64_v2, (CUstream s, CUdeviceptr a, uint64_t v, unsigned
   return value_op(s, a, v, flags, true, true);
 }
 
-/* What other simulated libraries submit. Takes `data` over. */
-CUresult cuSinterSubmit(CUstream s, const struct sim_work *work, void *data);
+/* For other simulated libraries: sim_work.h. */
 API cuSinterSubmit(CUstream s, const struct sim_work *work, void *data) {
   struct sim_stream *stream = current ? stream_of(s) : NULL;
   CUcontext c = stream ? stream->context : NULL;
@@ -373,8 +374,8 @@ API cuSinterSubmit(CUstream s, const struct sim_work *work, void *data) {
   o->custom.data = data;
   return stream_submit(stream, o);
 }
-/* Whether a range is memory that kernels of the current device may use. */
-CUresult cuSinterReachable(CUdeviceptr address, size_t bytes);
+__attribute__((visibility("default"))) void cuSinterAdvance(void) { streams_advance(); }
+
 API cuSinterReachable(CUdeviceptr address, size_t bytes) {
   struct allocation a;
   NEED_CONTEXT();

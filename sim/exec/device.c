@@ -17,7 +17,7 @@ enum { MAX_DEVICES = 64 };
 static struct {
   pthread_rwlock_t lock;
   uint8_t *base;
-  uint64_t bytes; /* from base on */
+  uint64_t bytes;             /* from base on */
   uint64_t next;              /* offset of what was never handed out */
   VEC(struct allocation) all; /* sorted by address */
   uint64_t used[MAX_DEVICES];

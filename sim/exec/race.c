@@ -163,8 +163,14 @@ bool shadow_unit_read(struct warp *w, const struct inst *i, uint32_t lane, struc
   struct shadow *s = c->shadow;
   struct grain *all = shadow_grains(c);
   uint32_t mine = record(agent, 0, time & TIME_MOST);
+  uint32_t seen = 0; /* the writer that was found in order last */
   for (uint32_t k = offset >> s->shift; k <= (offset + n - 1) >> s->shift; k++) {
     struct grain *g = &all[k];
+    if (g->writer == seen && seen) {
+      if (g->reader[0] != mine)
+        note_reader(w, g, mine);
+      continue;
+    }
     uint32_t a = record_agent(g->writer), t = record_time(g->writer);
     if (!g->writer)
       return uninitialised(w, i, lane, k << s->shift);
@@ -180,6 +186,7 @@ bool shadow_unit_read(struct warp *w, const struct inst *i, uint32_t lane, struc
           i->opcode, k << s->shift, a * 32 + record_lane(g->writer));
       return false;
     }
+    seen = g->writer;
     note_reader(w, g, mine);
   }
   return true;

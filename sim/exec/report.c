@@ -15,6 +15,8 @@ static struct str source_line(const struct program *p, uint32_t line) {
     found.data++, found.len--;
   while (found.len && (unsigned char)found.data[found.len - 1] <= ' ')
     found.len--;
+  if (found.len > 160) /* a matrix instruction names hundreds of registers */
+    found.len = 160;
   return found;
 }
 

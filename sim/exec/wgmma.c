@@ -82,6 +82,13 @@ static bool read_matrix(struct warp *w, const struct inst *i, const struct descr
       const uint8_t *p = unit(w, i, d, row, at);
       if (!p)
         return false;
+      if (bits == 16 && !d->transposed) {
+        uint32_t *to = k_first ? out + (size_t)u * 8 * rows + r : out + (size_t)r * k + u * 8;
+        uint32_t step = k_first ? rows : 1;
+        for (uint32_t e = 0; e < 8; e++)
+          to[e * step] = ((const uint16_t *)(const void *)p)[e];
+        continue;
+      }
       for (uint32_t e = 0; e < per; e++) {
         uint32_t v = 0, x = d->transposed ? r : u * per + e, y = d->transposed ? u * per + e : r;
         memcpy(&v, p + e * bits / 8, bits < 8 ? 1 : bits / 8);
@@ -120,7 +127,9 @@ static void convert(enum ptx_type t, bool negate, uint32_t *p, size_t n) {
       p[k] = (uint32_t)element_integer(t, p[k]);
     return;
   }
-  for (size_t k = 0; k < n; k++) {
+  for (size_t k = 0; k < n && t == TYPE_bf16; k++)
+    p[k] = p[k] << 16 ^ (negate ? UINT32_C(0x80000000) : 0);
+  for (size_t k = 0; k < n && t != TYPE_bf16; k++) {
     float v = element_float(t, p[k]);
     v = negate ? -v : v;
     memcpy(&p[k], &v, 4);
