@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sinter bench: latency, throughput, and with --profile the time of each kernel beside the roof. */
+#include "cli/exchanges.h"
 #include "cli/host_tensor.h"
 #include "cli/model_engine.h"
 #include "cli/roofline.h"
@@ -27,6 +28,7 @@ struct bench {
   VEC(uint64_t) latencies; /* ns, sorted once measured */
   double seconds;          /* of all measured runs */
   sinter_session_stats stats;
+  sinter_session *session; /* the one measured */
   VEC(struct kernel_time) kernels;
   uint32_t profiled_runs;
   double profiled_s;
@@ -82,22 +84,20 @@ static status measure(struct bench *b) {
   bool counted = option_given(o, OPT_ITERATIONS);
   uint64_t most = option_number(o, OPT_ITERATIONS, 10000000);
   double limit = option_real(o, OPT_DURATION, 3);
-  sinter_session *session;
-  status s = session_for(b, NULL, &session);
+  status s = session_for(b, NULL, &b->session);
   if (s)
     return s;
-  s = warm_up(b, session);
+  s = warm_up(b, b->session);
   uint64_t begin = now_ns();
   while (!s && b->latencies.len < most && (counted || seconds_since(begin) < limit)) {
     uint64_t start = now_ns();
-    s = run_once(b, session);
+    s = run_once(b, b->session);
     vec_push(&b->latencies, now_ns() - start);
   }
   b->seconds = seconds_since(begin);
   b->stats.struct_size = sizeof b->stats;
   if (!s)
-    s = runtime_error_to_diags(sinter_session_get_stats(session, &b->stats), &b->v->diags);
-  sinter_session_destroy(session);
+    s = runtime_error_to_diags(sinter_session_get_stats(b->session, &b->stats), &b->v->diags);
   if (b->latencies.len)
     qsort(b->latencies.data, b->latencies.len, sizeof *b->latencies.data, by_size);
   return s;
@@ -204,6 +204,7 @@ static void print_report(const struct bench *b) {
   printf("memory    %.2f MiB of intermediate values, %.2f MiB of scratch\n",
          (double)(b->stats.arena_bytes + b->stats.dynamic_bytes) / 0x1p20,
          (double)b->stats.scratch_bytes / 0x1p20);
+  exchanges_print(b->session, stdout);
   if (b->profiled_runs)
     print_profile(b);
 }
@@ -263,6 +264,7 @@ static void json_report(const struct bench *b) {
   key_u64(j, "dynamic_bytes", b->stats.dynamic_bytes);
   key_u64(j, "scratch_bytes", b->stats.scratch_bytes);
   key_u64(j, "launches", b->stats.launches);
+  exchanges_json(b->session, j);
   if (b->profiled_runs)
     json_profile(b, j);
 }
@@ -300,6 +302,7 @@ status verb_bench(struct invocation *v) {
   run_inputs_deinit(&b.inputs);
   vec_deinit(&b.latencies);
   vec_deinit(&b.kernels);
+  sinter_session_destroy(b.session);
   sinter_engine_close(b.engine);
   return s;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sinter run: one run, and a line about each output. */
+#include "cli/exchanges.h"
 #include "cli/host_tensor.h"
 #include "cli/model_engine.h"
 #include "cli/option_value.h"
@@ -128,8 +129,12 @@ static status report(struct runner *r) {
         r->files[i] ? host_tensor_write(r->files[i], name, &r->outputs[i], &v->diags) : STATUS_OK;
     s = s ? s : written;
   }
-  if (v->as_json)
+  if (v->as_json) {
     json_array_end(&v->json);
+    exchanges_json(r->session, &v->json);
+  } else {
+    exchanges_print(r->session, stdout);
+  }
   return s;
 }
 

@@ -105,8 +105,9 @@ static status create_tables(struct rank *r) {
   r->carried_bytes = POOL_ARRAY(&r->pool, uint64_t, plan->most_carried);
   r->scan_bytes = POOL_ARRAY(&r->pool, uint64_t, plan->buffer_count);
   r->blocks = POOL_ARRAY(&r->pool, struct comm_block, plan->most_exchange_parts);
+  r->expected = POOL_ARRAY(&r->pool, uint64_t, plan->exchange_count);
   if (!r->slots || !r->buffers || !r->args || !r->arg_bytes || !r->carried || !r->carried_bytes ||
-      !r->scan_bytes || !r->blocks)
+      !r->scan_bytes || !r->blocks || !r->expected)
     return STATUS_RESOURCES;
   status st = expr_state_init(&r->exprs, plan, r->coords, &r->pool);
   if (!st)
@@ -263,6 +264,8 @@ static status run_entry(struct rank *r, const sinter_tensor *inputs, size_t n_in
 status rank_run(struct rank *r, const Engine__Entry *entry, const sinter_tensor *inputs,
                 size_t n_inputs, sinter_tensor *outputs, size_t n_outputs) {
   r->launches = r->steps = r->decisions = 0;
+  if (r->plan->exchange_count)
+    memset(r->expected, 0, r->plan->exchange_count * sizeof *r->expected);
   r->entry = entry;
   status st = run_entry(r, inputs, n_inputs, outputs, n_outputs);
   if (!st && r->comm)

@@ -85,6 +85,7 @@ struct rank {
   struct comm *comm;
   _Atomic uint32_t *heartbeat;
   struct comm_block *blocks; /* of one exchange */
+  uint64_t *expected; /* per exchange: bytes that all ranks should have received in this run */
   uint64_t decisions;        /* what data decided in this run, hashed: the same on all ranks */
   uint64_t steps;            /* begun in this run */
   struct planned_fault fault;

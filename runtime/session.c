@@ -17,15 +17,15 @@ static status copy_options(const sinter_session_options *given, sinter_session_o
                           "the options' struct_size is %zu", given->struct_size);
     memcpy(out, given, given->struct_size < sizeof *out ? given->struct_size : sizeof *out);
   }
-  if (!out->devices)
-    out->devices = "cpu";
   return STATUS_OK;
 }
 
 /* As many devices as the plan has ranks. */
 static status choose_driver(struct sinter_session *s, const char *devices) {
   uint32_t wanted = s->engine->plan.ranks;
-  status st = driver_find(devices, &s->devices);
+  status st = driver_find(devices ? devices : "cpu", &s->devices);
+  if (!devices)
+    s->devices.count = wanted;
   uint32_t found = s->devices.count;
   if (!st && wanted != found)
     st = fault_report(DIAG_E0512, s->engine->file.path,
@@ -171,6 +171,7 @@ SINTER_API sinter_status sinter_session_get_exchange(const sinter_session *sessi
                          .ranks = plan->groups[e->group].size};
   if (e->step->n_provenance)
     out.node = plan_string(plan, plan->manifest->provenance[e->step->provenance[0]]->node);
+  out.expected = session->ranks[0].expected[number];
   for (uint32_t i = 0; session->comm && i < plan->ranks; i++)
     out.bytes += session->comms->received(session->comm, i, number, &out.times);
   size_t n = out.struct_size < sizeof out ? out.struct_size : sizeof out;

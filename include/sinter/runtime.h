@@ -191,8 +191,8 @@ typedef void sinter_profile_hook(void *user, const sinter_profile_event *event);
 
 typedef struct sinter_session_options {
   size_t struct_size;
-  const char *devices; /* "cpu", the default; for an engine of several ranks a device for each:
-                          "cpu:4" or "cpu:0-3" */
+  const char *devices; /* one for each of the engine's ranks: "cpu"; "cpu:4" or "cpu:0-3"; NULL: the
+                          cpu, as often as there are ranks */
   uint32_t threads; /* of all cpu devices together, the caller's included; 0: one per cpu this
                        thread may run on. Each rank has at least one. Results do not depend on it */
   uint64_t memory_limit; /* bytes that each device may hold; 0: what the device has */
@@ -265,7 +265,8 @@ typedef struct sinter_exchange {
   const char *node;   /* the first ONNX node it came from; "" if unknown */
   uint32_t ranks;     /* that act together in it */
   uint64_t times;     /* in the last run, per rank */
-  uint64_t bytes;     /* that all ranks together received from others in the last run */
+  uint64_t bytes;     /* that all ranks together received from others in the last run, counted */
+  uint64_t expected;  /* the same by the formula of its kind and the sizes of the run */
 } sinter_exchange;
 
 /* Exchanges of the engine's plan, all entry points together. */

@@ -265,7 +265,9 @@ static void try_case(const struct exchange_case *c) {
   assert_int_equal(counted.bytes,
                    r.ranks / r.n *
                        comm_group_bytes(r.plan, &r.plan->exchanges[0], c->elements * size));
+  assert_int_equal(counted.bytes, counted.expected);
   assert_ok(sinter_session_get_exchange(r.f.session, 1, &counted));
+  assert_int_equal(counted.bytes, counted.expected);
   assert_string_equal(counted.kind, "all_gather");
   assert_int_equal(counted.bytes, r.ranks * (r.ranks - 1) * r.dst_blocks * c->elements * size);
   fixture_close(&r.f);

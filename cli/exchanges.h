@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What ranks gave each other in a session's last run, for reports. Nothing where there is one rank. */
+#ifndef SINTER_CLI_EXCHANGES_H
+#define SINTER_CLI_EXCHANGES_H
+
+#include "base/json.h"
+#include "include/sinter/runtime.h"
+
+#include <stdio.h>
+
+void exchanges_print(const sinter_session *session, FILE *out);
+
+/* A key "exchanges" with an array, in an object. */
+void exchanges_json(const sinter_session *session, struct json *j);
+
+#endif
