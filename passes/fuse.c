@@ -395,31 +395,41 @@ static void place_light(struct fuse *s) {
 
 /* ---- the pass ---- */
 
-static status fuse_region_of(struct pass_context *ctx, struct function *f, region_id region) {
-  struct fuse s = {.f = f, .region = region, .diags = ctx->diags};
+void fuse_plan(struct function *f, region_id region, struct arena *scratch, struct diags *diags,
+               struct fuse *out) {
+  *out = (struct fuse){.f = f, .region = region, .diags = diags};
   uint32_t n = f->ops.len;
-  s.cluster_of = mem_alloc(n * sizeof *s.cluster_of);
+  out->cluster_of = mem_alloc(n * sizeof *out->cluster_of);
   for (uint32_t i = 0; i < n; i++)
-    s.cluster_of[i] = NO_CLUSTER;
-  s.inlined = mem_calloc(n, sizeof *s.inlined);
-  s.light = mem_calloc(n, sizeof *s.light);
-  s.position = mem_calloc(n, sizeof *s.position);
-  s.seen = mem_calloc(n, sizeof *s.seen);
+    out->cluster_of[i] = NO_CLUSTER;
+  out->inlined = mem_calloc(n, sizeof *out->inlined);
+  out->light = mem_calloc(n, sizeof *out->light);
+  out->position = mem_calloc(n, sizeof *out->position);
+  out->seen = mem_calloc(n, sizeof *out->seen);
   const struct region *r = &f->regions.data[region];
   for (uint32_t i = 0; i < r->ops.len; i++)
-    s.position[r->ops.data[i]] = i;
-  uses_build(f, ctx->scratch, &s.uses);
-  grow_from_roots(&s);
-  place_light(&s);
+    out->position[r->ops.data[i]] = i;
+  uses_build(f, scratch, &out->uses);
+  grow_from_roots(out);
+  place_light(out);
+}
+
+void fuse_plan_deinit(struct fuse *s) {
+  for (uint32_t i = 0; i < s->clusters.len; i++)
+    vec_deinit(&s->clusters.data[i].ops);
+  vec_deinit(&s->clusters);
+  mem_free(s->cluster_of);
+  mem_free(s->inlined);
+  mem_free(s->light);
+  mem_free(s->position);
+  mem_free(s->seen);
+}
+
+static status fuse_region_of(struct pass_context *ctx, struct function *f, region_id region) {
+  struct fuse s;
+  fuse_plan(f, region, ctx->scratch, ctx->diags, &s);
   status st = fuse_build_regions(&s);
-  for (uint32_t i = 0; i < s.clusters.len; i++)
-    vec_deinit(&s.clusters.data[i].ops);
-  vec_deinit(&s.clusters);
-  mem_free(s.cluster_of);
-  mem_free(s.inlined);
-  mem_free(s.light);
-  mem_free(s.position);
-  mem_free(s.seen);
+  fuse_plan_deinit(&s);
   return st;
 }
 

@@ -38,7 +38,9 @@ struct search_candidate {
   double seconds; /* the objective */
   double bound;   /* no plan of this mesh is better; seconds - bound is the gap */
   double phase_seconds[WORKLOAD_MAX_PHASES];
-  uint64_t bytes; /* weights and states per device */
+  /* Weights and states per device; where they do not fit the least there could be. */
+  uint64_t bytes;
+  double space_size; /* log10 of the number of plans */
 };
 
 struct search_result {

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/vec.h"
 
@@ -41,12 +42,19 @@ struct relation {
   struct relation *left, *right;
 };
 
+/* Bounds of what other classes of a value may cost, filled in when asked for. */
+struct penalties {
+  double *made;   /* [from * n + to]; below 0: not yet */
+  double *wanted; /* by class */
+};
+
 struct reducer {
   const struct search_block *block;
   const uint16_t *fixed;
   bool with_bytes;
   struct arena scratch;
   uint32_t *n_readers; /* by value, of the whole block */
+  struct penalties *penalties;
   VEC(struct relation *) open;
 };
 
@@ -226,14 +234,6 @@ static void relation_thin(const struct reducer *r, struct relation *x, struct ro
 
 /* ---- relations of variables ---- */
 
-/* The most that wanting class `to` instead of `from` may cost. */
-static double penalty_wanted(const struct search_value *v, uint32_t from, uint32_t to) {
-  double most = 0;
-  for (uint32_t made = 0; from != to && made < v->n_classes; made++)
-    most = fmax(most, v->convert[made * v->n_classes + to]);
-  return most;
-}
-
 /* The most that making class `to` instead of `from` may cost: what the readers' conversions cost
  * more, in the worst set of as many classes as there are readers. */
 static double penalty_made(const struct search_value *v, uint32_t n_readers, uint32_t from,
@@ -258,53 +258,50 @@ static double penalty_made(const struct search_value *v, uint32_t n_readers, uin
   return sum;
 }
 
-struct penalties {
-  double **made, **wanted; /* by use: [from * n + to], filled when asked for; < 0: not yet */
-};
-
-static double *penalty_room(struct reducer *r, const struct search_use *use) {
-  uint32_t n = r->block->values[use->value].n_classes;
-  double *room = ARENA_ARRAY(&r->scratch, double, (size_t)n *n);
-  for (uint32_t i = 0; i < n * n; i++)
-    room[i] = -1;
-  return room;
+/* The same, remembered. */
+static double made_instead(struct reducer *r, uint32_t v, uint32_t from, uint32_t to) {
+  const struct search_value *value = &r->block->values[v];
+  struct penalties *p = &r->penalties[v];
+  if (from == to)
+    return 0;
+  if (v == r->block->output || v == r->block->input)
+    return INFINITY;
+  if (!p->made) {
+    p->made = ARENA_ARRAY(&r->scratch, double, (size_t)value->n_classes * value->n_classes);
+    for (uint32_t i = 0; i < value->n_classes * value->n_classes; i++)
+      p->made[i] = -1;
+  }
+  double *cell = &p->made[from * value->n_classes + to];
+  if (*cell < 0)
+    *cell = penalty_made(value, r->n_readers[v], from, to);
+  return *cell;
 }
 
-static void penalties_init(struct reducer *r, const struct search_variable *x,
-                           struct penalties *out) {
-  out->made = ARENA_ARRAY(&r->scratch, double *, x->n_makes);
-  out->wanted = ARENA_ARRAY(&r->scratch, double *, x->n_reads);
-  for (uint32_t i = 0; i < x->n_makes; i++)
-    out->made[i] = penalty_room(r, &x->makes[i]);
-  for (uint32_t i = 0; i < x->n_reads; i++)
-    out->wanted[i] = penalty_room(r, &x->reads[i]);
+/* The most that wanting a class costs. */
+static double wanted_too(struct reducer *r, uint32_t v, uint32_t to) {
+  const struct search_value *value = &r->block->values[v];
+  struct penalties *p = &r->penalties[v];
+  if (!p->wanted) {
+    p->wanted = ARENA_ARRAY(&r->scratch, double, value->n_classes);
+    for (uint32_t made = 0; made < value->n_classes; made++)
+      for (uint32_t w = 0; w < value->n_classes; w++)
+        p->wanted[w] = fmax(p->wanted[w], value->convert[made * value->n_classes + w]);
+  }
+  return p->wanted[to];
 }
 
 /* An upper bound of what taking choice b instead of a may cost elsewhere. */
-static double penalty_of(struct reducer *r, const struct search_variable *x, struct penalties *p,
-                         uint32_t a, uint32_t b) {
+static double penalty_of(struct reducer *r, const struct search_variable *x, uint32_t a,
+                         uint32_t b) {
   double sum = 0;
   for (uint32_t i = 0; i < x->n_ties; i++)
     if (x->ties[i].layouts[a] != x->ties[i].layouts[b])
       return INFINITY;
-  for (uint32_t i = 0; i < x->n_makes; i++) {
-    uint32_t v = x->makes[i].value, from = x->makes[i].classes[a], to = x->makes[i].classes[b];
-    const struct search_value *value = &r->block->values[v];
-    if (v == r->block->output && from != to)
-      return INFINITY;
-    double *cell = &p->made[i][from * value->n_classes + to];
-    if (*cell < 0)
-      *cell = penalty_made(value, r->n_readers[v], from, to);
-    sum += *cell;
-  }
-  for (uint32_t i = 0; i < x->n_reads; i++) {
-    uint32_t v = x->reads[i].value, from = x->reads[i].classes[a], to = x->reads[i].classes[b];
-    const struct search_value *value = &r->block->values[v];
-    double *cell = &p->wanted[i][from * value->n_classes + to];
-    if (*cell < 0)
-      *cell = penalty_wanted(value, from, to);
-    sum += *cell;
-  }
+  for (uint32_t i = 0; i < x->n_makes; i++)
+    sum += made_instead(r, x->makes[i].value, x->makes[i].classes[a], x->makes[i].classes[b]);
+  for (uint32_t i = 0; i < x->n_reads; i++)
+    if (x->reads[i].classes[a] != x->reads[i].classes[b])
+      sum += wanted_too(r, x->reads[i].value, x->reads[i].classes[b]);
   return sum;
 }
 
@@ -319,14 +316,13 @@ static bool is_allowed(const struct reducer *r, const struct search_variable *x,
 
 /* Goldstein's criterion: a choice goes if another is better whatever the rest does. Strictly, so
  * that of equals none goes for another that went. */
-static bool is_dead_end(struct reducer *r, const struct search_variable *x, struct penalties *p,
-                        uint32_t a) {
+static bool is_dead_end(struct reducer *r, const struct search_variable *x, uint32_t a) {
   for (uint32_t b = 0; b < x->n_choices; b++) {
     if (a == b || !is_allowed(r, x, b) || x->time[b] >= x->time[a] ||
         (r->with_bytes && x->bytes[b] > x->bytes[a]))
       continue;
     /* A margin, since sums of the rest are rounded. */
-    if (x->time[b] + penalty_of(r, x, p, a, b) < x->time[a] * (1 - 1e-12))
+    if (x->time[b] + penalty_of(r, x, a, b) < x->time[a] * (1 - 1e-12))
       return true;
   }
   return false;
@@ -362,7 +358,6 @@ static void relation_of_variable(struct reducer *r, uint32_t variable) {
   const struct search_variable *x = &r->block->variables[variable];
   struct relation *out = relation_create(r);
   struct row_map map = {0};
-  struct penalties penalties;
   out->variable = variable;
   for (uint32_t i = 0; i < x->n_makes; i++)
     out->columns[x->makes[i].value].open = out->columns[x->makes[i].value].made = true;
@@ -375,9 +370,8 @@ static void relation_of_variable(struct reducer *r, uint32_t variable) {
   bool fits = columns_place(r, out->columns);
   assert(fits);
   (void)fits;
-  penalties_init(r, x, &penalties);
   for (uint32_t i = 0; i < x->n_choices; i++) {
-    if (!is_allowed(r, x, i) || is_dead_end(r, x, &penalties, i))
+    if (!is_allowed(r, x, i) || is_dead_end(r, x, i))
       continue;
     struct row row = {choice_key(r, x, out->columns, i), x->time[i], x->bytes[i], i, 0};
     relation_add(r, out, &map, &row);
@@ -399,15 +393,115 @@ static void relation_of_input(struct reducer *r) {
   relation_thin(r, out, &map);
 }
 
+/* ---- dominated rows ---- */
+
+/* The most that having the contents `to` of a value instead of `from` may cost. */
+static double content_instead(struct reducer *r, uint32_t v, const struct content *from,
+                              const struct content *to) {
+  const struct search_value *value = &r->block->values[v];
+  bool known = from->made != SEARCH_NONE;
+  const struct content *lost = known ? from : to, *kept = known ? to : from;
+  double sum = known ? made_instead(r, v, from->made, to->made) : 0;
+  for (uint32_t i = 0, k = 0; i < lost->n; i++) {
+    while (k < kept->n && kept->wanted[k] < lost->wanted[i])
+      k++;
+    if (k == kept->n || kept->wanted[k] != lost->wanted[i])
+      sum += known ? value->convert[to->made * value->n_classes + lost->wanted[i]]
+                   : wanted_too(r, v, lost->wanted[i]);
+  }
+  return sum;
+}
+
+static double row_instead(struct reducer *r, const struct relation *x, row_key from, row_key to,
+                          double most) {
+  double sum = 0;
+  for (uint32_t v = 0; v < r->block->n_values && sum < most; v++) {
+    struct content a, b;
+    if (!x->columns[v].open)
+      continue;
+    content_read(&x->columns[v], from, &a);
+    content_read(&x->columns[v], to, &b);
+    sum += content_instead(r, v, &a, &b);
+  }
+  return sum;
+}
+
+/* The bits of the block's ends. */
+static row_key end_mask(const struct reducer *r, const struct relation *x) {
+  row_key mask = 0;
+  for (uint32_t v = 0; v < r->block->n_values; v++) {
+    const struct column *c = &x->columns[v];
+    if (c->open && c->made && is_end(r, v))
+      mask |= (((row_key)1 << c->bits) - 1) << c->shift_made;
+  }
+  return mask;
+}
+
+#define CHAMPIONS 12
+
+/* The fastest rows of each pair of ends, and how fast the slowest of them is. */
+struct champions {
+  uint32_t n;
+  uint32_t rows[CHAMPIONS];
+};
+
+static void champion_add(const struct relation *x, struct champions *c, uint32_t row) {
+  uint32_t i = c->n < CHAMPIONS ? c->n++ : CHAMPIONS;
+  if (i == CHAMPIONS && x->rows[row].time >= x->rows[c->rows[CHAMPIONS - 1]].time)
+    return;
+  for (i = i == CHAMPIONS ? CHAMPIONS - 1 : i;
+       i > 0 && x->rows[c->rows[i - 1]].time > x->rows[row].time; i--)
+    c->rows[i] = c->rows[i - 1];
+  c->rows[i] = row;
+}
+
+/* Goldstein's criterion once more: rows go that one of the fastest beats whatever is still to come.
+ */
+static void relation_prune(struct reducer *r, struct relation *x) {
+  row_key mask = end_mask(r, x);
+  struct map index = {0};
+  VEC(struct champions) groups = {0};
+  uint32_t *group = mem_alloc((x->n + 1) * sizeof *group), kept = 0;
+  bool *dead = mem_calloc(x->n + 1, sizeof *dead);
+  for (uint32_t i = 0; i < x->n; i++) {
+    uint64_t at, key = hash_key(x->rows[i].key & mask);
+    if (!map_get(&index, key, &at)) {
+      at = groups.len;
+      map_put(&index, key, at);
+      vec_push(&groups, (struct champions){0});
+    }
+    group[i] = (uint32_t)at;
+    champion_add(x, &groups.data[at], i);
+  }
+  for (uint32_t i = 0; i < x->n; i++) {
+    const struct champions *c = &groups.data[group[i]];
+    for (uint32_t k = 0; k < c->n && !dead[i]; k++) {
+      const struct row *a = &x->rows[i], *b = &x->rows[c->rows[k]];
+      double margin = a->time * (1 - 1e-12) - b->time;
+      if (margin > 0 && (!r->with_bytes || b->bytes <= a->bytes))
+        dead[i] = row_instead(r, x, a->key, b->key, margin) < margin;
+    }
+  }
+  for (uint32_t i = 0; i < x->n; i++)
+    if (!dead[i])
+      x->rows[kept++] = x->rows[i];
+  x->n = kept;
+  vec_deinit(&groups);
+  map_deinit(&index);
+  mem_free(group);
+  mem_free(dead);
+}
+
 /* ---- joins ---- */
 
-/* The columns of a join. */
+/* The columns of a join. `matched`: a value that both sides agree on already, and that is closed.
+ */
 static bool columns_join(const struct reducer *r, const struct relation *a,
-                         const struct relation *b, struct column *out) {
+                         const struct relation *b, uint32_t matched, struct column *out) {
   for (uint32_t v = 0; v < r->block->n_values; v++) {
     const struct column *x = &a->columns[v], *y = &b->columns[v];
-    out[v] = (struct column){.open = x->open || y->open,
-                             .made = x->made || y->made,
+    out[v] = (struct column){.open = (x->open || y->open) && v != matched,
+                             .made = (x->made || y->made) && v != matched,
                              .n_readers = x->n_readers + y->n_readers,
                              .n_wanted = x->n_wanted + y->n_wanted};
   }
@@ -437,11 +531,13 @@ static double content_join(const struct search_value *v, const struct content *a
 struct join {
   const struct relation *a, *b;
   struct column *columns;
+  uint32_t matched;
   uint32_t n_both, n_one;
   uint32_t *both, *one;
 };
 
-static row_key carry(const struct join *j, const struct relation *side, row_key key, row_key out) {
+static row_key carry(const struct join *j, const struct relation *side, row_key key) {
+  row_key out = 0;
   for (uint32_t i = 0; i < j->n_one; i++) {
     const struct column *c = &side->columns[j->one[i]];
     struct content x;
@@ -453,20 +549,23 @@ static row_key carry(const struct join *j, const struct relation *side, row_key 
   return out;
 }
 
-/* The part of a row's key that the other side's rows are brought together with. */
+/* What of a row's key a join looks at. */
 struct joint_row {
   row_key carried;
+  uint32_t match;           /* class of the matched value */
   struct content *contents; /* by j->both */
 };
 
-static struct joint_row *joint_rows(struct reducer *r, const struct join *j,
-                                    const struct relation *x) {
+static struct joint_row *joint_rows(const struct join *j, const struct relation *x) {
   struct joint_row *out = mem_alloc((x->n + 1) * sizeof *out);
   struct content *room = mem_alloc(((size_t)x->n * j->n_both + 1) * sizeof *room);
   out[x->n].contents = room; /* to free */
-  (void)r;
   for (uint32_t i = 0; i < x->n; i++) {
-    out[i].carried = carry(j, x, x->rows[i].key, 0);
+    struct content match = {0};
+    if (j->matched != SEARCH_NONE)
+      content_read(&x->columns[j->matched], x->rows[i].key, &match);
+    out[i].match = match.n ? match.wanted[0] : 0;
+    out[i].carried = carry(j, x, x->rows[i].key);
     out[i].contents = room + (size_t)i * j->n_both;
     for (uint32_t k = 0; k < j->n_both; k++)
       content_read(&x->columns[j->both[k]], x->rows[i].key, &out[i].contents[k]);
@@ -474,51 +573,139 @@ static struct joint_row *joint_rows(struct reducer *r, const struct join *j,
   return out;
 }
 
+static void joint_rows_free(struct joint_row *rows, uint32_t n) {
+  mem_free(rows[n].contents);
+  mem_free(rows);
+}
+
+/* Row k of b joined to row i of a. */
+static void join_pair(struct reducer *r, const struct join *j, const struct joint_row *a,
+                      const struct joint_row *b, struct row row, struct relation *out,
+                      struct row_map *map) {
+  row.key = a->carried | b->carried;
+  for (uint32_t n = 0; n < j->n_both; n++) {
+    uint32_t v = j->both[n];
+    struct content content;
+    row.time += content_join(&r->block->values[v], &a->contents[n], &b->contents[n], &content);
+    if (!j->columns[v].open)
+      continue;
+    if (!j->columns[v].n_wanted)
+      content.n = 0;
+    row.key |= content_key(&j->columns[v], &content);
+  }
+  if (!isinf(row.time))
+    relation_add(r, out, map, &row);
+}
+
+/* Rows of b by their class of the matched value: a list per class. */
+static uint32_t *rows_by_match(const struct reducer *r, const struct join *j,
+                               const struct joint_row *rows, uint32_t n, uint32_t **out_next) {
+  uint32_t classes = j->matched == SEARCH_NONE ? 1 : r->block->values[j->matched].n_classes;
+  uint32_t *first = mem_alloc(classes * sizeof *first), *next = mem_alloc((n + 1) * sizeof *next);
+  memset(first, 0xff, classes * sizeof *first);
+  for (uint32_t k = n; k-- > 0;) {
+    next[k] = first[rows[k].match];
+    first[rows[k].match] = k;
+  }
+  *out_next = next;
+  return first;
+}
+
 static void join_rows(struct reducer *r, const struct join *j, struct relation *out) {
   struct row_map map = {0};
-  struct joint_row *as = joint_rows(r, j, j->a), *bs = joint_rows(r, j, j->b);
+  struct joint_row *as = joint_rows(j, j->a), *bs = joint_rows(j, j->b);
+  uint32_t *next, *first = rows_by_match(r, j, bs, j->b->n, &next);
   for (uint32_t i = 0; i < j->a->n; i++) {
-    for (uint32_t k = 0; k < j->b->n; k++) {
+    for (uint32_t k = first[as[i].match]; k != SEARCH_NONE; k = next[k]) {
       const struct row *x = &j->a->rows[i], *y = &j->b->rows[k];
-      struct row row = {as[i].carried | bs[k].carried, x->time + y->time, x->bytes + y->bytes, i,
-                        k};
-      for (uint32_t n = 0; n < j->n_both && !isinf(row.time); n++) {
-        uint32_t v = j->both[n];
-        struct content content;
-        row.time +=
-            content_join(&r->block->values[v], &as[i].contents[n], &bs[k].contents[n], &content);
-        if (!j->columns[v].open)
-          continue;
-        if (!j->columns[v].n_wanted)
-          content.n = 0;
-        row.key |= content_key(&j->columns[v], &content);
-      }
-      if (!isinf(row.time))
-        relation_add(r, out, &map, &row);
+      struct row row = {0, x->time + y->time, x->bytes + y->bytes, i, k};
+      join_pair(r, j, &as[i], &bs[k], row, out, &map);
     }
   }
-  mem_free(as[j->a->n].contents);
-  mem_free(bs[j->b->n].contents);
-  mem_free(as);
-  mem_free(bs);
+  joint_rows_free(as, j->a->n);
+  joint_rows_free(bs, j->b->n);
+  mem_free(first);
+  mem_free(next);
   relation_thin(r, out, &map);
 }
 
-static struct relation *relation_join(struct reducer *r, struct relation *a, struct relation *b) {
+static void find_values(const struct reducer *r, struct join *j) {
+  for (uint32_t v = 0; v < r->block->n_values; v++) {
+    if (v != j->matched && j->a->columns[v].open && j->b->columns[v].open)
+      j->both[j->n_both++] = v;
+    else if (j->columns[v].open)
+      j->one[j->n_one++] = v;
+  }
+}
+
+/* A relation that makes a value, as one that has it in the class that its only reader wants. */
+static struct relation *relation_convert(struct reducer *r, struct relation *a, uint32_t v,
+                                         const struct relation *reader) {
   struct relation *out = relation_create(r);
-  struct join j = {.a = a, .b = b, .columns = out->columns};
+  const struct search_value *value = &r->block->values[v];
+  uint32_t one[r->block->n_values + 1];
+  struct join j = {.columns = out->columns, .one = one, .matched = v};
+  bool *needed = ARENA_ARRAY(&r->scratch, bool, value->n_classes);
+  struct row_map map = {0};
+  struct content content;
+  r->open.len--; /* it goes into a join at once */
+  for (uint32_t i = 0; i < reader->n; i++) {
+    content_read(&reader->columns[v], reader->rows[i].key, &content);
+    needed[content.wanted[0]] = true;
+  }
+  memcpy(out->columns, a->columns, r->block->n_values * sizeof *out->columns);
+  out->columns[v] = (struct column){.open = true, .n_readers = 1, .n_wanted = 1};
+  columns_place(r, out->columns);
+  for (uint32_t k = 0; k < r->block->n_values; k++)
+    if (k != v && out->columns[k].open)
+      one[j.n_one++] = k;
+  for (uint32_t i = 0; i < a->n; i++) {
+    row_key carried = carry(&j, a, a->rows[i].key);
+    content_read(&a->columns[v], a->rows[i].key, &content);
+    for (uint32_t w = 0; w < value->n_classes; w++) {
+      struct content to = {.made = SEARCH_NONE, .n = 1, .wanted = {(uint16_t)w}};
+      struct row row = {carried | content_key(&out->columns[v], &to),
+                        a->rows[i].time + value->convert[content.made * value->n_classes + w],
+                        a->rows[i].bytes, i, 0};
+      if (needed[w] && !isinf(row.time))
+        relation_add(r, out, &map, &row);
+    }
+  }
+  out->left = a;
+  relation_thin(r, out, &map);
+  return out;
+}
+
+/* A value made on one side, and read once, on the other. */
+static uint32_t find_matched(const struct reducer *r, const struct relation *a,
+                             const struct relation *b) {
+  for (uint32_t v = 0; v < r->block->n_values; v++)
+    if (a->columns[v].open && b->columns[v].open && r->n_readers[v] == 1 && a->columns[v].made &&
+        !is_end(r, v))
+      return v;
+  return SEARCH_NONE;
+}
+
+static struct relation *relation_join(struct reducer *r, struct relation *a, struct relation *b) {
+  uint32_t matched = find_matched(r, a, b);
+  if (matched == SEARCH_NONE) {
+    struct relation *held = a;
+    matched = find_matched(r, b, a);
+    a = matched == SEARCH_NONE ? a : b;
+    b = matched == SEARCH_NONE ? b : held;
+  }
+  if (matched != SEARCH_NONE)
+    a = relation_convert(r, a, matched, b);
+  struct relation *out = relation_create(r);
+  struct join j = {.a = a, .b = b, .columns = out->columns, .matched = matched};
   j.both = ARENA_ARRAY(&r->scratch, uint32_t, r->block->n_values);
   j.one = ARENA_ARRAY(&r->scratch, uint32_t, r->block->n_values);
-  columns_join(r, a, b, out->columns);
-  for (uint32_t v = 0; v < r->block->n_values; v++) {
-    if (a->columns[v].open && b->columns[v].open)
-      j.both[j.n_both++] = v;
-    else if (out->columns[v].open)
-      j.one[j.n_one++] = v;
-  }
+  columns_join(r, a, b, matched, out->columns);
+  find_values(r, &j);
   out->left = a;
   out->right = b;
   join_rows(r, &j, out);
+  relation_prune(r, out);
   return out;
 }
 
@@ -529,7 +716,7 @@ static double join_size(const struct reducer *r, const struct relation *a,
   struct column columns[r->block->n_values + 1];
   bool meet = false;
   double work = log2(1.0 + a->n) + log2(1.0 + b->n), keys = 0;
-  if (!columns_join(r, a, b, columns))
+  if (!columns_join(r, a, b, SEARCH_NONE, columns))
     return INFINITY;
   for (uint32_t v = 0; v < r->block->n_values; v++) {
     meet |= a->columns[v].open && b->columns[v].open;
@@ -574,7 +761,8 @@ static struct relation *eliminate(struct reducer *r) {
 
 static void collect_choices(const struct relation *x, uint32_t row, uint32_t *out) {
   while (x->left) {
-    collect_choices(x->right, x->rows[row].right, out);
+    if (x->right)
+      collect_choices(x->right, x->rows[row].right, out);
     row = x->rows[row].left;
     x = x->left;
   }
@@ -620,7 +808,8 @@ static void table_fill(const struct reducer *r, const struct relation *x, struct
 static void free_rows(struct relation *x) {
   if (x->left) {
     free_rows(x->left);
-    free_rows(x->right);
+    if (x->right)
+      free_rows(x->right);
   }
   mem_free(x->rows);
 }
@@ -629,6 +818,7 @@ void search_table_build(const struct search_block *block, const uint16_t *fixed,
                         struct arena *arena, struct search_table *out) {
   struct reducer r = {.block = block, .fixed = fixed, .with_bytes = with_bytes};
   r.n_readers = ARENA_ARRAY(&r.scratch, uint32_t, block->n_values + 1);
+  r.penalties = ARENA_ARRAY(&r.scratch, struct penalties, block->n_values + 1);
   for (uint32_t i = 0; i < block->n_variables; i++)
     for (uint32_t k = 0; k < block->variables[i].n_reads; k++)
       r.n_readers[block->variables[i].reads[k].value]++;

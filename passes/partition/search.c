@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The search: see search.h. For every mesh the tables of all phases are built and solved; the best
+ * mesh wins, and its axes are named for what they split. */
+#include "passes/partition/search.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "ir/shard_index.h"
+#include "passes/partition/role_assignment.h"
+#include "passes/partition/search_report.h"
+
+#define MOST_SEARCHED_AXES 3
+
+struct searcher {
+  struct module *m;
+  const struct search_request *request;
+  struct arena *arena;
+  struct diags *d;
+  struct space spaces[WORKLOAD_MAX_PHASES];
+  double scales[WORKLOAD_MAX_PHASES];
+  uint32_t n_ties;
+  uint32_t n_meshes;
+  struct mesh *meshes;
+  uint32_t roles[MESH_MAX_AXES];
+};
+
+/* ---- meshes ---- */
+
+static void add_meshes(struct searcher *s, int64_t left, struct mesh mesh) {
+  static const char *const names[] = {"x", "y", "z"};
+  if (left == 1) {
+    struct mesh *grown = ARENA_ARRAY(s->arena, struct mesh, s->n_meshes + 1);
+    if (s->n_meshes)
+      memcpy(grown, s->meshes, s->n_meshes * sizeof *grown);
+    grown[s->n_meshes++] = mesh;
+    s->meshes = grown;
+    return;
+  }
+  if (mesh.n_axes == MOST_SEARCHED_AXES)
+    return;
+  for (int64_t size = 2; size <= left; size++) {
+    if (left % size)
+      continue;
+    struct mesh next = mesh;
+    next.axes[next.n_axes] = (struct mesh_axis){names[next.n_axes], size};
+    next.n_axes++;
+    add_meshes(s, left / size, next);
+  }
+}
+
+static status find_meshes(struct searcher *s) {
+  int64_t devices = machine_devices(s->request->machine);
+  for (uint32_t i = 0; i < MESH_MAX_AXES; i++)
+    s->roles[i] = SPACE_ANY;
+  if (!s->request->parallel) {
+    struct mesh none = {0};
+    if (devices == 1)
+      none = (struct mesh){1, {{"x", 1}}};
+    add_meshes(s, devices, none);
+    return STATUS_OK;
+  }
+  uint32_t id;
+  status st = parallel_parse(s->m, s->request->parallel, s->d, &id);
+  if (st != STATUS_OK)
+    return st;
+  s->n_meshes = 1;
+  s->meshes = arena_memdup(s->arena, s->m->meshes.data[id], sizeof *s->meshes);
+  for (uint32_t i = 0; i < s->meshes->n_axes; i++)
+    s->roles[i] = space_role_of(s->meshes->axes[i].name);
+  int64_t ranks = mesh_ranks(s->meshes);
+  if (ranks > devices)
+    return diag_report(s->d, DIAG_E0343, NULL, NULL, "%s needs %lld devices; %s has %lld",
+                       s->request->parallel, (long long)ranks, s->request->machine->name,
+                       (long long)devices);
+  return STATUS_OK;
+}
+
+/* ---- one mesh ---- */
+
+/* What the tables of one mesh need, and what they gave. */
+struct attempt {
+  struct arena arena;
+  struct space_tables tables[WORKLOAD_MAX_PHASES];
+  struct search_solution solution;
+  uint32_t used; /* axes that anything can be split by */
+};
+
+static void attempt_mesh(struct searcher *s, const struct mesh *mesh, double cutoff,
+                         struct attempt *out) {
+  const struct workload *w = s->request->workload;
+  const struct machine *machine = s->request->machine;
+  uint32_t id = module_add_mesh(s->m, mesh);
+  struct search_chain *chains = ARENA_ARRAY(&out->arena, struct search_chain, w->n_phases);
+  for (uint32_t i = 0; i < w->n_phases; i++) {
+    space_tables_build(&s->spaces[i], machine, id, s->roles, s->scales[i], &out->arena,
+                       &out->tables[i]);
+    chains[i] = out->tables[i].chain;
+    out->used |= out->tables[i].used;
+  }
+  struct search_problem problem = {w->n_phases, chains, s->n_ties,
+                                   (double)(machine->memory - machine->reserve)};
+  search_solve(&problem, cutoff, &out->arena, &out->solution);
+}
+
+static void candidate_of(const struct searcher *s, const struct mesh *mesh, const struct attempt *a,
+                         struct search_candidate *out) {
+  *out = (struct search_candidate){.mesh = *mesh,
+                                   .feasible = a->solution.feasible,
+                                   .seconds = a->solution.time,
+                                   .bound = a->solution.bound};
+  out->bytes = (uint64_t)(a->solution.feasible ? a->solution.bytes : a->solution.least_bytes);
+  out->space_size = 0;
+  for (uint32_t i = 0; i < s->request->workload->n_phases; i++) {
+    out->space_size += a->tables[i].space_size;
+    if (a->solution.feasible)
+      out->phase_seconds[i] = a->solution.phase_time[i] / s->scales[i];
+  }
+  if (!a->solution.feasible)
+    out->seconds = INFINITY;
+}
+
+static int by_seconds(const void *a, const void *b) {
+  const struct search_candidate *x = a, *y = b;
+  if (x->seconds != y->seconds)
+    return x->seconds < y->seconds ? -1 : 1;
+  if (x->bytes != y->bytes)
+    return x->bytes < y->bytes ? -1 : 1;
+  if (x->mesh.n_axes != y->mesh.n_axes)
+    return x->mesh.n_axes < y->mesh.n_axes ? -1 : 1;
+  for (uint32_t i = 0; i < x->mesh.n_axes; i++)
+    if (x->mesh.axes[i].size != y->mesh.axes[i].size)
+      return x->mesh.axes[i].size < y->mesh.axes[i].size ? -1 : 1;
+  return 0;
+}
+
+/* ---- names of axes ---- */
+
+/* What an axis splits most of, by compute. */
+static uint32_t main_role(const struct searcher *s, const struct attempt *a, uint32_t axis) {
+  double by_role[32] = {0};
+  for (uint32_t i = 0; i < s->request->workload->n_phases; i++) {
+    const struct space_tables *t = &a->tables[i];
+    for (uint32_t b = 0; b < t->space->n_blocks; b++)
+      for (uint32_t v = 0; v < t->space->blocks[b].n; v++) {
+        const struct space_choice *choice =
+            &t->variables[t->space->blocks[b].kind][v].choices[a->solution.choices[i][b][v]];
+        uint32_t role =
+            space_role_of_axis(t->space, t->space->blocks[b].first + v, &choice->split, axis);
+        by_role[role] += role ? 1e-12 + fmax(choice->compute, choice->memory) : 0;
+      }
+  }
+  uint32_t best = SPACE_TENSOR;
+  for (uint32_t role = 1; role < 32; role <<= 1)
+    best = by_role[role] > by_role[best] ? role : best;
+  return best;
+}
+
+static void name_axes(const struct searcher *s, const struct attempt *a, struct mesh *mesh) {
+  if (s->request->parallel)
+    return;
+  for (uint32_t i = 0; i < mesh->n_axes; i++) {
+    const char *role = space_role_name(main_role(s, a, i));
+    uint32_t again = 1;
+    for (uint32_t k = 0; k < i; k++)
+      again += !strncmp(mesh->axes[k].name, role, strlen(role));
+    mesh->axes[i].name = again > 1 ? arena_printf(s->arena, "%s%u", role, again) : role;
+  }
+}
+
+/* ---- errors ---- */
+
+static status check_axes(const struct searcher *s, const struct attempt *a,
+                         const struct mesh *mesh) {
+  status st = STATUS_OK;
+  for (uint32_t i = 0; i < mesh->n_axes && s->request->parallel; i++) {
+    if (mesh->axes[i].size == 1 || a->used >> i & 1)
+      continue;
+    struct strbuf why = {0};
+    space_explain_unused(&s->spaces[0], s->roles[i], mesh->axes[i].size, &why);
+    st = diag_report(s->d, DIAG_E0344, NULL, NULL, "axis '%s' of %lld ranks can split nothing: %s",
+                     mesh->axes[i].name, (long long)mesh->axes[i].size, strbuf_c(&why));
+    strbuf_deinit(&why);
+  }
+  return st;
+}
+
+static status nothing_fits(const struct searcher *s, const struct search_candidate *candidates) {
+  uint64_t least = UINT64_MAX;
+  for (uint32_t i = 0; i < s->n_meshes; i++)
+    least = candidates[i].bytes < least ? candidates[i].bytes : least;
+  const struct machine *m = s->request->machine;
+  return diag_report(s->d, DIAG_E0345, NULL, "more devices, or a smaller workload",
+                     "weights and states need at least %.2f GiB on each device; %s has %.2f GiB",
+                     (double)least / 0x1p30, m->name, (double)(m->memory - m->reserve) / 0x1p30);
+}
+
+/* ---- all of it ---- */
+
+static void begin(struct searcher *s) {
+  const struct workload *w = s->request->workload;
+  for (uint32_t i = 0; i < w->n_phases; i++) {
+    space_build(s->m, &w->phases[i], i, s->arena, &s->spaces[i]);
+    s->scales[i] = w->phases[i].weight;
+    if (s->request->objective == SEARCH_THROUGHPUT)
+      s->scales[i] /= space_batch(&s->spaces[i]);
+  }
+  s->n_ties = space_tie(s->spaces, w->n_phases);
+}
+
+/* What the module had before: candidates leave no meshes and shardings behind. */
+struct mark {
+  uint32_t meshes, shardings;
+};
+static void back_to(struct module *m, struct mark mark) {
+  m->meshes.len = mark.meshes;
+  m->shardings.len = mark.shardings;
+}
+
+static void take_winner(const struct searcher *s, const struct attempt *a,
+                        const struct search_candidate *candidate, struct search_result *out) {
+  out->winner = *candidate;
+  /* Sums in another order differ in their last bits. */
+  out->gap = candidate->seconds - candidate->bound;
+  if (out->gap < 1e-9 * candidate->seconds)
+    out->gap = 0;
+  out->mesh = candidate->mesh;
+  name_axes(s, a, &out->mesh);
+  report_create(s->request, s->spaces, a->tables, &a->solution, s->scales, &out->mesh, s->arena,
+                out);
+}
+
+static status search_all(struct searcher *s, struct mark mark, struct search_result *out) {
+  struct search_candidate *candidates = ARENA_ARRAY(s->arena, struct search_candidate, s->n_meshes);
+  struct attempt *best = NULL;
+  status st = STATUS_OK;
+  for (uint32_t i = 0; i < s->n_meshes && st == STATUS_OK; i++) {
+    struct attempt *a = ARENA_NEW(s->arena, struct attempt), *worse = a;
+    attempt_mesh(s, &s->meshes[i], INFINITY, a);
+    candidate_of(s, &s->meshes[i], a, &candidates[i]);
+    st = check_axes(s, a, &s->meshes[i]);
+    if (st == STATUS_OK && candidates[i].feasible &&
+        (!best || by_seconds(&candidates[i], &out->winner) < 0)) {
+      worse = best;
+      best = a;
+      take_winner(s, a, &candidates[i], out);
+    }
+    if (worse)
+      arena_deinit(&worse->arena);
+    back_to(s->m, mark);
+  }
+  if (st == STATUS_OK && !best)
+    st = nothing_fits(s, candidates);
+  if (st == STATUS_OK) {
+    qsort(candidates, s->n_meshes, sizeof *candidates, by_seconds);
+    out->candidates = candidates;
+    out->n_candidates = s->n_meshes;
+    out->mesh_id = module_add_mesh(s->m, &out->mesh);
+    for (uint32_t i = 0; i < s->request->workload->n_phases; i++) {
+      best->tables[i].mesh = out->mesh_id;
+      space_assign(&best->tables[i], best->solution.choices[i], s->arena, &out->assignments[i]);
+    }
+  }
+  if (best)
+    arena_deinit(&best->arena);
+  return st;
+}
+
+status search_plan(struct module *m, const struct search_request *request, struct arena *arena,
+                   struct diags *d, struct search_result *out) {
+  struct searcher s = {.m = m, .request = request, .arena = arena, .d = d};
+  *out = (struct search_result){0};
+  struct mark mark = {m->meshes.len, m->shardings.len};
+  status st = find_meshes(&s);
+  if (st == STATUS_OK) {
+    begin(&s);
+    st = search_all(&s, mark, out);
+  }
+  if (st != STATUS_OK)
+    back_to(m, mark);
+  return st;
+}
