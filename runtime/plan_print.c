@@ -2,6 +2,7 @@
 /* See plan_print.h. */
 #include "runtime/plan_print.h"
 
+#include "base/checked.h"
 #include "runtime/comm/comm.h"
 
 struct printer {
@@ -180,6 +181,25 @@ static void print_axis_ref(struct printer *p, const Engine__AxisRef *ref) {
     fprintf(p->out, ":%u", ref->sub_size);
 }
 
+/* What all ranks together receive from others: what sinter_exchange counts in a run. */
+static void print_received(struct printer *p, const Engine__Exchange *s) {
+  const struct plan_exchange *e = &p->plan->exchanges[s->number];
+  uint64_t groups = p->plan->ranks / p->plan->groups[e->group].size;
+  for (size_t i = 0; i < s->n_parts; i++) {
+    const Engine__DimExpr *n = p->m->dim_exprs[s->parts[i]->elements];
+    uint64_t bytes = dtype_unpacked_bytes((enum dtype)p->m->values[s->parts[i]->src]->dtype);
+    uint64_t each = comm_group_bytes(p->plan, e, bytes) * groups, all;
+    fputs(i ? " + " : "; ", p->out);
+    if (n->kind == EXPR_CONST && n->value >= 0 && u64_mul(each, (uint64_t)n->value, &all)) {
+      fprintf(p->out, "%llu", (unsigned long long)all);
+      continue;
+    }
+    fprintf(p->out, "%llu * ", (unsigned long long)each);
+    print_expr(p, s->parts[i]->elements);
+  }
+  fputs(" B received", p->out);
+}
+
 static void print_exchange(struct printer *p, const Engine__Exchange *s) {
   static const char *const reductions[] = {"sum", "max", "min", "prod"};
   fprintf(p->out, " %u %s", s->number, comm_kind_text(s->kind));
@@ -199,6 +219,8 @@ static void print_exchange(struct printer *p, const Engine__Exchange *s) {
     print_move(p, s->parts[i]->dst, s->parts[i]->src, s->parts[i]->elements);
     fprintf(p->out, " of %s", dtype_name((enum dtype)p->m->values[s->parts[i]->src]->dtype));
   }
+  if (s->n_parts)
+    print_received(p, s);
 }
 
 static void print_provenance(struct printer *p, const Engine__Step *step) {

@@ -181,13 +181,31 @@ static void local_gather(struct localise *l, const struct op *op) {
 
 /* ---- the table ---- */
 
+/* Groups that not all ranks have as many of: on all of them as many as one has, of zeros. */
+static void local_uneven_conv(struct localise *l, const struct op *op, struct conv_attrs *a) {
+  struct dim_table *t = dims_of(l);
+  struct part_dims x = localise_part(l, op->operands[0], 1);
+  struct part_dims w = localise_part(l, op->operands[1], 0);
+  dim channels = part_dims_most(t, &x), filters = part_dims_most(t, &w);
+  dim groups = dim_exactdiv(t, channels, localise_type(l, op->operands[1]).dims[1]);
+  if (!dim_is_const(t, groups, &a->groups)) {
+    localise_fail(l, op, "ranks have different numbers of groups");
+    return;
+  }
+  value_id operands[] = {part_view_pad(&l->b, localise_operand(l, op, 0), 1, channels),
+                         part_view_pad(&l->b, localise_operand(l, op, 1), 0, filters)};
+  value_id y = build_op1(&l->b, OP_CONV, operands, 2, a);
+  dim count = localise_type(l, op->results[0]).dims[1];
+  localise_set(l, op, 0, part_view_cut(&l->b, y, 1, num(l, 0), count));
+}
+
 /* The groups that a rank has, where groups are split. */
 static void local_conv(struct localise *l, const struct op *op) {
   struct conv_attrs a = *OP_ATTRS(conv, op);
   struct type x = localise_type(l, op->operands[0]), w = localise_type(l, op->operands[1]);
   dim groups = dim_exactdiv(dims_of(l), x.dims[1], w.dims[1]);
   if (a.groups > 1 && !dim_is_const(dims_of(l), groups, &a.groups))
-    localise_fail(l, op, "ranks have different numbers of groups");
+    local_uneven_conv(l, op, &a);
   else
     localise_same(l, op, &a);
 }

@@ -79,11 +79,11 @@ static void as_text(void **state) {
   fclose(out);
   static const char *const lines[] = {
       "mesh cp=2 tp=4\nentry \"main\"\n",
-      "    exchange 0 all_reduce sum over (tp) %3 <- %2, 8 of f32\n",
-      "    exchange 1 all_gather over (cp, tp:2) %3 <- %2, 8 of f32\n",
-      "    exchange 2 reduce_scatter max over (tp/2:2) %3 <- %2, 8 of f32\n",
-      "    exchange 3 all_to_all over (tp:2, tp/2:2) %3 <- %2, 8 of f32; %3 <- %2, 4 of f32\n",
-      "    exchange 4 permute over (cp) from 1, 0 %3 <- %2, 8 of f32\n",
+      "    exchange 0 all_reduce sum over (tp) %3 <- %2, 8 of f32; 384 B received\n",
+      "    exchange 1 all_gather over (cp, tp:2) %3 <- %2, 8 of f32; 768 B received\n",
+      "    exchange 2 reduce_scatter max over (tp/2:2) %3 <- %2, 8 of f32; 256 B received\n",
+      "    exchange 3 all_to_all over (tp:2, tp/2:2) %3 <- %2, 8 of f32; %3 <- %2, 4 of f32; 768 + 384 B received\n",
+      "    exchange 4 permute over (cp) from 1, 0 %3 <- %2, 8 of f32; 256 B received\n",
       "  %1 f32[32], (32 * 4) B, constant 0 part coord(cp)\n",
   };
   for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
