@@ -755,7 +755,7 @@ static const struct mesh *mesh_of(const struct module *m) {
       return m->meshes.data[m->shardings.data[OP_ATTRS(part, op)->whole->sharding]->mesh];
     }
   }
-  return m->meshes.len && dim_coord_count(m->dims) ? m->meshes.data[0] : NULL;
+  return m->meshes.len == 1 ? m->meshes.data[0] : NULL; /* all of it on every rank */
 }
 
 static void write_op(struct writer *w, uint32_t block, op_id id) {

@@ -10,6 +10,7 @@
 #include "ir/text.h"
 #include "ir/verify.h"
 #include "passes/partition/apply_sharding.h"
+#include "passes/partition/localise.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -86,7 +87,15 @@ static inline void check_failed(struct sharding_check *c, const char *what) {
   fail_msg("%s", what);
 }
 
-/* Applies the assignment, verifies, runs all ranks, and compares exactly. */
+static inline void check_same(struct sharding_check *c, struct tensor *const *have,
+                              const char *what) {
+  for (uint32_t i = 0; i < c->f->regions.data[0].results.len; i++)
+    if (memcmp(c->want[i]->data, have[i]->data, (size_t)c->want[i]->count * 8))
+      check_failed(c, what);
+}
+
+/* Applies the assignment, verifies, runs all ranks, and compares exactly; then the same of the
+ * program that a rank runs. */
 static inline void sharding_check_assignment(struct sharding_check *c, const struct assignment *a,
                                              const char *what) {
   struct tensor *have[CHECK_MAX_VALUES];
@@ -94,9 +103,13 @@ static inline void sharding_check_assignment(struct sharding_check *c, const str
       interp_spmd_run(c->f, c->m->meshes.data[c->mesh], INTERP_FIELD, c->inputs, &c->arena,
                       &c->diags, have))
     check_failed(c, what);
-  for (uint32_t i = 0; i < c->f->regions.data[0].results.len; i++)
-    if (memcmp(c->want[i]->data, have[i]->data, (size_t)c->want[i]->count * 8))
-      check_failed(c, "the ranks give something else");
+  check_same(c, have, "the ranks give something else");
+  struct function *local = localise(c->f, &c->diags);
+  if (!local || module_verify(c->m, &c->diags) ||
+      interp_spmd_run_local(local, c->f, c->m->meshes.data[c->mesh], INTERP_FIELD, c->inputs,
+                            &c->arena, &c->diags, have))
+    check_failed(c, "localised");
+  check_same(c, have, "the localised function gives something else");
 }
 
 #endif
