@@ -28,7 +28,7 @@ def weights(name, *dims):
 def model(nodes, initializers, dims, name):
     graph = helper.make_graph(nodes, name, [helper.make_tensor_value_info("x", TensorProto.FLOAT, dims)],
                               [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], initializers)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)], ir_version=8)
 
 
 def conv(ci, co, kernel, stride, size, groups=1):
@@ -46,6 +46,25 @@ def pool(op, channels, kernel, stride, size):
 
 def matmul(m, k, n):
     return [helper.make_node("MatMul", ["x", "w"], ["y"])], [weights("w", k, n)], [m, k]
+
+
+def matmul_nbits(m, k, n, block=32):
+    """Weights of 4 bits in blocks, each with a scale."""
+    packed = numpy_helper.from_array(RANDOM.integers(0, 256, (n, k // block, block // 2), dtype=np.uint8), "w")
+    scales = numpy_helper.from_array((RANDOM.random((n * k // block,)) * 0.01).astype(np.float32), "s")
+    node = helper.make_node("MatMulNBits", ["x", "w", "s"], ["y"], domain="com.microsoft", K=k, N=n, bits=4, block_size=block)
+    return [node], [packed, scales], [m, k]
+
+
+def matmul_integer(m, k, n):
+    """What dynamic quantisation makes of a matmul."""
+    scale = numpy_helper.from_array(np.float32(0.01), "s")
+    zero = numpy_helper.from_array(np.int8(0), "z")
+    w = numpy_helper.from_array(RANDOM.integers(-127, 128, (k, n), dtype=np.int8), "w")
+    nodes = [helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "qs", "qz"]),
+             helper.make_node("MatMulInteger", ["q", "w", "qz", "z"], ["i"]), helper.make_node("Cast", ["i"], ["f"], to=1),
+             helper.make_node("Mul", ["qs", "s"], ["both"]), helper.make_node("Mul", ["f", "both"], ["y"])]
+    return nodes, [w, scale, zero], [m, k]
 
 
 def attention(heads, length, depth):
@@ -76,6 +95,10 @@ LAYERS = {
     "attention 12 x 512 x 64": attention(12, 512, 64),
     "matmul 256x768x768": matmul(256, 768, 768),
     "matmul 1x4096x4096": matmul(1, 4096, 4096),
+    "matmul int4 1x4096x4096": matmul_nbits(1, 4096, 4096),
+    "matmul int4 128x1024x4096": matmul_nbits(128, 1024, 4096),
+    "matmul int8 1x4096x4096": matmul_integer(1, 4096, 4096),
+    "matmul int8 256x768x768": matmul_integer(256, 768, 768),
 }
 
 

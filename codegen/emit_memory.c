@@ -98,7 +98,17 @@ LLVMValueRef emit_bitcast(struct emit *e, const struct op *op, const struct poin
 struct offset {
   LLVMValueRef base, lanes;
   int64_t stride;
+  int64_t align; /* base is known to be a multiple of this; 0: base is zero */
 };
+
+static int64_t common_divisor(int64_t a, int64_t b) {
+  while (b) {
+    int64_t rest = a % b;
+    a = b;
+    b = rest;
+  }
+  return a < 0 ? -a : a;
+}
 
 /* Strides may pass 64 bits in types that no memory holds, so that no run comes to use them. */
 static int64_t wrapping_mul(int64_t a, int64_t b) { return (int64_t)((uint64_t)a * (uint64_t)b); }
@@ -118,6 +128,7 @@ static struct offset point_offset(struct emit *e, const dim *dims, const struct 
     } else {
       o.base = LLVMBuildAdd(e->b, o.base, LLVMBuildMul(e->b, c->base, stride, ""), "");
       o.stride = wrapping_add(o.stride, wrapping_mul(c->stride, k));
+      o.align = c->align && !k ? 1 : common_divisor(o.align, wrapping_mul(c->align, k));
     }
     int64_t n;
     if (dim_is_const_value(t, dims[i], 1))
@@ -177,6 +188,20 @@ static LLVMValueRef load_lane_by_lane(struct emit *e, LLVMValueRef base, enum dt
   return x;
 }
 
+/* The low and the high halves of bytes, in turn: two shifts and an interleave, as vectors have no
+ * shift of bytes by different amounts. */
+static LLVMValueRef interleave_halves(struct emit *e, enum dtype dtype, LLVMValueRef x,
+                                      uint32_t width) {
+  LLVMValueRef four = emit_splat(e, LLVMConstInt(e->i8, 4, false), width / 2), lanes[64];
+  LLVMValueRef low = LLVMBuildShl(e->b, x, four, "");
+  bool sign = dtype_is_signed(dtype);
+  low = sign ? LLVMBuildAShr(e->b, low, four, "") : LLVMBuildLShr(e->b, low, four, "");
+  LLVMValueRef high = sign ? LLVMBuildAShr(e->b, x, four, "") : LLVMBuildLShr(e->b, x, four, "");
+  for (uint32_t i = 0; i < width; i++)
+    lanes[i] = LLVMConstInt(e->i32, i / 2 + (i % 2 ? width / 2 : 0), false);
+  return LLVMBuildShuffleVector(e->b, low, high, LLVMConstVector(lanes, width), "");
+}
+
 /* Neighbouring elements of less than a byte, from the start of a byte on: whole bytes are loaded,
  * each is repeated for its elements and shifted by their places. */
 static LLVMValueRef load_whole_bytes(struct emit *e, LLVMValueRef base, enum dtype dtype,
@@ -187,6 +212,8 @@ static LLVMValueRef load_whole_bytes(struct emit *e, LLVMValueRef base, enum dty
   LLVMValueRef at = LLVMBuildUDiv(e->b, index, emit_i64(e, per_byte), "");
   LLVMValueRef x = LLVMBuildLoad2(e->b, bytes, element_pointer(e, e->i8, base, at), "");
   LLVMSetAlignment(x, 1);
+  if (bits == 4 && n > 1)
+    return interleave_halves(e, dtype, x, width);
   LLVMValueRef lanes[64], up[64];
   for (uint32_t i = 0; i < width; i++) {
     lanes[i] = LLVMConstInt(e->i32, i / per_byte, false);
@@ -209,6 +236,8 @@ static LLVMValueRef load_packed_lanes(struct emit *e, LLVMValueRef base, enum dt
   if (o->lanes || o->stride != 1 || width < per_byte) {
     return load_lane_by_lane(e, base, dtype, type, true, o, width);
   }
+  if (o->align % per_byte == 0)
+    return load_whole_bytes(e, base, dtype, o->base, width);
   LLVMValueRef place = LLVMBuildAnd(e->b, o->base, emit_i64(e, per_byte - 1), "");
   struct emit_if s;
   emit_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntEQ, place, emit_i64(e, 0), ""));

@@ -27,6 +27,7 @@
 
 #define MAX_OPS 96
 #define MAX_OPERANDS 24
+#define MAX_WEIGHT_COST 12 /* of widening a stored weight: a cast, a zero point, a scale */
 
 static bool is_light(enum op_kind kind) {
   switch (kind) {
@@ -297,6 +298,12 @@ static enum reads reads_of(const struct fuse *s, const struct op *op, value_id v
   }
 }
 
+/* The right-hand side of a contraction, which is taken once per block of rows. */
+static bool is_weight(const struct fuse *s, const struct op *reader, value_id v) {
+  (void)s;
+  return reader->kind == OP_CONTRACT && reader->operands[1] == v && reader->operands[0] != v;
+}
+
 /* The one predicate: may the value of light op `op` be computed inside its reader `user`?
  * Its scalar work times the reads must not exceed a store and a load. */
 static bool fuse_allowed(const struct fuse *s, op_id id, op_id user) {
@@ -310,6 +317,8 @@ static bool fuse_allowed(const struct fuse *s, op_id id, op_id user) {
     if (l->branches || l->cost > 16)
       return false;
   }
+  if (is_weight(s, reader, op->results[0]) && l->fixed && uses == 1)
+    return l->cost <= MAX_WEIGHT_COST && !l->branches && !l->gathers;
   if (reads == READS_MANY)
     return l->cost == 0 && !l->branches && !l->gathers;
   if (l->branches && uses > 1)
@@ -322,7 +331,7 @@ static bool fuse_allowed(const struct fuse *s, op_id id, op_id user) {
 /* The sum of what computing `id` inside a reader entails. */
 static void weigh(struct fuse *s, op_id id) {
   const struct op *op = op_of(s, id);
-  struct light l = {.ops = 1};
+  struct light l = {.ops = 1, .fixed = op->n_operands > 0};
   if (op->kind == OP_MAP)
     l.cost = body_cost(OP_ATTRS(map, op)->body);
   if (op->kind == OP_RANDOM)
@@ -337,11 +346,13 @@ static void weigh(struct fuse *s, op_id id) {
       continue;
     if (d == OP_ID_NONE || !s->inlined[d]) {
       l.operands++;
+      l.fixed &= d != OP_ID_NONE && op_of(s, d)->kind == OP_CONST;
       continue;
     }
     l.ops += s->light[d].ops;
     l.cost += s->light[d].cost;
     l.operands += s->light[d].operands;
+    l.fixed &= s->light[d].fixed;
     l.branches |= s->light[d].branches;
     l.gathers |= s->light[d].gathers;
   }

@@ -17,6 +17,7 @@ struct cluster {
 /* What computing a light op in a reader entails, inlined producers included. */
 struct light {
   uint32_t ops, cost, operands;
+  bool fixed;             /* made of constants only */
   bool branches, gathers; /* holds a concat or pad; reads by index */
 };
 

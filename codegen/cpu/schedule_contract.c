@@ -21,6 +21,11 @@
 #include "codegen/schedule.h"
 
 #define BLOCK_M 48
+#define MOST_M 64      /* a block of so many rows at most, where one is enough */
+#define COMPUTED_M 192 /* rows of a block whose rhs is computed at some cost */
+#define FEW 2          /* rows that are taken one by one, where rhs lies along k */
+#define DOT_LANES 32
+#define DOT_COLUMNS 2
 #define BLOCK_N 64 /* columns of 4 bytes; half as many of 8 */
 #define BLOCK_K 256
 
@@ -34,10 +39,57 @@ struct shape {
   uint32_t n_batch, n_m, n_n, n_k; /* dims of each class, in result order */
   dim batch[IR_MAX_RANK], m[IR_MAX_RANK], n[IR_MAX_RANK], k[IR_MAX_RANK];
   uint32_t m_axis[IR_MAX_RANK], n_axis[IR_MAX_RANK];
-  int64_t block_k;
+  int64_t block_k, block_m;
   bool one_block; /* of k */
+  bool wide;      /* the last dim of rhs is k, and a multiple of DOT_LANES */
   int64_t most_m; /* rows, where known; else 0 */
 };
+
+/* Whether rhs comes from a map: weights that are widened on the way. */
+static bool computed(const struct kernel *kernel, const struct shape *s) {
+  const struct op *def = value_def(kernel->function, s->op->operands[1]);
+  while (def && (def->kind == OP_RESHAPE || def->kind == OP_TRANSPOSE))
+    def = value_def(kernel->function, def->operands[0]);
+  return def && def->kind == OP_MAP && def->parent == kernel_op(kernel)->regions[0];
+}
+
+/* Whether a cast says no more than that x is read as what sums are of: it changes no value. */
+static bool only_widens(enum dtype from, enum dtype to) {
+  if (dtype_is_float(from))
+    return dtype_is_float(to) && dtype_compute(from) == DTYPE_F32 && to == DTYPE_F32;
+  return !dtype_is_float(to) && dtype_bits(from) == 8 && dtype_bits(to) == 16 &&
+         (dtype_is_signed(to) || !dtype_is_signed(from)) && from != DTYPE_BOOL;
+}
+
+/* What rhs is stored as: its operand, or what is widened to that. */
+static value_id stored_rhs(const struct kernel *kernel, const struct shape *s) {
+  const struct function *f = kernel->function;
+  const struct op *def = value_def(f, s->op->operands[1]);
+  if (!def || def->kind != OP_MAP || def->n_operands != 1)
+    return s->op->operands[1];
+  const struct scalar_body *body = OP_ATTRS(map, def)->body;
+  const struct type *from = value_type(f, def->operands[0]);
+  if (body->len != 2 || body->insts[1].op != SCALAR_CAST || body->insts[0].op != SCALAR_ARG ||
+      !type_same_dims(from, s->rhs) || !only_widens(from->dtype, s->rhs->dtype))
+    return s->op->operands[1];
+  return def->operands[0];
+}
+
+/* The engine's packed form of a constant right-hand side; false where there is none. */
+static bool packs(const struct kernel *kernel, const struct shape *s, uint32_t *out_operand) {
+  const struct function *f = kernel->function;
+  const struct value *v = function_value(f, stored_rhs(kernel, s));
+  if (v->def != OP_ID_NONE || s->n_batch || dtype_is_sub_byte(v->type.dtype))
+    return false;
+  if (!kernel_may_pack(kernel, v->index))
+    return false;
+  for (uint32_t i = 0; i < s->n_k; i++) { /* k in the constant's own order, so that it is linear */
+    if (i && s->a->rhs_k.data[i] < s->a->rhs_k.data[i - 1])
+      return false;
+  }
+  *out_operand = v->index;
+  return true;
+}
 
 static void shape_of(const struct kernel *kernel, struct shape *s) {
   const struct function *f = kernel->function;
@@ -65,31 +117,21 @@ static void shape_of(const struct kernel *kernel, struct shape *s) {
     s->n[s->n_n++] = s->rhs->dims[i];
   }
   int64_t k = 1, d;
+  uint32_t operand;
   for (uint32_t i = 0; i < s->n_k && k; i++) {
     k = dim_is_const(f->module->dims, s->k[i], &d) && d < 4096 ? k * d : 0;
   }
+  if (s->n_k && dim_is_const(f->module->dims, s->k[s->n_k - 1], &d))
+    s->wide = d % DOT_LANES == 0 && dtype_unpacked_bytes(s->acc) == 4;
   s->most_m = 1;
   for (uint32_t i = 0; i < s->n_m && s->most_m; i++) {
     s->most_m = dim_is_const(f->module->dims, s->m[i], &d) && d < 4096 ? s->most_m * d : 0;
   }
+  s->block_m = s->most_m > 0 && s->most_m <= MOST_M ? s->most_m : BLOCK_M;
+  if (computed(kernel, s) && !packs(kernel, s, &operand) && (s->most_m == 0 || s->most_m > BLOCK_M))
+    s->block_m = COMPUTED_M;
   s->one_block = k > 0 && k <= 2 * BLOCK_K;
   s->block_k = k > 0 && k <= 2 * BLOCK_K ? k : BLOCK_K;
-}
-
-/* The engine's packed form of a constant right-hand side; false where there is none. */
-static bool packs(const struct kernel *kernel, const struct shape *s, uint32_t *out_operand) {
-  const struct function *f = kernel->function;
-  const struct value *v = function_value(f, s->op->operands[1]);
-  if (v->def != OP_ID_NONE || s->n_batch || dtype_is_sub_byte(s->rhs->dtype))
-    return false;
-  if (!kernel_may_pack(kernel, v->index))
-    return false;
-  for (uint32_t i = 0; i < s->n_k; i++) { /* k in the constant's own order, so that it is linear */
-    if (i && s->a->rhs_k.data[i] < s->a->rhs_k.data[i - 1])
-      return false;
-  }
-  *out_operand = v->index;
-  return true;
 }
 
 static bool plan(struct kernel *k, const struct target_isa *isa) {
@@ -106,11 +148,11 @@ static bool plan(struct kernel *k, const struct target_isa *isa) {
   if (dim_is_const(t, n, &columns) && columns < 4)
     return false;
   kernel_grid(k, s.batch, s.n_batch);
-  dim blocks[2] = {dim_ceildiv(t, m, dim_const(t, BLOCK_M)),
+  dim blocks[2] = {dim_ceildiv(t, m, dim_const(t, s.block_m)),
                    dim_ceildiv(t, n, dim_const(t, s.block_n))};
   kernel_grid(k, blocks, 2);
-  int64_t elements =
-      BLOCK_M * s.block_k + s.block_k * s.block_n + (BLOCK_M + MICRO_SPARE_ROWS) * s.block_n;
+  int64_t elements = (s.block_m + s.columns) * s.block_k + s.block_k * s.block_n +
+                     (s.block_m + MICRO_SPARE_ROWS) * s.block_n;
   kernel_scratch(k, NULL, 0, elements * dtype_unpacked_bytes(s.acc));
   uint32_t operand;
   if (packs(k, &s, &operand)) {
@@ -135,6 +177,8 @@ struct tile {
       lhs_stride; /* element (0, 0) of this block and k block; elements between rows */
   bool lhs_direct, rhs_packed;
   uint32_t rhs_operand;
+  bool rhs_along;                              /* rhs lies along k, and is not packed */
+  LLVMValueRef turned;                         /* scratch: [columns][block_k] */
   LLVMValueRef lhs_scratch, rhs_scratch, sums; /* [BLOCK_M][block_k], [panel][block_k][columns],
                                                   [BLOCK_M][block_n] */
 };
@@ -200,6 +244,9 @@ static struct coord lanes(LLVMValueRef base, uint32_t width) {
   return (struct coord){.base = base, .stride = width > 1, .align = width};
 }
 
+/* Lanes of k: a whole number of stored words of small elements, if k is blocks of them. */
+static uint32_t wide_lanes(const struct tile *t) { return t->s.wide ? DOT_LANES : t->width; }
+
 /* ---- packing into scratch ---- */
 
 /* Rows of lhs, k in lanes. */
@@ -252,6 +299,97 @@ static void pack_rhs(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVM
   emit_loop_end(e, &l, NULL);
 }
 
+/* Where rhs lies along k: columns are read by lanes of k, and turned. */
+static void turn_span(struct emit *e, const struct tile *t, LLVMValueRef j, LLVMValueRef column,
+                      LLVMValueRef k0, LLVMValueRef lo, LLVMValueRef hi, uint32_t width) {
+  struct emit_loop l;
+  emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
+  struct coord own = coord_uniform(e, add(e, t->n0, column));
+  LLVMValueRef x = operand(e, t, false, own, lanes(add(e, k0, l.index), width), width);
+  store_acc(e, t, at(e, t, t->turned, add(e, mul(e, j, t->s.block_k), l.index)), x);
+  emit_loop_end(e, &l, NULL);
+}
+
+static void pack_along(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVMValueRef kc) {
+  uint32_t columns = t->s.columns;
+  LLVMValueRef zero = emit_i64(e, 0), many = emit_i64(e, columns);
+  struct emit_loop l, lj, lz;
+  emit_loop_begin(e, &l, zero, t->columns, columns, 0, NULL);
+  LLVMValueRef n = micro_min(e, micro_sub(e, t->columns, l.index), many);
+  emit_loop_begin(e, &lj, zero, n, 1, 0, NULL);
+  LLVMValueRef column = add(e, l.index, lj.index);
+  uint32_t wide = wide_lanes(t);
+  LLVMValueRef whole = micro_whole(e, kc, wide);
+  turn_span(e, t, lj.index, column, k0, zero, whole, wide);
+  turn_span(e, t, lj.index, column, k0, whole, kc, 1);
+  emit_loop_end(e, &lj, NULL);
+  LLVMValueRef to = at(e, t, t->rhs_scratch, mul(e, l.index, t->s.block_k));
+  micro_transpose(e, t->s.acc, t->turned, emit_i64(e, t->s.block_k), to, many, n, kc);
+  emit_loop_begin(e, &lj, n, many, 1, 0, NULL); /* columns beyond the last */
+  emit_loop_begin(e, &lz, zero, kc, 1, 0, NULL);
+  LLVMValueRef place = add(e, mul(e, lz.index, columns), lj.index);
+  store_acc(e, t, at(e, t, to, place), LLVMConstNull(acc_type(e, t, 1)));
+  emit_loop_end(e, &lz, NULL);
+  emit_loop_end(e, &lj, NULL);
+  emit_loop_end(e, &l, NULL);
+}
+
+/* ---- few rows, rhs along k ---- */
+
+/* acc[i] += lanes of row times lanes of column[i], k in [lo, hi). */
+static void dot_span(struct emit *e, const struct tile *t, LLVMValueRef row,
+                     const LLVMValueRef *column, uint32_t n, LLVMValueRef k0, LLVMValueRef lo,
+                     LLVMValueRef hi, uint32_t width, LLVMValueRef *acc) {
+  struct emit_loop l;
+  LLVMValueRef next[DOT_COLUMNS];
+  emit_loop_begin(e, &l, lo, hi, width, n, acc);
+  LLVMValueRef x = load_acc(e, t, at(e, t, row, l.index), width);
+  for (uint32_t i = 0; i < n; i++) {
+    struct coord own = coord_uniform(e, add(e, t->n0, column[i]));
+    LLVMValueRef w = operand(e, t, false, own, lanes(add(e, k0, l.index), width), width);
+    next[i] = contract_multiply_add(e, t->s.acc, l.carried[i], x, w);
+  }
+  emit_loop_end(e, &l, next);
+  memcpy(acc, l.carried, n * sizeof *acc);
+}
+
+static void dot_columns(struct emit *e, const struct tile *t, LLVMValueRef r, LLVMValueRef first,
+                        LLVMValueRef from, LLVMValueRef to, uint32_t n, LLVMValueRef k0,
+                        LLVMValueRef kc) {
+  struct emit_loop l;
+  LLVMValueRef zero = emit_i64(e, 0), column[DOT_COLUMNS], wide[DOT_COLUMNS], single[DOT_COLUMNS];
+  uint32_t width = wide_lanes(t);
+  LLVMValueRef whole = micro_whole(e, kc, width);
+  LLVMValueRef row = at(e, t, t->lhs, LLVMBuildMul(e->b, r, t->lhs_stride, ""));
+  emit_loop_begin(e, &l, from, to, n, 0, NULL);
+  for (uint32_t i = 0; i < n; i++) {
+    column[i] = add(e, l.index, emit_i64(e, i));
+    wide[i] = LLVMConstNull(acc_type(e, t, width));
+    single[i] = LLVMConstNull(acc_type(e, t, 1));
+  }
+  dot_span(e, t, row, column, n, k0, zero, whole, width, wide);
+  dot_span(e, t, row, column, n, k0, whole, kc, 1, single);
+  for (uint32_t i = 0; i < n; i++) {
+    LLVMValueRef place = at(e, t, t->sums, add(e, mul(e, r, t->s.block_n), column[i]));
+    LLVMValueRef x = emit_horizontal(e, COMBINER_SUM, t->s.acc, wide[i], width);
+    x = emit_combine(e, COMBINER_SUM, t->s.acc, x, single[i], 1);
+    LLVMValueRef old = load_acc(e, t, place, 1);
+    old = LLVMBuildSelect(e->b, first, LLVMConstNull(LLVMTypeOf(old)), old, "");
+    store_acc(e, t, place, emit_combine(e, COMBINER_SUM, t->s.acc, old, x, 1));
+  }
+  emit_loop_end(e, &l, NULL);
+}
+
+static void dot(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVMValueRef kc) {
+  struct emit_loop l;
+  LLVMValueRef first = LLVMBuildICmp(e->b, LLVMIntEQ, k0, emit_i64(e, 0), "");
+  LLVMValueRef whole = micro_whole(e, t->columns, DOT_COLUMNS);
+  emit_loop_begin(e, &l, emit_i64(e, 0), t->rows, 1, 0, NULL);
+  dot_columns(e, t, l.index, first, emit_i64(e, 0), whole, DOT_COLUMNS, k0, kc);
+  dot_columns(e, t, l.index, first, whole, t->columns, 1, k0, kc);
+  emit_loop_end(e, &l, NULL);
+}
+
 /* ---- the product ---- */
 
 static void multiply(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVMValueRef kc) {
@@ -264,7 +402,7 @@ static void multiply(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVM
   if (t->rhs_packed) {
     LLVMValueRef number = LLVMBuildUDiv(e->b, t->n0, emit_i64(e, s->columns), "");
     LLVMValueRef offset = add(e, LLVMBuildMul(e->b, number, t->k_total, ""), k0);
-    m.rhs_dtype = s->rhs->dtype;
+    m.rhs_dtype = value_type(e->f, stored_rhs(e->kernel, s))->dtype;
     m.rhs = emit_element_pointer(e, e->buffers[t->rhs_operand], m.rhs_dtype,
                                  mul(e, offset, s->columns));
     m.panel_stride = mul(e, t->k_total, s->columns);
@@ -338,6 +476,11 @@ static bool lhs_in_place(const struct emit *e, const struct shape *s) {
   return true;
 }
 
+/* Whether rhs lies along k: its last dim is one of k's, the last. */
+static bool rhs_along(const struct shape *s) {
+  return s->n_k && s->rhs->rank && s->a->rhs_k.data[s->n_k - 1] == (int64_t)s->rhs->rank - 1;
+}
+
 static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   struct shape *s = &t->s;
   shape_of(e->kernel, s);
@@ -348,21 +491,23 @@ static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   LLVMBuilderRef eb = e->entry_builder;
   LLVMValueRef up = LLVMBuildAdd(eb, n, emit_i64(e, s->block_n - 1), "");
   LLVMValueRef n_blocks = LLVMBuildUDiv(eb, up, emit_i64(e, s->block_n), "");
-  up = LLVMBuildAdd(eb, m, emit_i64(e, BLOCK_M - 1), "");
-  LLVMValueRef m_blocks = LLVMBuildUDiv(eb, up, emit_i64(e, BLOCK_M), "");
+  up = LLVMBuildAdd(eb, m, emit_i64(e, s->block_m - 1), "");
+  LLVMValueRef m_blocks = LLVMBuildUDiv(eb, up, emit_i64(e, s->block_m), "");
   t->n0 = mul(e, LLVMBuildURem(e->b, number, n_blocks, ""), s->block_n);
   number = LLVMBuildUDiv(e->b, number, n_blocks, "");
-  t->m0 = mul(e, LLVMBuildURem(e->b, number, m_blocks, ""), BLOCK_M);
+  t->m0 = mul(e, LLVMBuildURem(e->b, number, m_blocks, ""), s->block_m);
   number = LLVMBuildUDiv(e->b, number, m_blocks, "");
   emit_delinearize(e, number, s->batch, s->n_batch, t->batch);
-  t->rows = micro_min(e, LLVMBuildSub(e->b, m, t->m0, ""), emit_i64(e, BLOCK_M));
+  t->rows = micro_min(e, LLVMBuildSub(e->b, m, t->m0, ""), emit_i64(e, s->block_m));
   t->columns = micro_min(e, LLVMBuildSub(e->b, n, t->n0, ""), emit_i64(e, s->block_n));
   t->k_total = emit_product(e, s->k, s->n_k);
   t->lhs_scratch = e->scratch;
-  t->rhs_scratch = at(e, t, e->scratch, emit_i64(e, BLOCK_M * s->block_k));
+  t->rhs_scratch = at(e, t, e->scratch, emit_i64(e, s->block_m * s->block_k));
   t->sums = at(e, t, t->rhs_scratch, emit_i64(e, s->block_k * s->block_n));
+  t->turned = at(e, t, t->sums, emit_i64(e, (s->block_m + MICRO_SPARE_ROWS) * s->block_n));
   t->lhs_direct = lhs_in_place(e, s);
   t->rhs_packed = packs(e->kernel, s, &t->rhs_operand);
+  t->rhs_along = !t->rhs_packed && rhs_along(s);
   if (!t->lhs_direct)
     return;
   LLVMValueRef row = add(e, LLVMBuildMul(e->b, number, m, ""), t->m0);
@@ -370,10 +515,28 @@ static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   t->lhs = at(e, t, e->buffers[buffer], LLVMBuildMul(e->b, row, t->k_total, ""));
 }
 
-static void emit(struct emit *e, LLVMValueRef number) {
-  struct tile t = {0};
-  tile_init(e, &t, number);
+static void block_product(struct emit *e, const struct tile *t, bool few, LLVMValueRef k0,
+                          LLVMValueRef kc) {
+  if (few) {
+    dot(e, t, k0, kc);
+    return;
+  }
+  if (t->rhs_along)
+    pack_along(e, t, k0, kc);
+  else if (!t->rhs_packed)
+    pack_rhs(e, t, k0, kc);
+  multiply(e, t, k0, kc);
+}
+
+/* The sums of the tile. */
+static void product(struct emit *e, const struct tile *tile, bool few) {
+  struct tile t = *tile;
   LLVMValueRef base = t.lhs, zero = emit_i64(e, 0);
+  if (few && t.lhs_direct) { /* rhs is read from end to end */
+    t.lhs_stride = t.k_total;
+    dot(e, &t, zero, t.k_total);
+    return;
+  }
   struct emit_loop l;
   /* A contraction over nothing is 0: one block without steps. */
   LLVMValueRef none = LLVMBuildICmp(e->b, LLVMIntEQ, t.k_total, zero, "");
@@ -389,10 +552,26 @@ static void emit(struct emit *e, LLVMValueRef number) {
     t.lhs = t.lhs_scratch;
     t.lhs_stride = emit_i64(e, t.s.block_k);
   }
-  if (!t.rhs_packed)
-    pack_rhs(e, &t, l.index, kc);
-  multiply(e, &t, l.index, kc);
+  block_product(e, &t, few, l.index, kc);
   emit_loop_end(e, &l, NULL);
+}
+
+static void emit(struct emit *e, LLVMValueRef number) {
+  struct tile t = {0};
+  tile_init(e, &t, number);
+  int64_t most = t.s.most_m;
+  if (!t.rhs_along || most > FEW) {
+    product(e, &t, false);
+  } else if (most > 0) {
+    product(e, &t, true);
+  } else {
+    struct emit_if s;
+    emit_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntSLE, t.rows, emit_i64(e, FEW), ""));
+    product(e, &t, true);
+    emit_if_else(e, &s, NULL);
+    product(e, &t, false);
+    emit_if_end(e, &s, NULL);
+  }
   finish(e, &t);
 }
 
