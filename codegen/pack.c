@@ -5,7 +5,8 @@
 #include <string.h>
 
 bool pack_equal(const struct pack *a, const struct pack *b) {
-  return a->panels == b->panels && a->k_axes == b->k_axes && a->columns == b->columns;
+  return a->panels == b->panels && a->k_axes == b->k_axes && a->columns == b->columns &&
+         a->pairs == b->pairs;
 }
 
 bool pack_size(const struct constant *c, const struct pack *pack, uint64_t *out_k, uint64_t *out_n,
@@ -16,6 +17,9 @@ bool pack_size(const struct constant *c, const struct pack *pack, uint64_t *out_
     if (__builtin_mul_overflow(*side, (uint64_t)c->dims[i], side))
       return false;
   }
+  if (pack->pairs &&
+      __builtin_mul_overflow((k / pack->pairs + 1) / 2, 2 * (uint64_t)pack->pairs, &k))
+    return false;
   uint64_t panels = n / pack->columns + (n % pack->columns != 0);
   if (__builtin_mul_overflow(panels, k, &bytes))
     return false;
@@ -58,18 +62,29 @@ static void copy_column(uint8_t *out, const uint8_t *from, uint32_t size) {
   }
 }
 
+/* Where row i of k begins in a panel, and the elements from column to column. */
+static uint64_t row_place(const struct pack *pack, uint64_t i, uint64_t *out_step) {
+  *out_step = pack->pairs ? 2 : 1;
+  if (!pack->pairs)
+    return i * pack->columns;
+  uint64_t outer = i / pack->pairs, inner = i % pack->pairs;
+  return (outer / 2 * pack->pairs + inner) * pack->columns * 2 + outer % 2;
+}
+
 void pack_panel(const struct constant *c, const struct pack *pack, uint64_t panel, void *out) {
   uint32_t size = dtype_bits(c->dtype) / 8, columns = pack->columns;
-  uint64_t k = 0, n = 0, bytes, offsets[PANEL_BYTES];
+  uint64_t k = 0, n = 0, rows = 1, bytes, step, offsets[PANEL_BYTES];
   pack_size(c, pack, &k, &n, &bytes);
+  for (uint32_t d = 0; d < c->rank; d++)
+    rows *= pack->k_axes >> d & 1 ? (uint64_t)c->dims[d] : 1;
   uint64_t first = panel * columns, count = n - first < columns ? n - first : columns;
   for (uint64_t j = 0; j < count; j++)
     offsets[j] = side_offset(c, pack, false, first + j);
   memset(out, 0, k * columns * size);
-  for (uint64_t i = 0; i < k; i++) {
+  for (uint64_t i = 0; i < rows; i++) {
     const uint8_t *row = (const uint8_t *)c->data + side_offset(c, pack, true, i) * size;
-    uint8_t *to = (uint8_t *)out + i * columns * size;
+    uint8_t *to = (uint8_t *)out + row_place(pack, i, &step) * size;
     for (uint64_t j = 0; j < count; j++)
-      copy_column(to + j * size, row + offsets[j] * size, size);
+      copy_column(to + j * step * size, row + offsets[j] * size, size);
   }
 }

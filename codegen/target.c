@@ -103,10 +103,40 @@ static bool has_feature(const char *features, const char *name) {
   return false;
 }
 
+static bool has_vnni(const struct target_isa *isa) {
+  return isa->avx512 ? has_feature(isa->features, "avx512vnni")
+                     : isa->avx2 && has_feature(isa->features, "avxvnni");
+}
+
 static bool has_avx512(const char *features) {
   return has_feature(features, "avx512f") && has_feature(features, "avx512vl") &&
          has_feature(features, "avx512bw") && has_feature(features, "avx512dq") &&
          has_feature(features, "avx512cd");
+}
+
+/* "+avxvnni+...": what there is code for, on levels that have it. */
+static bool add_features(struct target_isa *isa, const char *list) {
+  static const struct {
+    const char *name;
+    bool wide;
+  } known[] = {{"+avxvnni", false}, {"+avx512vnni", true}};
+  for (size_t length; *list; list += length) {
+    bool found = false;
+    length = 1 + strcspn(list + 1, "+");
+    for (size_t i = 0; i < sizeof known / sizeof *known && !found; i++) {
+      if (strlen(known[i].name) != length || strncmp(list, known[i].name, length) != 0 ||
+          (known[i].wide ? !isa->avx512 : !isa->avx2))
+        continue;
+      size_t used = strlen(isa->features);
+      snprintf(isa->features + used, sizeof isa->features - used, "%s%s", used ? "," : "",
+               known[i].name);
+      found = true;
+    }
+    if (!found)
+      return false;
+  }
+  isa->vnni = has_vnni(isa);
+  return true;
 }
 
 static void set_level(struct target_isa *isa, unsigned level) {
@@ -114,6 +144,19 @@ static void set_level(struct target_isa *isa, unsigned level) {
   isa->fma = isa->f16c = isa->avx2 = level >= 3;
   isa->avx512 = level >= 4;
   isa->vector_bytes = level >= 4 ? 64 : level >= 3 ? 32 : 16;
+}
+
+/* A level, perhaps with features after it. */
+static bool resolve_level(const char *name, struct target_isa *isa) {
+  static const char *const levels[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
+  size_t length = strcspn(name, "+");
+  for (unsigned i = 0; i < 3; i++) {
+    if (strlen(levels[i]) != length || strncmp(name, levels[i], length) != 0)
+      continue;
+    set_level(isa, i + 2);
+    return !name[length] || add_features(isa, name + length);
+  }
+  return false;
 }
 
 static status resolve_native(struct diags *diags, struct target_isa *isa) {
@@ -132,6 +175,7 @@ static status resolve_native(struct diags *diags, struct target_isa *isa) {
   isa->f16c = isa->avx2 && has_feature(isa->features, "f16c");
   isa->avx512 = isa->fma && has_avx512(isa->features);
   isa->vector_bytes = isa->avx512 ? 64 : isa->avx2 ? 32 : 16;
+  isa->vnni = has_vnni(isa);
   return STATUS_OK;
 }
 
@@ -158,23 +202,20 @@ static bool resolve_gpu(const char *name, struct target_isa *isa) {
 }
 
 status target_isa_resolve(struct diags *diags, const char *name, struct target_isa *out_isa) {
-  static const char *const levels[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
   pthread_once(&setup_once, setup);
   *out_isa = (struct target_isa){0};
   snprintf(out_isa->name, sizeof out_isa->name, "%s", name);
-  for (unsigned i = 0; i < 3; i++) {
-    if (strcmp(name, levels[i]) == 0) {
-      set_level(out_isa, i + 2);
-      return STATUS_OK;
-    }
-  }
+  if (resolve_level(name, out_isa))
+    return STATUS_OK;
   if (strcmp(name, "native") == 0)
     return resolve_native(diags, out_isa);
   if (resolve_gpu(name, out_isa))
     return STATUS_OK;
-  return diag_report(diags, DIAG_E0403, NULL,
-                     "use x86-64-v2, x86-64-v3, x86-64-v4, native, or a GPU as sm_80 or sm_90a",
-                     "there is no target '%s'", name);
+  return diag_report(
+      diags, DIAG_E0403, NULL,
+      "use x86-64-v2, x86-64-v3, x86-64-v4 (x86-64-v3+avxvnni, x86-64-v4+avx512vnni), "
+      "native, or a GPU as sm_80 or sm_90a",
+      "there is no target '%s'", name);
 }
 
 bool target_isa_runs_here(const struct target_isa *isa) {
@@ -186,7 +227,8 @@ bool target_isa_runs_here(const struct target_isa *isa) {
   return (!isa->avx2 ||
           (host.avx2 && host.fma && host.f16c && has_feature(host.features, "bmi2") &&
            has_feature(host.features, "lzcnt") && has_feature(host.features, "movbe"))) &&
-         (!isa->avx512 || host.avx512);
+         (!isa->avx512 || host.avx512) &&
+         (!isa->vnni || has_feature(host.features, isa->avx512 ? "avx512vnni" : "avxvnni"));
 }
 
 /* ---- Target machines ---- */

@@ -24,15 +24,17 @@ enum target_kind { TARGET_CPU, TARGET_NVPTX };
 /* One resolved --target. Plain data: copy it, share it between threads. */
 struct target_isa {
   enum target_kind kind;
-  char name[16];         /* as given: "x86-64-v3", "native", "sm_90a" */
+  char name[64];         /* as given: "x86-64-v3", "native", "sm_90a" */
   char cpu[48];          /* LLVM's -mcpu */
   char features[2048];   /* LLVM's -mattr, "" for the named levels */
   uint32_t vector_bytes; /* of the widest vector to use: 16, 32 or 64; on a GPU, per thread */
   bool fma, f16c;        /* has them: a fused multiply-add, conversions of f16 */
   bool avx2, avx512;
+  bool vnni; /* adds products of 16 bits to sums of 32, in vectors of vector_bytes */
 };
 
-/* `name` is x86-64-v2, x86-64-v3, x86-64-v4, native, or a row of nvptx/sm.def. Every x86 one has
+/* `name` is x86-64-v2, x86-64-v3, x86-64-v4 (with features: x86-64-v3+avxvnni,
+ * x86-64-v4+avx512vnni), native, or a row of nvptx/sm.def. Every x86 one has
  * SSE4.2 at least; a native host without it is DIAG_E0404 (unsupported), an unknown name DIAG_E0403
  * (usage). */
 status target_isa_resolve(struct diags *diags, const char *name, struct target_isa *out_isa);

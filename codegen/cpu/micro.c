@@ -65,7 +65,11 @@ void micro_init(const struct emit *e, struct micro *m, enum dtype acc) {
 static LLVMValueRef rhs_vector(struct emit *e, const struct micro *m, LLVMValueRef panel,
                                LLVMValueRef k, uint32_t column) {
   LLVMValueRef index = micro_add(e, micro_mul(e, k, m->k_stride), emit_i64(e, column));
-  return emit_load_lanes(e, panel, m->rhs_dtype, index, m->acc, m->width);
+  if (!m->pairs || m->rhs_dtype == m->acc)
+    return emit_load_lanes(e, panel, m->rhs_dtype, index, m->acc, m->width);
+  LLVMValueRef x =
+      emit_load_lanes(e, panel, m->rhs_dtype, micro_scale(e, index, 2), DTYPE_I16, 2 * m->width);
+  return LLVMBuildBitCast(e->b, x, emit_type(e, m->acc, m->width), "");
 }
 
 /* Where the sums of a block lie, and what they begin with. */
@@ -115,6 +119,40 @@ static LLVMValueRef lhs_row(struct emit *e, const struct micro *m, LLVMValueRef 
   return micro_at(e, m->acc, m->lhs, micro_mul(e, index, m->lhs_stride));
 }
 
+bool micro_takes_pairs(enum dtype lhs, enum dtype rhs) {
+  const enum dtype fit[] = {DTYPE_I8, DTYPE_U8, DTYPE_I16};
+  bool a = false, b = false;
+  for (uint32_t i = 0; i < 3; i++) {
+    a |= lhs == fit[i];
+    b |= rhs == fit[i];
+  }
+  return a && b;
+}
+
+static LLVMValueRef call(struct emit *e, const char *name, LLVMValueRef *args, uint32_t n) {
+  unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+  return LLVMBuildCall2(e->b, LLVMIntrinsicGetType(e->context, id, NULL, 0),
+                        LLVMGetIntrinsicDeclaration(e->module, id, NULL, 0), args, n, "");
+}
+
+/* sum + both products of each pair; wraps as i32 does, even for four times -32768. */
+static LLVMValueRef pair_product(struct emit *e, const struct micro *m, LLVMValueRef sum,
+                                 LLVMValueRef a, LLVMValueRef b) {
+  static const char *const dots[] = {"llvm.x86.avx512.vpdpwssd.128", "llvm.x86.avx512.vpdpwssd.256",
+                                     "llvm.x86.avx512.vpdpwssd.512"};
+  static const char *const products[] = {"llvm.x86.sse2.pmadd.wd", "llvm.x86.avx2.pmadd.wd",
+                                         "llvm.x86.avx512.pmaddw.d.512"};
+  uint32_t size = m->width == 4 ? 0 : m->width == 8 ? 1 : 2;
+  if (target_isa(e->math->target)->vnni) {
+    LLVMValueRef args[3] = {sum, a, b};
+    return call(e, dots[size], args, 3);
+  }
+  LLVMTypeRef halves = LLVMVectorType(e->i16, 2 * m->width);
+  LLVMValueRef args[2] = {LLVMBuildBitCast(e->b, a, halves, ""),
+                          LLVMBuildBitCast(e->b, b, halves, "")};
+  return LLVMBuildAdd(e->b, sum, call(e, products[size], args, 2), "");
+}
+
 /* Elements of lhs from the first of its row to those of a step. */
 static LLVMValueRef step_offset(struct emit *e, const struct micro *m, LLVMValueRef step) {
   const struct micro_taps *taps = m->taps;
@@ -147,7 +185,8 @@ static void multiply_step(struct emit *e, const struct micro *m, struct block b,
     a = emit_splat(e, a, m->width);
     for (uint32_t v = 0; v < b.vectors; v++) {
       LLVMValueRef *sum = &acc[i * b.vectors + v];
-      *sum = contract_multiply_add(e, m->acc, *sum, a, x[v]);
+      *sum = m->pairs ? pair_product(e, m, *sum, a, x[v])
+                      : contract_multiply_add(e, m->acc, *sum, a, x[v]);
     }
   }
 }

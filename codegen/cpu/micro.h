@@ -40,7 +40,10 @@ struct micro {
    * two above are not used. */
   LLVMValueRef lhs_panel_stride;
   const struct micro_taps *taps; /* not NULL: lhs is a plane under a window; nor are they used */
-  LLVMValueRef rhs;              /* column 0 at step 0 */
+  /* acc is i32, and its elements in lhs and rhs are pairs of i16: steps are of two products. rhs
+   * may be stored as pairs of 8 bits (rhs_dtype). */
+  bool pairs;
+  LLVMValueRef rhs; /* column 0 at step 0 */
   enum dtype rhs_dtype;
   LLVMValueRef panel_stride, k_stride; /* elements of rhs from panel to panel, from step to step */
   LLVMValueRef sums, sums_stride;      /* of dtype acc, [rows][panels * columns] */
@@ -53,6 +56,8 @@ struct micro {
 /* The width and columns for sums of this dtype; everything else 0. */
 void micro_init(const struct emit *e, struct micro *m, enum dtype acc);
 /* Whether a panel is several vectors, so that half of one saves something. */
+/* Whether products of these are exact in pairs of 16 bits. */
+bool micro_takes_pairs(enum dtype lhs, enum dtype rhs);
 bool micro_has_half(const struct micro *m);
 void micro_multiply(struct emit *e, const struct micro *m);
 /* to[j][i] = from[i][j] for i < rows, j < columns; strides in elements, from row to row. By vectors

@@ -41,6 +41,8 @@ struct shape {
   uint32_t m_axis[IR_MAX_RANK], n_axis[IR_MAX_RANK];
   int64_t block_k, block_m;
   bool one_block; /* of k */
+  bool even;      /* k is known to be */
+  bool pairs;     /* products of 16 bits, two at a time; scratch of k is words of two */
   bool wide;      /* the last dim of rhs is k, and a multiple of DOT_LANES */
   int64_t most_m; /* rows, where known; else 0 */
 };
@@ -130,6 +132,9 @@ static void shape_of(const struct kernel *kernel, struct shape *s) {
   s->block_m = s->most_m > 0 && s->most_m <= MOST_M ? s->most_m : BLOCK_M;
   if (computed(kernel, s) && !packs(kernel, s, &operand) && (s->most_m == 0 || s->most_m > BLOCK_M))
     s->block_m = COMPUTED_M;
+  for (uint32_t i = 0; i < s->n_k; i++)
+    s->even |= dim_is_const(f->module->dims, s->k[i], &d) && d % 2 == 0;
+  s->pairs = micro_takes_pairs(s->lhs->dtype, s->rhs->dtype);
   s->one_block = k > 0 && k <= 2 * BLOCK_K;
   s->block_k = k > 0 && k <= 2 * BLOCK_K ? k : BLOCK_K;
 }
@@ -156,7 +161,8 @@ static bool plan(struct kernel *k, const struct target_isa *isa) {
   kernel_scratch(k, NULL, 0, elements * dtype_unpacked_bytes(s.acc));
   uint32_t operand;
   if (packs(k, &s, &operand)) {
-    struct kernel_pack pack = {.operand = operand, .pack = {.panels = true, .columns = s.columns}};
+    struct kernel_pack pack = {.operand = operand,
+                               .pack = {.panels = true, .columns = s.columns, .pairs = s.pairs}};
     for (uint32_t i = 0; i < s.n_k; i++)
       pack.pack.k_axes |= 1u << s.a->rhs_k.data[i];
     vec_push(&k->packs, pack);
@@ -231,13 +237,17 @@ static void operand_point(struct emit *e, const struct tile *t, bool left, struc
     out->c[ks.data[i]] = c[i];
 }
 
-static LLVMValueRef operand(struct emit *e, const struct tile *t, bool left, struct coord own,
-                            struct coord k, uint32_t width) {
+static LLVMValueRef operand_as(struct emit *e, const struct tile *t, bool left, struct coord own,
+                               struct coord k, uint32_t width, enum dtype dtype) {
   struct point p;
   operand_point(e, t, left, own, k, width, &p);
   value_id v = t->s.op->operands[left ? 0 : 1];
-  return emit_cast(e, emit_value(e, v, &p), value_type(e->f, v)->dtype, t->s.acc, CAST_DEFAULT,
-                   width);
+  return emit_cast(e, emit_value(e, v, &p), value_type(e->f, v)->dtype, dtype, CAST_DEFAULT, width);
+}
+
+static LLVMValueRef operand(struct emit *e, const struct tile *t, bool left, struct coord own,
+                            struct coord k, uint32_t width) {
+  return operand_as(e, t, left, own, k, width, t->s.acc);
 }
 
 static struct coord lanes(LLVMValueRef base, uint32_t width) {
@@ -247,7 +257,50 @@ static struct coord lanes(LLVMValueRef base, uint32_t width) {
 /* Lanes of k: a whole number of stored words of small elements, if k is blocks of them. */
 static uint32_t wide_lanes(const struct tile *t) { return t->s.wide ? DOT_LANES : t->width; }
 
+/* Steps of the micro-kernel: elements of k, or pairs of them. */
+static LLVMValueRef steps_of(struct emit *e, const struct tile *t, LLVMValueRef k) {
+  if (!t->s.pairs)
+    return k;
+  return LLVMBuildLShr(e->b, add(e, k, emit_i64(e, 1)), emit_i64(e, 1), "");
+}
+
 /* ---- packing into scratch ---- */
+
+/* Words [lo, hi) of a row of lhs or a column of rhs: two elements of k each. */
+static void words_span(struct emit *e, const struct tile *t, bool left, LLVMValueRef own,
+                       LLVMValueRef k0, LLVMValueRef lo, LLVMValueRef hi, uint32_t width,
+                       LLVMValueRef to) {
+  struct emit_loop l;
+  emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
+  struct coord k = lanes(add(e, k0, mul(e, l.index, 2)), 2 * width);
+  LLVMValueRef x = operand_as(e, t, left, coord_uniform(e, own), k, 2 * width, DTYPE_I16);
+  x = LLVMBuildBitCast(e->b, x, acc_type(e, t, width), "");
+  store_acc(e, t, at(e, t, to, l.index), x);
+  emit_loop_end(e, &l, NULL);
+}
+
+static void words(struct emit *e, const struct tile *t, bool left, LLVMValueRef own,
+                  LLVMValueRef k0, LLVMValueRef kc, LLVMValueRef to) {
+  LLVMValueRef zero = emit_i64(e, 0), n = LLVMBuildLShr(e->b, kc, emit_i64(e, 1), "");
+  LLVMValueRef whole = micro_whole(e, n, t->width);
+  struct emit_loop l;
+  words_span(e, t, left, own, k0, zero, whole, t->width, to);
+  words_span(e, t, left, own, k0, whole, n, 1, to);
+  /* A last one alone is beside a 0. */
+  emit_loop_begin(e, &l, zero, LLVMBuildAnd(e->b, kc, emit_i64(e, 1), ""), 1, 0, NULL);
+  struct coord k = coord_uniform(e, add(e, k0, mul(e, n, 2)));
+  LLVMValueRef x = operand_as(e, t, left, coord_uniform(e, own), k, 1, DTYPE_I16);
+  store_acc(e, t, at(e, t, to, n), LLVMBuildZExt(e->b, x, e->i32, ""));
+  emit_loop_end(e, &l, NULL);
+}
+
+static void pack_lhs_words(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVMValueRef kc) {
+  struct emit_loop l;
+  emit_loop_begin(e, &l, emit_i64(e, 0), t->rows, 1, 0, NULL);
+  LLVMValueRef to = at(e, t, t->lhs_scratch, mul(e, l.index, t->s.block_k));
+  words(e, t, true, add(e, t->m0, l.index), k0, kc, to);
+  emit_loop_end(e, &l, NULL);
+}
 
 /* Rows of lhs, k in lanes. */
 static void pack_lhs_span(struct emit *e, const struct tile *t, LLVMValueRef row, LLVMValueRef k0,
@@ -262,6 +315,10 @@ static void pack_lhs_span(struct emit *e, const struct tile *t, LLVMValueRef row
 }
 
 static void pack_lhs(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVMValueRef kc) {
+  if (t->s.pairs) {
+    pack_lhs_words(e, t, k0, kc);
+    return;
+  }
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), t->rows, 1, 0, NULL);
   LLVMValueRef whole = LLVMBuildAnd(e->b, kc, emit_i64(e, -(int64_t)t->width), "");
@@ -270,16 +327,31 @@ static void pack_lhs(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVM
   emit_loop_end(e, &l, NULL);
 }
 
+/* Row k of the block of rhs, or the pair of rows 2 k and 2 k + 1. */
+static LLVMValueRef rhs_row(struct emit *e, const struct tile *t, struct coord own, LLVMValueRef k0,
+                            LLVMValueRef k, LLVMValueRef kc, uint32_t width) {
+  if (!t->s.pairs)
+    return operand(e, t, false, own, coord_uniform(e, add(e, k0, k)), width);
+  LLVMValueRef first = mul(e, k, 2), second = add(e, first, emit_i64(e, 1));
+  LLVMValueRef there = LLVMBuildICmp(e->b, LLVMIntSLT, second, kc, "");
+  second = LLVMBuildSelect(e->b, there, second, first, "");
+  LLVMValueRef a = operand(e, t, false, own, coord_uniform(e, add(e, k0, first)), width);
+  LLVMValueRef b = operand(e, t, false, own, coord_uniform(e, add(e, k0, second)), width);
+  a = LLVMBuildAnd(e->b, a, emit_splat(e, LLVMConstInt(e->i32, 0xffff, false), width), "");
+  b = LLVMBuildShl(e->b, b, emit_splat(e, LLVMConstInt(e->i32, 16, false), width), "");
+  return LLVMBuildOr(e->b, a, LLVMBuildSelect(e->b, there, b, LLVMConstNull(LLVMTypeOf(b)), ""),
+                     "");
+}
+
 /* One row k of the block of rhs: columns in lanes; 0 beyond the last. */
 static void pack_rhs_span(struct emit *e, const struct tile *t, LLVMValueRef k, LLVMValueRef k0,
-                          LLVMValueRef lo, LLVMValueRef hi, uint32_t width, bool zero) {
+                          LLVMValueRef kc, LLVMValueRef lo, LLVMValueRef hi, uint32_t width,
+                          bool zero) {
   struct emit_loop l;
   emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
   LLVMValueRef x = LLVMConstNull(acc_type(e, t, width));
-  if (!zero) {
-    struct coord own = lanes(add(e, t->n0, l.index), width);
-    x = operand(e, t, false, own, coord_uniform(e, add(e, k0, k)), width);
-  }
+  if (!zero)
+    x = rhs_row(e, t, lanes(add(e, t->n0, l.index), width), k0, k, kc, width);
   LLVMValueRef panel = LLVMBuildUDiv(e->b, l.index, emit_i64(e, t->s.columns), "");
   LLVMValueRef column = LLVMBuildURem(e->b, l.index, emit_i64(e, t->s.columns), "");
   LLVMValueRef to = add(e, mul(e, panel, t->s.block_k * t->s.columns), mul(e, k, t->s.columns));
@@ -289,13 +361,13 @@ static void pack_rhs_span(struct emit *e, const struct tile *t, LLVMValueRef k, 
 
 static void pack_rhs(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVMValueRef kc) {
   struct emit_loop l;
-  emit_loop_begin(e, &l, emit_i64(e, 0), kc, 1, 0, NULL);
+  emit_loop_begin(e, &l, emit_i64(e, 0), steps_of(e, t, kc), 1, 0, NULL);
   LLVMValueRef whole = LLVMBuildAnd(e->b, t->columns, emit_i64(e, -(int64_t)t->width), "");
   LLVMValueRef up = add(e, t->columns, emit_i64(e, t->s.columns - 1));
   up = LLVMBuildAnd(e->b, up, emit_i64(e, -(int64_t)t->s.columns), "");
-  pack_rhs_span(e, t, l.index, k0, emit_i64(e, 0), whole, t->width, false);
-  pack_rhs_span(e, t, l.index, k0, whole, t->columns, 1, false);
-  pack_rhs_span(e, t, l.index, k0, t->columns, up, 1, true);
+  pack_rhs_span(e, t, l.index, k0, kc, emit_i64(e, 0), whole, t->width, false);
+  pack_rhs_span(e, t, l.index, k0, kc, whole, t->columns, 1, false);
+  pack_rhs_span(e, t, l.index, k0, kc, t->columns, up, 1, true);
   emit_loop_end(e, &l, NULL);
 }
 
@@ -318,15 +390,21 @@ static void pack_along(struct emit *e, const struct tile *t, LLVMValueRef k0, LL
   LLVMValueRef n = micro_min(e, micro_sub(e, t->columns, l.index), many);
   emit_loop_begin(e, &lj, zero, n, 1, 0, NULL);
   LLVMValueRef column = add(e, l.index, lj.index);
-  uint32_t wide = wide_lanes(t);
-  LLVMValueRef whole = micro_whole(e, kc, wide);
-  turn_span(e, t, lj.index, column, k0, zero, whole, wide);
-  turn_span(e, t, lj.index, column, k0, whole, kc, 1);
+  if (t->s.pairs) {
+    LLVMValueRef row = at(e, t, t->turned, mul(e, lj.index, t->s.block_k));
+    words(e, t, false, add(e, t->n0, column), k0, kc, row);
+  } else {
+    uint32_t wide = wide_lanes(t);
+    LLVMValueRef whole = micro_whole(e, kc, wide);
+    turn_span(e, t, lj.index, column, k0, zero, whole, wide);
+    turn_span(e, t, lj.index, column, k0, whole, kc, 1);
+  }
   emit_loop_end(e, &lj, NULL);
   LLVMValueRef to = at(e, t, t->rhs_scratch, mul(e, l.index, t->s.block_k));
-  micro_transpose(e, t->s.acc, t->turned, emit_i64(e, t->s.block_k), to, many, n, kc);
+  LLVMValueRef steps = steps_of(e, t, kc);
+  micro_transpose(e, t->s.acc, t->turned, emit_i64(e, t->s.block_k), to, many, n, steps);
   emit_loop_begin(e, &lj, n, many, 1, 0, NULL); /* columns beyond the last */
-  emit_loop_begin(e, &lz, zero, kc, 1, 0, NULL);
+  emit_loop_begin(e, &lz, zero, steps, 1, 0, NULL);
   LLVMValueRef place = add(e, mul(e, lz.index, columns), lj.index);
   store_acc(e, t, at(e, t, to, place), LLVMConstNull(acc_type(e, t, 1)));
   emit_loop_end(e, &lz, NULL);
@@ -401,11 +479,12 @@ static void multiply(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVM
   m.k_stride = emit_i64(e, s->columns);
   if (t->rhs_packed) {
     LLVMValueRef number = LLVMBuildUDiv(e->b, t->n0, emit_i64(e, s->columns), "");
-    LLVMValueRef offset = add(e, LLVMBuildMul(e->b, number, t->k_total, ""), k0);
+    LLVMValueRef whole = steps_of(e, t, t->k_total);
+    LLVMValueRef offset = add(e, LLVMBuildMul(e->b, number, whole, ""), steps_of(e, t, k0));
+    int64_t row = (int64_t)s->columns * (s->pairs ? 2 : 1);
     m.rhs_dtype = value_type(e->f, stored_rhs(e->kernel, s))->dtype;
-    m.rhs = emit_element_pointer(e, e->buffers[t->rhs_operand], m.rhs_dtype,
-                                 mul(e, offset, s->columns));
-    m.panel_stride = mul(e, t->k_total, s->columns);
+    m.rhs = emit_element_pointer(e, e->buffers[t->rhs_operand], m.rhs_dtype, mul(e, offset, row));
+    m.panel_stride = mul(e, whole, row);
   } else {
     m.rhs_dtype = s->acc;
     m.rhs = t->rhs_scratch;
@@ -416,7 +495,8 @@ static void multiply(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVM
   m.rows = t->rows;
   LLVMValueRef up = add(e, t->columns, emit_i64(e, s->columns - 1));
   m.panels = LLVMBuildUDiv(e->b, up, emit_i64(e, s->columns), "");
-  m.steps = kc;
+  m.steps = steps_of(e, t, kc);
+  m.pairs = s->pairs;
   m.first = s->one_block ? LLVMConstInt(e->i1, 1, false)
                          : LLVMBuildICmp(e->b, LLVMIntEQ, k0, emit_i64(e, 0), "");
   m.most_rows = s->most_m;
@@ -463,7 +543,9 @@ static void finish(struct emit *e, const struct tile *t) {
  * m, k in this order. */
 static bool lhs_in_place(const struct emit *e, const struct shape *s) {
   const struct value *v = function_value(e->f, s->op->operands[0]);
-  if (v->def != OP_ID_NONE || s->lhs->dtype != s->acc)
+  if (v->def != OP_ID_NONE || s->lhs->dtype != (s->pairs ? DTYPE_I16 : s->acc))
+    return false;
+  if (s->pairs && !s->even) /* a row may begin inside a word */
     return false;
   for (uint32_t i = 0; i < s->n_batch; i++) {
     if (s->a->lhs_batch.data[i] != (int64_t)i)
@@ -512,7 +594,8 @@ static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
     return;
   LLVMValueRef row = add(e, LLVMBuildMul(e->b, number, m, ""), t->m0);
   uint32_t buffer = function_value(e->f, s->op->operands[0])->index;
-  t->lhs = at(e, t, e->buffers[buffer], LLVMBuildMul(e->b, row, t->k_total, ""));
+  LLVMValueRef stride = steps_of(e, t, t->k_total);
+  t->lhs = at(e, t, e->buffers[buffer], LLVMBuildMul(e->b, row, stride, ""));
 }
 
 static void block_product(struct emit *e, const struct tile *t, bool few, LLVMValueRef k0,
@@ -545,8 +628,8 @@ static void product(struct emit *e, const struct tile *tile, bool few) {
   LLVMValueRef kc =
       micro_min(e, LLVMBuildSub(e->b, t.k_total, l.index, ""), emit_i64(e, t.s.block_k));
   if (t.lhs_direct) {
-    t.lhs = at(e, &t, base, l.index);
-    t.lhs_stride = t.k_total;
+    t.lhs = at(e, &t, base, steps_of(e, &t, l.index));
+    t.lhs_stride = steps_of(e, &t, t.k_total);
   } else {
     pack_lhs(e, &t, l.index, kc);
     t.lhs = t.lhs_scratch;
@@ -560,7 +643,7 @@ static void emit(struct emit *e, LLVMValueRef number) {
   struct tile t = {0};
   tile_init(e, &t, number);
   int64_t most = t.s.most_m;
-  if (!t.rhs_along || most > FEW) {
+  if (!t.rhs_along || t.s.pairs || most > FEW) {
     product(e, &t, false);
   } else if (most > 0) {
     product(e, &t, true);

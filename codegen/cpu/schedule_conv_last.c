@@ -36,6 +36,7 @@ struct shape {
   int64_t outputs, inputs, taps; /* of a group */
   int64_t block_c, block_n;
   uint32_t columns; /* of a panel */
+  bool pairs;       /* of channels, as 16 bits; else channels are elements of acc */
 };
 
 static int64_t up_to(int64_t a, int64_t unit) { return (a + unit - 1) / unit * unit; }
@@ -63,6 +64,7 @@ static bool shape_of(const struct kernel *k, dim one, dim zero, struct shape *s)
     return false;
   s->taps = s->plane.size[0] * s->plane.size[1];
   s->plane.most = PLACES;
+  s->pairs = micro_takes_pairs(s->x->dtype, s->w->dtype);
   return true;
 }
 
@@ -72,15 +74,18 @@ static int64_t known_tiles(const struct kernel *k, const struct shape *s) {
   return dim_is_const(t, s->x->dims[0], &n) && n < 4096 ? n * tiles * s->a->groups : 0;
 }
 
+/* Channels of a block of the copy. */
+static int64_t unit_of(const struct shape *s) { return MICRO_CHANNELS * (s->pairs ? 2 : 1); }
+
 static void choose_blocks(const struct kernel *k, struct shape *s) {
-  int64_t copy = plane_copy_size(k->function->module->dims, &s->plane);
-  int64_t most = BLOCK_K / s->taps / MICRO_CHANNELS * MICRO_CHANNELS;
-  if (copy > 0 && most > MAX_COPY / copy / MICRO_CHANNELS * MICRO_CHANNELS)
-    most = MAX_COPY / copy / MICRO_CHANNELS * MICRO_CHANNELS;
-  if (most < MICRO_CHANNELS)
-    most = MICRO_CHANNELS;
+  int64_t unit = unit_of(s), copy = plane_copy_size(k->function->module->dims, &s->plane);
+  int64_t most = BLOCK_K / s->taps / MICRO_CHANNELS * unit;
+  if (copy > 0 && most > MAX_COPY / copy / unit * unit)
+    most = MAX_COPY / copy / unit * unit;
+  if (most < unit)
+    most = unit;
   int64_t blocks = (s->inputs + most - 1) / most;
-  s->block_c = up_to((s->inputs + blocks - 1) / blocks, MICRO_CHANNELS);
+  s->block_c = up_to((s->inputs + blocks - 1) / blocks, unit);
   int64_t tiles = known_tiles(k, s);
   int64_t panels = s->taps == 1 && (!tiles || tiles >= MANY_TILES) ? 8 : 4;
   s->block_n = panels * s->columns;
@@ -108,6 +113,8 @@ static bool plan(struct kernel *k, const struct target_isa *isa) {
   kernel_grid(k, grid, 4);
   struct kernel_pack pack = {.operand = function_value(k->function, s.op->operands[1])->index,
                              .pack = {.panels = true, .columns = s.columns}};
+  if (s.pairs)
+    pack.pack.pairs = (uint32_t)s.taps;
   for (uint32_t i = 1; i < s.w->rank; i++)
     pack.pack.k_axes |= 1u << i;
   vec_push(&k->packs, pack);
@@ -142,7 +149,7 @@ static LLVMValueRef read(struct emit *e, const struct tile *t, struct coord c, L
     p.c[2] = coord_uniform(e, y);
   p.c[p.rank - 1] = x;
   LLVMValueRef v = emit_value(e, s->op->operands[0], &p);
-  return emit_cast(e, v, s->x->dtype, s->acc, CAST_DEFAULT, width);
+  return emit_cast(e, v, s->x->dtype, s->pairs ? DTYPE_I16 : s->acc, CAST_DEFAULT, width);
 }
 
 /* One row of the copy: where it goes, the row of the input, and the input's column at place 0. */
@@ -158,29 +165,38 @@ static LLVMValueRef place(struct emit *e, const struct tile *t, const struct lin
   return micro_at(e, t->s.acc, l->to, micro_add(e, at, micro_scale(e, x, MICRO_CHANNELS)));
 }
 
+/* Elements of the copy per place: channels or pairs of them. */
+static LLVMValueRef steps_of(struct emit *e, const struct tile *t, LLVMValueRef channels) {
+  if (!t->s.pairs)
+    return channels;
+  return LLVMBuildLShr(e->b, micro_add(e, channels, emit_i64(e, 1)), emit_i64(e, 1), "");
+}
+
 static void fill(struct emit *e, const struct tile *t, const struct line *l, LLVMValueRef lo,
                  LLVMValueRef hi) {
   struct emit_loop lx, lc;
   LLVMValueRef zero = LLVMConstNull(emit_type(e, t->s.acc, t->width));
   emit_loop_begin(e, &lx, lo, hi, 1, 0, NULL);
-  emit_loop_begin(e, &lc, emit_i64(e, 0), t->channels, t->width, 0, NULL);
+  emit_loop_begin(e, &lc, emit_i64(e, 0), steps_of(e, t, t->channels), t->width, 0, NULL);
   micro_store(e, t->s.acc, place(e, t, l, lx.index, lc.index), zero);
   emit_loop_end(e, &lc, NULL);
   emit_loop_end(e, &lx, NULL);
 }
 
+/* Elements of the copy (channels or pairs of them) [lo, hi) of one place, n vectors at a time. */
 static void copy_channels(struct emit *e, const struct tile *t, const struct line *l,
                           LLVMValueRef x, LLVMValueRef lo, LLVMValueRef hi, uint32_t width,
                           uint32_t n) {
+  uint32_t per = t->s.pairs ? 2 : 1;
   struct emit_loop lc;
   emit_loop_begin(e, &lc, lo, hi, width * n, 0, NULL);
   for (uint32_t i = 0; i < n; i++) {
-    LLVMValueRef at = micro_add(e, lc.index, emit_i64(e, (int64_t)(i * width)));
-    struct coord c = {.base = at, .stride = width > 1, .align = 1};
-    LLVMValueRef v = read(e, t, c, l->y, coord_uniform(e, micro_add(e, l->x_start, x)), width);
-    LLVMValueRef to =
-        micro_at(e, t->s.acc, place(e, t, l, x, lc.index), emit_i64(e, (int64_t)(i * width)));
-    micro_store(e, t->s.acc, to, v);
+    LLVMValueRef c = micro_add(e, lc.index, emit_i64(e, (int64_t)(i * width)));
+    struct coord channel = {.base = micro_scale(e, c, per), .stride = width * per > 1, .align = 1};
+    struct coord column = coord_uniform(e, micro_add(e, l->x_start, x));
+    LLVMValueRef v = read(e, t, channel, l->y, column, width * per);
+    v = LLVMBuildBitCast(e->b, v, emit_type(e, t->s.acc, width), "");
+    micro_store(e, t->s.acc, place(e, t, l, x, c), v);
   }
   emit_loop_end(e, &lc, NULL);
 }
@@ -188,14 +204,24 @@ static void copy_channels(struct emit *e, const struct tile *t, const struct lin
 /* Channels in lanes. */
 static void copy_last(struct emit *e, const struct tile *t, const struct line *l, LLVMValueRef lo,
                       LLVMValueRef hi) {
-  struct emit_loop lx;
-  LLVMValueRef zero = emit_i64(e, 0);
+  struct emit_loop lx, odd;
+  LLVMValueRef zero = emit_i64(e, 0), n = t->channels;
   emit_loop_begin(e, &lx, lo, hi, 1, 0, NULL);
-  LLVMValueRef blocks = micro_whole(e, t->channels, MICRO_CHANNELS);
+  if (t->s.pairs)
+    n = LLVMBuildLShr(e->b, n, emit_i64(e, 1), "");
+  LLVMValueRef blocks = micro_whole(e, n, MICRO_CHANNELS), whole = micro_whole(e, n, t->width);
   copy_channels(e, t, l, lx.index, zero, blocks, t->width, MICRO_CHANNELS / t->width);
-  LLVMValueRef whole = micro_whole(e, t->channels, t->width);
   copy_channels(e, t, l, lx.index, blocks, whole, t->width, 1);
-  copy_channels(e, t, l, lx.index, whole, t->channels, 1, 1);
+  copy_channels(e, t, l, lx.index, whole, n, 1, 1);
+  if (t->s.pairs) { /* a last one alone is beside a 0 */
+    LLVMValueRef rest = LLVMBuildAnd(e->b, t->channels, emit_i64(e, 1), "");
+    emit_loop_begin(e, &odd, zero, rest, 1, 0, NULL);
+    LLVMValueRef x = micro_add(e, l->x_start, lx.index);
+    LLVMValueRef v =
+        read(e, t, coord_uniform(e, micro_scale(e, n, 2)), l->y, coord_uniform(e, x), 1);
+    micro_store(e, t->s.acc, place(e, t, l, lx.index, n), LLVMBuildZExt(e->b, v, e->i32, ""));
+    emit_loop_end(e, &odd, NULL);
+  }
   emit_loop_end(e, &lx, NULL);
 }
 
@@ -204,11 +230,20 @@ static void spread(struct emit *e, const struct tile *t, const struct line *l, L
   struct emit_loop lx;
   emit_loop_begin(e, &lx, lo, hi, width, 0, NULL);
   struct coord x = {.base = micro_add(e, l->x_start, lx.index), .stride = width > 1, .align = 1};
+  LLVMValueRef half = NULL, word = c;
+  if (t->s.pairs) {
+    half = LLVMBuildAnd(e->b, c, emit_i64(e, 1), "");
+    word = LLVMBuildLShr(e->b, c, emit_i64(e, 1), "");
+  }
   LLVMValueRef v = read(e, t, coord_uniform(e, c), l->y, x, width);
-  LLVMValueRef to = place(e, t, l, lx.index, c);
+  LLVMValueRef to = place(e, t, l, lx.index, word);
   for (uint32_t i = 0; i < width; i++) {
     LLVMValueRef at = micro_at(e, t->s.acc, to, emit_i64(e, (int64_t)i * MICRO_CHANNELS));
-    micro_store(e, t->s.acc, at, width == 1 ? v : emit_lane(e, v, width, i));
+    LLVMValueRef lane = width == 1 ? v : emit_lane(e, v, width, i);
+    if (half)
+      micro_store(e, DTYPE_I16, micro_at(e, DTYPE_I16, at, half), lane);
+    else
+      micro_store(e, t->s.acc, at, lane);
   }
   emit_loop_end(e, &lx, NULL);
 }
@@ -217,6 +252,8 @@ static void spread(struct emit *e, const struct tile *t, const struct line *l, L
 static void copy_first(struct emit *e, const struct tile *t, const struct line *l, LLVMValueRef lo,
                        LLVMValueRef hi) {
   struct emit_loop lc;
+  if (t->s.pairs) /* a last one alone is beside a 0 */
+    fill(e, t, l, lo, hi);
   emit_loop_begin(e, &lc, emit_i64(e, 0), t->channels, 1, 0, NULL);
   LLVMValueRef whole = micro_add(e, lo, micro_whole(e, micro_sub(e, hi, lo), t->width));
   spread(e, t, l, lc.index, lo, whole, t->width);
@@ -281,21 +318,25 @@ static void multiply(struct emit *e, const struct tile *t) {
   }
   m.taps = &taps;
   m.lhs = t->copy;
-  LLVMValueRef columns = emit_i64(e, s->columns), per = emit_i64(e, s->inputs * s->taps);
+  int64_t halves = s->pairs ? 2 : 1; /* elements of rhs, of a step */
+  int64_t steps = (s->inputs + halves - 1) / halves * s->taps;
+  LLVMValueRef columns = emit_i64(e, s->columns), per = emit_i64(e, steps);
   LLVMValueRef n = micro_add(e, micro_scale(e, t->group, s->outputs), t->n0);
   LLVMValueRef at = micro_mul(e, LLVMBuildUDiv(e->b, n, columns, ""), per);
-  at = micro_add(e, at, micro_scale(e, t->c0, s->taps));
+  at = micro_add(e, at, micro_scale(e, steps_of(e, t, t->c0), s->taps));
   m.rhs_dtype = s->w->dtype;
   uint32_t buffer = function_value(e->f, s->op->operands[1])->index;
-  m.rhs = emit_element_pointer(e, e->buffers[buffer], m.rhs_dtype, micro_scale(e, at, s->columns));
-  m.panel_stride = micro_scale(e, per, s->columns);
+  m.rhs = emit_element_pointer(e, e->buffers[buffer], m.rhs_dtype,
+                               micro_scale(e, at, s->columns * halves));
+  m.panel_stride = micro_scale(e, per, s->columns * halves);
+  m.pairs = s->pairs;
   m.k_stride = columns;
   m.sums = t->sums;
   m.sums_stride = emit_i64(e, s->block_n);
   m.rows = t->plane.elements;
   LLVMValueRef up = micro_add(e, t->outputs, emit_i64(e, s->columns - 1));
   m.panels = LLVMBuildUDiv(e->b, up, columns, "");
-  m.steps = micro_scale(e, t->channels, taps.rows);
+  m.steps = micro_scale(e, steps_of(e, t, t->channels), taps.rows);
   m.first = s->block_c >= s->inputs ? LLVMConstInt(e->i1, 1, false)
                                     : LLVMBuildICmp(e->b, LLVMIntEQ, t->c0, emit_i64(e, 0), "");
   micro_multiply(e, &m);

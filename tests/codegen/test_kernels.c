@@ -203,6 +203,10 @@ static void put_where(struct strbuf *b, const struct spatial *s) {
 
 static const char *pick_float(void) { return pick(0, 4) ? "f32" : pick(0, 1) ? "f16" : "f64"; }
 
+/* Integers whose products fit pairs of 16 bits, and what they are multiplied with. */
+static const char *pick_small(void) { return pick(0, 2) == 0 ? "i16" : pick(0, 1) ? "i8" : "u8"; }
+static const char *pick_operand(void) { return pick(0, 2) ? pick_float() : pick_small(); }
+
 static void put_weight_type(struct strbuf *b, const struct spatial *s, const char *t, int64_t co, int64_t ci) {
   strbuf_printf(b, "%s[%lld, %lld", t, (long long)co, (long long)ci);
   for (uint32_t i = 0; i < s->n; i++) strbuf_printf(b, ", %lld", (long long)s->size[i]);
@@ -215,7 +219,12 @@ static bool put_constant(struct strbuf *b, const struct spatial *s, const char *
   if (n > 20000 || pick(0, 1)) return false;
   strbuf_printf(b, "constant @w : ");
   put_weight_type(b, s, t, co, ci);
-  for (int64_t i = 0; i < n; i++) strbuf_printf(b, "%s%.3f", i ? ", " : " = [", (double)pick(-16, 16) / 8);
+  bool real = strchr(t, 'f'), sign = t[0] != 'u';
+  for (int64_t i = 0; i < n; i++) {
+    int64_t x = pick(-16, 16);
+    if (real) strbuf_printf(b, "%s%.3f", i ? ", " : " = [", (double)x / 8);
+    else strbuf_printf(b, "%s%lld", i ? ", " : " = [", (long long)(sign ? x * 7 : (x + 16) * 7));
+  }
   strbuf_printf(b, "]\n");
   return true;
 }
@@ -235,18 +244,18 @@ static void put_conv(struct strbuf *b, int64_t groups, int64_t ci, int64_t co, i
   struct spatial s = {0};
   pick_spatial(&s, most);
   int64_t n = pick(1, 2);
-  const char *t = pick_float();
-  bool constant = put_constant(b, &s, t, groups * co, ci), last = constant && pick(0, 2);
+  const char *t = pick_operand(), *w = strchr(t, 'f') ? t : pick_small(), *r = strchr(t, 'f') ? t : "i32";
+  bool constant = put_constant(b, &s, w, groups * co, ci), last = constant && pick(0, 2);
   strbuf_printf(b, "func @main(%%x: ");
   put_plane(b, &s, t, n, groups * ci, false, last);
   if (!constant) {
     strbuf_printf(b, ", %%w: ");
-    put_weight_type(b, &s, t, groups * co, ci);
+    put_weight_type(b, &s, w, groups * co, ci);
   }
-  strbuf_printf(b, ", %%b: %s[1, %lld%s], %%r: ", t, (long long)(groups * co), s.n == 2 ? ", 1, 1" : ", 1");
-  put_plane(b, &s, t, n, groups * co, true, false);
+  strbuf_printf(b, ", %%b: %s[1, %lld%s], %%r: ", r, (long long)(groups * co), s.n == 2 ? ", 1, 1" : ", 1");
+  put_plane(b, &s, r, n, groups * co, true, false);
   strbuf_printf(b, ") -> (");
-  put_plane(b, &s, t, n, groups * co, true, last);
+  put_plane(b, &s, r, n, groups * co, true, last);
   strbuf_printf(b, ")");
   put_where(b, &s);
   strbuf_printf(b, " {\n%s", constant ? "  %w = const @w\n" : "");
@@ -256,8 +265,8 @@ static void put_conv(struct strbuf *b, int64_t groups, int64_t ci, int64_t co, i
   put_ints(b, "dilation", s.dilation, s.n, -1);
   put_ints(b, "low", s.low, s.n, -1);
   put_ints(b, "high", s.high, s.n, -1);
-  strbuf_printf(b, "groups = %lld, dtype = %s }\n", (long long)groups, t);
-  strbuf_printf(b, "  %%z = map %%y, %%b, %%r { max(add(add($0, $1), $2), 0.0) }\n");
+  strbuf_printf(b, "groups = %lld, dtype = %s }\n", (long long)groups, r);
+  strbuf_printf(b, "  %%z = map %%y, %%b, %%r { max(add(add($0, $1), $2), %s) }\n", r == t ? "0.0" : "0");
   if (last) strbuf_printf(b, "  %%l = transpose %%z { perm = [%s] }\n", s.n == 2 ? "0, 2, 3, 1" : "0, 2, 1");
   strbuf_printf(b, "  return %s\n}\n", last ? "%l" : "%z");
   strbuf_printf(b, "entry @main(\"x\", %s\"b\", \"r\") -> (\"z\") { @main; }\n", constant ? "" : "\"w\", ");
@@ -348,20 +357,64 @@ static void test_attention(void **state) {
 
 /* ---- contraction ---- */
 
+/* Weights of the compiler, for packing: k x c numbers. */
+static bool put_matrix(struct strbuf *b, const char *t, long long k, long long c, bool turned) {
+  if (k * c > 12000 || k == 0 || pick(0, 1)) return false;
+  strbuf_printf(b, "constant @w : %s[%lld, %lld]", t, turned ? c : k, turned ? k : c);
+  bool real = strchr(t, 'f'), sign = t[0] != 'u';
+  for (int64_t i = 0; i < k * c; i++) {
+    int64_t x = pick(-16, 16);
+    if (real) strbuf_printf(b, "%s%.3f", i ? ", " : " = [", (double)x / 8);
+    else strbuf_printf(b, "%s%lld", i ? ", " : " = [", (long long)(sign ? x * 7 : (x + 16) * 7));
+  }
+  strbuf_printf(b, "]\n");
+  return true;
+}
+
 static void contract_text(struct strbuf *b) {
   long long n = pick(1, 3), m = size(120), k = pick(0, 9) ? size(600) : 0, c = size(200);
-  const char *t = pick_float();
-  bool open = pick(0, 2) == 0, turned = pick(0, 1);
+  const char *t = pick_operand(), *w = strchr(t, 'f') ? t : pick_small(), *r = strchr(t, 'f') ? t : "i32";
+  bool open = pick(0, 2) == 0, turned = pick(0, 1), constant = put_matrix(b, w, k, c, turned);
+  char ms[32], ws[64];
+  snprintf(ms, sizeof ms, open ? "m" : "%lld", m);
+  snprintf(ws, sizeof ws, "%s[%lld, %lld, %lld]", w, n, turned ? c : k, turned ? k : c);
+  strbuf_printf(b, "func @main(%%x: %s[%lld, %s, %lld]", t, n, ms, k);
+  if (!constant) strbuf_printf(b, ", %%w: %s", ws);
+  strbuf_printf(b, ", %%b: %s[1, 1, %lld]) -> (%s[%lld, %s, %lld])", r, c, r, n, ms, c);
+  if (open) strbuf_printf(b, " where m in %lld..%lld", m, m + 3);
+  strbuf_printf(b, " {\n%s  %%y = contract %%x, %%w { %s", constant ? "  %w = const @w\n" : "",
+                constant ? "" : "lhs_batch = [0], rhs_batch = [0], ");
+  strbuf_printf(b, "lhs_k = [2], rhs_k = [%d], dtype = %s }\n", (turned ? 2 : 1) - (constant ? 1 : 0), r);
+  strbuf_printf(b, "  %%z = map %%y, %%b { add($0, $1) }\n  return %%z\n}\n");
+  strbuf_printf(b, "entry @main(\"x\", %s\"b\") -> (\"z\") { @main; }\n", constant ? "" : "\"w\", ");
+}
+
+/* Weights in blocks of few bits with scales, widened on the way. */
+static void blocks_text(struct strbuf *b) {
+  static const char *const dtypes[] = {"u4", "i4", "u8", "i8"};
+  static const int64_t lows[] = {0, -8, 0, -100}, highs[] = {15, 7, 200, 100};
+  long long block = pick(0, 1) ? 32 : 16, blocks = pick(1, 8), c = size(40), m = pick(0, 1) ? pick(1, 3) : size(80);
+  bool open = pick(0, 2) == 0;
+  int64_t kind = pick(0, 3);
   char ms[32];
   snprintf(ms, sizeof ms, open ? "m" : "%lld", m);
-  strbuf_printf(b, "func @main(%%x: %s[%lld, %s, %lld], %%w: ", t, n, ms, k);
-  strbuf_printf(b, turned ? "%s[%lld, %lld, %lld]" : "%s[%lld, %lld, %lld]", t, n, turned ? c : k, turned ? k : c);
-  strbuf_printf(b, ", %%b: %s[1, 1, %lld]) -> (%s[%lld, %s, %lld])", t, c, t, n, ms, c);
+  strbuf_printf(b, "constant @w : %s[%lld, %lld, %lld]", dtypes[kind], c, blocks, block);
+  for (int64_t i = 0; i < c * blocks * block; i++)
+    strbuf_printf(b, "%s%lld", i ? ", " : " = [", (long long)pick(lows[kind], highs[kind]));
+  strbuf_printf(b, "]\nfunc @main(%%x: f32[%s, %lld], %%s: f32[%lld, %lld, 1]) -> (f32[%s, %lld])", ms, blocks * block, c,
+                blocks, ms, c);
   if (open) strbuf_printf(b, " where m in %lld..%lld", m, m + 3);
-  strbuf_printf(b, " {\n  %%y = contract %%x, %%w { lhs_batch = [0], rhs_batch = [0], lhs_k = [2], rhs_k = [%d], dtype = %s }\n",
-                turned ? 2 : 1, t);
-  strbuf_printf(b, "  %%z = map %%y, %%b { add($0, $1) }\n  return %%z\n}\n");
-  strbuf_printf(b, "entry @main(\"x\", \"w\", \"b\") -> (\"z\") { @main; }\n");
+  strbuf_printf(b, " {\n  %%w = const @w\n  %%0 = map %%w { sub(f32($0), 3.0) }\n");
+  bool scaled = pick(0, 1);
+  if (scaled) strbuf_printf(b, "  %%1 = map %%0, %%s { mul($0, $1) }\n");
+  strbuf_printf(b, "  %%2 = reshape %s { dims = [%lld, %lld] }\n", scaled ? "%1" : "%0", c, blocks * block);
+  strbuf_printf(b, "  %%z = contract %%x, %%2 { lhs_k = [1], rhs_k = [1], dtype = f32 }\n  return %%z\n}\n");
+  strbuf_printf(b, "entry @main(\"x\", \"s\") -> (\"z\") { @main; }\n");
+}
+
+static void test_blocks(void **state) {
+  (void)state;
+  check_many(blocks_text, 30);
 }
 
 static void test_contract(void **state) {
@@ -399,7 +452,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_conv),      cmocka_unit_test(test_conv_depth),
       cmocka_unit_test(test_window),    cmocka_unit_test(test_attention),
-      cmocka_unit_test(test_contract),  cmocka_unit_test(test_pointwise),
+      cmocka_unit_test(test_contract),  cmocka_unit_test(test_blocks),
+      cmocka_unit_test(test_pointwise),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
