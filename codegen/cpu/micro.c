@@ -172,6 +172,22 @@ static LLVMValueRef step_offset(struct emit *e, const struct micro *m, LLVMValue
   return micro_add(e, at, micro_mul(e, row, taps->row));
 }
 
+/* Asks for a row of the panel after the ones at hand, for the second cache; whatever lies there. */
+static void fetch_ahead(struct emit *e, const struct micro *m, LLVMValueRef panel, uint32_t panels,
+                        LLVMValueRef k) {
+  LLVMTypeRef types[1] = {e->ptr};
+  unsigned id = LLVMLookupIntrinsicID("llvm.prefetch", strlen("llvm.prefetch"));
+  LLVMValueRef step = micro_mul(e, k, m->k_stride);
+  if (m->pairs && m->rhs_dtype != m->acc)
+    step = micro_scale(e, step, 2);
+  LLVMValueRef index = micro_add(e, micro_scale(e, m->panel_stride, panels), step);
+  LLVMValueRef at = emit_element_pointer(e, panel, m->rhs_dtype, index);
+  LLVMValueRef args[4] = {at, LLVMConstInt(e->i32, 0, false), LLVMConstInt(e->i32, 2, false),
+                          LLVMConstInt(e->i32, 1, false)};
+  LLVMBuildCall2(e->b, LLVMIntrinsicGetType(e->context, id, types, 1),
+                 LLVMGetIntrinsicDeclaration(e->module, id, types, 1), args, 4, "");
+}
+
 /* Row k of rhs times one element of each row of lhs, `at` elements from its first. */
 static void multiply_step(struct emit *e, const struct micro *m, struct block b,
                           const LLVMValueRef *lhs, const LLVMValueRef *rhs, LLVMValueRef at,
@@ -212,7 +228,10 @@ static void kernel(struct emit *e, const struct micro *m, struct block b, LLVMVa
     k = micro_scale(e, k, taps);
   for (uint32_t t = 0; t < taps; t++) {
     LLVMValueRef here = m->taps ? micro_add(e, at, m->taps->column[t]) : at;
-    multiply_step(e, m, b, lhs, rhs, here, t ? micro_add(e, k, emit_i64(e, t)) : k, acc);
+    LLVMValueRef row_of_rhs = t ? micro_add(e, k, emit_i64(e, t)) : k;
+    if (m->ahead && b.panels == 1)
+      fetch_ahead(e, m, rhs[0], 1, row_of_rhs);
+    multiply_step(e, m, b, lhs, rhs, here, row_of_rhs, acc);
   }
   emit_loop_end(e, &l, acc);
   for (uint32_t i = 0; i < n; i++)

@@ -46,7 +46,8 @@ struct micro {
   LLVMValueRef rhs; /* column 0 at step 0 */
   enum dtype rhs_dtype;
   LLVMValueRef panel_stride, k_stride; /* elements of rhs from panel to panel, from step to step */
-  LLVMValueRef sums, sums_stride;      /* of dtype acc, [rows][panels * columns] */
+  bool ahead; /* rhs comes from far away: the next panel is fetched while one is multiplied */
+  LLVMValueRef sums, sums_stride; /* of dtype acc, [rows][panels * columns] */
   LLVMValueRef rows, panels, steps;
   LLVMValueRef half;  /* i64, 1: after the panels, half a one more; 0: not; NULL: never */
   LLVMValueRef first; /* i1: sums are set, else added to */

@@ -21,7 +21,9 @@
 #include "codegen/schedule.h"
 
 #define BLOCK_M 48
-#define MOST_M 64      /* a block of so many rows at most, where one is enough */
+#define MOST_M 64     /* a block of so many rows at most, where one is enough */
+#define LARGEST_M 192 /* rows of a block, where there are at least so many tiles then: */
+#define TILES 24
 #define COMPUTED_M 192 /* rows of a block whose rhs is computed at some cost */
 #define FEW 2          /* rows that are taken one by one, where rhs lies along k */
 #define DOT_LANES 32
@@ -93,6 +95,23 @@ static bool packs(const struct kernel *kernel, const struct shape *s, uint32_t *
   return true;
 }
 
+/* The more rows, the less a panel of rhs costs to fetch; but there should be tiles to share out. */
+static int64_t rows_of_block(const struct dim_table *t, const struct shape *s) {
+  int64_t n = 1, d;
+  for (uint32_t i = 0; i < s->n_n; i++)
+    n = dim_is_const(t, s->n[i], &d) && d < 1 << 20 && n < 1 << 20 ? n * d : 0;
+  if (s->most_m > 0 && s->most_m <= MOST_M)
+    return s->most_m;
+  if (s->most_m <= 0 || !n)
+    return BLOCK_M;
+  for (int64_t most = LARGEST_M; most > BLOCK_M; most -= BLOCK_M) {
+    int64_t blocks = (s->most_m + most - 1) / most;
+    if (blocks * ((n + s->block_n - 1) / s->block_n) >= TILES)
+      return (s->most_m + blocks - 1) / blocks;
+  }
+  return BLOCK_M;
+}
+
 static void shape_of(const struct kernel *kernel, struct shape *s) {
   const struct function *f = kernel->function;
   *s = (struct shape){.op = kernel_root_op(kernel, OP_CONTRACT)};
@@ -129,7 +148,7 @@ static void shape_of(const struct kernel *kernel, struct shape *s) {
   for (uint32_t i = 0; i < s->n_m && s->most_m; i++) {
     s->most_m = dim_is_const(f->module->dims, s->m[i], &d) && d < 4096 ? s->most_m * d : 0;
   }
-  s->block_m = s->most_m > 0 && s->most_m <= MOST_M ? s->most_m : BLOCK_M;
+  s->block_m = rows_of_block(f->module->dims, s);
   if (computed(kernel, s) && !packs(kernel, s, &operand) && (s->most_m == 0 || s->most_m > BLOCK_M))
     s->block_m = COMPUTED_M;
   for (uint32_t i = 0; i < s->n_k; i++)
@@ -485,6 +504,7 @@ static void multiply(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVM
     m.rhs_dtype = value_type(e->f, stored_rhs(e->kernel, s))->dtype;
     m.rhs = emit_element_pointer(e, e->buffers[t->rhs_operand], m.rhs_dtype, mul(e, offset, row));
     m.panel_stride = mul(e, whole, row);
+    m.ahead = true;
   } else {
     m.rhs_dtype = s->acc;
     m.rhs = t->rhs_scratch;
@@ -499,7 +519,7 @@ static void multiply(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVM
   m.pairs = s->pairs;
   m.first = s->one_block ? LLVMConstInt(e->i1, 1, false)
                          : LLVMBuildICmp(e->b, LLVMIntEQ, k0, emit_i64(e, 0), "");
-  m.most_rows = s->most_m;
+  m.most_rows = s->most_m <= MICRO_LHS_PANEL ? s->most_m : 0;
   micro_multiply(e, &m);
 }
 
@@ -575,10 +595,11 @@ static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   LLVMValueRef n_blocks = LLVMBuildUDiv(eb, up, emit_i64(e, s->block_n), "");
   up = LLVMBuildAdd(eb, m, emit_i64(e, s->block_m - 1), "");
   LLVMValueRef m_blocks = LLVMBuildUDiv(eb, up, emit_i64(e, s->block_m), "");
-  t->n0 = mul(e, LLVMBuildURem(e->b, number, n_blocks, ""), s->block_n);
-  number = LLVMBuildUDiv(e->b, number, n_blocks, "");
+  /* Blocks of rows first: rhs, the larger one most often, is read once. */
   t->m0 = mul(e, LLVMBuildURem(e->b, number, m_blocks, ""), s->block_m);
   number = LLVMBuildUDiv(e->b, number, m_blocks, "");
+  t->n0 = mul(e, LLVMBuildURem(e->b, number, n_blocks, ""), s->block_n);
+  number = LLVMBuildUDiv(e->b, number, n_blocks, "");
   emit_delinearize(e, number, s->batch, s->n_batch, t->batch);
   t->rows = micro_min(e, LLVMBuildSub(e->b, m, t->m0, ""), emit_i64(e, s->block_m));
   t->columns = micro_min(e, LLVMBuildSub(e->b, n, t->n0, ""), emit_i64(e, s->block_n));

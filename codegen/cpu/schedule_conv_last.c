@@ -330,6 +330,7 @@ static void multiply(struct emit *e, const struct tile *t) {
                                micro_scale(e, at, s->columns * halves));
   m.panel_stride = micro_scale(e, per, s->columns * halves);
   m.pairs = s->pairs;
+  m.ahead = true;
   m.k_stride = columns;
   m.sums = t->sums;
   m.sums_stride = emit_i64(e, s->block_n);
