@@ -142,8 +142,10 @@ static void ld(struct warp *w, const struct inst *i, uint32_t mask) {
   uint32_t step = ptx_type_bytes(t), n = step * i->vector, bits = step * 8;
   bool is_signed = ptx_type_class(t) == CLASS_SIGNED && step < 8;
   const struct operand *address = &i->op[i->vector];
-  if (i->strong)
+  if (i->strong) {
     order_atomic(w);
+    w->pause = true; /* perhaps it waits for what others write */
+  }
   EACH_LANE(l, mask) {
     const uint8_t *p = resolve(w, i, l, lane_get(w, address, l) + (uint64_t)i->imm, n, ACCESS_READ);
     if (!p)

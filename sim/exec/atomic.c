@@ -121,6 +121,7 @@ static void atomic_wide(struct warp *w, const struct inst *i, uint32_t mask) {
 static void atomic(struct warp *w, const struct inst *i, uint32_t mask) {
   uint32_t n = ptx_type_bytes((enum ptx_type)i->type), first = i->writes;
   order_atomic(w);
+  w->pause |= i->operation == MOD_cas; /* perhaps of a lock that others hold */
   EACH_LANE(l, mask) {
     uint8_t *p = resolve(w, i, l, lane_get(w, &i->op[first], l) + (uint64_t)i->imm, n * i->vector,
                          ACCESS_READ | ACCESS_WRITE | ACCESS_ATOMIC);

@@ -231,11 +231,12 @@ static void *worker(void *argument) {
   VEC(struct cluster *) active = {0};
   uint32_t turns = 0;
   for (;;) {
-    if ((!active.len || ++turns > PATIENCE) && !launch_failed(l)) {
+    while ((!active.len || l->cooperative || ++turns > PATIENCE) && !launch_failed(l)) {
       turns = 0;
       uint64_t next = __atomic_fetch_add(&l->next_cluster, 1, __ATOMIC_RELAXED);
-      if (next < l->cluster_count)
-        vec_push(&active, cluster_begin(l, next));
+      if (next >= l->cluster_count)
+        break;
+      vec_push(&active, cluster_begin(l, next));
     }
     if (!active.len)
       break;

@@ -12,8 +12,17 @@ static float flush(float v, bool ftz) { return ftz && fabsf(v) < 0x1p-126f ? cop
 static double flush_short(double v, enum ptx_type t) {
   return fabs(v) < (t == TYPE_f16 ? 0x1p-14 : 0x1p-126) ? copysign(0, v) : v;
 }
+/* The NaN that arithmetic in f32 gives. */
+static float canonical_nan(void) {
+  union {
+    uint32_t u;
+    float f;
+  } x = {UINT32_C(0x7fffffff)};
+  return x.f;
+}
 static float finish(float v, const struct inst *i) {
   v = flush(v, i->ftz);
+  v = v != v ? canonical_nan() : v;
   if (i->sat)
     v = !(v > 0) ? 0 : v > 1 ? 1 : v;
   if (i->relu)
