@@ -41,16 +41,14 @@ LLVMValueRef emit_lane(struct emit *e, LLVMValueRef x, uint32_t width, uint32_t 
   return width == 1 ? x : LLVMBuildExtractElement(e->b, x, emit_i64(e, lane), "");
 }
 
-LLVMValueRef emit_dim(struct emit *e, dim d) {
-  int64_t value;
-  if (dim_is_const(e->f->module->dims, d, &value))
-    return emit_i64(e, value);
+/* An argument behind the buffers, asked for at first use. */
+static LLVMValueRef emit_argument(struct emit *e, struct kernel_dim want) {
   struct kernel *k = e->kernel;
   uint32_t i = 0;
-  while (i < k->dims.len && k->dims.data[i] != d)
+  while (i < k->dims.len && (k->dims.data[i].d != want.d || k->dims.data[i].reporter != want.reporter))
     i++;
   if (i == k->dims.len)
-    vec_push(&k->dims, d);
+    vec_push(&k->dims, want);
   while (e->dim_values.len <= i) /* code for a target before asked for them first */
     vec_push(&e->dim_values, NULL);
   if (e->dim_values.data[i])
@@ -59,6 +57,13 @@ LLVMValueRef emit_dim(struct emit *e, dim d) {
   LLVMValueRef at = LLVMBuildInBoundsGEP2(e->entry_builder, e->i64, e->args, &index, 1, "");
   e->dim_values.data[i] = LLVMBuildLoad2(e->entry_builder, e->i64, at, "");
   return e->dim_values.data[i];
+}
+
+LLVMValueRef emit_dim(struct emit *e, dim d) {
+  int64_t value;
+  if (dim_is_const(e->f->module->dims, d, &value))
+    return emit_i64(e, value);
+  return emit_argument(e, (struct kernel_dim){.d = d});
 }
 
 LLVMValueRef emit_product(struct emit *e, const dim *dims, uint32_t n) {
@@ -127,13 +132,23 @@ void emit_delinearize(struct emit *e, LLVMValueRef linear, const dim *dims, uint
   }
 }
 
-void emit_error_if(struct emit *e, LLVMValueRef bad, uint32_t provenance) {
+/* Its place among the ops of the region, from 1; all launches of the kernel have it there. */
+static uint32_t place_of(const struct emit *e, const struct op *op) {
+  const struct region *r = &e->f->regions.data[e->fused->regions[0]];
+  uint32_t i = 0;
+  while (function_op(e->f, r->ops.data[i]) != op)
+    i++;
+  return i + 1;
+}
+
+void emit_error_if(struct emit *e, LLVMValueRef bad, const struct op *op) {
   struct emit_if s;
+  LLVMValueRef report = emit_argument(e, (struct kernel_dim){.d = DIM_NONE, .reporter = place_of(e, op)});
   emit_if_begin(e, &s, bad);
   LLVMValueRef zero = emit_i64(e, 0);
   LLVMValueRef slot = LLVMBuildInBoundsGEP2(e->b, e->i64, e->args, &zero, 1, "");
   LLVMValueRef word = LLVMBuildIntToPtr(e->b, LLVMBuildLoad2(e->b, e->i64, slot, ""), e->ptr, "");
-  LLVMBuildStore(e->b, emit_i64(e, (int64_t)provenance + 1), word);
+  LLVMBuildStore(e->b, report, word);
   emit_if_else(e, &s, NULL);
   emit_if_end(e, &s, NULL);
 }

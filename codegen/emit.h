@@ -94,9 +94,9 @@ LLVMValueRef coord_vector(struct emit *e, const struct coord *c, uint32_t width)
 struct coord coord_uniform(struct emit *e, LLVMValueRef base);
 struct coord coord_zero(struct emit *e);
 bool point_is_uniform(const struct point *p);
-/* Sets bit 0 of the error word's story: the session's error word becomes provenance + 1 where `bad`
- * (i1, scalar). */
-void emit_error_if(struct emit *e, LLVMValueRef bad, uint32_t provenance);
+/* The session's error word becomes provenance + 1 of that op of the region where `bad` (i1, scalar):
+ * an argument of each launch, since equal regions of several nodes share the code. */
+void emit_error_if(struct emit *e, LLVMValueRef bad, const struct op *op);
 
 /* Row-major point of a linear index over dims; width 1. */
 void emit_delinearize(struct emit *e, LLVMValueRef linear, const dim *dims, uint32_t rank,

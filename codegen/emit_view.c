@@ -443,9 +443,9 @@ LLVMValueRef emit_gather(struct emit *e, const struct op *op, const struct point
   }
   LLVMValueRef empty = gathers_from_nothing(e, data, a->axes);
   if (a->mode == OUT_OF_RANGE_ERROR)
-    emit_error_if(e, any_lane(e, g.outside, p->width), op->provenance);
+    emit_error_if(e, any_lane(e, g.outside, p->width), op);
   if (a->mode == OUT_OF_RANGE_CLAMP && empty)
-    emit_error_if(e, empty, op->provenance);
+    emit_error_if(e, empty, op);
   LLVMValueRef x =
       empty ? load_unless(e, empty, op->operands[0], &g.at) : emit_value(e, op->operands[0], &g.at);
   if (a->mode != OUT_OF_RANGE_FILL)

@@ -16,11 +16,17 @@ struct kernel_pack {
   struct pack pack;
 };
 
+/* What a launch passes behind the buffers. */
+struct kernel_dim {
+  dim d;             /* its value; or, DIM_NONE, what the error word is to be after an error of */
+  uint32_t reporter; /* this op of the region, from 1 */
+};
+
 struct kernel {
   const struct function *function;
   op_id op;        /* the fused op; of several with the same key, the first */
   char symbol[48]; /* k<number>_<root>, unique in the module */
-  VEC(dim) dims;   /* filled while code is emitted */
+  VEC(struct kernel_dim) dims; /* filled while code is emitted */
   VEC(dim)
   grid;             /* tiles of a launch: the product of these (a product of symbolic sums may
                        be too long for one dim) */

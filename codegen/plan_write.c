@@ -427,6 +427,13 @@ static uint32_t traffic_of(struct writer *w, const struct op *fused) {
   return total;
 }
 
+static uint32_t launch_dim(struct writer *w, const struct op *fused, const struct kernel_dim *d) {
+  if (!d->reporter) return expr_of(w, d->d);
+  const struct region *r = &w->f->regions.data[fused->regions[0]];
+  const struct op *op = function_op(w->f, r->ops.data[d->reporter - 1]);
+  return manifest_build_const(w->b, (int64_t)op->provenance + 1);
+}
+
 static void write_launch(struct writer *w, uint32_t block, op_id id) {
   const struct op *op = function_op(w->f, id);
   const struct kernel *k = kernel_of(w->set, w->f, id);
@@ -451,7 +458,7 @@ static void write_launch(struct writer *w, uint32_t block, op_id id) {
     }
     buffers[op->n_operands + i] = w->value[v];
   }
-  for (uint32_t i = 0; i < k->dims.len; i++) dims[i] = expr_of(w, k->dims.data[i]);
+  for (uint32_t i = 0; i < k->dims.len; i++) dims[i] = launch_dim(w, op, &k->dims.data[i]);
   Engine__Launch *step = manifest_build_launch(w->b, block, kernel_row(w, k), buffers, n, dims,
                                                k->dims.len);
   step->tiles = product(w, k->grid.data, k->grid.len, 1);

@@ -65,7 +65,7 @@ static void update_step(struct emit *e, void *user, const struct point *p, const
   struct point to;
   LLVMValueRef inside;
   target_point(e, op, p, &to, &inside);
-  emit_error_if(e, LLVMBuildNot(e->b, inside, ""), op->provenance);
+  emit_error_if(e, LLVMBuildNot(e->b, inside, ""), op);
   struct emit_if s;
   emit_if_begin(e, &s, inside);
   LLVMValueRef x = emit_value(e, op->operands[1], p);

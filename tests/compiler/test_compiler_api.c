@@ -2,6 +2,8 @@
 /* The public compiler API: results, diagnostics, progress, options of older callers, exhaustion. */
 #include "base/mem.h"
 #include "sinter/compiler.h"
+#include "sinter/runtime.h"
+#include "tests/support/onnx_text.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,6 +55,47 @@ static void an_engine_comes_out_and_opens(void **state) {
   assert_string_equal(sinter_engine_target_name(e, 0), "x86-64-v2");
   assert_int_equal(sinter_engine_input(e, 0, 0)->dims[0].hi, 4);
   sinter_engine_close(e);
+}
+
+/* Two nodes, one kernel. */
+static void an_error_names_the_node_that_made_it(void **state) {
+  (void)state;
+  static const char text[] = "in t f32 [3,2]\n in a i64 [1]\n in u f32 [3,2]\n in b i64 [1]\n"
+                             " x = Gather(t, a)\n y = Gather(u, b)\n out x\n out y";
+  struct arena arena = {0};
+  char path[64];
+  size_t size;
+  const uint8_t *bytes = onnx_text_pack(text, &arena, &size);
+  snprintf(path, sizeof path, "/tmp/sinter-api-%ld.onnx", (long)getpid());
+  FILE *f = fopen(path, "wb");
+  assert_int_equal(fwrite(bytes, 1, size, f), size);
+  fclose(f);
+  assert_int_equal(sinter_compile(path, engine, NULL, NULL), SINTER_OK);
+  unlink(path);
+  sinter_engine *e;
+  sinter_session *s;
+  assert_int_equal(sinter_engine_open(engine, NULL, &e), SINTER_OK);
+  assert_int_equal(sinter_session_create(e, NULL, &s), SINTER_OK);
+  float table[6] = {0};
+  for (int wrong = 0; wrong < 3; wrong++) {
+    int64_t at[2] = {wrong == 1 ? 7 : 0, wrong == 2 ? 7 : 0};
+    sinter_tensor in[4] = {0}, out[2] = {0};
+    for (int i = 0; i < 4; i++) {
+      bool index = i % 2;
+      in[i] = (sinter_tensor){.dtype = index ? SINTER_I64 : SINTER_F32,
+                              .rank = index ? 1 : 2,
+                              .dims = {index ? 1 : 3, 2},
+                              .data = index ? (void *)&at[i / 2] : table,
+                              .bytes = index ? sizeof *at : sizeof table};
+    }
+    sinter_status st = sinter_session_run(s, "main", in, 4, out, 2);
+    assert_int_equal(st == SINTER_OK, wrong == 0);
+    if (wrong)
+      assert_non_null(strstr(sinter_last_error(), wrong == 1 ? "node 0" : "node 1"));
+  }
+  sinter_session_destroy(s);
+  sinter_engine_close(e);
+  arena_deinit(&arena);
 }
 
 static void problems_are_listed_with_code_and_place(void **state) {
@@ -150,6 +193,7 @@ static void exhaustion_is_a_status(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(an_engine_comes_out_and_opens, set_up, tear_down),
+      cmocka_unit_test(an_error_names_the_node_that_made_it),
       cmocka_unit_test(problems_are_listed_with_code_and_place),
       cmocka_unit_test(mistakes_of_the_caller_are_usage),
       cmocka_unit_test_setup_teardown(options_of_older_callers_are_read_as_far_as_they_go, set_up,
