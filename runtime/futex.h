@@ -4,6 +4,7 @@
 #define SINTER_RUNTIME_FUTEX_H
 
 #include <linux/futex.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -31,6 +32,14 @@ static inline void futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t n
 /* Wakes at most n that sleep on the word. */
 static inline void futex_wake(_Atomic uint32_t *word, int n) {
   syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
+}
+
+/* How long `threads` that wait for each other should spin: where they share processors, spinning
+ * keeps those from work that are waited for. */
+static inline uint32_t futex_spins(uint32_t threads) {
+  cpu_set_t set;
+  int cpus = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+  return cpus > 0 && threads <= (uint32_t)cpus ? FUTEX_SPINS : 0;
 }
 
 #endif

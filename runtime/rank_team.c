@@ -24,6 +24,7 @@ struct rank_team {
   struct member *members; /* ranks 1 to n - 1 */
   uint32_t n;             /* members whose thread runs */
   pid_t process;          /* a forked child has no threads */
+  uint32_t spins;
 
   uint8_t apart[64];     /* of lines that many look at */
   _Atomic uint32_t runs; /* changes when a run begins; members sleep on it */
@@ -41,7 +42,7 @@ struct rank_team {
 
 /* Waits for another run than the one of number `seen`. */
 static uint32_t wait_for_run(struct rank_team *team, uint32_t seen) {
-  for (int i = 0; i < FUTEX_SPINS && atomic_load(&team->runs) == seen; i++)
+  for (uint32_t i = 0; i < team->spins && atomic_load(&team->runs) == seen; i++)
     FUTEX_PAUSE();
   while (atomic_load(&team->runs) == seen) {
     atomic_fetch_add(&team->sleepers, 1);
@@ -110,6 +111,7 @@ status rank_team_create(struct rank *ranks, uint32_t n, struct rank_team **out_t
     return fault_no_memory("a session's ranks", sizeof *team);
   team->ranks = ranks;
   team->process = getpid();
+  team->spins = futex_spins(n);
   status st = create_members(team, n - 1);
   if (st)
     rank_team_destroy(team);
@@ -137,7 +139,7 @@ void rank_team_destroy(struct rank_team *team) {
 /* --- A run --- */
 
 static void wait_for_members(struct rank_team *team) {
-  for (int i = 0; i < FUTEX_SPINS && atomic_load(&team->pending); i++)
+  for (uint32_t i = 0; i < team->spins && atomic_load(&team->pending); i++)
     FUTEX_PAUSE();
   for (uint32_t pending; (pending = atomic_load(&team->pending)) != 0;)
     futex_wait(&team->pending, pending, 0);

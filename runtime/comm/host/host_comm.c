@@ -142,6 +142,29 @@ static void open_door(struct host_meeting *meeting) {
     futex_wake(&meeting->round, INT_MAX);
 }
 
+/*
+ * Whether the meeting took place while this rank span. How long it spins follows from how that went
+ * lately: on a busy processor the one waited for may need this very core, and spinning only costs.
+ * Every 64th wait asks again.
+ */
+#define LEAST_SPINS 64u
+
+static bool spin(const struct comm *c, struct host_cell *own, const struct host_meeting *meeting,
+                 uint32_t round) {
+  if (!c->most_spins)
+    return false;
+  uint32_t most = own->waits++ % 64 ? own->spins : c->most_spins;
+  for (uint32_t i = 0; i < most; i++) {
+    if (atomic_load(&meeting->round) != round) {
+      own->spins = 2 * most < c->most_spins ? 2 * most : c->most_spins;
+      return true;
+    }
+    FUTEX_PAUSE();
+  }
+  own->spins = own->spins / 2 > LEAST_SPINS ? own->spins / 2 : LEAST_SPINS;
+  return atomic_load(&meeting->round) != round;
+}
+
 status host_meet(struct comm *c, uint32_t rank, struct host_meeting *meeting) {
   struct host_cell *own = &c->cells[rank];
   uint32_t round = atomic_load(&meeting->round);
@@ -152,9 +175,7 @@ status host_meet(struct comm *c, uint32_t rank, struct host_meeting *meeting) {
     open_door(meeting);
   } else {
     atomic_store(&own->waiting, 1);
-    for (uint32_t i = 0; i < c->spins && atomic_load(&meeting->round) == round; i++)
-      FUTEX_PAUSE();
-    if (atomic_load(&meeting->round) == round)
+    if (!spin(c, own, meeting, round))
       st = sleep_until(c, rank, meeting, round);
     atomic_store(&own->waiting, 0);
   }
@@ -334,11 +355,6 @@ static bool create_shared(struct comm *c) {
   return create_tables(c);
 }
 
-static uint32_t usable_cpus(void) {
-  cpu_set_t set;
-  return sched_getaffinity(0, sizeof set, &set) ? 1 : (uint32_t)CPU_COUNT(&set);
-}
-
 static status host_create(const struct comm_options *options, struct comm **out_comm) {
   struct comm *c = mem_try_calloc(1, sizeof *c);
   if (!c)
@@ -346,8 +362,7 @@ static status host_create(const struct comm_options *options, struct comm **out_
   c->plan = options->plan;
   c->deadline_ns = options->deadline_ns;
   c->ranks = options->plan->ranks;
-  /* Where ranks share processors, spinning keeps those from work that are waited for. */
-  c->spins = c->ranks <= usable_cpus() ? FUTEX_SPINS : 0;
+  c->most_spins = futex_spins(c->ranks);
   c->meeting_count = count_meetings(options->plan);
   if (!create_shared(c)) {
     host_destroy(c);

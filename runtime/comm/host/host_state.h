@@ -42,12 +42,13 @@ struct host_cell {
   const uint8_t **sources; /* room for one per rank */
   uint64_t *received;      /* bytes, per exchange */
   uint64_t *times;
+  uint32_t spins, waits; /* how long to spin, and how often it has waited */
 };
 
 struct comm {
   const struct plan *plan;
   uint64_t deadline_ns;
-  uint32_t ranks, spins;
+  uint32_t ranks, most_spins;
   struct host_cell *cells;
   struct host_meeting *meetings; /* [0]: of all ranks */
   uint32_t meeting_count;
