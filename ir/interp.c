@@ -108,8 +108,7 @@ static const struct sharding *rank_sharding(const struct interp *in, const struc
   return in->rank && type->sharding ? in->function->module->shardings.data[type->sharding] : NULL;
 }
 
-/* From the dims of the whole value to those of this rank's part. */
-static void localise(const struct interp *in, const struct type *type, int64_t *dims) {
+void interp_local_dims(const struct interp *in, const struct type *type, int64_t *dims) {
   const struct sharding *s = rank_sharding(in, type);
   for (uint32_t d = 0; s && d < type->rank; d++) {
     struct shard_part p = shard_part_of(in->rank->mesh, in->rank->coords, &s->dims[d], dims[d]);
@@ -159,7 +158,7 @@ status interp_bind_type(struct interp *in, const struct op *op, const struct typ
   int64_t wanted[IR_MAX_RANK];
   if (!interp_dims(in, op, type->dims, type->rank, wanted))
     return in->failure;
-  localise(in, type, wanted);
+  interp_local_dims(in, type, wanted);
   return interp_check_dims(in, op, t, wanted, false);
 }
 
@@ -243,7 +242,7 @@ struct tensor *interp_result(struct interp *in, const struct op *op, uint32_t i)
   int64_t dims[IR_MAX_RANK];
   if (!interp_dims(in, op, type->dims, type->rank, dims))
     return NULL;
-  localise(in, type, dims);
+  interp_local_dims(in, type, dims);
   struct tensor *t = interp_tensor(in, op, type->dtype, dims, type->rank);
   interp_set_result(in, op, i, t);
   return t;
@@ -256,7 +255,7 @@ status interp_alias(struct interp *in, const struct op *op, uint32_t i, const st
   *t = (struct tensor){.dtype = x->dtype, .rank = type->rank, .count = x->count, .data = x->data};
   if (!spend(in, op, 0) || !interp_dims(in, op, type->dims, type->rank, t->dims))
     return in->failure;
-  localise(in, type, t->dims);
+  interp_local_dims(in, type, t->dims);
   if (!shape_elements(t->dims, t->rank, &count) || count != x->count)
     return interp_fail(in, op, DIAG_E0620, "%" PRId64 " elements do not fill the result", x->count);
   interp_set_result(in, op, i, t);

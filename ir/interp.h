@@ -114,6 +114,8 @@ void *interp_scratch(struct interp *in, const struct op *op, uint64_t n, size_t 
 bool interp_dim(struct interp *in, dim d, int64_t *out);
 /* n of them, with a diagnostic. */
 bool interp_dims(struct interp *in, const struct op *op, const dim *dims, uint32_t n, int64_t *out);
+/* From the dims of whole values of that type to those of this rank's part. */
+void interp_local_dims(const struct interp *in, const struct type *type, int64_t *dims);
 /* The part that this rank holds of dim d of a value that has its tensor; all of it where the dim is
  * not split. */
 bool interp_part(struct interp *in, const struct op *op, value_id v, uint32_t d,

@@ -112,6 +112,11 @@ static int64_t parts_of(const struct splitting *s, const struct factor_split *x)
   return axis_refs_size(s->mesh, x->axes, x->n_axes);
 }
 
+static int64_t extent_of(const struct splitting *s, const struct factor *x) {
+  int64_t extent;
+  return dim_is_const(s->m->dims, x->extent, &extent) ? extent : 0;
+}
+
 static bool check_axes(const struct splitting *s, const struct axis_ref *refs, uint32_t n,
                        uint32_t most) {
   if (n == 0 || n > most)
@@ -136,6 +141,10 @@ static bool check_splits(const struct splitting *s) {
       return op_refuse(s->why, "an order or granule that is none");
     if (!check_axes(s, x->axes, x->n_axes, SHARDING_MAX_AXES_PER_DIM))
       return false;
+    const struct factor *factor = &s->factors->factors.data[x->factor];
+    if (factor->even && (x->order != SPLIT_BLOCK || x->granule > 1 ||
+                         extent_of(s, factor) % parts_of(s, x) != 0))
+      return op_refuse(s->why, "factor '%s' in parts that are not even blocks", factor->name);
     for (uint32_t k = 0; k < i; k++)
       if (split->splits[k].factor == x->factor ||
           !axis_refs_disjoint(s->mesh, split->splits[k].axes, split->splits[k].n_axes, x->axes,
@@ -146,11 +155,6 @@ static bool check_splits(const struct splitting *s) {
       return op_refuse(s->why, "an axis is split and passed");
   }
   return true;
-}
-
-static int64_t extent_of(const struct splitting *s, const struct factor *x) {
-  int64_t extent;
-  return dim_is_const(s->m->dims, x->extent, &extent) ? extent : 0;
 }
 
 /* The dim under one more factor. Two meet in a dim where the outer gives every part one unit, and

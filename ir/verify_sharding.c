@@ -457,6 +457,22 @@ static void check_if(struct checker *c) {
   }
 }
 
+/* A stack is split as what is stacked, one dim further. */
+static void check_stacked(struct checker *c, uint32_t i, value_id one, value_id stack) {
+  const struct sharding *from = form(c, one);
+  const struct type *type = value_type(c->f, stack);
+  struct sharding wanted = {.mesh = c->mesh_id, .rank = type->rank};
+  if (!c->mesh)
+    return;
+  for (uint32_t d = 0; d + 1 < type->rank; d++)
+    wanted.dims[d + 1] = from->dims[d];
+  sharding_id id = module_shard(c->f->module, type, &wanted);
+  if (from->partial.kind != PARTIAL_NONE)
+    problem(c, DIAG_E0332, "output %u of the body is partial", i);
+  else if (held(c, stack) != id)
+    mismatch(c, "result", i, stack, id);
+}
+
 static void check_loop(struct checker *c) {
   const struct op *op = c->op;
   const struct region *r = &c->f->regions.data[op->regions[0]];
@@ -470,10 +486,8 @@ static void check_loop(struct checker *c) {
     check_same(c, "carried result of the body", i, r->results.data[1 + i], r->params.data[1 + i]);
     check_same(c, "result", i, op->results[i], r->params.data[1 + i]);
   }
-  for (uint32_t i = carried; i < op->n_results; i++) {
-    check_whole(c, r->results.data[1 + i], "an output of the body");
-    check_whole(c, op->results[i], "a stacked output");
-  }
+  for (uint32_t i = carried; i < op->n_results; i++)
+    check_stacked(c, i, r->results.data[1 + i], op->results[i]);
 }
 
 static void check_fused(struct checker *c) {
@@ -499,7 +513,10 @@ static void check_op(struct checker *c, op_id id) {
     c->op = function_op(c->f, id);
     c->id = id;
   }
-  if (sound && op_infos[c->op->kind].flags & OP_FLAG_RANKS)
+  uint32_t flags = op_infos[c->op->kind].flags;
+  if (flags & OP_FLAG_MESH)
+    problem(c, DIAG_E0333, "stands in one rank's own program only");
+  else if (sound && flags & OP_FLAG_RANKS)
     check_collective(c);
   else if (sound && c->op->kind == OP_IF)
     check_if(c);

@@ -140,6 +140,8 @@ static void output_dims(struct interp *in, const struct op *op, const struct loo
                     ? dim_symbol_lo(t, symbol)
                     : 0;
   }
+  if (trips == 0)
+    interp_local_dims(in, type, dims);
 }
 
 static status stack_output(struct interp *in, const struct op *op, struct loop_run *l, uint32_t i,

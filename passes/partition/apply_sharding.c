@@ -219,32 +219,136 @@ static void read_operands(struct applier *ap, op_id id, const sharding_id *wants
     op_set_operands(ap->f, id, operands, op.n_operands);
 }
 
-static void apply_control(struct applier *ap, op_id id) {
-  const struct op op = *function_op(ap->f, id);
-  if (op.kind == OP_FUSED) {
-    refuse(ap, &op, "is fused already");
-    return;
+/* The splits of a value without what is partial of it. */
+static sharding_id merged(const struct applier *ap, value_id v, sharding_id id) {
+  const struct type *type = value_type(ap->f, v);
+  struct sharding room, s = *sharding_get(ap->f->module, id, ap->a->mesh, type->rank, &room);
+  s.partial = (struct partial){0};
+  return module_shard(ap->f->module, type, &s);
+}
+
+static bool split_results(struct applier *ap, op_id id, sharding_id *operands, sharding_id *results,
+                          struct strbuf *why) {
+  static const struct op_split none;
+  const struct op *op = function_op(ap->f, id);
+  const struct op_split *split = id < ap->a->n_ops ? &ap->a->ops[id] : &none;
+  factors_of(ap->f, op, &ap->arena, &ap->factors);
+  return op_split_shardings(ap->f, op, &ap->factors, ap->a->mesh, split, operands, results, why);
+}
+
+/* How a value that a region yields will be split: by its op's own split, whatever it reads. */
+static sharding_id yielded(struct applier *ap, region_id region, value_id v) {
+  const struct value *value = function_value(ap->f, v);
+  const struct op *op = value_def(ap->f, v);
+  sharding_id *operands, *results, id = 0;
+  struct strbuf why = {0};
+  if (value->region != region)
+    return merged(ap, v, sharding_of(ap, v));
+  if (!op || op_infos[op->kind].flags & OP_FLAG_CONTROL)
+    return 0;
+  operands = ARENA_ARRAY(&ap->arena, sharding_id, op->n_operands + 1);
+  results = ARENA_ARRAY(&ap->arena, sharding_id, op->n_results + 1);
+  if (split_results(ap, value->def, operands, results, &why))
+    id = merged(ap, v, results[value->index]);
+  strbuf_deinit(&why);
+  return id;
+}
+
+static bool same_shape(const struct applier *ap, value_id a, value_id b) {
+  return type_same_shape(value_type(ap->f, a), value_type(ap->f, b));
+}
+
+/* The sharding of the values that are stacked, on the stack of them; 0 where the dims differ. */
+static sharding_id stacked(const struct applier *ap, value_id one, value_id stack, sharding_id id) {
+  const struct type *type = value_type(ap->f, one), *to = value_type(ap->f, stack);
+  struct sharding s = {.mesh = ap->a->mesh, .rank = to->rank};
+  for (uint32_t d = 0; id && d < type->rank; d++) {
+    if (type->dims[d] != to->dims[d + 1])
+      return 0;
+    s.dims[d + 1] = ap->f->module->shardings.data[id]->dims[d];
   }
-  read_operands(ap, id, ARENA_ARRAY(&ap->arena, sharding_id, op.n_operands + 1));
-  for (uint32_t i = 0; i < op.n_regions && !ap->result; i++) {
-    apply_region(ap, op.regions[i]);
-    for (uint32_t k = 0; k < ap->f->regions.data[op.regions[i]].results.len && !ap->result; k++) {
-      value_id v = ap->f->regions.data[op.regions[i]].results.data[k];
-      value_id whole = read_as(ap, v, 0);
-      ap->f->regions.data[op.regions[i]].results.data[k] = whole;
+  return module_shard(ap->f->module, to, &s);
+}
+
+static void yield_as(struct applier *ap, region_id r, uint32_t i, sharding_id want) {
+  value_id v = ap->result ? VALUE_NONE : read_as(ap, ap->f->regions.data[r].results.data[i], want);
+  if (v != VALUE_NONE)
+    ap->f->regions.data[r].results.data[i] = v;
+  else if (!ap->result)
+    ap->result = STATUS_INTERNAL;
+}
+
+/* Results of an `if` are split where both branches make them so. */
+static void apply_if(struct applier *ap, op_id id) {
+  const struct op op = *function_op(ap->f, id);
+  sharding_id *wants = ARENA_ARRAY(&ap->arena, sharding_id, op.n_results + 1);
+  for (uint32_t i = 0; i < op.n_results; i++) {
+    value_id x = ap->f->regions.data[op.regions[0]].results.data[i];
+    value_id y = ap->f->regions.data[op.regions[1]].results.data[i];
+    sharding_id a = yielded(ap, op.regions[0], x), b = yielded(ap, op.regions[1], y);
+    wants[i] =
+        a == b && same_shape(ap, x, op.results[i]) && same_shape(ap, y, op.results[i]) ? a : 0;
+  }
+  read_operands(ap, id, ARENA_ARRAY(&ap->arena, sharding_id, 1));
+  for (uint32_t k = 0; k < 2; k++) {
+    apply_region(ap, op.regions[k]);
+    for (uint32_t i = 0; i < op.n_results; i++)
+      yield_as(ap, op.regions[k], i, wants[i]);
+  }
+  for (uint32_t i = 0; i < op.n_results; i++)
+    set_sharding(ap, op.results[i], wants[i]);
+}
+
+/* A carried value is split as the body makes it: then the body's own reading of it is what it is at
+ * every iteration, and no other choice is a fixed point without a conversion. */
+static void apply_loop(struct applier *ap, op_id id) {
+  const struct op op = *function_op(ap->f, id);
+  region_id body = op.regions[0];
+  uint32_t carried = op.n_operands - 2;
+  sharding_id *wants = ARENA_ARRAY(&ap->arena, sharding_id, op.n_results + 1);
+  sharding_id *operands = ARENA_ARRAY(&ap->arena, sharding_id, op.n_operands + 1);
+  for (uint32_t i = 0; i < op.n_results; i++) {
+    value_id v = ap->f->regions.data[body].results.data[1 + i];
+    wants[i] = yielded(ap, body, v);
+    if (i >= carried) {
+      if (!stacked(ap, v, op.results[i], wants[i]))
+        wants[i] = 0;
+      continue;
     }
+    value_id param = ap->f->regions.data[body].params.data[1 + i];
+    if (!same_shape(ap, v, param) || !same_shape(ap, op.operands[2 + i], param) ||
+        !same_shape(ap, op.results[i], param))
+      wants[i] = 0;
+    operands[2 + i] = wants[i];
+    set_sharding(ap, param, wants[i]);
+  }
+  read_operands(ap, id, operands);
+  apply_region(ap, body);
+  yield_as(ap, body, 0, 0);
+  for (uint32_t i = 0; i < op.n_results && !ap->result; i++) {
+    value_id v = ap->f->regions.data[body].results.data[1 + i];
+    sharding_id result = i < carried ? wants[i] : stacked(ap, v, op.results[i], wants[i]);
+    yield_as(ap, body, 1 + i, wants[i]);
+    set_sharding(ap, op.results[i], result);
   }
 }
 
+static void apply_control(struct applier *ap, op_id id) {
+  const struct op *op = function_op(ap->f, id);
+  if (op->kind == OP_FUSED)
+    refuse(ap, op, "is fused already");
+  else if (op->kind == OP_IF)
+    apply_if(ap, id);
+  else
+    apply_loop(ap, id);
+}
+
 static void apply_op(struct applier *ap, op_id id) {
-  static const struct op_split none;
   const struct op op = *function_op(ap->f, id);
-  const struct op_split *split = id < ap->a->n_ops ? &ap->a->ops[id] : &none;
   sharding_id *operands = ARENA_ARRAY(&ap->arena, sharding_id, op.n_operands + 1);
   sharding_id *results = ARENA_ARRAY(&ap->arena, sharding_id, op.n_results + 1);
   struct strbuf why = {0};
-  factors_of(ap->f, &op, &ap->arena, &ap->factors);
-  if (!op_split_shardings(ap->f, &op, &ap->factors, ap->a->mesh, split, operands, results, &why))
+  if (!split_results(ap, id, operands, results, &why))
     refuse(ap, &op, "%s", strbuf_c(&why));
   strbuf_deinit(&why);
   if (!ap->result)

@@ -12,9 +12,10 @@
  * convert it (passes/partition/conversion.h): once per value and wanted sharding, before the first
  * reader, in the region of the value, so never within a loop for a value from outside. What is made
  * of constants and indices alone is computed again in the sharding that is wanted, without
- * communication; a constant is then held split. Operands, carried values and results of `if` and
- * `loop` are whole, what is inside of their regions is split as assigned. Parameters and results
- * are as the assignment says.
+ * communication; a constant is then held split. Conditions and trip counts are whole; carried
+ * values and results of `if` and `loop` are split as the ops that yield them make them, where the
+ * shapes stay the same (an `if`: where both branches agree). Parameters and results are as the
+ * assignment says.
  *
  * Call prepare_sharding first, and assign to what it leaves. Dead ops are swept. Errors: E0330
  * where a split does not fit its op, or an op is fused already. */

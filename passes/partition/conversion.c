@@ -230,22 +230,21 @@ static bool permute(struct planner *p) {
   return false;
 }
 
-/* Puts a dim together as far as it must be: to a split that the wanted one refines. */
+/* Puts a dim together as far as it must be: to the wanted split, or one that it refines. */
 static bool gather(struct planner *p) {
   for (uint32_t d = 0; d < p->type->rank; d++) {
-    struct dim_split *at = &p->at.dims[d];
+    struct dim_split *at = &p->at.dims[d], kept = p->to.dims[d];
     struct refs ignored, gathered;
     if (refines(p, d, &p->to.dims[d], at, &ignored))
       continue;
-    for (uint32_t k = at->n_axes; k-- > 0;) {
-      struct dim_split kept = *at;
-      kept.n_axes = k;
+    for (uint32_t k = at->n_axes;
+         !refines(p, d, at, &kept, &gathered) || !refines(p, d, &p->to.dims[d], &kept, &ignored);) {
+      kept = *at;
+      kept.n_axes = --k;
       dim_split_canonical(p->m->dims, p->mesh, size_of(p, d), &kept);
-      if (!refines(p, d, at, &kept, &gathered) || !refines(p, d, &p->to.dims[d], &kept, &ignored))
-        continue;
-      *at = kept;
-      return step(p, OP_ALL_GATHER, &gathered, d, 0, NULL);
     }
+    *at = kept;
+    return step(p, OP_ALL_GATHER, &gathered, d, 0, NULL);
   }
   return false;
 }

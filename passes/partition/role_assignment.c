@@ -395,6 +395,25 @@ static void choose_op(struct roles *r, op_id id) {
   }
 }
 
+/* What goes into a loop's body, or comes out of a region, is split as it was. */
+static void carry(struct roles *r, value_id from, value_id to) {
+  if (type_same_shape(value_type(r->f, from), value_type(r->f, to)))
+    r->have[to] = r->have[from];
+}
+
+static void choose_region(struct roles *r, region_id region);
+
+static void choose_control(struct roles *r, op_id id) {
+  const struct op *op = function_op(r->f, id);
+  bool loop = op->kind == OP_LOOP;
+  for (uint32_t i = 2; loop && i < op->n_operands; i++)
+    carry(r, op->operands[i], r->f->regions.data[op->regions[0]].params.data[i - 1]);
+  for (uint32_t k = 0; k < op->n_regions; k++)
+    choose_region(r, op->regions[k]);
+  for (uint32_t i = 0; i < op->n_results && op->kind != OP_FUSED; i++)
+    carry(r, r->f->regions.data[op->regions[0]].results.data[loop + i], op->results[i]);
+}
+
 static void choose_region(struct roles *r, region_id region) {
   for (uint32_t i = 0; i < r->f->regions.data[region].ops.len; i++) {
     op_id id = r->f->regions.data[region].ops.data[i];
@@ -402,8 +421,8 @@ static void choose_region(struct roles *r, region_id region) {
     const struct op *op = function_op(r->f, id);
     if (op->n_regions == 0 && (op->n_results == 0 || !r->constant[op->results[0]]))
       choose_op(r, id);
-    for (uint32_t k = 0; k < op->n_regions; k++)
-      choose_region(r, op->regions[k]);
+    if (op->n_regions)
+      choose_control(r, id);
   }
 }
 

@@ -11,7 +11,7 @@
  * is passed over. --random tries N random assignments on each mesh. One line per assignment; exit
  * code 1 if any differs. */
 #include "base/file.h"
-#include "base/hash.h"
+#include "base/mem.h"
 #include "frontend/onnx/import.h"
 #include "frontend/onnx/model_load.h"
 #include "ir/field.h"
@@ -67,6 +67,7 @@ static struct tensor *read_input(struct checker *c, uint32_t i) {
   if (file_read(path, UINT64_C(1) << 31, &c->diags, &bytes, &size))
     return NULL;
   Onnx__TensorProto *proto = onnx__tensor_proto__unpack(NULL, size, (const uint8_t *)bytes);
+  mem_free(bytes);
   if (!proto || onnx_tensor_resolve(c->model, proto, &c->diags, &view) ||
       !dtype_from_onnx(view.onnx_type, &dtype) || view.rank > IR_MAX_RANK)
     return NULL;
