@@ -109,6 +109,21 @@ for llvm in /usr/lib/llvm-*/lib/libLLVM*.so.1 /usr/lib/llvm-*/lib/libLLVM.so.*; 
     fail "the compiler beside $llvm: $(cat "$work/log")"
 done
 
+# The bill of materials names what is linked, and is the same twice.
+if command -v dpkg-query >/dev/null && command -v python3 >/dev/null; then
+  for n in 1 2; do "$root/scripts/sbom" "$prefix/bin/sinter" "$lib/libsinter_runtime.so" >"$work/sbom$n.json" || fail "sbom"; done
+  cmp -s "$work/sbom1.json" "$work/sbom2.json" || fail "two bills of materials differ"
+  python3 - "$work/sbom1.json" "$version" <<'EOF' || fail "the bill of materials is wrong"
+import json, sys
+d = json.load(open(sys.argv[1]))
+assert d["spdxVersion"] == "SPDX-2.3" and d["name"] == "sinter-" + sys.argv[2]
+names = {p["SPDXID"]: p for p in d["packages"]}
+linked = {names[r["relatedSpdxElement"]]["name"] for r in d["relationships"] if r["relationshipType"] == "DYNAMIC_LINK"}
+assert "libc6" in linked, linked
+assert all(p["versionInfo"] for p in d["packages"]) and len(d["files"]) == 2
+EOF
+fi
+
 # Both libraries in one process, and headers that C++ takes.
 if command -v c++ >/dev/null; then
   printf '#include <sinter/compiler.h>\nint main() { return sinter_version() == nullptr; }\n' >"$work/both.cc"
