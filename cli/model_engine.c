@@ -32,7 +32,8 @@ void compiler_options_from(struct invocation *v, const char *model, struct compi
       .specialize = o->values[OPT_SPECIALIZE].texts,
       .n_specialize = o->values[OPT_SPECIALIZE].count,
       .threads = (uint32_t)option_number(o, OPT_THREADS, 0),
-      .pipeline = {.disabled = joined(v, OPT_DISABLE), .parallel = option_text(o, OPT_PARALLEL)},
+      .pipeline = {.disabled = joined(v, OPT_DISABLE), .parallel = option_text(o, OPT_PARALLEL),
+                   .roles = option_text(o, OPT_ROLES)},
   };
 }
 
@@ -87,7 +88,7 @@ status engine_from_file(const struct options *o, const char *path, struct diags 
 }
 
 status engine_for_verb(struct invocation *v, const char *path, sinter_engine **out) {
-  static const enum option_id of_compiler[] = {OPT_TARGET, OPT_DISABLE, OPT_EXTERNAL_DATA_ROOT,
+  static const enum option_id of_compiler[] = {OPT_TARGET, OPT_DISABLE, OPT_ROLES, OPT_EXTERNAL_DATA_ROOT,
                                                OPT_COUNT};
   bool is_engine;
   status s = file_is_engine(path, &v->diags, &is_engine);

@@ -194,6 +194,15 @@ Engine__Port *manifest_build_output(struct manifest_build *b, uint32_t entry, co
   return port;
 }
 
+void manifest_build_state(struct manifest_build *b, uint32_t entry, uint32_t input, uint32_t output,
+                          uint32_t axis) {
+  NEW_MESSAGE(b, state, State, state);
+  state->input = input;
+  state->output = output;
+  state->axis = axis;
+  APPEND(b, b->manifest.entries[entry], states, state);
+}
+
 Engine__Variant *manifest_build_variant(struct manifest_build *b, uint32_t entry, uint32_t block) {
   NEW_MESSAGE(b, variant, Variant, variant);
   variant->block = block;

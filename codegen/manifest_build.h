@@ -69,6 +69,9 @@ Engine__Port *manifest_build_input(struct manifest_build *b, uint32_t entry, con
 Engine__Port *manifest_build_output(struct manifest_build *b, uint32_t entry, const char *name,
                                     uint32_t dtype, const uint32_t *dims, size_t rank,
                                     uint32_t value);
+/* A state of an entry; its length, count and capacity are the entry's own fields. */
+void manifest_build_state(struct manifest_build *b, uint32_t entry, uint32_t input, uint32_t output,
+                          uint32_t axis);
 Engine__Variant *manifest_build_variant(struct manifest_build *b, uint32_t entry, uint32_t block);
 void manifest_build_guard(struct manifest_build *b, Engine__Variant *variant, uint32_t lhs,
                           Engine__Relation relation, uint32_t rhs);

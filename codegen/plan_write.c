@@ -24,6 +24,7 @@
 #include "codegen/in_place.h"
 #include "ir/exchange_group.h"
 #include "ir/shard_index.h"
+#include "ir/states.h"
 #include "runtime/engine_format.h"
 
 struct writer {
@@ -894,8 +895,29 @@ static void write_function(struct writer *w, uint32_t block, const struct entry 
   mem_free(w->value);
 }
 
+/* The dim of a state's rows is the symbol that the session gives a value. */
+static void write_states(struct writer *w, const struct entry *e, uint32_t entry) {
+  Engine__Entry *row = w->b->manifest.entries[entry];
+  const struct function *f = e->variants.data[0].function;
+  row->length = e->length;
+  row->count = e->count;
+  for (uint32_t i = 0; i < e->states.len; i++) {
+    const struct entry_state *s = &e->states.data[i];
+    value_id result;
+    uint32_t symbol = 0;
+    const struct op *update = state_update(f, s->input, &result);
+    assert(update);
+    uint32_t axis = (uint32_t)OP_ATTRS(update, update)->axis;
+    dim rows = value_type(f, f->regions.data[0].params.data[s->input])->dims[axis];
+    w->failed |= !dim_symbol_of(w->m->dims, rows, &symbol);
+    row->capacity = symbol_row(symbol);
+    manifest_build_state(w->b, entry, s->input, s->output, axis);
+  }
+}
+
 static void write_entry(struct writer *w, const struct entry *e) {
   uint32_t entry = manifest_build_entry(w->b, e->name);
+  write_states(w, e, entry);
   for (uint32_t i = 0; i < e->variants.len; i++) {
     const struct entry_variant *v = &e->variants.data[i];
     w->f = v->function;

@@ -58,6 +58,7 @@ static void entry_deinit(struct entry *e) {
   for (uint32_t i = 0; i < e->variants.len; i++)
     vec_deinit(&e->variants.data[i].guards);
   vec_deinit(&e->variants);
+  vec_deinit(&e->states);
   vec_deinit(&e->input_names);
   vec_deinit(&e->output_names);
 }
@@ -99,6 +100,11 @@ struct function *function_create(struct module *m, const char *name) {
   vec_push(&f->regions, (struct region){0});
   vec_push(&m->functions, f);
   return f;
+}
+
+void module_drop_function(struct module *m) {
+  struct function *f = vec_pop(&m->functions);
+  function_deinit(f);
 }
 
 struct function *module_find_function(const struct module *m, const char *name) {

@@ -130,11 +130,21 @@ struct entry_variant {
   VEC(struct guard) guards;
   struct function *function;
 };
+/* An input and an output that are one value over time: what a run gives is what the next one gets, and
+ * who runs the entry keeps it. Within the functions nothing is special about them but that the output is
+ * an `update` in place of the input, which nothing else reads. */
+struct entry_state {
+  uint32_t input, output;
+};
 struct entry {
   const char *name;
   VEC(const char *) input_names;
   VEC(const char *) output_names;
   VEC(struct entry_variant) variants;
+  VEC(struct entry_state) states; /* the last inputs, and the last outputs, in order */
+  /* 1 + an input, i64 [batch]; 0: none. Before the states stands, with them, `length`: how many rows
+   * each batch row of the states has. `count`: how many more the run gives each; without it, one. */
+  uint32_t length, count;
 };
 
 struct mesh;
@@ -159,6 +169,8 @@ struct module *module_create(void);
 void module_destroy(struct module *m); /* NULL is fine */
 const char *module_intern(struct module *m, const char *s); /* NULL stays NULL */
 struct function *function_create(struct module *m, const char *name); /* renames duplicates */
+/* Takes back the function that was created last, which nothing may refer to. Its name stays taken. */
+void module_drop_function(struct module *m);
 struct function *module_find_function(const struct module *m, const char *name);
 constant_id module_add_constant(struct module *m, const struct constant *c); /* renames duplicates */
 /* Element i of a constant, as a float or as an integer by its dtype; the other is 0. */

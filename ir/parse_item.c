@@ -141,6 +141,35 @@ void sir_entry(struct sir_parser *p, struct sir_name name, struct sir_names inpu
   vec_push(&p->m->entries, e);
 }
 
+/* 1 + the place of a name of the entry's inputs or outputs, 0 where it is none. */
+static uint32_t find_port(const struct entry *e, bool input, const char *name) {
+  uint32_t n = input ? e->input_names.len : e->output_names.len;
+  const char *const *names = input ? e->input_names.data : e->output_names.data;
+  for (uint32_t i = 0; i < n; i++)
+    if (!strcmp(names[i], name))
+      return i + 1;
+  return 0;
+}
+
+void sir_states(struct sir_parser *p, const struct sir_loc *at, struct sir_names counts,
+                struct sir_names inputs, struct sir_names outputs) {
+  struct entry *e = &vec_last(&p->m->entries);
+  if (counts.len < 1 || counts.len > 2 || inputs.len != outputs.len || !inputs.len) {
+    sir_error(p, at, DIAG_E0202, NULL, "states are (length) or (length, count), then as many inputs as outputs");
+    return;
+  }
+  e->length = find_port(e, true, counts.data[0].text);
+  e->count = counts.len > 1 ? find_port(e, true, counts.data[1].text) : 0;
+  bool found = e->length && (counts.len == 1 || e->count);
+  for (uint32_t i = 0; i < inputs.len; i++) {
+    uint32_t in = find_port(e, true, inputs.data[i].text), out = find_port(e, false, outputs.data[i].text);
+    found &= in && out;
+    vec_push(&e->states, ((struct entry_state){in - 1, out - 1}));
+  }
+  if (!found)
+    sir_error(p, at, DIAG_E0202, NULL, "a state names no input or output of its entry");
+}
+
 void sir_variant(struct sir_parser *p, struct sir_name function, const struct sir_conds *guards) {
   struct entry_variant v = {.function = module_find_function(p->m, function.text)};
   if (!v.function) {

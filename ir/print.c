@@ -431,12 +431,34 @@ static void print_strings(const char *const *strings, uint32_t n, struct strbuf 
   strbuf_char(out, ')');
 }
 
+/* state ("length", "count") ("past") -> ("present") */
+static void print_states(const struct entry *e, struct strbuf *out) {
+  const char *counts[2] = {e->length ? e->input_names.data[e->length - 1] : NULL,
+                           e->count ? e->input_names.data[e->count - 1] : NULL};
+  VEC(const char *) names[2] = {{0}, {0}};
+  if (!e->states.len)
+    return;
+  for (uint32_t i = 0; i < e->states.len; i++) {
+    vec_push(&names[0], e->input_names.data[e->states.data[i].input]);
+    vec_push(&names[1], e->output_names.data[e->states.data[i].output]);
+  }
+  strbuf_append_c(out, " state ");
+  print_strings(counts, 1 + (e->count != 0), out);
+  strbuf_char(out, ' ');
+  print_strings(names[0].data, names[0].len, out);
+  strbuf_append_c(out, " -> ");
+  print_strings(names[1].data, names[1].len, out);
+  vec_deinit(&names[0]);
+  vec_deinit(&names[1]);
+}
+
 static void print_entry(const struct module *m, const struct entry *e, struct strbuf *out) {
   strbuf_append_c(out, "entry ");
   text_print_name('@', e->name, out);
   print_strings(e->input_names.data, e->input_names.len, out);
   strbuf_append_c(out, " -> ");
   print_strings(e->output_names.data, e->output_names.len, out);
+  print_states(e, out);
   strbuf_append_c(out, " {");
   for (uint32_t i = 0; i < e->variants.len; i++) {
     const struct entry_variant *v = &e->variants.data[i];

@@ -298,6 +298,31 @@ static void step_scatter(struct random_gen *g) {
   random_keep(g, build_op1(&g->b, OP_SCATTER, operands, n + 2, &attrs));
 }
 
+static bool has_two_dims(struct random_gen *g, value_id v) {
+  return value_type(g->f, v)->rank >= 2;
+}
+
+static void step_update(struct random_gen *g) {
+  value_id data = random_pick(g, has_two_dims), operands[4];
+  if (data == VALUE_NONE)
+    return;
+  struct type rows = *value_type(g->f, data);
+  uint32_t axis = 1 + random_below(g, rows.rank - 1);
+  int64_t batch = random_static_dim(g, data, 0), capacity = random_static_dim(g, data, axis);
+  if (batch < 1 || capacity < 1)
+    return;
+  int64_t n = 1 + (int64_t)random_below(g, (uint32_t)(capacity < 4 ? capacity : 4));
+  if (n > capacity)
+    n = capacity;
+  rows.dims[axis] = dim_const(g->t, n);
+  operands[0] = data;
+  operands[1] = random_value_of(g, &rows);
+  operands[2] = random_constant(g, DTYPE_I64, &batch, 1, 0, capacity - n);
+  operands[3] = random_constant(g, DTYPE_I64, &batch, 1, 0, n + 1);
+  struct update_attrs attrs = {.axis = axis};
+  random_keep(g, build_op1(&g->b, OP_UPDATE, operands, 3 + random_below(g, 2), &attrs));
+}
+
 void random_step(struct random_gen *g, enum op_kind kind) {
   static void (*const steps[OP_COUNT])(struct random_gen *) = {
       [OP_CONST] = step_const,
@@ -315,6 +340,7 @@ void random_step(struct random_gen *g, enum op_kind kind) {
       [OP_BITCAST] = step_bitcast,
       [OP_GATHER] = step_gather,
       [OP_SCATTER] = step_scatter,
+      [OP_UPDATE] = step_update,
   };
   if (kind == OP_SYMBOL) {
     dim dims[2] = {step_symbol(g), dim_const(g->t, 2)};

@@ -68,7 +68,7 @@ static void sir_error_at(struct sir_loc *at, struct sir_parser *p, void *scanner
 }
 
 %token <name> KW_FUNC "func" KW_RETURN "return" KW_YIELD "yield" KW_REGION "region"
-%token <name> KW_WHERE "where" KW_IN "in" KW_MESH "mesh" KW_CONSTANT "constant" KW_ENTRY "entry"
+%token <name> KW_WHERE "where" KW_IN "in" KW_MESH "mesh" KW_CONSTANT "constant" KW_ENTRY "entry" KW_STATE "state"
 %token <name> KW_LOC "loc" KW_PARTIAL "partial" KW_HEX "hex" KW_FILE "file"
 %token <name> FLOORDIV "floordiv" MOD "mod"
 %token <name> NAME "a name" STRING "a string" VALUE "a value (%name)" GLOBAL "a global (@name)"
@@ -112,7 +112,7 @@ item: mesh | constant | function | entry
 /* ---- words ---- */
 
 word: NAME | KW_FUNC | KW_RETURN | KW_YIELD | KW_REGION | KW_WHERE | KW_IN | KW_MESH | KW_CONSTANT
-    | KW_ENTRY | KW_LOC | KW_PARTIAL | KW_HEX | KW_FILE
+    | KW_ENTRY | KW_STATE | KW_LOC | KW_PARTIAL | KW_HEX | KW_FILE
 dim_name: word | STRING
 
 /* ---- dims ---- */
@@ -206,7 +206,8 @@ constant: KW_CONSTANT GLOBAL ':' plain_type '=' '[' numbers ']'
     | KW_CONSTANT GLOBAL ':' plain_type '=' KW_FILE '(' STRING ',' INTEGER ')'
       { sir_constant_file(p, $2, &$4, $8.text, &$10); }
 
-entry: KW_ENTRY GLOBAL strings ARROW strings { sir_entry(p, $2, $3, $5); } '{' variants '}'
+entry: KW_ENTRY GLOBAL strings ARROW strings { sir_entry(p, $2, $3, $5); } states '{' variants '}'
+states: %empty | KW_STATE strings strings ARROW strings { sir_states(p, &$1.at, $2, $3, $5); }
 variants: variant | variants variant
 variant: GLOBAL guards ';' { sir_variant(p, $1, &$2); }
 strings: '(' ')' { $$ = (struct sir_names){0}; } | '(' string_list ')' { $$ = $2; }

@@ -183,6 +183,9 @@ void sir_constant_file(struct sir_parser *p, struct sir_name name, const struct 
                        const char *file, const struct sir_expr *offset);
 void sir_entry(struct sir_parser *p, struct sir_name name, struct sir_names inputs,
                struct sir_names outputs);
+/* Of the entry above: its counts (length, or length and count), and its states as inputs and outputs. */
+void sir_states(struct sir_parser *p, const struct sir_loc *at, struct sir_names counts,
+                struct sir_names inputs, struct sir_names outputs);
 void sir_variant(struct sir_parser *p, struct sir_name function, const struct sir_conds *guards);
 
 /* Functions. */

@@ -5,6 +5,7 @@
 #include "base/checked.h"
 #include "base/str.h"
 #include "ir/sharding_form.h"
+#include "ir/states.h"
 #include "ir/verify.h"
 
 #include <string.h>
@@ -182,6 +183,9 @@ static void check_entry(struct checker *c, const struct entry *e) {
                         why));
     return;
   }
+  const char *why = entry_states_problem(e);
+  if (why)
+    note(c, diag_report(c->diags, DIAG_E0308, NULL, NULL, "entry @%s: %s", e->name, why));
 }
 
 typedef status (*verify_fn)(const struct function *f, struct diags *diags);

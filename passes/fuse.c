@@ -72,6 +72,9 @@ static bool is_root(enum op_kind kind, enum root_kind *out) {
   case OP_SCATTER:
     *out = ROOT_KIND_SCATTER;
     return true;
+  case OP_UPDATE:
+    *out = ROOT_KIND_UPDATE;
+    return true;
   case OP_TOPK:
     *out = ROOT_KIND_TOPK;
     return true;

@@ -12,6 +12,7 @@ struct pass_context {
   struct diags *diags;
   struct arena *scratch; /* emptied after each pass */
   const char *parallel;  /* the mesh that was asked for, "tp=2,cp=2"; NULL: one rank */
+  const char *roles;     /* of ports, as phases/phase_roles.h has them; NULL */
 };
 
 /* OK, or a status that was reported to ctx->diags. The module verifies before and after. */

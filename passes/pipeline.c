@@ -42,6 +42,8 @@ static const char *const order[] = {
     "fold",                /* and what became constant with them */
     "recognise_attention", /* needs scalars in bodies and one form of every view */
     "simplify",            /* the views that recognition put around its operands */
+    "derive_phases",       /* reads masks as positions, off attentions */
+    "simplify",            /* sizes are other ones in its functions */
     "strength",            /* after recognition, which knows quotients as they were written */
     "fold_static",         /* after masks were read as positions */
     "cse",                 /* layers share their masks */
@@ -214,7 +216,7 @@ status pipeline_run(struct module *m, const struct pipeline_options *options, st
   struct arena scratch = {0};
   struct run r = {.options = options,
                   .context = {.module = m, .diags = diags, .scratch = &scratch,
-                              .parallel = options->parallel}};
+                              .parallel = options->parallel, .roles = options->roles}};
   bool all = options->print_after && !strcmp(options->print_after, "all");
   status st = check_names(options->passes, diags);
   if (st == STATUS_OK)

@@ -48,6 +48,12 @@ static void replace_attr(struct substitution *s, const struct attr_desc *d, void
   }
 }
 
+void attrs_substitute(struct dim_table *t, enum op_kind kind, void *attrs, const dim *by_symbol) {
+  struct substitution s = {.t = t, .by_symbol = (dim *)by_symbol};
+  for (const struct attr_desc *d = op_infos[kind].attrs; d->name; d++)
+    replace_attr(&s, d, (char *)attrs + d->offset);
+}
+
 bool function_substitute(struct function *f, uint32_t symbol, dim with, op_id except) {
   struct substitution s = {.f = f, .t = f->module->dims, .sound = with != DIM_NONE};
   uint32_t n = dim_symbol_count(s.t);

@@ -222,12 +222,12 @@ SINTER_API const char *sinter_engine_entry_name(const sinter_engine *engine, uin
 
 SINTER_API uint32_t sinter_engine_input_count(const sinter_engine *engine, uint32_t entry) {
   const Engine__Entry *e = entry_at(engine, entry);
-  return e ? (uint32_t)e->n_inputs : 0;
+  return e ? (uint32_t)plan_entry_inputs(e) : 0;
 }
 
 SINTER_API uint32_t sinter_engine_output_count(const sinter_engine *engine, uint32_t entry) {
   const Engine__Entry *e = entry_at(engine, entry);
-  return e ? (uint32_t)e->n_outputs : 0;
+  return e ? (uint32_t)plan_entry_outputs(e) : 0;
 }
 
 SINTER_API const sinter_port *sinter_engine_input(const sinter_engine *engine, uint32_t entry,

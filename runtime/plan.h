@@ -75,6 +75,12 @@ struct plan {
 status plan_load(struct plan *plan, const struct engine_file *file);
 void plan_unload(struct plan *plan);
 
+/* Inputs and outputs that callers see: not the states, nor their length. */
+static inline size_t plan_entry_inputs(const Engine__Entry *e) {
+  return e->n_states ? e->length - 1u : e->n_inputs;
+}
+static inline size_t plan_entry_outputs(const Engine__Entry *e) { return e->n_outputs - e->n_states; }
+
 /* The string of an id. */
 static inline const char *plan_string(const struct plan *plan, uint32_t id) {
   return plan->manifest->strings[id];

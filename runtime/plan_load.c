@@ -467,6 +467,8 @@ static status check_entries(struct plan_loader *l) {
       s = check_ports(l, entry->inputs, entry->n_inputs, ENGINE__STORAGE__INPUT);
     if (!s)
       s = check_ports(l, entry->outputs, entry->n_outputs, ENGINE__STORAGE__OUTPUT);
+    if (!s)
+      s = loader_states(l, entry);
     for (size_t v = 0; !s && v < entry->n_variants; v++)
       s = check_variant(l, entry->variants[v]);
     if (s)

@@ -282,12 +282,19 @@ static void print_ports(struct printer *p, const char *what, Engine__Port **port
   }
 }
 
+static void print_states(struct printer *p, const Engine__Entry *e) {
+  for (size_t i = 0; i < e->n_states; i++)
+    fprintf(p->out, "  state %zu: input %u, output %u, rows in dim %u\n", i, e->states[i]->input,
+            e->states[i]->output, e->states[i]->axis);
+}
+
 static void print_entry(struct printer *p, const Engine__Entry *e) {
   fputs("entry ", p->out);
   print_string(p, e->name);
   fputc('\n', p->out);
   print_ports(p, "input", e->inputs, e->n_inputs);
   print_ports(p, "output", e->outputs, e->n_outputs);
+  print_states(p, e);
   for (size_t i = 0; i < e->n_variants; i++) {
     fputs("  variant", p->out);
     print_relates(p, e->variants[i]->guards, e->variants[i]->n_guards);

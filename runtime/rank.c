@@ -112,6 +112,8 @@ static status create_tables(struct rank *r) {
   status st = expr_state_init(&r->exprs, plan, r->coords, &r->pool);
   if (!st)
     st = create_ports(r);
+  if (!st)
+    st = rank_states_init(r);
   return st ? st : create_phases(r);
 }
 
@@ -194,6 +196,7 @@ status rank_init(struct rank *r, struct sinter_session *session, uint32_t number
 static void release_memory(struct rank *r) {
   staging_deinit(r);
   r->driver->buffer_release(r->device, &r->error_word);
+  rank_states_deinit(r);
   for (uint32_t i = 0; r->buffers && i < r->plan->buffer_count; i++)
     r->driver->buffer_release(r->device, &r->buffers[i]);
   for (uint32_t i = 0; i < r->output_buffer_count; i++)
@@ -287,4 +290,5 @@ void rank_add_stats(const struct rank *r, sinter_session_stats *stats) {
     stats->dynamic_bytes += r->buffers[i].bytes;
   for (uint32_t i = 0; i < r->output_buffer_count; i++)
     stats->dynamic_bytes += r->output_buffers[i].bytes;
+  stats->state_bytes += rank_states_bytes(r);
 }

@@ -41,6 +41,14 @@ struct phase_state {
   uint32_t victim;  /* replaced next */
 };
 
+/* What a rank holds of the states. */
+struct rank_states {
+  struct driver_buffer *buffers; /* per state */
+  int64_t rows, capacity;        /* that the buffers were made for; the batch's and each row's */
+  /* Of the run in progress: the session's lengths. */
+  const int64_t *length;
+};
+
 struct rank {
   const struct sinter_engine *engine;
   const struct plan *plan;
@@ -79,6 +87,7 @@ struct rank {
   struct driver_buffer weights, *input_buffers;
   struct slot *output_copies;
   uint32_t input_buffer_count;
+  struct rank_states states;
   uint64_t launches; /* of the last run */
 
   const struct comm_driver *comms; /* with several ranks; else NULL, as is comm */
@@ -150,6 +159,28 @@ status staging_output(struct rank *r, uint32_t output);
 /* Where the caller finds an output that the session provides. */
 const void *staging_output_memory(const struct rank *r, uint32_t output);
 void staging_deinit(struct rank *r);
+
+/* --- rank_state.c --- */
+
+status rank_states_init(struct rank *r); /* empty ones; E0615 */
+void rank_states_deinit(struct rank *r);
+uint64_t rank_states_bytes(const struct rank *r);
+
+/*
+ * Makes room for states of `rows` batch rows of `capacity` rows each, no less than there is; what is
+ * there stays, what is new is zeros. On failure everything is as before. Errors: E0611, E0615.
+ */
+status rank_states_reserve(struct rank *r, const Engine__Entry *entry, int64_t rows,
+                           int64_t capacity);
+
+/* Copies batch row `from` of all states to row `to`. */
+status rank_states_copy(struct rank *r, const Engine__Entry *entry, int64_t from, int64_t to);
+
+/* Binds the capacity, before the inputs are looked at; places states and their length, after. */
+void rank_bind_capacity(struct rank *r);
+status rank_bind_states(struct rank *r);
+/* Places a state that goes out: where it came in. */
+status rank_size_state(struct rank *r, uint32_t value, const Engine__Step *step);
 
 /* --- execute.c --- */
 

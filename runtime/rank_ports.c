@@ -126,13 +126,17 @@ static status first_look(struct rank *r, const Engine__Port *port, const sinter_
 }
 
 status rank_bind_inputs(struct rank *r, const sinter_tensor *inputs, size_t n) {
-  if (n != r->entry->n_inputs)
-    return count_fail(r, "inputs", r->entry->n_inputs, n);
+  if (n != plan_entry_inputs(r->entry))
+    return count_fail(r, "inputs", plan_entry_inputs(r->entry), n);
+  rank_bind_capacity(r);
   for (size_t i = 0; i < n; i++) {
     status st = first_look(r, r->entry->inputs[i], &inputs[i]);
     if (st)
       return st;
   }
+  status bound = rank_bind_states(r);
+  if (bound)
+    return bound;
   for (size_t i = 0; i < n; i++) {
     sinter_tensor fallback;
     status st = compare_dims(r, r->entry->inputs[i],
@@ -146,8 +150,8 @@ status rank_bind_inputs(struct rank *r, const sinter_tensor *inputs, size_t n) {
 /* --- Outputs --- */
 
 status rank_bind_outputs(struct rank *r, sinter_tensor *outputs, size_t n) {
-  if (n != r->entry->n_outputs)
-    return count_fail(r, "outputs", r->entry->n_outputs, n);
+  if (n != plan_entry_outputs(r->entry))
+    return count_fail(r, "outputs", plan_entry_outputs(r->entry), n);
   r->outputs = outputs;
   for (size_t i = 0; i < n; i++) {
     /* A tensor that still shows the session's memory from an earlier run asks for the session's
@@ -221,6 +225,8 @@ status rank_size_output(struct rank *r, uint32_t value, const Engine__Step *step
     return fault_report(DIAG_E0612, r->engine->file.path, NULL,
                         "value %u is no output of entry point '%s'", value,
                         plan_string(r->plan, r->entry->name));
+  if (v->index >= plan_entry_outputs(r->entry))
+    return rank_size_state(r, value, step);
   status st = output_shape(r, v, step, &r->outputs[v->index], &bytes);
   if (st)
     return st;
@@ -229,7 +235,7 @@ status rank_size_output(struct rank *r, uint32_t value, const Engine__Step *step
 }
 
 status rank_finish_outputs(struct rank *r) {
-  for (size_t i = 0; i < r->entry->n_outputs; i++) {
+  for (size_t i = 0; i < plan_entry_outputs(r->entry); i++) {
     const struct slot *slot = &r->output_slots[i];
     if (!slot->data)
       return fault_report(
@@ -251,7 +257,7 @@ void rank_release_ports(struct rank *r, bool failed) {
     r->input_slots[i] = (struct slot){0};
   for (size_t i = 0; r->entry && i < r->entry->n_outputs; i++) {
     r->output_slots[i] = (struct slot){0};
-    if (failed && r->outputs && r->output_owned[i]) {
+    if (failed && r->outputs && i < plan_entry_outputs(r->entry) && r->output_owned[i]) {
       r->outputs[i].data = NULL;
       r->outputs[i].bytes = 0;
     }

@@ -82,6 +82,7 @@ SINTER_API sinter_status sinter_session_create(sinter_engine *engine,
   if (!s)
     return (sinter_status)fault_no_memory("a session", sizeof *s);
   s->engine = engine;
+  session_states_init(s);
   st = create_ranks(s, &o);
   if (st)
     sinter_session_destroy(s);
@@ -98,6 +99,7 @@ SINTER_API void sinter_session_destroy(sinter_session *session) {
     rank_deinit(&session->ranks[i]);
   if (session->comm)
     session->comms->destroy(session->comm);
+  session_states_deinit(session);
   mem_free(session->ranks);
   mem_free(session);
 }
@@ -139,7 +141,11 @@ SINTER_API sinter_status sinter_session_run(sinter_session *session, const char 
                                        "the session is already running");
   status st = find_entry(session, entry, &found);
   if (!st)
+    st = session_states_begin(session, found, inputs, n_inputs);
+  if (!st)
     st = run_ranks(session, found, inputs, n_inputs, outputs, n_outputs);
+  if (!st)
+    session_states_end(session, found);
   session->runs += !st;
   atomic_store(&session->cancelled, false);
   atomic_store(&session->busy, false);

@@ -22,6 +22,14 @@ struct sinter_engine {
 const uint8_t *engine_constant_data(const struct sinter_engine *engine,
                                     const Engine__Constant *constant);
 
+/* How far the states are; one for all ranks. */
+struct session_states {
+  const Engine__Entry *entry; /* the first that has states; NULL: none has */
+  int64_t *length;            /* per batch row: rows it has */
+  int64_t *added;             /* per batch row: by the run in progress */
+  int64_t rows, capacity;     /* as all ranks have them */
+};
+
 struct sinter_session {
   sinter_engine *engine;
   struct driver_devices devices;
@@ -29,8 +37,19 @@ struct sinter_session {
   const struct comm_driver *comms; /* with several ranks; else NULL, as are comm and team */
   struct comm *comm;
   struct rank_team *team;
+  struct session_states states;
   uint64_t runs; /* that succeeded */
   _Atomic bool busy, cancelled;
 };
+
+/* --- session_state.c --- */
+
+void session_states_init(struct sinter_session *s);
+void session_states_deinit(struct sinter_session *s);
+/* Room for what a run of the entry will add; nothing for an entry without states. Errors: E0607, E0625. */
+status session_states_begin(struct sinter_session *s, const Engine__Entry *entry,
+                            const sinter_tensor *inputs, size_t n_inputs);
+/* After a run that succeeded. */
+void session_states_end(struct sinter_session *s, const Engine__Entry *entry);
 
 #endif

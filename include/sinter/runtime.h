@@ -252,6 +252,7 @@ typedef struct sinter_session_stats {
   uint64_t scratch_bytes; /* memory held for kernels' per-thread scratch */
   uint32_t threads;
   const char *target; /* of the code in use; belongs to the engine */
+  uint64_t state_bytes; /* memory held for states */
 } sinter_session_stats;
 
 /* Not while the session runs. */
@@ -275,6 +276,42 @@ SINTER_API uint32_t sinter_session_exchange_count(const sinter_session *session)
 /* Not while the session runs. Errors: SINTER_USAGE. */
 SINTER_API sinter_status sinter_session_get_exchange(const sinter_session *session, uint32_t number,
                                                      sinter_exchange *out_exchange);
+
+/*
+ * --- States ---
+ *
+ * A decoder's engine has, beside "main", the entry points "prefill" and "decode". What they know of the
+ * tokens so far (keys and values) are states of the session: neither inputs nor outputs, written in
+ * place. Tokens are the first input, [batch, n]: row i of the batch goes on where row i of the states
+ * is. "prefill" takes n tokens per row and, as another input, i64 [batch], how many of them are valid
+ * (the first ones; the others only fill up); it may be run again with the next piece of a prompt. "decode"
+ * takes one token per row. Both give the logits behind each row's last valid token, [batch, vocabulary].
+ * A run of a batch of b rows works on the first b.
+ *
+ * Room grows by doubling: a run after which states have to grow, or whose batch is larger than any before,
+ * allocates; sinter_session_reserve makes room beforehand. A run that fails adds no rows.
+ *
+ * None of these functions may be called while the session runs. Errors: SINTER_USAGE for a batch row that
+ * is not there, or an engine without states; SINTER_RESOURCES.
+ */
+
+/* Room for `rows` batch rows of `length` tokens each; never less than there is. */
+SINTER_API sinter_status sinter_session_reserve(sinter_session *session, int64_t rows,
+                                                int64_t length);
+
+/* Forgets all rows' tokens. Memory stays. */
+SINTER_API sinter_status sinter_session_reset(sinter_session *session);
+
+/* How many tokens a batch row has; 0 for one that no run has had yet. */
+SINTER_API sinter_status sinter_session_length(sinter_session *session, int64_t row,
+                                               int64_t *out_length);
+
+/* Forgets a batch row's tokens from `length` on, which must not be more than it has. */
+SINTER_API sinter_status sinter_session_truncate(sinter_session *session, int64_t row,
+                                                 int64_t length);
+
+/* Batch row `to` becomes a copy of `from`: one prompt, several continuations. */
+SINTER_API sinter_status sinter_session_copy(sinter_session *session, int64_t from, int64_t to);
 
 #ifdef __cplusplus
 }

@@ -86,6 +86,35 @@ static void test_scatter(void **state) {
   fixture_deinit(&x);
 }
 
+static void test_update(void **state) {
+  (void)state;
+  struct fixture x;
+  fixture_init(&x);
+  value_id v = i64(&x, SHAPE(2, 4, 2), I(1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18));
+  value_id rows = i64(&x, SHAPE(2, 2, 2), I(20, 21, 22, 23, 30, 31, 32, 33));
+  value_id start = i64(&x, SHAPE(2), I(0, 3)), count = i64(&x, SHAPE(2), I(5, 1));
+  value_id none = i64(&x, SHAPE(2, 0, 2), NULL), flat = i64(&x, SHAPE(2, 4), I(1, 2, 3, 4, 5, 6, 7, 8));
+  value_id pair = i64(&x, SHAPE(2, 2), I(20, 21, 30, 31)), no_rows = i64(&x, SHAPE(2), I(-1, 0));
+  struct update_attrs a = {.axis = 1};
+  give_op(&x, OP_UPDATE, (value_id[]){v, rows, start, count}, 4, &a);
+  give_op(&x, OP_UPDATE, (value_id[]){v, none, start}, 3, &a);
+  give_op(&x, OP_UPDATE, (value_id[]){flat, pair, i64(&x, SHAPE(2), I(1, 2))}, 3, &a);
+  give_op(&x, OP_UPDATE, (value_id[]){flat, pair, i64(&x, SHAPE(2), I(-9, 9)), no_rows}, 4, &a);
+  run(&x, INTERP_TYPED);
+  expect_i(x.out[0], SHAPE(2, 4, 2), I(20, 21, 22, 23, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 30, 31));
+  expect_i(x.out[1], SHAPE(2, 4, 2), I(1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18));
+  expect_i(x.out[2], SHAPE(2, 4), I(1, 20, 21, 4, 5, 6, 30, 31));
+  expect_i(x.out[3], SHAPE(2, 4), I(1, 2, 3, 4, 5, 6, 7, 8));
+  refused(&x, OP_UPDATE, (value_id[]){v, rows, start}, 3, &(struct update_attrs){.axis = 0});
+  refused(&x, OP_UPDATE, (value_id[]){v, rows, start}, 3, &(struct update_attrs){.axis = 2});
+  refused(&x, OP_UPDATE, (value_id[]){v, flat, start}, 3, &a);
+  refused(&x, OP_UPDATE, (value_id[]){v, rows, f32(&x, SHAPE(2), F(0, 0))}, 3, &a);
+  refused(&x, OP_UPDATE, (value_id[]){v, rows, i64(&x, SHAPE(3), I(0, 0, 0))}, 3, &a);
+  give_op(&x, OP_UPDATE, (value_id[]){v, rows, start}, 3, &a);
+  run_fails(&x, NULL, DIAG_E0610); /* the second row 3 + 1 */
+  fixture_deinit(&x);
+}
+
 static void test_topk(void **state) {
   (void)state;
   struct fixture x;
@@ -199,6 +228,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_gather),  cmocka_unit_test(test_gather_out_of_range),
       cmocka_unit_test(test_scatter), cmocka_unit_test(test_topk),
+      cmocka_unit_test(test_update),
       cmocka_unit_test(test_nonzero), cmocka_unit_test(test_unique),
       cmocka_unit_test(test_nms),     cmocka_unit_test(test_nms_center),
   };
