@@ -252,6 +252,10 @@ SINTER_API const char *sinter_engine_target_name(const sinter_engine *engine, ui
   return target < m->n_targets ? plan_string(&engine->plan, m->targets[target]->name) : NULL;
 }
 
+SINTER_API uint32_t sinter_engine_rank_count(const sinter_engine *engine) {
+  return engine->plan.ranks;
+}
+
 SINTER_API uint64_t sinter_engine_weight_bytes(const sinter_engine *engine) {
   return engine->file.weights ? engine->file.weights->bytes : 0;
 }

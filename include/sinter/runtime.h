@@ -171,6 +171,7 @@ SINTER_API const sinter_port *sinter_engine_output(const sinter_engine *engine, 
                                                    uint32_t output);
 SINTER_API uint32_t sinter_engine_target_count(const sinter_engine *engine);
 SINTER_API const char *sinter_engine_target_name(const sinter_engine *engine, uint32_t target);
+SINTER_API uint32_t sinter_engine_rank_count(const sinter_engine *engine); /* at least 1 */
 SINTER_API uint64_t sinter_engine_weight_bytes(const sinter_engine *engine);
 
 /* --- Sessions --- */
