@@ -103,6 +103,8 @@ static void attempt_mesh(struct searcher *s, const struct mesh *mesh, double cut
   struct search_problem problem = {w->n_phases, chains, s->n_ties,
                                    (double)(machine->memory - machine->reserve)};
   search_solve(&problem, cutoff, &out->arena, &out->solution);
+  LOG("search", 1, "mesh of %u axes: %.6g s, 10^%.0f plans, %llu nodes", mesh->n_axes,
+      out->solution.time, out->tables[0].space_size, (unsigned long long)out->solution.nodes);
 }
 
 static void candidate_of(const struct searcher *s, const struct mesh *mesh, const struct attempt *a,

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/vec.h"
@@ -20,13 +21,14 @@ struct cached {
   struct cached *next; /* of the same hash */
   const struct search_block *block;
   const uint16_t *fixed; /* of the block's ties, in order of appearance */
-  bool with_bytes;
+  struct search_aim aim;
   struct search_table table;
 };
 
 struct solver {
   const struct search_problem *p;
-  bool with_bytes; /* the limit counts: fronts of time and bytes */
+  bool limited; /* the limit counts */
+  bool fronts;  /* blocks are small enough for fronts of time and bytes */
   double cutoff;
   struct arena arena; /* tables, nodes, paths */
   struct map cache;   /* hash -> struct cached * */
@@ -52,21 +54,21 @@ static uint32_t ties_of_block(const struct search_block *b, const uint16_t *fixe
 }
 
 static const struct search_table *table_of(struct solver *s, const struct search_block *b,
-                                           const uint16_t *fixed) {
+                                           const uint16_t *fixed, struct search_aim aim) {
   uint32_t n = ties_of_block(b, fixed, NULL);
   uint16_t *ties = ARENA_ARRAY(&s->arena, uint16_t, n);
   ties_of_block(b, fixed, ties);
-  uint64_t hash = (uintptr_t)b * 0x9E3779B97F4A7C15u + s->with_bytes, head = 0;
+  uint64_t hash = hash_bytes(&aim.price, sizeof aim.price, (uintptr_t)b + aim.fronts), head = 0;
   for (uint32_t i = 0; i < n; i++)
     hash = (hash ^ ties[i]) * 0x100000001B3u;
   map_get(&s->cache, hash, &head);
   for (struct cached *c = (struct cached *)(uintptr_t)head; c; c = c->next)
-    if (c->block == b && c->with_bytes == s->with_bytes &&
+    if (c->block == b && c->aim.fronts == aim.fronts && c->aim.price == aim.price &&
         !memcmp(c->fixed, ties, n * sizeof *ties))
       return &c->table;
   struct cached *c = ARENA_NEW(&s->arena, struct cached);
-  *c = (struct cached){(struct cached *)(uintptr_t)head, b, ties, s->with_bytes, {0}};
-  search_table_build(b, fixed, s->with_bytes, &s->arena, &c->table);
+  *c = (struct cached){(struct cached *)(uintptr_t)head, b, ties, aim, {0}};
+  search_table_build(b, fixed, aim, &s->arena, &c->table);
   map_put(&s->cache, hash, (uintptr_t)c);
   return &c->table;
 }
@@ -80,22 +82,80 @@ static const struct search_block *block_at(const struct search_problem *p, uint3
 
 /* ---- nodes ---- */
 
-/* Finds the node's best path; false where it has none within the limit. Without bytes the first
- * node that breaks the limit makes the solver begin anew with them. */
-static bool node_solve(struct solver *s, struct node *node) {
+typedef const struct search_table *const *table_list;
+
+static table_list tables_of(struct solver *s, const struct node *node, struct search_aim aim) {
   const struct search_table **tables =
-      mem_alloc((s->n_blocks + 1) * sizeof(const struct search_table *));
+      ARENA_ARRAY(&s->arena, const struct search_table *, s->n_blocks);
   for (uint32_t i = 0; i < s->n_blocks; i++)
-    tables[i] = table_of(s, block_at(s->p, i), node->fixed);
-  bool found;
-  if (s->with_bytes) {
-    found = search_chain_limited(tables, s->n_blocks, s->p->limit, &s->arena, &node->path,
-                                 &node->bound);
-  } else {
-    found = search_chain_best(tables, s->n_blocks, 0, &s->arena, &node->path);
-    node->bound = found ? node->path.time : INFINITY;
+    tables[i] = table_of(s, block_at(s->p, i), node->fixed, aim);
+  return tables;
+}
+
+/* Entries of both, for the same ends. */
+static table_list join_tables(struct solver *s, table_list a, table_list b) {
+  struct search_table **tables = ARENA_ARRAY(&s->arena, struct search_table *, s->n_blocks);
+  for (uint32_t i = 0; i < s->n_blocks; i++) {
+    uint32_t k = 0;
+    while (k < i && (a[k] != a[i] || b[k] != b[i]))
+      k++;
+    tables[i] = k < i ? tables[k] : search_table_join(a[i], b[i], &s->arena);
   }
-  mem_free(tables);
+  return (table_list)tables;
+}
+
+#define MOST_PRICES 8
+
+/* Fronts would be too long: entries that are best at some prices, and the Lagrangian bound. The
+ * price goes to where the best way goes from above the limit to below it. */
+static bool solve_priced(struct solver *s, struct node *node) {
+  struct search_path fast, small, middle;
+  table_list all = tables_of(s, node, (struct search_aim){.price = 0});
+  if (!search_chain_best(all, s->n_blocks, 0, &s->arena, &fast))
+    return false;
+  node->bound = fast.time;
+  if (fast.bytes <= s->p->limit) {
+    node->path = fast;
+    return true;
+  }
+  double price = 1e6 * fast.time / fast.bytes;
+  table_list more = tables_of(s, node, (struct search_aim){.price = price});
+  search_chain_best(more, s->n_blocks, price, &s->arena, &small);
+  node->path = small;
+  if (small.bytes > s->p->limit)
+    return false;
+  all = join_tables(s, all, more);
+  for (uint32_t i = 0; i < MOST_PRICES && fast.bytes > small.bytes; i++) {
+    double corner =
+        fast.time + (price = (small.time - fast.time) / (fast.bytes - small.bytes)) * fast.bytes;
+    if (!(price > 0))
+      break;
+    more = tables_of(s, node, (struct search_aim){.price = price});
+    search_chain_best(more, s->n_blocks, price, &s->arena, &middle);
+    all = join_tables(s, all, more);
+    double cost = middle.time + price * middle.bytes;
+    node->bound = fmax(node->bound, cost - price * s->p->limit);
+    if (cost >= corner * (1 - 1e-9))
+      break;
+    *(middle.bytes > s->p->limit ? &fast : &small) = middle;
+  }
+  double ignored;
+  bool found =
+      search_chain_limited(all, s->n_blocks, s->p->limit, &s->arena, &node->path, &ignored);
+  node->bound = fmin(node->bound, node->path.time);
+  return found;
+}
+
+/* Finds the node's best path; false where it has none within the limit. */
+static bool node_solve(struct solver *s, struct node *node) {
+  if (s->limited && !s->fronts)
+    return solve_priced(s, node);
+  table_list tables = tables_of(s, node, (struct search_aim){.fronts = s->limited});
+  if (s->limited)
+    return search_chain_limited(tables, s->n_blocks, s->p->limit, &s->arena, &node->path,
+                                &node->bound);
+  bool found = search_chain_best(tables, s->n_blocks, 0, &s->arena, &node->path);
+  node->bound = found ? node->path.time : INFINITY;
   return found;
 }
 
@@ -199,7 +259,7 @@ static struct search_outcome run(struct solver *s) {
       queue_push(&q, root);
   } else {
     out.bound = INFINITY;
-    out.least_bytes = s->with_bytes && root->path.entries ? root->path.bytes : INFINITY;
+    out.least_bytes = s->limited && root->path.entries ? root->path.bytes : INFINITY;
   }
   for (; q.heap.len && out.nodes < MAX_NODES; out.nodes++) {
     struct node *x = queue_pop(&q);
@@ -237,6 +297,19 @@ static void take_solution(const struct solver *s, const struct node *x, struct a
                   out->phase_time);
 }
 
+/* Whether every block has at most 2^24 plans. */
+static bool fronts_are_short(const struct search_problem *p) {
+  for (uint32_t i = 0; i < p->n_phases; i++)
+    for (uint32_t n = 0; n < p->phases[i].n_blocks; n++) {
+      double bits = 0;
+      for (uint32_t v = 0; v < p->phases[i].blocks[n]->n_variables; v++)
+        bits += log2((double)p->phases[i].blocks[n]->variables[v].n_choices);
+      if (bits > 24)
+        return false;
+    }
+  return true;
+}
+
 void search_solve(const struct search_problem *p, double cutoff, struct arena *arena,
                   struct search_solution *out) {
   struct solver s = {.p = p, .cutoff = cutoff};
@@ -246,7 +319,8 @@ void search_solve(const struct search_problem *p, double cutoff, struct arena *a
   struct search_outcome found = run(&s);
   if (found.solution && found.solution->path.bytes > p->limit) {
     /* The fastest does not fit. */
-    s.with_bytes = true;
+    s.limited = true;
+    s.fronts = fronts_are_short(p);
     found = run(&s);
   }
   out->nodes = found.nodes;

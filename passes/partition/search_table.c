@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/vec.h"
@@ -24,6 +25,18 @@ struct row {
   row_key key;
   double time, bytes;
   uint32_t left, right; /* rows of the relations joined; left: the choice, of a variable */
+};
+
+/* A fork and join: a value whose readers each make one thing for one hub. */
+#define STAR_READERS 4
+struct star_record {
+  uint32_t hub, readers[STAR_READERS]; /* rows */
+};
+struct star {
+  uint32_t value, n;
+  struct relation *producer, *hub, *readers[STAR_READERS];
+  uint32_t passed[STAR_READERS]; /* the value from each reader to the hub */
+  struct star_record *records;
 };
 
 /* Of one value in a relation's keys. */
@@ -40,6 +53,8 @@ struct relation {
   struct row *rows;
   uint32_t variable; /* SEARCH_NONE: a join, or the input */
   struct relation *left, *right;
+  struct star
+      *star; /* in place of these two; a row's left is a record of it, right a producer's row */
 };
 
 /* Bounds of what other classes of a value may cost, filled in when asked for. */
@@ -51,7 +66,8 @@ struct penalties {
 struct reducer {
   const struct search_block *block;
   const uint16_t *fixed;
-  bool with_bytes;
+  bool with_bytes; /* fronts */
+  double price;    /* of a byte, in the times of rows */
   struct arena scratch;
   uint32_t *n_readers; /* by value, of the whole block */
   struct penalties *penalties;
@@ -305,6 +321,10 @@ static double penalty_of(struct reducer *r, const struct search_variable *x, uin
   return sum;
 }
 
+static double priced(const struct reducer *r, const struct search_variable *x, uint32_t choice) {
+  return x->time[choice] + r->price * x->bytes[choice];
+}
+
 static bool is_allowed(const struct reducer *r, const struct search_variable *x, uint32_t choice) {
   for (uint32_t i = 0; r->fixed && i < x->n_ties; i++) {
     uint16_t fixed = r->fixed[x->ties[i].weight];
@@ -318,11 +338,11 @@ static bool is_allowed(const struct reducer *r, const struct search_variable *x,
  * that of equals none goes for another that went. */
 static bool is_dead_end(struct reducer *r, const struct search_variable *x, uint32_t a) {
   for (uint32_t b = 0; b < x->n_choices; b++) {
-    if (a == b || !is_allowed(r, x, b) || x->time[b] >= x->time[a] ||
+    if (a == b || !is_allowed(r, x, b) || priced(r, x, b) >= priced(r, x, a) ||
         (r->with_bytes && x->bytes[b] > x->bytes[a]))
       continue;
     /* A margin, since sums of the rest are rounded. */
-    if (x->time[b] + penalty_of(r, x, a, b) < x->time[a] * (1 - 1e-12))
+    if (priced(r, x, b) + penalty_of(r, x, a, b) < priced(r, x, a) * (1 - 1e-12))
       return true;
   }
   return false;
@@ -373,7 +393,7 @@ static void relation_of_variable(struct reducer *r, uint32_t variable) {
   for (uint32_t i = 0; i < x->n_choices; i++) {
     if (!is_allowed(r, x, i) || is_dead_end(r, x, i))
       continue;
-    struct row row = {choice_key(r, x, out->columns, i), x->time[i], x->bytes[i], i, 0};
+    struct row row = {choice_key(r, x, out->columns, i), priced(r, x, i), x->bytes[i], i, 0};
     relation_add(r, out, &map, &row);
   }
   relation_thin(r, out, &map);
@@ -705,25 +725,242 @@ static struct relation *relation_join(struct reducer *r, struct relation *a, str
   out->left = a;
   out->right = b;
   join_rows(r, &j, out);
+  uint32_t before = out->n;
   relation_prune(r, out);
+  LOG("search", 2, "join %u x %u rows: %u, %u after pruning", a->n, b->n, before, out->n);
   return out;
 }
 
-/* The most rows that a join can have, as a logarithm; INFINITY where its key is too wide. Relations
- * that share nothing are joined last. */
+/* ---- forks and joins ----
+ *
+ * Queries, keys and values of one norm go to one attention. Joined two by two, the set of classes
+ * in which they want the norm would be part of the key. All at once it need not be: for each row of
+ * the hub and each class that the producer makes, readers that want the same share a conversion, so
+ * the best is the best partition of the readers into such sets. */
+
+static struct relation *relation_with(const struct reducer *r, uint32_t v, bool made,
+                                      uint32_t from) {
+  for (uint32_t i = from; i < r->open.len; i++)
+    if (r->open.data[i]->columns[v].open && r->open.data[i]->columns[v].made == made)
+      return r->open.data[i];
+  return NULL;
+}
+
+/* The one other value of a reader, made there and read once, by the hub. */
+static bool star_reader(const struct reducer *r, struct star *s, struct relation *x) {
+  uint32_t passed = SEARCH_NONE;
+  for (uint32_t v = 0; v < r->block->n_values; v++) {
+    if (!x->columns[v].open || v == s->value)
+      continue;
+    if (passed != SEARCH_NONE || !x->columns[v].made || r->n_readers[v] != 1 || is_end(r, v))
+      return false;
+    passed = v;
+  }
+  struct relation *hub = passed == SEARCH_NONE ? NULL : relation_with(r, passed, false, 0);
+  if (!hub || x->columns[s->value].n_readers != 1 || (s->hub && s->hub != hub) ||
+      hub->columns[s->value].open)
+    return false;
+  s->hub = hub;
+  s->passed[s->n] = passed;
+  s->readers[s->n++] = x;
+  return true;
+}
+
+static bool star_find(const struct reducer *r, struct star *out) {
+  for (uint32_t v = 0; v < r->block->n_values && !r->with_bytes; v++) {
+    struct star s = {.value = v, .producer = relation_with(r, v, true, 0)};
+    bool fits = s.producer && !is_end(r, v) && r->n_readers[v] > 1 &&
+                r->n_readers[v] <= STAR_READERS && !s.producer->columns[v].n_readers;
+    for (uint32_t i = 0; i < r->open.len && fits; i++)
+      if (r->open.data[i]->columns[v].open && r->open.data[i] != s.producer)
+        fits = star_reader(r, &s, r->open.data[i]);
+    if (!fits || s.n != r->n_readers[v] || s.hub == s.producer)
+      continue;
+    *out = s;
+    return true;
+  }
+  return false;
+}
+
+/* The cheapest row of a reader by (class that the hub wants, class wanted of the value). */
+struct star_table {
+  double *time;
+  uint32_t *row;
+};
+
+static void star_table_build(struct reducer *r, const struct star *s, uint32_t i, uint32_t n_wanted,
+                             struct star_table *out) {
+  const struct relation *x = s->readers[i];
+  const struct search_value *passed = &r->block->values[s->passed[i]];
+  size_t n = (size_t)passed->n_classes * n_wanted;
+  out->time = ARENA_ARRAY(&r->scratch, double, n);
+  out->row = ARENA_ARRAY(&r->scratch, uint32_t, n);
+  for (size_t k = 0; k < n; k++)
+    out->time[k] = INFINITY;
+  for (uint32_t k = 0; k < x->n; k++) {
+    struct content made, wanted;
+    content_read(&x->columns[s->passed[i]], x->rows[k].key, &made);
+    content_read(&x->columns[s->value], x->rows[k].key, &wanted);
+    for (uint32_t c = 0; c < passed->n_classes; c++) {
+      double time = x->rows[k].time + passed->convert[made.made * passed->n_classes + c];
+      size_t at = (size_t)c * n_wanted + wanted.wanted[0];
+      if (time >= out->time[at])
+        continue;
+      out->time[at] = time;
+      out->row[at] = k;
+    }
+  }
+}
+
+/* The best class for each set of readers, then the best partition into sets. */
+static double star_best(const struct star *s, const double *const *times, const double *convert,
+                        uint32_t n, uint32_t *out_classes) {
+  double set[1 << STAR_READERS], best[1 << STAR_READERS] = {0};
+  uint32_t class_[1 << STAR_READERS], taken[1 << STAR_READERS];
+  uint32_t all = (1u << s->n) - 1;
+  for (uint32_t m = 1; m <= all; m++) {
+    set[m] = INFINITY;
+    for (uint32_t w = 0; w < n; w++) {
+      double time = convert[w];
+      for (uint32_t i = 0; i < s->n; i++)
+        time += m >> i & 1 ? times[i][w] : 0;
+      if (time >= set[m])
+        continue;
+      set[m] = time;
+      class_[m] = w;
+    }
+  }
+  for (uint32_t m = 1; m <= all; m++) {
+    best[m] = INFINITY;
+    for (uint32_t sub = m; sub; sub = (sub - 1) & m) {
+      if (!(sub & (m & -m)) || set[sub] + best[m ^ sub] >= best[m])
+        continue;
+      best[m] = set[sub] + best[m ^ sub];
+      taken[m] = sub;
+    }
+  }
+  for (uint32_t m = all; m && !isinf(best[all]); m ^= taken[m])
+    for (uint32_t i = 0; i < s->n; i++)
+      if (taken[m] >> i & 1)
+        out_classes[i] = class_[taken[m]];
+  return best[all];
+}
+
+static struct relation *star_join(struct reducer *r, const struct star *found) {
+  struct relation *out = relation_create(r);
+  struct star *s = arena_memdup(&r->scratch, found, sizeof *found);
+  const struct search_value *value = &r->block->values[s->value];
+  struct join j = {.columns = out->columns, .matched = SEARCH_NONE};
+  struct star_table tables[STAR_READERS];
+  struct row_map map = {0};
+  uint32_t n_records = 0;
+  j.one = ARENA_ARRAY(&r->scratch, uint32_t, r->block->n_values);
+  columns_join(r, s->producer, s->hub, s->value, out->columns);
+  for (uint32_t i = 0; i < s->n; i++) {
+    out->columns[s->passed[i]] = (struct column){0};
+    star_table_build(r, s, i, value->n_classes, &tables[i]);
+  }
+  columns_place(r, out->columns);
+  for (uint32_t v = 0; v < r->block->n_values; v++)
+    if (out->columns[v].open)
+      j.one[j.n_one++] = v;
+  s->records = ARENA_ARRAY(&r->scratch, struct star_record, (size_t)s->hub->n * value->n_classes);
+  for (uint32_t h = 0; h < s->hub->n; h++) {
+    const double *times[STAR_READERS];
+    size_t at[STAR_READERS];
+    row_key carried = carry(&j, s->hub, s->hub->rows[h].key);
+    for (uint32_t i = 0; i < s->n; i++) {
+      struct content content;
+      content_read(&s->hub->columns[s->passed[i]], s->hub->rows[h].key, &content);
+      at[i] = (size_t)content.wanted[0] * value->n_classes;
+      times[i] = tables[i].time + at[i];
+    }
+    uint32_t last = SEARCH_NONE;
+    double time = INFINITY;
+    for (uint32_t k = 0; k < s->producer->n; k++) {
+      struct content made;
+      content_read(&s->producer->columns[s->value], s->producer->rows[k].key, &made);
+      if (made.made != last) {
+        uint32_t classes[STAR_READERS];
+        last = made.made;
+        time = star_best(s, times, value->convert + (size_t)last * value->n_classes,
+                         value->n_classes, classes);
+        for (uint32_t i = 0; i < s->n && !isinf(time); i++)
+          s->records[n_records].readers[i] = tables[i].row[at[i] + classes[i]];
+        s->records[n_records].hub = h;
+        n_records += !isinf(time);
+      }
+      if (isinf(time))
+        continue;
+      struct row row = {carried | carry(&j, s->producer, s->producer->rows[k].key),
+                        s->hub->rows[h].time + time + s->producer->rows[k].time,
+                        s->hub->rows[h].bytes + s->producer->rows[k].bytes, n_records - 1, k};
+      for (uint32_t i = 0; i < s->n; i++)
+        row.bytes += s->readers[i]->rows[s->records[n_records - 1].readers[i]].bytes;
+      relation_add(r, out, &map, &row);
+    }
+  }
+  out->star = s;
+  relation_thin(r, out, &map);
+  relation_prune(r, out);
+  LOG("search", 2, "fork of %u into %u rows: %u", s->n, s->hub->n, out->n);
+  return out;
+}
+
+/* By the class that the producer makes, so that each is looked at once. */
+static void star_sort(struct star *s) {
+  struct relation *x = s->producer;
+  const struct column *c = &x->columns[s->value];
+  for (uint32_t i = 1; i < x->n; i++) {
+    struct row row = x->rows[i];
+    struct content a, b;
+    uint32_t k = i;
+    content_read(c, row.key, &a);
+    for (; k > 0; k--) {
+      content_read(c, x->rows[k - 1].key, &b);
+      if (b.made <= a.made)
+        break;
+      x->rows[k] = x->rows[k - 1];
+    }
+    x->rows[k] = row;
+  }
+}
+
+/* Whether joining a reader to a hub would break a fork that star_find may yet find: the reader
+ * wants a value that others want too, and the hub waits for several. */
+static bool breaks_star(const struct reducer *r, const struct relation *reader,
+                        const struct relation *hub) {
+  uint32_t shared = 0, waited = 0;
+  for (uint32_t v = 0; v < r->block->n_values; v++) {
+    shared += reader->columns[v].open && !reader->columns[v].made && r->n_readers[v] > 1 &&
+              !hub->columns[v].open;
+    waited += hub->columns[v].open && !hub->columns[v].made;
+  }
+  return shared == 1 && waited > 1 && !r->with_bytes;
+}
+
+/* How much work a join is, and how large its result may be, as logarithms; INFINITY where its key
+ * is too wide. Relations that share nothing are joined last. */
 static double join_size(const struct reducer *r, const struct relation *a,
                         const struct relation *b) {
   struct column columns[r->block->n_values + 1];
-  bool meet = false;
+  uint32_t matched = find_matched(r, a, b);
+  bool meet = false, late = matched != SEARCH_NONE && breaks_star(r, a, b);
+  if (matched == SEARCH_NONE) {
+    matched = find_matched(r, b, a);
+    late = matched != SEARCH_NONE && breaks_star(r, b, a);
+  }
   double work = log2(1.0 + a->n) + log2(1.0 + b->n), keys = 0;
-  if (!columns_join(r, a, b, SEARCH_NONE, columns))
+  if (matched != SEARCH_NONE)
+    work -= log2(1.0 + r->block->values[matched].n_classes);
+  if (!columns_join(r, a, b, matched, columns))
     return INFINITY;
   for (uint32_t v = 0; v < r->block->n_values; v++) {
     meet |= a->columns[v].open && b->columns[v].open;
     if (columns[v].open)
       keys += log2(r->block->values[v].n_classes) * (columns[v].made + columns[v].n_wanted);
   }
-  return fmin(work, keys) + 0.5 * work + (meet ? 0 : 1e6);
+  return fmin(work, keys) + 0.5 * work + (meet ? 0 : 1e6) + (late ? 24 : 0);
 }
 
 static void drop_open(struct reducer *r, const struct relation *x) {
@@ -738,6 +975,16 @@ static void drop_open(struct reducer *r, const struct relation *x) {
 /* Joins until one relation is left. */
 static struct relation *eliminate(struct reducer *r) {
   while (r->open.len > 1) {
+    struct star star;
+    if (star_find(r, &star)) {
+      star_sort(&star);
+      star_join(r, &star);
+      drop_open(r, star.producer);
+      drop_open(r, star.hub);
+      for (uint32_t i = 0; i < star.n; i++)
+        drop_open(r, star.readers[i]);
+      continue;
+    }
     struct relation *a = NULL, *b = NULL;
     double best = INFINITY;
     for (uint32_t i = 0; i < r->open.len; i++) {
@@ -760,11 +1007,19 @@ static struct relation *eliminate(struct reducer *r) {
 /* ---- the table ---- */
 
 static void collect_choices(const struct relation *x, uint32_t row, uint32_t *out) {
-  while (x->left) {
+  if (x->star) {
+    const struct star_record *record = &x->star->records[x->rows[row].left];
+    collect_choices(x->star->producer, x->rows[row].right, out);
+    collect_choices(x->star->hub, record->hub, out);
+    for (uint32_t i = 0; i < x->star->n; i++)
+      collect_choices(x->star->readers[i], record->readers[i], out);
+    return;
+  }
+  if (x->left) {
     if (x->right)
       collect_choices(x->right, x->rows[row].right, out);
-    row = x->rows[row].left;
-    x = x->left;
+    collect_choices(x->left, x->rows[row].left, out);
+    return;
   }
   if (x->variable != SEARCH_NONE)
     out[x->variable] = x->rows[row].left;
@@ -797,15 +1052,21 @@ static void table_fill(const struct reducer *r, const struct relation *x, struct
   for (uint32_t i = 0; i < x->n; i++) {
     uint32_t *choices = ARENA_ARRAY(arena, uint32_t, b->n_variables);
     collect_choices(x, i, choices);
-    out->entries[i] = (struct search_entry){end_class(x, b->input, x->rows[i].key),
-                                            end_class(x, b->output, x->rows[i].key),
-                                            x->rows[i].time, x->rows[i].bytes, choices};
+    out->entries[i] = (struct search_entry){
+        end_class(x, b->input, x->rows[i].key), end_class(x, b->output, x->rows[i].key),
+        x->rows[i].time - r->price * x->rows[i].bytes, x->rows[i].bytes, choices};
   }
   if (x->n)
     qsort(out->entries, x->n, sizeof *out->entries, by_ends);
 }
 
 static void free_rows(struct relation *x) {
+  if (x->star) {
+    free_rows(x->star->producer);
+    free_rows(x->star->hub);
+    for (uint32_t i = 0; i < x->star->n; i++)
+      free_rows(x->star->readers[i]);
+  }
   if (x->left) {
     free_rows(x->left);
     if (x->right)
@@ -814,9 +1075,12 @@ static void free_rows(struct relation *x) {
   mem_free(x->rows);
 }
 
-void search_table_build(const struct search_block *block, const uint16_t *fixed, bool with_bytes,
-                        struct arena *arena, struct search_table *out) {
-  struct reducer r = {.block = block, .fixed = fixed, .with_bytes = with_bytes};
+void search_table_build(const struct search_block *block, const uint16_t *fixed,
+                        struct search_aim aim, struct arena *arena, struct search_table *out) {
+  struct reducer r = {.block = block,
+                      .fixed = fixed,
+                      .with_bytes = aim.fronts,
+                      .price = aim.fronts ? 0 : aim.price};
   r.n_readers = ARENA_ARRAY(&r.scratch, uint32_t, block->n_values + 1);
   r.penalties = ARENA_ARRAY(&r.scratch, struct penalties, block->n_values + 1);
   for (uint32_t i = 0; i < block->n_variables; i++)
@@ -834,4 +1098,24 @@ void search_table_build(const struct search_block *block, const uint16_t *fixed,
   }
   vec_deinit(&r.open);
   arena_deinit(&r.scratch);
+}
+
+struct search_table *search_table_join(const struct search_table *a, const struct search_table *b,
+                                       struct arena *arena) {
+  struct search_table *out = ARENA_NEW(arena, struct search_table);
+  *out = (struct search_table){a->n_in, a->n_out, 0, NULL};
+  struct search_entry *all = ARENA_ARRAY(arena, struct search_entry, a->n + b->n);
+  memcpy(all, a->entries, a->n * sizeof *all);
+  memcpy(all + a->n, b->entries, b->n * sizeof *all);
+  if (a->n + b->n)
+    qsort(all, a->n + b->n, sizeof *all, by_ends);
+  for (uint32_t i = 0; i < a->n + b->n; i++) {
+    const struct search_entry *last = out->n ? &all[out->n - 1] : NULL;
+    bool again =
+        last && last->in == all[i].in && last->out == all[i].out && last->bytes <= all[i].bytes;
+    if (!again)
+      all[out->n++] = all[i];
+  }
+  out->entries = all;
+  return out;
 }

@@ -22,12 +22,22 @@ struct search_table {
   struct search_entry *entries;
 };
 
+/* What is sought: fronts of (time, bytes); or, where these are too long to make, for each pair of
+ * ends the least time + price * bytes. At price 0 bytes only decide between equals. */
+struct search_aim {
+  bool fronts;
+  double price;
+};
+
 /* Reduces a block by elimination: variables become relations over the classes of their values,
  * dominated choices go (dead-end elimination, Goldstein 1994), and relations are joined, the
  * smallest result first, until one is left. fixed: a layout per weight, or SEARCH_ANY_LAYOUT; NULL:
- * any. with_bytes false: bytes do not count, and fronts are single points of least time (then
- * bytes). */
-void search_table_build(const struct search_block *block, const uint16_t *fixed, bool with_bytes,
-                        struct arena *arena, struct search_table *out);
+ * any. */
+void search_table_build(const struct search_block *block, const uint16_t *fixed,
+                        struct search_aim aim, struct arena *arena, struct search_table *out);
+
+/* The entries of two tables of one block. */
+struct search_table *search_table_join(const struct search_table *a, const struct search_table *b,
+                                       struct arena *arena);
 
 #endif
