@@ -122,7 +122,7 @@ static double operand_bytes(const struct cost *c, const struct function *f, cons
   double bytes = cost_local_bytes(c, value_type(f, op->operands[i]), operands[i]);
   if (op->kind == OP_GATHER && i == 0)
     return fmin(bytes, cost_local_bytes(c, value_type(f, op->results[0]), results[0]));
-  if (op->kind == OP_SCATTER && i == 0)
+  if (op->kind == OP_UPDATE && i == 0)
     return 0;
   return bytes;
 }
@@ -169,7 +169,7 @@ static double group_bytes(const struct cost *c, const struct space *s, uint32_t 
     for (uint32_t i = 0; i < op->n_results && stored; i++) {
       if (is_fused_into(s, group, op->results[i]))
         continue;
-      bytes += op->kind == OP_SCATTER
+      bytes += op->kind == OP_UPDATE
                    ? cost_local_bytes(c, value_type(f, op->operands[1]), operands[k][1])
                    : cost_local_bytes(c, value_type(f, op->results[i]), results[k][i]);
     }

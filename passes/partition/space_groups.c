@@ -81,7 +81,23 @@ static bool is_large_constant(const struct grouper *g, value_id v) {
          g->f->module->constants.data[OP_ATTRS(const, def)->value].bytes >= SMALL_CONSTANT;
 }
 
-static void find_states(struct grouper *g) { g->s->n_states = 0; }
+static void find_states(struct grouper *g) {
+  const struct module *m = g->s->module;
+  const struct region *body = &g->f->regions.data[0];
+  for (uint32_t i = 0; i < m->entries.len; i++) {
+    const struct entry *e = &m->entries.data[i];
+    for (uint32_t k = 0; k < e->variants.len; k++) {
+      if (e->variants.data[k].function != g->f)
+        continue;
+      g->s->n_states = e->states.len;
+      for (uint32_t n = 0; n < e->states.len; n++) {
+        g->s->state_of[body->params.data[e->states.data[n].input]] = n + 1;
+        g->s->state_of[body->results.data[e->states.data[n].output]] = n + 1;
+      }
+      return;
+    }
+  }
+}
 
 /* Inputs are whole on every rank; what maps and views make of them and of small constants stays so.
  */
