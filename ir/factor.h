@@ -29,7 +29,6 @@ struct factor {
   enum factor_kind kind;
   enum partial_kind partial; /* of a contracted one */
   dim extent;
-  bool even; /* parts must be of one size: what counts them is an attribute of the op */
   struct factor_map *operands, *results; /* one each */
 };
 

@@ -141,10 +141,6 @@ static bool check_splits(const struct splitting *s) {
       return op_refuse(s->why, "an order or granule that is none");
     if (!check_axes(s, x->axes, x->n_axes, SHARDING_MAX_AXES_PER_DIM))
       return false;
-    const struct factor *factor = &s->factors->factors.data[x->factor];
-    if (factor->even && (x->order != SPLIT_BLOCK || x->granule > 1 ||
-                         extent_of(s, factor) % parts_of(s, x) != 0))
-      return op_refuse(s->why, "factor '%s' in parts that are not even blocks", factor->name);
     for (uint32_t k = 0; k < i; k++)
       if (split->splits[k].factor == x->factor ||
           !axis_refs_disjoint(s->mesh, split->splits[k].axes, split->splits[k].n_axes, x->axes,

@@ -228,7 +228,6 @@ static void factors(const struct function *f, const struct op *op, struct factor
     g->operands[0] = (struct factor_map){1, 1, in};
     g->operands[1] = g->results[0] = (struct factor_map){0, 1, co / groups};
     g->results[0].dim = 1;
-    g->even = true;
   }
   struct factor *o = factor_add(out, "out_channel", dim_const(t, co / groups));
   o->operands[1] = o->results[0] = (struct factor_map){0, groups, 1};
