@@ -35,12 +35,25 @@ static void out_of_bounds(struct warp *w, const struct inst *i, uint32_t lane, u
                         (unsigned long long)at, name, (unsigned long long)near.size);
 }
 
+/* Whether one of the allocations that the warp last hit holds the bytes; w->hit is which. */
+static inline bool hits(struct warp *w, uint64_t a, uint64_t n) {
+  uint64_t epoch = device_epoch();
+  for (uint32_t k = 0; k < 4; k++) {
+    uint32_t at = (w->hit + k) % 4;
+    if (a >= w->cached[at].low && a <= w->cached[at].high && n <= w->cached[at].high - a &&
+        w->cached[at].epoch == epoch) {
+      w->hit = at;
+      return true;
+    }
+  }
+  return false;
+}
+
 uint8_t *resolve_global(struct warp *w, const struct inst *i, uint32_t lane, uint64_t a, uint64_t n,
                         bool write) {
   const struct launch *l = w->cta->launch;
-  uint64_t epoch = device_epoch();
-  if (!(a >= w->cached_low && a <= w->cached_high && n <= w->cached_high - a &&
-        epoch == w->cached_epoch)) {
+  if (!hits(w, a, n)) {
+    uint64_t epoch = device_epoch(); /* before the search: what is found may be stale at once */
     struct allocation found;
     uint64_t params = (uint64_t)(uintptr_t)l->params;
     if (a >= params && a + n <= params + l->kernel->param_bytes && !write)
@@ -55,12 +68,13 @@ uint8_t *resolve_global(struct warp *w, const struct inst *i, uint32_t lane, uin
                           (unsigned long long)n, (unsigned long long)a, found.device);
       return NULL;
     }
-    w->cached_low = found.address;
-    w->cached_high = found.address + found.size;
-    w->cached_epoch = epoch;
-    w->cached_readonly = found.kind == ALLOCATION_CONST || found.readonly;
+    w->hit = (w->hit + 1) % 4;
+    w->cached[w->hit].low = found.address;
+    w->cached[w->hit].high = found.address + found.size;
+    w->cached[w->hit].epoch = epoch;
+    w->cached[w->hit].readonly = found.kind == ALLOCATION_CONST || found.readonly;
   }
-  if (write && w->cached_readonly) {
+  if (write && w->cached[w->hit].readonly) {
     memory_fault_report(w, i, (int)lane, FAULT_ILLEGAL_ADDRESS,
                         "store to constant memory at 0x%llx", (unsigned long long)a);
     return NULL;
@@ -137,11 +151,32 @@ uint8_t *resolve(struct warp *w, const struct inst *i, uint32_t lane, uint64_t a
   return NULL;
 }
 
+/* All lanes side by side in the global allocation that the warp last hit: where they begin, or
+ * NULL. What the slow way checks is checked once for all. */
+static uint8_t *side_by_side(struct warp *w, const struct inst *i, uint32_t mask,
+                             const struct operand *address, const struct operand *value,
+                             uint32_t step) {
+  const uint64_t *a = lanes(w, address);
+  if (mask != UINT32_MAX || address->width != 8 || value->width != step || i->vector != 1 ||
+      i->strong || (i->space != IN_GLOBAL && i->space != IN_GENERIC) || (step != 4 && step != 8))
+    return NULL;
+  uint64_t first = a[0] + (uint64_t)i->imm, apart = 0;
+  for (uint32_t l = 0; l < 32; l++)
+    apart |= a[l] - a[0] - (uint64_t)l * step;
+  return !apart && !(first & (step - 1)) && hits(w, first, 32 * step) ? (uint8_t *)(uintptr_t)first
+                                                                      : NULL;
+}
+
 static void ld(struct warp *w, const struct inst *i, uint32_t mask) {
   enum ptx_type t = (enum ptx_type)i->type;
   uint32_t step = ptx_type_bytes(t), n = step * i->vector, bits = step * 8;
   bool is_signed = ptx_type_class(t) == CLASS_SIGNED && step < 8;
   const struct operand *address = &i->op[i->vector];
+  const uint8_t *all = side_by_side(w, i, mask, address, &i->op[0], step);
+  if (all) {
+    memcpy(lanes(w, &i->op[0]), all, 32 * step);
+    return;
+  }
   if (i->strong) {
     order_atomic(w);
     w->pause = true; /* perhaps it waits for what others write */
@@ -201,6 +236,11 @@ static uint8_t *store_shared(struct warp *w, const struct inst *i, uint32_t l, u
 
 static void st(struct warp *w, const struct inst *i, uint32_t mask) {
   uint32_t step = ptx_type_bytes((enum ptx_type)i->type), n = step * i->vector;
+  uint8_t *all = side_by_side(w, i, mask, &i->op[0], &i->op[1], step);
+  if (all && !w->cached[w->hit].readonly) {
+    memcpy(all, lanes(w, &i->op[1]), 32 * step);
+    return;
+  }
   if (i->strong)
     order_atomic(w);
   EACH_LANE(l, mask) {

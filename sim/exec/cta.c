@@ -64,12 +64,15 @@ static bool warp_begin(struct cta *c, uint32_t k) {
   w->groups[0] = (struct group){.frame = w->frame, .mask = w->live};
   w->group_count = 1;
   const struct cluster *C = c->cluster;
-  for (uint32_t lane = 0; lane < 32; lane++) {
-    uint32_t t = 32 * k + lane, s = 0;
-#define SPECIAL(name, value) w->specials[s++][lane] = (uint32_t)(value);
+  uint64_t used = L->program->specials;
+  uint32_t s = 0;
+#define SPECIAL(name, value)                                                                       \
+  for (uint32_t lane = 0, t = 32 * k; (used >> s & 1) && lane < 32; lane++, t++)                   \
+    w->specials[s][lane] = (uint32_t)(value);                                                      \
+  s++;
 #include "sim/exec/special.def"
 #undef SPECIAL
-  }
+  (void)s;
   return true;
 }
 
@@ -93,7 +96,8 @@ static bool cta_begin(struct cluster *cluster, uint32_t rank) {
     return false;
   }
   memset(c->shared, 0xcd, c->shared_bytes);
-  memset(c->warps, 0, c->warp_count * sizeof *c->warps);
+  for (uint32_t k = 0; k < c->warp_count; k++)
+    memset(&c->warps[k], 0, offsetof(struct warp, specials));
   for (uint32_t k = 0; k < c->warp_count; k++)
     if (!warp_begin(c, k))
       return false;

@@ -206,10 +206,10 @@ static bool find_special(struct decoder *d, const struct ptx_arg *a, struct oper
            a->suffix ? a->suffix : "");
   for (uint32_t i = 0; i < sizeof special_names / sizeof *special_names; i++)
     if (!strcmp(special_names[i], name)) {
+      d->program->specials |= UINT64_C(1) << i;
       *out = (struct operand){.bank = BANK_SPECIAL, .width = 4, .offset = i * 128};
       return true;
     }
-  (void)d;
   return false;
 }
 

@@ -144,6 +144,7 @@ struct program {
   VEC(struct symbol) symbols; /* global, const: device addresses; shared: offsets */
   struct strmap symbol_map, function_map;
   uint32_t next_shared;  /* where the shared variables of the next function begin */
+  uint64_t specials;     /* a bit for each special register that is read */
   bool functions_called; /* there are .func bodies, whose shared variables lie apart */
   uint32_t shared_bytes; /* of all variables together; dynamic memory follows */
   uint32_t device;
@@ -213,16 +214,19 @@ struct warp {
   uint64_t lane_instructions;
   struct cta *cta;
   uint8_t *local;
-  uint32_t local_bytes;                           /* of each lane */
-  uint64_t cached_low, cached_high, cached_epoch; /* the allocation last hit */
-  bool cached_readonly;
-  uint32_t specials[64][32];
+  uint32_t local_bytes; /* of each lane */
+  struct {
+    uint64_t low, high, epoch;
+    bool readonly;
+  } cached[4]; /* allocations last hit */
+  uint32_t hit;
   struct vclock *order;                   /* NULL: nothing shared that needs it */
   struct async_groups *copies, *stores;   /* cp.async; bulk copies out of shared memory */
   uint32_t wgmma_issued, wgmma_committed; /* groups, from 1 */
   uint32_t wgmma_done;
   uint32_t in_flight;                           /* registers that wgmma uses */
   uint32_t cluster_arrived, cluster_generation; /* lanes at the cluster's barrier */
+  uint32_t specials[64][32];                    /* last: only those that are read are set */
 };
 
 struct barrier {

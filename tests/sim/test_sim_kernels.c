@@ -315,6 +315,36 @@ static void triton(void **state) {
   triton_matmul("triton_matmul_90");
 }
 
+/* By numba: kernels_numba.py. An array is seven parameters: two owners, elements, their size, data,
+ * length, stride. */
+static void numba(void **state) {
+  (void)state;
+  uint64_t none = 0, four = 4, n = 1000, bins = 7;
+  float *x = managed(4 * 1000), *y = managed(4 * 1000);
+  int *v = managed(4 * 1000), *counts = managed(4 * 7), want[7] = {0};
+  for (int k = 0; k < 1000; k++) {
+    x[k] = draw_float();
+    v[k] = (int)(draw() % 1000);
+    want[v[k] % 7]++;
+  }
+  load("numba_blur");
+  assert_int_equal(launch("blur", 8, 128, 1,
+                          (void *[]){&none, &none, &n, &four, &x, &n, &four, &none, &none, &n,
+                                     &four, &y, &n, &four}),
+                   0);
+  for (int k = 0; k < 1000; k++) {
+    double left = k ? (double)x[k - 1] : 0, right = k < 999 ? (double)x[k + 1] : 0;
+    assert_true(fabs((left + 2 * (double)x[k] + right) / 4 - (double)y[k]) < 1e-6);
+  }
+  load("numba_histogram");
+  assert_int_equal(launch("histogram", 8, 128, 1,
+                          (void *[]){&none, &none, &n, &four, &v, &n, &four, &none, &none, &bins,
+                                     &four, &counts, &bins, &four}),
+                   0);
+  for (int k = 0; k < 7; k++)
+    assert_int_equal(counts[k], want[k]);
+}
+
 static int close_all(void **state) {
   (void)state;
   return cuModuleUnload(module) != 0;
@@ -324,7 +354,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(language), cmocka_unit_test(printing),      cmocka_unit_test(stack_depth),
       cmocka_unit_test(races),    cmocka_unit_test(warp_products), cmocka_unit_test(other_types),
-      cmocka_unit_test(triton),
+      cmocka_unit_test(triton),   cmocka_unit_test(numba),
   };
   return cmocka_run_group_tests(tests, open_all, close_all);
 }
