@@ -294,6 +294,11 @@ static uint32_t settle_role(uint32_t roles) {
   return SPACE_TENSOR;
 }
 
+static bool has_open_rows(const struct grouper *g, value_id v) {
+  const struct type *type = value_type(g->f, v);
+  return type->rank && !dim_is_const(g->f->module->dims, type->dims[0], NULL);
+}
+
 static void find_roles(struct grouper *g) {
   struct space *s = g->s;
   const struct region *body = &g->f->regions.data[0];
@@ -318,10 +323,13 @@ static void find_roles(struct grouper *g) {
     name_set(&d, roles, op->operands[0], 2, SPACE_QUERY);
     name_set(&d, roles, op->operands[1], 2, SPACE_KEY);
   }
+  bool open = false; /* whether the batch is a symbol; then no constant is one */
+  for (uint32_t i = 0; i < body->params.len; i++)
+    open |= has_open_rows(g, body->params.data[i]);
   for (uint32_t i = 0; i < body->params.len; i++) {
     value_id v = body->params.data[i];
     uint32_t rank = value_type(g->f, v)->rank;
-    if (s->state_of[v] || rank < 2)
+    if (s->state_of[v] || rank < 2 || (open && !has_open_rows(g, v)))
       continue;
     name_set(&d, roles, v, 0, SPACE_BATCH);
     if (!attends && rank < 4)
