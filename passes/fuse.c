@@ -450,9 +450,11 @@ static status fuse_region_of(struct pass_context *ctx, struct function *f, regio
 status pass_fuse(struct pass_context *ctx) {
   for (uint32_t i = 0; i < ctx->module->functions.len; i++) {
     struct function *f = ctx->module->functions.data[i];
-    status split = fuse_split_concats(f, ctx->diags);
-    if (split != STATUS_OK)
-      return split;
+    status before = fuse_split_concats(f, ctx->diags);
+    if (before == STATUS_OK)
+      before = fuse_turned_operands(f, ctx->diags);
+    if (before != STATUS_OK)
+      return before;
     uint32_t n = f->regions.len;
     for (region_id r = 0; r < n; r++) {
       op_id parent = f->regions.data[r].parent;

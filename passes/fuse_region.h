@@ -44,6 +44,9 @@ void fuse_plan(struct function *f, region_id region, struct arena *scratch, stru
                struct fuse *out);
 void fuse_plan_deinit(struct fuse *s);
 
+/* No contraction of a transpose, where the dims may as well be named as they are stored. */
+status fuse_turned_operands(struct function *f, struct diags *diags);
+
 /* Replaces every cluster by a `fused` op. Ops that were inlined everywhere are left without uses.
  */
 status fuse_build_regions(struct fuse *s);
