@@ -49,6 +49,7 @@ status verb_devices(struct invocation *v) {
            (double)memory / 0x1p30);
     printf("     caches: L1 %lld KiB, L2 %lld KiB, L3 %lld KiB\n", (long long)l1 / 1024,
            (long long)l2 / 1024, (long long)l3 / 1024);
+    printf("     cpu:N is N devices for N ranks: one processor, memory apart\n");
     return STATUS_OK;
   }
   struct json *j = &v->json;
