@@ -70,8 +70,8 @@ static int64_t engine_input_named(const sinter_engine *e, const char *name) {
   return -1;
 }
 
-/* `info` declares the type. numpy has no bfloat16, so ONNX up to 1.12 wrote the bits of bfloat16 data
- * as uint16: such a file is read as what the model declares. */
+/* `info` declares the type. numpy has no bfloat16, so ONNX up to 1.12 wrote the bits of bfloat16
+ * data as uint16: such a file is read as what the model declares. */
 static sinter_tensor view_of(const struct onnx_tensor *t, const Onnx__ValueInfoProto *info) {
   bool bits = t->onnx_type == SINTER_U16 && info->type &&
               info->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE &&
@@ -111,7 +111,10 @@ static enum test_outcome set_input(struct test_run *t, const char *path,
       outcome = fail_by_diags(t, s);
     else if (out->bytes)
       memcpy(out->data, view.data, out->bytes);
-  } else if (file.value.kind != ONNX_VALUE_NONE) {
+  } else if (file.value.kind == ONNX_VALUE_NONE) {
+    strbuf_printf(t->reason, "the optional input '%s' is left out, and engines want it", info->name);
+    outcome = TEST_UNSUPPORTED;
+  } else {
     outcome = no_such_value(t, "input", info->name);
   }
   onnx_value_deinit(&file);
@@ -172,24 +175,54 @@ static enum test_outcome judge_difference(struct test_run *t, const char *name,
   return random ? TEST_UNSUPPORTED : TEST_FAILED;
 }
 
-static enum test_outcome compare_output(struct test_run *t, const char *path,
+/* The engine's outputs, in order, as far as they were compared. */
+struct actual_outputs {
+  const sinter_tensor *tensors;
+  uint32_t n, at;
+};
+
+static enum test_outcome compare_tensor(struct test_run *t, const struct onnx_value *value,
                                         const Onnx__ValueInfoProto *info,
                                         const sinter_tensor *actual) {
+  sinter_tensor expected = view_of(&value->tensor, info);
+  struct compare_result result;
+  struct strbuf why = {0};
+  enum test_outcome outcome = TEST_PASSED;
+  if (!compare_tensors(actual, &expected, t->limits, &why, &result))
+    outcome = judge_difference(t, info->name, actual, &expected, strbuf_c(&why));
+  strbuf_deinit(&why);
+  return outcome;
+}
+
+/* The items of a sequence are outputs one by one; what is not there is none. */
+static enum test_outcome compare_value(struct test_run *t, const struct onnx_value *value,
+                                       const Onnx__ValueInfoProto *info,
+                                       struct actual_outputs *actual) {
+  enum test_outcome outcome = TEST_PASSED;
+  if (value->kind == ONNX_VALUE_NONE)
+    return TEST_PASSED;
+  if (value->kind == ONNX_VALUE_SEQUENCE) {
+    for (uint32_t i = 0; i < value->n_items && !outcome; i++)
+      outcome = compare_value(t, &value->items[i], info, actual);
+    return outcome;
+  }
+  if (!is_plain_tensor(value))
+    return no_such_value(t, "output", info->name);
+  if (actual->at < actual->n)
+    return compare_tensor(t, value, info, &actual->tensors[actual->at++]);
+  strbuf_printf(t->reason, "the engine has %u outputs, fewer than the data set has tensors",
+                actual->n);
+  return TEST_FAILED;
+}
+
+static enum test_outcome compare_output(struct test_run *t, const char *path,
+                                        const Onnx__ValueInfoProto *info,
+                                        struct actual_outputs *actual) {
   struct onnx_value_file file;
   status s = onnx_value_read(path, info->type, &t->diags, &file);
   if (s)
     return fail_by_diags(t, s);
-  enum test_outcome outcome = TEST_PASSED;
-  if (is_plain_tensor(&file.value)) {
-    sinter_tensor expected = view_of(&file.value.tensor, info);
-    struct compare_result result;
-    struct strbuf why = {0};
-    if (!compare_tensors(actual, &expected, t->limits, &why, &result))
-      outcome = judge_difference(t, info->name, actual, &expected, strbuf_c(&why));
-    strbuf_deinit(&why);
-  } else {
-    outcome = no_such_value(t, "output", info->name);
-  }
+  enum test_outcome outcome = compare_value(t, &file.value, info, actual);
   onnx_value_deinit(&file);
   return outcome;
 }
@@ -197,17 +230,21 @@ static enum test_outcome compare_output(struct test_run *t, const char *path,
 static enum test_outcome compare_outputs(struct test_run *t, const path_list *files,
                                          const sinter_tensor *outputs, uint32_t n) {
   const Onnx__GraphProto *graph = t->model->proto->graph;
-  if (files->len != n || graph->n_output != n || !n) {
-    strbuf_printf(t->reason, "the engine has %u outputs, the model %zu, the data set %u", n,
-                  graph->n_output, files->len);
+  struct actual_outputs actual = {.tensors = outputs, .n = n};
+  if (graph->n_output != files->len || !files->len) {
+    strbuf_printf(t->reason, "the model has %zu outputs, the data set %u", graph->n_output,
+                  files->len);
     return TEST_FAILED;
   }
-  for (uint32_t i = 0; i < n; i++) {
-    enum test_outcome outcome = compare_output(t, files->data[i], graph->output[i], &outputs[i]);
+  for (uint32_t i = 0; i < files->len; i++) {
+    enum test_outcome outcome = compare_output(t, files->data[i], graph->output[i], &actual);
     if (outcome)
       return outcome;
   }
-  return TEST_PASSED;
+  if (actual.at == n)
+    return TEST_PASSED;
+  strbuf_printf(t->reason, "the engine has %u outputs, the data set %u tensors", n, actual.at);
+  return TEST_FAILED;
 }
 
 static enum test_outcome run_and_compare(struct test_run *t, const path_list *in,

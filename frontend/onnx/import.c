@@ -144,9 +144,16 @@ static void apply_override(struct importer *im, const char *input, const char *t
   type->rank = rank;
 }
 
+/* The type in an optional one: such an input is its tensor, which must be given. */
+static const Onnx__TypeProto *plain_type(const Onnx__TypeProto *p, bool *out_optional) {
+  *out_optional = p && p->value_case == ONNX__TYPE_PROTO__VALUE_OPTIONAL_TYPE;
+  return *out_optional ? p->optional_type->elem_type : p;
+}
+
 static bool input_type(struct importer *im, const Onnx__ValueInfoProto *info, struct type *out) {
   const char *name = info->name;
-  const Onnx__TypeProto *p = info->type;
+  bool optional;
+  const Onnx__TypeProto *p = plain_type(info->type, &optional);
   if (!p || p->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE) {
     bad_input(im, name, NULL, p ? "is not a tensor, which is not supported" : "has no type");
     return false;
@@ -179,20 +186,33 @@ static bool input_type(struct importer *im, const Onnx__ValueInfoProto *info, st
   return true;
 }
 
+static struct import_value *input_value(struct importer *im, const Onnx__ValueInfoProto *info) {
+  struct type type;
+  bool optional;
+  struct import_value *v = import_value_new(im, IMPORT_BROKEN);
+  if (!input_type(im, info, &type))
+    return v;
+  v->kind = IMPORT_TENSOR;
+  v->id = region_add_param(im->function, 0, &type, info->name);
+  plain_type(info->type, &optional);
+  if (!optional)
+    return v;
+  struct import_value *full = import_value_new(im, IMPORT_OPTIONAL);
+  struct import_value **items = ARENA_ARRAY(&im->module->arena, struct import_value *, 1);
+  items[0] = v;
+  full->items = items;
+  full->n_items = 1;
+  return full;
+}
+
 static void import_inputs(struct importer *im, struct import_scope *scope,
                           const Onnx__GraphProto *graph, struct entry *entry) {
   for (size_t i = 0; i < graph->n_input; i++) {
     const Onnx__ValueInfoProto *info = graph->input[i];
     if (import_scope_find(scope, info->name))
       continue; /* an initializer: a constant */
-    struct type type;
-    struct import_value *v = import_value_new(im, IMPORT_BROKEN);
-    if (input_type(im, info, &type)) {
-      v->kind = IMPORT_TENSOR;
-      v->id = region_add_param(im->function, 0, &type, info->name);
-    }
     vec_push(&entry->input_names, intern_c(&im->module->names, info->name));
-    import_scope_define(im, scope, info->name, v);
+    import_scope_define(im, scope, info->name, input_value(im, info));
   }
 }
 
@@ -212,21 +232,43 @@ static void check_overrides(struct importer *im, const struct entry *entry) {
 
 /* ---- outputs ---- */
 
+/* Sequences and optionals have no form behind the importer: their tensors are outputs by
+ * themselves, item i of sequence y as "y[i]", the value of a full optional by its name. */
+static void give_output(struct importer *im, struct entry *entry, const char *name,
+                        struct import_value *v) {
+  struct diag_where where;
+  switch (v->kind) {
+  case IMPORT_TENSOR:
+    vec_push(&entry->output_names, intern_c(&im->module->names, name));
+    vec_push(&function_region(im->function, 0)->results, import_materialize(im, v));
+    return;
+  case IMPORT_SEQUENCE:
+    for (uint32_t i = 0; i < v->n_items; i++)
+      give_output(im, entry, arena_printf(&im->module->arena, "%s[%u]", name, i), v->items[i]);
+    return;
+  case IMPORT_OPTIONAL:
+    for (uint32_t i = 0; i < v->n_items; i++)
+      give_output(im, entry, name, v->items[i]);
+    return;
+  case IMPORT_BROKEN:
+    return; /* which was reported */
+  default:
+    diag_report(im->diags, DIAG_E0141, where_model(im, &where), NULL,
+                "graph output '%s' is not a numeric tensor, which is not supported", name);
+  }
+}
+
 static void import_outputs(struct importer *im, struct import_scope *scope,
                            const Onnx__GraphProto *graph, struct entry *entry) {
   struct diag_where where;
   for (size_t i = 0; i < graph->n_output; i++) {
     const char *name = graph->output[i]->name;
     struct import_value *v = import_scope_find(scope, name);
-    vec_push(&entry->output_names, intern_c(&im->module->names, name));
-    if (!v)
+    if (v)
+      give_output(im, entry, name, v);
+    else
       diag_report(im->diags, DIAG_E0114, where_model(im, &where), NULL,
                   "graph output '%s' is not defined by any node", name);
-    else if (v->kind == IMPORT_TENSOR)
-      vec_push(&function_region(im->function, 0)->results, import_materialize(im, v));
-    else if (v->kind != IMPORT_BROKEN)
-      diag_report(im->diags, DIAG_E0141, where_model(im, &where), NULL,
-                  "graph output '%s' is not a numeric tensor, which is not supported", name);
   }
 }
 

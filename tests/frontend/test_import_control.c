@@ -186,6 +186,21 @@ static void wrong_subgraphs_are_refused(void **state) {
                  "E0142");
 }
 
+static void sequences_at_the_end_are_outputs_one_by_one(void **state) {
+  (void)state;
+  const char *text = "in x f32 [4]\n in c bool []\n s = SplitToSequence(x) {keepdims=1}\n"
+                     " a = Neg(x)\n t = SequenceConstruct(x, a)\n out t\n out a";
+  expect_run(text, (struct given[]){ROW(4, 1, 2, 3, 4), BOOL(1)}, 2,
+             (struct given[]){ROW(4, 1, 2, 3, 4), ROW(4, -1, -2, -3, -4), ROW(4, -1, -2, -3, -4)});
+  struct onnx_run r;
+  expect_open(&r, text);
+  const struct entry *e = &r.module->entries.data[0];
+  assert_int_equal(e->output_names.len, 3);
+  assert_string_equal(e->output_names.data[1], "t[1]");
+  assert_string_equal(e->output_names.data[2], "a");
+  onnx_run_close(&r);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(if_takes_one_branch),
@@ -203,6 +218,7 @@ int main(void) {
       cmocka_unit_test(scan_walks_axes_backwards),
       cmocka_unit_test(sequences_dissolve),
       cmocka_unit_test(wrong_subgraphs_are_refused),
+      cmocka_unit_test(sequences_at_the_end_are_outputs_one_by_one),
   };
   return cmocka_run_group_tests_name("frontend/import_control", tests, NULL, NULL);
 }
