@@ -11,8 +11,8 @@
  *     O [e][query] = O * correction + vT S      micro-kernel; v read down its columns
  *   O / l, turned back to [query][e], goes through the epilogue
  *
- * Blocks of keys that the causal mask or the window hides altogether are skipped, where positions
- * are indices.
+ * Blocks of keys that the causal mask or the window hides altogether are skipped, where keys lie
+ * in the order of their positions.
  *
  * Source of the running softmax: Milakov, Gimelshein, "Online normalizer calculation for softmax"
  * (2018). */
@@ -346,14 +346,45 @@ static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   t->values = at(e, t->keys, micro_scale(e, t->size, KEYS));
 }
 
+/* Whether key j has position j. */
+static bool keys_in_order(const struct emit *e, const struct tile *t) {
+  value_id v = t->s.op->operands[t->s.a->has_bias ? 5 : 4];
+  const struct op *op = value_def(e->f, v);
+  return op && op->kind == OP_IOTA && OP_ATTRS(iota, op)->axis == 1;
+}
+
+/* From the least and the greatest position of the tile's queries. What lies behind a cache's rows is
+ * never read. */
+static void position_range(struct emit *e, const struct tile *t, LLVMValueRef *lo, LLVMValueRef *hi) {
+  const struct attention_attrs *a = t->s.a;
+  LLVMValueRef zero = emit_i64(e, 0), last = micro_sub(e, t->k_len, emit_i64(e, 1));
+  LLVMValueRef init[2] = {last, emit_i64(e, -1)};
+  struct emit_loop l;
+  if (!a->causal && a->window <= 0)
+    return;
+  emit_loop_begin(e, &l, zero, t->queries, 1, 2, init);
+  struct coord query = coord_uniform(e, micro_add(e, t->q0, l.index));
+  LLVMValueRef q = position(e, t, a->has_bias ? 4 : 3, t->s.q->dims[2], query, 1);
+  LLVMValueRef next[2] = {micro_min(e, l.carried[0], micro_max(e, q, zero)),
+                          micro_max(e, l.carried[1], micro_min(e, q, last))};
+  emit_loop_end(e, &l, next);
+  if (a->causal)
+    *hi = micro_add(e, l.carried[1], emit_i64(e, 1));
+  if (a->window > 0)
+    *lo = micro_max(e, zero, micro_sub(e, l.carried[0], emit_i64(e, a->window - 1)));
+}
+
 /* The keys that some query of the tile may see. */
 static void key_range(struct emit *e, const struct tile *t, LLVMValueRef *lo, LLVMValueRef *hi) {
   const struct attention_attrs *a = t->s.a;
   LLVMValueRef zero = emit_i64(e, 0), shift = micro_sub(e, t->k_len, t->q_len);
   *lo = zero;
   *hi = t->k_len;
-  if (a->has_pos)
+  if (a->has_pos) {
+    if (keys_in_order(e, t))
+      position_range(e, t, lo, hi);
     return;
+  }
   if (a->causal) {
     LLVMValueRef end = micro_add(e, micro_add(e, t->q0, t->queries), shift);
     *hi = micro_max(e, zero, micro_min(e, *hi, end));
