@@ -331,7 +331,8 @@ static void add_choice(struct builder_of_tables *b, uint32_t group, struct group
 /* ---- enumeration ---- */
 
 static uint32_t role_of_factor(const struct space *s, const struct op *op, const struct factor *x) {
-  if (op->kind == OP_ATTENTION && !strcmp(x->name, "key"))
+  if ((op->kind == OP_ATTENTION && !strcmp(x->name, "key")) ||
+      (op->kind == OP_UPDATE && !strcmp(x->name, "row")))
     return SPACE_KEY;
   if (!strcmp(x->name, "expert"))
     return SPACE_EXPERT;
