@@ -359,7 +359,7 @@ static void wish_region(struct roles *r, region_id region) {
       wish_region(r, function_op(r->f, id)->regions[k]);
       begin_op(r, id);
     }
-    if (r->factors.factors.len == 0)
+    if (r->factors.factors.len == 0 || r->op->kind == OP_UPDATE)
       continue;
     if (r->op->kind == OP_ATTENTION)
       split_attention(r, &s, false);
@@ -417,9 +417,11 @@ static void choose_control(struct roles *r, op_id id) {
 static void choose_region(struct roles *r, region_id region) {
   for (uint32_t i = 0; i < r->f->regions.data[region].ops.len; i++) {
     op_id id = r->f->regions.data[region].ops.data[i];
-    /* What is made of constants alone is made as its readers want it. */
+    /* What is made of constants alone is made as its readers want it; states stay whole on every
+     * rank, so that they are written where they lie. */
     const struct op *op = function_op(r->f, id);
-    if (op->n_regions == 0 && (op->n_results == 0 || !r->constant[op->results[0]]))
+    if (op->n_regions == 0 && op->kind != OP_UPDATE &&
+        (op->n_results == 0 || !r->constant[op->results[0]]))
       choose_op(r, id);
     if (op->n_regions)
       choose_control(r, id);

@@ -21,9 +21,10 @@ status parallel_parse(struct module *m, const char *text, struct diags *diags, u
  * rows where the other operand comes in parts of them already; channels of convolutions likewise;
  *          rows of tables
  *
- * Attention says first what it wants of the values before it; else an op goes on with the split
- * that its operands have. Call prepare_sharding before. The assignment lives in the arena. Errors:
- * E0344 for an axis of more than one rank that splits no op. */
+ * States (what `update` writes) stay whole. Attention says first what it wants of the values before
+ * it; else an op goes on with the split that its operands have. Call prepare_sharding before. The
+ * assignment lives in the arena. Errors: E0344 for an axis of more than one rank that splits no op.
+ */
 status role_assignment(struct function *f, uint32_t mesh, struct arena *arena, struct diags *diags,
                        struct assignment *out);
 

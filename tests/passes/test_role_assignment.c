@@ -99,6 +99,32 @@ static void test_layouts(void **state) {
     check(LAYER("2", "6"), &cases[i]);
 }
 
+/* A decode step: a state is written where it lies, and read in parts. */
+static void test_state(void **state) {
+  (void)state;
+  static const char text[] =
+      "func @main(%q: f32[2, 4, 1, 3], %n: f32[2, 2, 1, 3], %at: i64[2], %s: f32[2, 2, 9, 3]) -> "
+      "(f32[2, 4, 1, 3], f32[2, 2, 9, 3]) {\n"
+      "%k = update %s, %n, %at { axis = 2, in_place = true }\n"
+      "%y = attention %q, %k, %k { scale = 0.5 }\n"
+      "return %y, %k\n}\n";
+  static const char *const meshes[] = {"tp=2", "cache=2", "dp=2", "tp=4", "cache=4,tp=2"};
+  for (uint32_t i = 0; i < sizeof meshes / sizeof *meshes; i++) {
+    struct sharding_check c;
+    struct assignment a;
+    sharding_check_init(&c, text, 0);
+    assert_int_equal(parallel_parse(c.m, meshes[i], &c.diags, &c.mesh), STATUS_OK);
+    assert_int_equal(prepare_sharding(c.f, &c.diags), STATUS_OK);
+    assert_int_equal(role_assignment(c.f, c.mesh, &c.arena, &c.diags, &a), STATUS_OK);
+    sharding_check_assignment(&c, &a, meshes[i]);
+    const struct region *body = &c.f->regions.data[0];
+    const struct op *update = value_def(c.f, body->results.data[1]);
+    assert_int_equal(update->kind, OP_UPDATE);
+    assert_int_equal(update->operands[0], body->params.data[3]);
+    sharding_check_deinit(&c);
+  }
+}
+
 static void test_parse(void **state) {
   (void)state;
   static const char *const wrong[] = {
@@ -133,6 +159,7 @@ static void test_axis_of_no_use(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_layouts), cmocka_unit_test(test_parse),
+                                     cmocka_unit_test(test_state),
                                      cmocka_unit_test(test_axis_of_no_use)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
