@@ -167,6 +167,35 @@ static uint8_t *side_by_side(struct warp *w, const struct inst *i, uint32_t mask
                                                                       : NULL;
 }
 
+/* Whether the n bytes of every lane lie in the global allocation that the warp last hit, aligned:
+ * then no lane needs to be looked at alone. */
+static bool all_inside(struct warp *w, const struct inst *i, uint32_t mask,
+                       const struct operand *address, uint32_t n) {
+  const uint64_t *a = lanes(w, address);
+  if (address->width != 8 || i->strong || (i->space != IN_GLOBAL && i->space != IN_GENERIC))
+    return false;
+  uint64_t low = UINT64_MAX, high = 0, bits = 0;
+  EACH_LANE(l, mask) {
+    uint64_t at = a[l] + (uint64_t)i->imm;
+    low = at < low ? at : low;
+    high = at > high ? at : high;
+    bits |= at;
+  }
+  return !(bits & (n - 1)) && hits(w, low, high - low + n);
+}
+
+/* Words of 32 bits from anywhere in that allocation. */
+static void ld_words(struct warp *w, const struct inst *i, uint32_t mask,
+                     const struct operand *address) {
+  const uint64_t *a = lanes(w, address);
+  for (uint32_t k = 0; k < i->vector; k++) {
+    uint32_t *d = lanes(w, &i->op[k]);
+    EACH_LANE(l, mask)
+    d[l] = __atomic_load_n((const uint32_t *)(uintptr_t)(a[l] + (uint64_t)i->imm + 4 * k),
+                           __ATOMIC_RELAXED);
+  }
+}
+
 static void ld(struct warp *w, const struct inst *i, uint32_t mask) {
   enum ptx_type t = (enum ptx_type)i->type;
   uint32_t step = ptx_type_bytes(t), n = step * i->vector, bits = step * 8;
@@ -175,6 +204,13 @@ static void ld(struct warp *w, const struct inst *i, uint32_t mask) {
   const uint8_t *all = side_by_side(w, i, mask, address, &i->op[0], step);
   if (all) {
     memcpy(lanes(w, &i->op[0]), all, 32 * step);
+    return;
+  }
+  bool words = step == 4;
+  for (uint32_t k = 0; k < i->vector; k++)
+    words &= i->op[k].width == 4;
+  if (words && all_inside(w, i, mask, address, n)) {
+    ld_words(w, i, mask, address);
     return;
   }
   if (i->strong) {
