@@ -723,15 +723,18 @@ static void write_exchange(struct writer *w, uint32_t block, const struct op *op
   struct axis_ref refs[MESH_MAX_AXES];
   uint32_t n_refs, from[INT8_MAX + 1];
   int64_t n;
-  value_id to = op->results[0];
-  uint32_t src = use_unpacked(w, block, op->operands[0]);
+  uint32_t src[2], dst[2];
+  for (uint32_t i = 0; i < op->n_operands; i++) src[i] = use_unpacked(w, block, op->operands[i]);
   if (w->stale) begin_phase(w, block);
   w->clock++;
-  touch(w, src);
-  w->value[to] = add_typed(w, value_type(w->f, to), w->f->values.data[to].name,
-                           ENGINE__STORAGE__ARENA, 0);
-  count_uses(w, w->value[to], to);
-  touch(w, w->value[to]);
+  for (uint32_t i = 0; i < op->n_operands; i++) {
+    value_id to = op->results[i];
+    touch(w, src[i]);
+    dst[i] = w->value[to] = add_typed(w, value_type(w->f, to), w->f->values.data[to].name,
+                                      ENGINE__STORAGE__ARENA, 0);
+    count_uses(w, dst[i], to);
+    touch(w, dst[i]);
+  }
   Engine__Exchange *step = manifest_build_step_exchange(w->b, block);
   step->kind = kinds[a->kind];
   step->reduction = a->reduce ? reductions[a->reduce] : 0;
@@ -740,12 +743,14 @@ static void write_exchange(struct writer *w, uint32_t block, const struct op *op
     manifest_build_exchange_axis(w->b, step, refs[i].axis, (uint32_t)refs[i].sub_size,
                                  (uint32_t)refs[i].sub_stride);
   }
-  /* One block: all of the smaller side. */
-  const struct type *block_type =
-      value_type(w->f, a->kind == EXCHANGE_ALL_GATHER ? op->operands[0] : to);
-  uint32_t first = a->kind == EXCHANGE_ALL_TO_ALL;
-  uint32_t count = product(w, block_type->dims + first, block_type->rank - first, 1);
-  manifest_build_exchange_part(w->b, step, src, w->value[to], count);
+  for (uint32_t i = 0; i < op->n_operands; i++) {
+    /* One block: all of the smaller side. */
+    bool gathers = a->kind == EXCHANGE_ALL_GATHER;
+    const struct type *type = value_type(w->f, gathers ? op->operands[i] : op->results[i]);
+    uint32_t first = a->kind == EXCHANGE_ALL_TO_ALL;
+    manifest_build_exchange_part(w->b, step, src[i], dst[i],
+                                 product(w, type->dims + first, type->rank - first, 1));
+  }
   w->failed |= a->from.len > INT8_MAX;
   for (uint32_t i = 0; i < a->from.len && !w->failed; i++) from[i] = (uint32_t)a->from.data[i];
   if (a->from.len && !w->failed) manifest_build_exchange_from(w->b, step, from, a->from.len);

@@ -242,9 +242,8 @@ static struct tensor *exchanged(struct spmd *s, struct spmd_rank *r, const struc
 }
 
 static void exchange_on(struct spmd *s, struct spmd_rank *r, const struct op *op,
-                        struct tensor **out) {
+                        struct tensor *out[2]) {
   struct axis_ref refs[MESH_MAX_AXES];
-  struct tensor *xs[INTERP_SPMD_MAX_RANKS];
   const struct exchange_attrs *a = OP_ATTRS(exchange, op);
   uint32_t n_refs;
   int64_t n;
@@ -253,21 +252,25 @@ static void exchange_on(struct spmd *s, struct spmd_rank *r, const struct op *op
     interp_fail(&r->in, op, DIAG_E0623, "the group is not of the mesh that runs");
     return;
   }
-  for (int64_t i = 0; i < n; i++) {
-    struct spmd_rank *other = &s->ranks[axis_refs_rank(s->mesh, refs, n_refs, r->coords, i)];
-    xs[i] = other->in.values[op->operands[0]];
-    if (xs[i]->rank != xs[0]->rank ||
-        memcmp(xs[i]->dims, xs[0]->dims, xs[0]->rank * sizeof *xs[0]->dims)) {
-      interp_fail(&r->in, op, DIAG_E0623, "the ranks' operands have different dims");
+  uint32_t own = (uint32_t)axis_refs_coord(s->mesh, refs, n_refs, r->coords);
+  for (uint32_t k = 0; k < op->n_operands; k++) {
+    struct tensor *xs[INTERP_SPMD_MAX_RANKS];
+    for (int64_t i = 0; i < n; i++) {
+      struct spmd_rank *other = &s->ranks[axis_refs_rank(s->mesh, refs, n_refs, r->coords, i)];
+      xs[i] = other->in.values[op->operands[k]];
+      if (xs[i]->rank != xs[0]->rank ||
+          memcmp(xs[i]->dims, xs[0]->dims, xs[0]->rank * sizeof *xs[0]->dims)) {
+        interp_fail(&r->in, op, DIAG_E0623, "the ranks' operands have different dims");
+        return;
+      }
+    }
+    bool entries = a->kind == EXCHANGE_REDUCE_SCATTER || a->kind == EXCHANGE_ALL_TO_ALL;
+    if (entries && (!xs[0]->rank || xs[0]->dims[0] != n)) {
+      interp_fail(&r->in, op, DIAG_E0623, "the operand has no entry for each rank");
       return;
     }
+    out[k] = exchanged(s, r, op, xs, (uint32_t)n, own);
   }
-  bool entries = a->kind == EXCHANGE_REDUCE_SCATTER || a->kind == EXCHANGE_ALL_TO_ALL;
-  if (entries && (!xs[0]->rank || xs[0]->dims[0] != n))
-    interp_fail(&r->in, op, DIAG_E0623, "the operand has no entry for each rank");
-  else
-    *out = exchanged(s, r, op, xs, (uint32_t)n,
-                     (uint32_t)axis_refs_coord(s->mesh, refs, n_refs, r->coords));
 }
 
 static status run_collective(struct spmd *s, const struct op *op) {

@@ -51,29 +51,40 @@ static bool check_reduce(struct strbuf *why, const struct exchange_attrs *a, enu
   return dtype_is_number(dtype) || op_refuse(why, "%s does not reduce", dtype_name(dtype));
 }
 
-static bool infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
-                  uint32_t *out_n_types) {
+static bool infer_one(const struct op_view *op, struct strbuf *why, uint32_t i, int64_t n,
+                      struct type *out_type) {
   const struct exchange_attrs *a = VIEW_ATTRS(exchange, op);
-  const struct type *x = op_operand(op, 0);
+  const struct type *x = op_operand(op, i);
   struct dim_table *t = op_dim_table(op);
-  struct axis_ref refs[MESH_MAX_AXES];
-  uint32_t n_refs;
-  int64_t n;
   if (x->dtype == DTYPE_STRING)
     return op_refuse(why, "does not take strings");
-  if (!exchange_group(op->function->module, a, refs, &n_refs, &n))
-    return op_refuse(why, "'group' is no part of the mesh");
-  if (!check_reduce(why, a, x->dtype) || !check_from(why, a, n))
+  if (!check_reduce(why, a, x->dtype))
     return false;
   bool entries = a->kind == EXCHANGE_REDUCE_SCATTER || a->kind == EXCHANGE_ALL_TO_ALL;
   if (entries && (!x->rank || dim_known_ne(t, x->dims[0], dim_const(t, n))))
     return op_refuse(why, "the operand has no entry for each of %lld ranks", (long long)n);
   dim dims[IR_MAX_RANK + 1] = {dim_const(t, n)};
   bool gathers = a->kind == EXCHANGE_ALL_GATHER, scatters = a->kind == EXCHANGE_REDUCE_SCATTER;
-  for (uint32_t i = scatters; i < x->rank; i++)
-    dims[i + gathers - scatters] = x->dims[i];
-  *out_n_types = 1;
-  return op_make_type(why, t, x->dtype, dims, x->rank + gathers - scatters, out_types);
+  for (uint32_t d = scatters; d < x->rank; d++)
+    dims[d + gathers - scatters] = x->dims[d];
+  return op_make_type(why, t, x->dtype, dims, x->rank + gathers - scatters, out_type);
+}
+
+static bool infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
+                  uint32_t *out_n_types) {
+  const struct exchange_attrs *a = VIEW_ATTRS(exchange, op);
+  struct axis_ref refs[MESH_MAX_AXES];
+  uint32_t n_refs;
+  int64_t n;
+  if (!exchange_group(op->function->module, a, refs, &n_refs, &n))
+    return op_refuse(why, "'group' is no part of the mesh");
+  if (!check_from(why, a, n))
+    return false;
+  *out_n_types = op->n_operands;
+  for (uint32_t i = 0; i < op->n_operands; i++)
+    if (!infer_one(op, why, i, n, &out_types[i]))
+      return false;
+  return true;
 }
 
 const struct op_hooks exchange_hooks = {

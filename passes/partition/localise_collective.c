@@ -39,8 +39,9 @@ static bool group_of(struct localise *l, const struct op *op, struct group *out)
   return true;
 }
 
-static value_id exchange(struct localise *l, const struct group *g, enum exchange_kind kind,
-                         enum partial_kind reduce, const struct ints *from, value_id x) {
+static op_id exchange_of(struct localise *l, const struct group *g, enum exchange_kind kind,
+                         enum partial_kind reduce, const struct ints *from, const value_id *xs,
+                         uint32_t n) {
   int64_t triples[3 * MESH_MAX_AXES];
   for (uint32_t i = 0; i < g->n; i++) {
     const struct axis_ref *ref = &g->refs[i];
@@ -53,7 +54,12 @@ static value_id exchange(struct localise *l, const struct group *g, enum exchang
                              .mesh = g->mesh,
                              .group = {triples, 3 * g->n},
                              .from = from ? *from : (struct ints){0}};
-  return build_op1(&l->b, OP_EXCHANGE, &x, 1, &a);
+  return build_op(&l->b, OP_EXCHANGE, xs, n, NULL, 0, &a);
+}
+
+static value_id exchange(struct localise *l, const struct group *g, enum exchange_kind kind,
+                         enum partial_kind reduce, const struct ints *from, value_id x) {
+  return op_result(l->b.function, exchange_of(l, g, kind, reduce, from, &x, 1), 0);
 }
 
 /* ---- a dim that is split further ---- */
@@ -191,26 +197,44 @@ static uint32_t scattered_dim(const struct localise *l, const struct op *op, uin
   return d;
 }
 
-/* What all ranks have of a member of a tuple, [n, ...]: all of it, or of the part that this rank
- * keeps. */
-static value_id gather_member(struct localise *l, const struct op *op, const struct group *g,
-                              uint32_t i) {
-  uint32_t d = scattered_dim(l, op, i);
-  struct part_dims p;
-  value_id x = localise_operand(l, op, i);
-  if (d == value_type(l->from, op->results[i])->rank)
-    return exchange(l, g, EXCHANGE_ALL_GATHER, PARTIAL_NONE, NULL, x);
-  if (!nested(l, op, g, op->operands[i], op->results[i], d, &p))
-    return VALUE_NONE;
-  x = exchange(l, g, EXCHANGE_ALL_TO_ALL, PARTIAL_NONE, NULL, part_view_group(&l->b, &p, x, d));
-  return part_view_unchunk(&l->b, &p, x, d + 1);
+/* What the ranks have of a member of a tuple, made ready to be exchanged: all of it, or the parts
+ * that each rank keeps. */
+struct member {
+  bool scattered;
+  uint32_t d;
+  struct part_dims part;
+  value_id x;
+};
+
+static struct member member_of(struct localise *l, const struct op *op, const struct group *g,
+                               uint32_t i) {
+  struct member m = {.d = scattered_dim(l, op, i), .x = localise_operand(l, op, i)};
+  m.scattered = m.d < value_type(l->from, op->results[i])->rank;
+  if (m.scattered && nested(l, op, g, op->operands[i], op->results[i], m.d, &m.part))
+    m.x = part_view_group(&l->b, &m.part, m.x, m.d);
+  return m;
 }
 
-/* Both members of a tuple from all ranks, then one merge on each. */
+/* Both members of a tuple from all ranks, at once where they go the same way, then one merge on
+ * each. */
 static void merge(struct localise *l, const struct op *op, const struct group *g) {
-  value_id gathered[2];
+  struct member m[2] = {member_of(l, op, g, 0), member_of(l, op, g, 1)};
+  value_id gathered[2] = {m[0].x, m[1].x};
+  if (l->failure)
+    return;
+  if (m[0].scattered == m[1].scattered) {
+    enum exchange_kind kind = m[0].scattered ? EXCHANGE_ALL_TO_ALL : EXCHANGE_ALL_GATHER;
+    op_id made = exchange_of(l, g, kind, PARTIAL_NONE, NULL, gathered, 2);
+    for (uint32_t i = 0; i < 2; i++)
+      gathered[i] = op_result(l->b.function, made, i);
+  } else {
+    for (uint32_t i = 0; i < 2; i++)
+      gathered[i] = exchange(l, g, m[i].scattered ? EXCHANGE_ALL_TO_ALL : EXCHANGE_ALL_GATHER,
+                             PARTIAL_NONE, NULL, m[i].x);
+  }
   for (uint32_t i = 0; i < 2; i++)
-    gathered[i] = gather_member(l, op, g, i);
+    if (m[i].scattered)
+      gathered[i] = part_view_unchunk(&l->b, &m[i].part, gathered[i], m[i].d + 1);
   struct combine_attrs a = {localise_sharding(l, op->operands[0])->partial.kind,
                             OP_ATTRS(merge, op)->axis};
   if (a.kind != PARTIAL_TOPK && a.kind != PARTIAL_BOTTOMK)

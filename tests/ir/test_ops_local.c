@@ -29,6 +29,11 @@ static void test_exchange(void **state) {
     if (kind == EXCHANGE_ALL_GATHER)
       assert_true(type->dims[0] == k(&x, 4) && type->dims[1] == k(&x, 4));
   }
+  /* Two at once. */
+  struct exchange_attrs gather = {.kind = EXCHANGE_ALL_GATHER, .group = INTS(0, 2, 1)};
+  op_id two = give_op(&x, OP_EXCHANGE, (value_id[]){v, i64(&x, SHAPE(3), NULL)}, 2, &gather);
+  const struct type *second = value_type(x.f, op_result(x.f, two, 1));
+  assert_true(second->dtype == DTYPE_I64 && second->rank == 2 && second->dims[0] == k(&x, 2));
   run_fails(&x, NULL, DIAG_E0622);
   fixture_deinit(&x);
 }
