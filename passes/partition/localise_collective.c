@@ -75,15 +75,6 @@ static bool nested_part(struct localise *l, const struct mesh *mesh, struct dim_
   bool refines = dim_split_refines(t, mesh, n, &fine, &coarse, refs, &rest->n);
   struct part_dims whole = part_dims_of(t, mesh, &fine, n);
   struct part_dims around = part_dims_of(t, mesh, &coarse, n);
-  if (!refines) {
-    /* Blocks dealt again: rounds are of whole rounds. */
-    int64_t block;
-    refines =
-        fine.order == SPLIT_INTERLEAVED && coarse.order == SPLIT_INTERLEAVED &&
-        axis_refs_after(mesh, fine.axes, fine.n_axes, coarse.axes, coarse.n_axes, refs, &rest->n) &&
-        !__builtin_mul_overflow(fine.block, axis_refs_size(mesh, refs, rest->n), &block) &&
-        coarse.block == block && part_dims_even(t, &whole) && part_dims_even(t, &around);
-  }
   if (!refines || rest->n > MESH_MAX_AXES)
     return false;
   memcpy(rest->refs, refs, rest->n * sizeof *refs);
