@@ -102,8 +102,12 @@ struct function *function_create(struct module *m, const char *name) {
   return f;
 }
 
-void module_drop_function(struct module *m) {
-  struct function *f = vec_pop(&m->functions);
+void module_drop_function(struct module *m, struct function *f) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < m->functions.len; i++)
+    if (m->functions.data[i] != f)
+      m->functions.data[n++] = m->functions.data[i];
+  m->functions.len = n;
   function_deinit(f);
 }
 

@@ -169,8 +169,8 @@ struct module *module_create(void);
 void module_destroy(struct module *m); /* NULL is fine */
 const char *module_intern(struct module *m, const char *s); /* NULL stays NULL */
 struct function *function_create(struct module *m, const char *name); /* renames duplicates */
-/* Takes back the function that was created last, which nothing may refer to. Its name stays taken. */
-void module_drop_function(struct module *m);
+/* Destroys a function, which nothing may refer to. Its name stays taken. */
+void module_drop_function(struct module *m, struct function *f);
 struct function *module_find_function(const struct module *m, const char *name);
 constant_id module_add_constant(struct module *m, const struct constant *c); /* renames duplicates */
 /* Element i of a constant, as a float or as an integer by its dtype; the other is 0. */

@@ -163,6 +163,15 @@ static void op_own_conditions(struct conditions *c, const struct type *results) 
   case OP_SCATTER:
     indexed_conditions(c, &VIEW_ATTRS(scatter, op)->axes, 2, op_operand(op, 1));
     break;
+  case OP_UPDATE: {
+    const struct type *data = op_operand(op, 0), *rows = op_operand(op, 1);
+    for (uint32_t i = 0; i < data->rank; i++)
+      if ((int64_t)i != VIEW_ATTRS(update, op)->axis)
+        need(c, rows->dims[i], RELATION_EQ, data->dims[i]);
+    for (uint32_t i = 2; i < op->n_operands; i++)
+      need(c, op_operand(op, i)->dims[0], RELATION_EQ, data->dims[0]);
+    break;
+  }
   case OP_TOPK: {
     const struct topk_attrs *a = VIEW_ATTRS(topk, op);
     need(c, a->k, RELATION_LE, op_operand(op, 0)->dims[a->axis]);

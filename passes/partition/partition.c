@@ -50,12 +50,13 @@ static status check_ports(const struct function *f, struct diags *diags) {
                      "a parameter or a result of @%s is split", f->name);
 }
 
-static void drop(struct module *m, const struct function *f) {
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < m->functions.len; i++)
-    if (m->functions.data[i] != f)
-      m->functions.data[n++] = m->functions.data[i];
-  m->functions.len = n;
+/* Entries may share a function. */
+static void replace(struct module *m, struct function *from, struct function *to) {
+  for (uint32_t i = 0; i < m->entries.len; i++)
+    for (uint32_t k = 0; k < m->entries.data[i].variants.len; k++)
+      if (m->entries.data[i].variants.data[k].function == from)
+        m->entries.data[i].variants.data[k].function = to;
+  module_drop_function(m, from);
 }
 
 static status partition_function(struct pass_context *ctx, struct function **f, bool forced,
@@ -75,8 +76,8 @@ static status partition_function(struct pass_context *ctx, struct function **f, 
   if (!*f)
     return STATUS_UNSUPPORTED;
   (*f)->name = from->name;
-  drop(ctx->module, from);
   function_sweep(*f);
+  replace(ctx->module, from, *f);
   return STATUS_OK;
 }
 

@@ -103,7 +103,7 @@ static void derive(struct derive *d, struct strbuf *why) {
   if (!phase_build(&prefill, why))
     return;
   if (!phase_build(&decode, why)) {
-    module_drop_function(d->ctx->module);
+    module_drop_function(d->ctx->module, prefill.to);
     return;
   }
   add_entry(d, &prefill);

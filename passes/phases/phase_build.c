@@ -659,7 +659,7 @@ bool phase_build(struct phase *p, struct strbuf *why) {
   builder_init(&p->b, p->to, 0, &ignored);
   bool built = build(p);
   if (!built)
-    module_drop_function(p->from->module);
+    module_drop_function(p->from->module, p->to);
   diags_deinit(&ignored);
   mem_free(p->map);
   mem_free(p->live);
