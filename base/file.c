@@ -182,18 +182,40 @@ static void set_usual_mode(int fd) {
   fchmod(fd, 0666 & ~mask);
 }
 
+/* A device or a pipe, which a new file must not take the place of. */
+static bool is_special(const char *path) {
+  struct stat st;
+  return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+static status open_special(struct file_writer *w, struct diags *d) {
+  w->stream = fopen(w->path, "wbe");
+  if (w->stream)
+    return STATUS_OK;
+  status s = fail(d, DIAG_E0905, w->path, "open");
+  writer_free(w);
+  return s;
+}
+
 status file_writer_open(const char *path, struct diags *d, struct file_writer *out) {
   static const char suffix[] = ".XXXXXX.tmp";
   size_t n = strlen(path);
   struct file_writer w = {.slot = -1};
   *out = w;
   w.path = mem_try_alloc(n + 1);
+  if (!w.path)
+    return no_memory(d, path, n);
+  memcpy(w.path, path, n + 1);
+  if (is_special(path)) {
+    status s = open_special(&w, d);
+    *out = w;
+    return s;
+  }
   w.temporary = mem_try_alloc(n + sizeof suffix);
-  if (!w.path || !w.temporary) {
+  if (!w.temporary) {
     writer_free(&w);
     return no_memory(d, path, n);
   }
-  memcpy(w.path, path, n + 1);
   memcpy(w.temporary, path, n);
   memcpy(w.temporary + n, suffix, sizeof suffix);
   int fd = mkostemps(w.temporary, 4, O_CLOEXEC);
@@ -223,9 +245,10 @@ status file_writer_commit(struct file_writer *w, struct diags *d) {
     failed = true;
   w->stream = NULL;
   status s = STATUS_OK;
-  if (failed || rename(w->temporary, w->path) != 0) {
+  if (failed || (w->temporary && rename(w->temporary, w->path) != 0)) {
     s = fail(d, DIAG_E0905, w->path, "write");
-    unlink(w->temporary);
+    if (w->temporary)
+      unlink(w->temporary);
   }
   writer_free(w);
   return s;
@@ -235,6 +258,7 @@ void file_writer_abort(struct file_writer *w) {
   if (!w->stream)
     return;
   fclose(w->stream);
-  unlink(w->temporary);
+  if (w->temporary)
+    unlink(w->temporary);
   writer_free(w);
 }

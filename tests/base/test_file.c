@@ -4,6 +4,7 @@
 #include "base/mem.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,8 +175,30 @@ static void a_signal_removes_the_temporary(void **state) {
   expect_text("before");
 }
 
+/* What is no regular file stays what it is, and gets the bytes. */
+static void writer_into_a_pipe(void **state) {
+  (void)state;
+  char pipe_path[80], got[8] = "";
+  struct file_writer w;
+  struct stat st;
+  snprintf(pipe_path, sizeof pipe_path, "%s/pipe", folder);
+  assert_int_equal(mkfifo(pipe_path, 0600), 0);
+  int reader = open(pipe_path, O_RDONLY | O_NONBLOCK);
+  assert_true(reader >= 0);
+  assert_int_equal(file_writer_open(pipe_path, NULL, &w), STATUS_OK);
+  fputs("text", w.stream);
+  assert_int_equal(file_writer_commit(&w, NULL), STATUS_OK);
+  assert_int_equal(read(reader, got, sizeof got), 4);
+  assert_string_equal(got, "text");
+  assert_int_equal(stat(pipe_path, &st), 0);
+  assert_true(S_ISFIFO(st.st_mode));
+  close(reader);
+  unlink(pipe_path);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(writer_into_a_pipe),
       cmocka_unit_test(committed_files_replace_aborted_ones_do_not),
       cmocka_unit_test(a_failed_commit_keeps_the_old_file),
       cmocka_unit_test(limits_and_missing_files_are_reported),
