@@ -33,6 +33,7 @@ void compiler_options_from(struct invocation *v, const char *model, struct compi
       .n_specialize = o->values[OPT_SPECIALIZE].count,
       .threads = (uint32_t)option_number(o, OPT_THREADS, 0),
       .pipeline = {.disabled = joined(v, OPT_DISABLE), .parallel = option_text(o, OPT_PARALLEL),
+                   .machine = option_text(o, OPT_MACHINE), .workload = option_text(o, OPT_WORKLOAD),
                    .roles = option_text(o, OPT_ROLES)},
   };
 }

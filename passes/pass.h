@@ -11,7 +11,8 @@ struct pass_context {
   struct module *module;
   struct diags *diags;
   struct arena *scratch; /* emptied after each pass */
-  const char *parallel;  /* the mesh that was asked for, "tp=2,cp=2"; NULL: one rank */
+  const char *parallel;  /* the mesh that was asked for, "tp=2,cp=2"; NULL: one rank, or free */
+  const char *machine, *workload; /* what to search a plan for, "h100x4"; NULL: no search; the default */
   const char *roles;     /* of ports, as phases/phase_roles.h has them; NULL */
 };
 

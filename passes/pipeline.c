@@ -216,7 +216,8 @@ status pipeline_run(struct module *m, const struct pipeline_options *options, st
   struct arena scratch = {0};
   struct run r = {.options = options,
                   .context = {.module = m, .diags = diags, .scratch = &scratch,
-                              .parallel = options->parallel, .roles = options->roles}};
+                              .parallel = options->parallel, .machine = options->machine,
+                              .workload = options->workload, .roles = options->roles}};
   bool all = options->print_after && !strcmp(options->print_after, "all");
   status st = check_names(options->passes, diags);
   if (st == STATUS_OK)

@@ -4,7 +4,7 @@
  *     @main of whole values  =>  assignment  =>  shardings and collectives  =>  local ops,
  * exchanges
  *
- * Runs where a mesh was asked for (--parallel); a function that has shardings already, as text may,
+ * Runs where a mesh (--parallel) or a machine (--machine) was asked for; a function that has shardings already, as text may,
  * is only localised. Else nothing changes. Requires: check_shapes ran, nothing is fused. Inputs and
  * outputs of entries stay whole on every rank. */
 #include "ir/sharding.h"
@@ -28,8 +28,12 @@ static bool is_sharded(const struct function *f) {
 
 static status shard(struct pass_context *ctx, struct function *f, uint32_t mesh) {
   struct assignment a;
+  struct partition_request request = {
+      .machine = ctx->machine, .workload = ctx->workload, .parallel = ctx->parallel};
   status st = prepare_sharding(f, ctx->diags);
-  if (st == STATUS_OK)
+  if (st == STATUS_OK && ctx->machine)
+    st = partition_search(ctx->module, &request, ctx->scratch, ctx->diags, &a);
+  else if (st == STATUS_OK)
     st = partition_choose(f, mesh, ctx->scratch, ctx->diags, &a);
   if (st == STATUS_OK)
     st = apply_sharding(f, &a, ctx->diags);
@@ -84,10 +88,13 @@ static status partition_function(struct pass_context *ctx, struct function **f, 
 status pass_partition(struct pass_context *ctx) {
   struct module *m = ctx->module;
   uint32_t mesh = 0;
-  status st = ctx->parallel ? parallel_parse(m, ctx->parallel, ctx->diags, &mesh) : STATUS_OK;
+  bool forced = ctx->parallel || ctx->machine;
+  status st = STATUS_OK;
+  if (ctx->parallel && !ctx->machine)
+    st = parallel_parse(m, ctx->parallel, ctx->diags, &mesh);
   for (uint32_t i = 0; i < m->entries.len && st == STATUS_OK; i++)
     for (uint32_t k = 0; k < m->entries.data[i].variants.len && st == STATUS_OK; k++)
       st = partition_function(ctx, &m->entries.data[i].variants.data[k].function,
-                              ctx->parallel != NULL, mesh);
+                              forced, mesh);
   return st;
 }

@@ -123,7 +123,7 @@ status pass_derive_phases(struct pass_context *ctx) {
   struct module *m = ctx->module;
   struct strbuf why = {0};
   bool wrong = false;
-  if (ctx->parallel || m->entries.len != 1 || !m->entries.data[0].variants.len || m->entries.data[0].states.len)
+  if (ctx->parallel || ctx->machine || m->entries.len != 1 || !m->entries.data[0].variants.len || m->entries.data[0].states.len)
     return STATUS_OK;
   /* Of an entry with variants, the general one. */
   struct derive d = {.ctx = ctx, .main = &m->entries.data[0], .from = vec_last(&m->entries.data[0].variants).function};
