@@ -427,10 +427,11 @@ static value_id turn_conv(struct rewriter *w, const struct op *op) {
     struct constant c = w->f->module->constants.data[OP_ATTRS(const, weights)->value];
     int64_t lhs_k = value_type(w->f, op->operands[0])->rank - 1, rhs_k = 1;
     struct contract_attrs attrs = {.lhs_k = {&lhs_k, 1}, .rhs_k = {&rhs_k, 1}, .dtype = a->dtype};
+    value_id lhs = def->operands[0];
     c.name = NULL;
     c.rank = 2;
     value_id rhs = build_const(&w->b, module_add_constant(w->f->module, &c));
-    return to_first(w, build_contract(&w->b, def->operands[0], rhs, &attrs));
+    return to_first(w, build_contract(&w->b, lhs, rhs, &attrs));
   }
   struct conv_attrs copy = *a;
   return to_first(w, to_last(w, build_op1(&w->b, OP_CONV, op->operands, 2, &copy)));
