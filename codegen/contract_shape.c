@@ -36,37 +36,37 @@ void contract_shape_of(const struct kernel *kernel, struct contract_shape *s) {
 }
 
 LLVMValueRef contract_operand(struct emit *e, const struct contract_shape *s,
-                              const struct coord *batch, bool left, LLVMValueRef own,
-                              LLVMValueRef k) {
+                              const struct coord *batch, bool left, struct coord own,
+                              struct coord k, uint32_t width, enum dtype dtype) {
   const struct type *type = left ? s->lhs : s->rhs;
   struct ints batches = left ? s->a->lhs_batch : s->a->rhs_batch;
   struct ints ks = left ? s->a->lhs_k : s->a->rhs_k;
-  struct point p = {.rank = type->rank, .width = 1};
+  struct point p = {.rank = type->rank, .width = width};
   struct coord c[IR_MAX_RANK];
   for (uint32_t i = 0; i < batches.len; i++)
     p.c[batches.data[i]] = batch[i];
   uint32_t n = left ? s->n_m : s->n_n;
   if (n)
-    coord_delinearize(e, coord_uniform(e, own), left ? s->m : s->n, n, 1, c);
+    coord_delinearize(e, own, left ? s->m : s->n, n, width, c);
   for (uint32_t i = 0; i < n; i++)
     p.c[left ? s->m_axis[i] : s->n_axis[i]] = c[i];
   if (s->n_k)
-    coord_delinearize(e, coord_uniform(e, k), s->k, s->n_k, 1, c);
+    coord_delinearize(e, k, s->k, s->n_k, width, c);
   for (uint32_t i = 0; i < s->n_k; i++)
     p.c[ks.data[i]] = c[i];
-  value_id v = s->op->operands[left ? 0 : 1];
-  return emit_cast(e, emit_value(e, v, &p), value_type(e->f, v)->dtype, s->acc, CAST_DEFAULT, 1);
+  LLVMValueRef x = emit_value(e, s->op->operands[left ? 0 : 1], &p);
+  return emit_cast(e, x, type->dtype, dtype, CAST_DEFAULT, width);
 }
 
 struct point contract_result_point(struct emit *e, const struct contract_shape *s,
-                                   const struct coord *batch, LLVMValueRef row,
-                                   LLVMValueRef column) {
-  struct point p = {.rank = value_type(e->f, s->op->results[0])->rank, .width = 1};
+                                   const struct coord *batch, struct coord row, struct coord column,
+                                   uint32_t width) {
+  struct point p = {.rank = value_type(e->f, s->op->results[0])->rank, .width = width};
   if (s->n_batch)
     memcpy(p.c, batch, s->n_batch * sizeof p.c[0]);
   if (s->n_m)
-    coord_delinearize(e, coord_uniform(e, row), s->m, s->n_m, 1, p.c + s->n_batch);
+    coord_delinearize(e, row, s->m, s->n_m, width, p.c + s->n_batch);
   if (s->n_n)
-    coord_delinearize(e, coord_uniform(e, column), s->n, s->n_n, 1, p.c + s->n_batch + s->n_m);
+    coord_delinearize(e, column, s->n, s->n_n, width, p.c + s->n_batch + s->n_m);
   return p;
 }

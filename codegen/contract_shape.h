@@ -19,14 +19,15 @@ struct contract_shape {
 /* Of the kernel's contraction. */
 void contract_shape_of(const struct kernel *kernel, struct contract_shape *s);
 
-/* One value of an operand, in the accumulator's dtype, at row (left) or column `own` and at `k`. */
+/* The operand's values, as `dtype`, at row (left) or column `own` and at `k`; one of them may have
+ * lanes. */
 LLVMValueRef contract_operand(struct emit *e, const struct contract_shape *s,
-                              const struct coord *batch, bool left, LLVMValueRef own,
-                              LLVMValueRef k);
+                              const struct coord *batch, bool left, struct coord own,
+                              struct coord k, uint32_t width, enum dtype dtype);
 
-/* The point of the result at a row and a column. */
+/* The point of the result at a row and a column, either of which may have lanes. */
 struct point contract_result_point(struct emit *e, const struct contract_shape *s,
-                                   const struct coord *batch, LLVMValueRef row,
-                                   LLVMValueRef column);
+                                   const struct coord *batch, struct coord row, struct coord column,
+                                   uint32_t width);
 
 #endif

@@ -29,7 +29,7 @@
 #define MAX_OPERANDS 24
 #define MAX_WEIGHT_COST 12 /* of widening a stored weight: a cast, a zero point, a scale */
 
-static bool is_light(enum op_kind kind) {
+bool fuse_is_light(enum op_kind kind) {
   switch (kind) {
   case OP_MAP:
   case OP_RESHAPE:
@@ -394,7 +394,7 @@ static void place_light(struct fuse *s) {
     const struct op *op = op_of(s, id);
     if (is_literal(s, op))
       s->inlined[id] = true;
-    if (!is_light(op->kind) || s->cluster_of[id] != NO_CLUSTER)
+    if (!fuse_is_light(op->kind) || s->cluster_of[id] != NO_CLUSTER)
       continue;
     weigh(s, id);
     if (goes_into_readers(s, id)) {

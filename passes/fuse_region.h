@@ -35,6 +35,9 @@ struct fuse {
   uint32_t uses_ops; /* ops of before: those made here are not inlined */
 };
 
+/* Whether ops of the kind may be computed inside of their readers. */
+bool fuse_is_light(enum op_kind kind);
+
 /* No concat of more operands than a kernel should have. */
 status fuse_split_concats(struct function *f, struct diags *diags);
 

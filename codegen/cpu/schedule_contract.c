@@ -14,7 +14,7 @@
  * element. */
 #include <string.h>
 
-#include "codegen/contract_util.h"
+#include "codegen/contract_shape.h"
 #include "codegen/cpu/micro.h"
 #include "codegen/emit_view.h"
 #include "codegen/pack.h"
@@ -32,15 +32,9 @@
 #define BLOCK_K 256
 
 struct shape {
-  const struct op *op;
-  const struct contract_attrs *a;
-  const struct type *lhs, *rhs;
-  enum dtype acc;
+  struct contract_shape c;
   uint32_t columns; /* of a panel */
   uint32_t block_n;
-  uint32_t n_batch, n_m, n_n, n_k; /* dims of each class, in result order */
-  dim batch[IR_MAX_RANK], m[IR_MAX_RANK], n[IR_MAX_RANK], k[IR_MAX_RANK];
-  uint32_t m_axis[IR_MAX_RANK], n_axis[IR_MAX_RANK];
   int64_t block_k, block_m;
   bool one_block; /* of k */
   bool even;      /* k is known to be */
@@ -51,7 +45,7 @@ struct shape {
 
 /* Whether rhs comes from a map: weights that are widened on the way. */
 static bool computed(const struct kernel *kernel, const struct shape *s) {
-  const struct op *def = value_def(kernel->function, s->op->operands[1]);
+  const struct op *def = value_def(kernel->function, s->c.op->operands[1]);
   while (def && (def->kind == OP_RESHAPE || def->kind == OP_TRANSPOSE))
     def = value_def(kernel->function, def->operands[0]);
   return def && def->kind == OP_MAP && def->parent == kernel_op(kernel)->regions[0];
@@ -68,14 +62,14 @@ static bool only_widens(enum dtype from, enum dtype to) {
 /* What rhs is stored as: its operand, or what is widened to that. */
 static value_id stored_rhs(const struct kernel *kernel, const struct shape *s) {
   const struct function *f = kernel->function;
-  const struct op *def = value_def(f, s->op->operands[1]);
+  const struct op *def = value_def(f, s->c.op->operands[1]);
   if (!def || def->kind != OP_MAP || def->n_operands != 1)
-    return s->op->operands[1];
+    return s->c.op->operands[1];
   const struct scalar_body *body = OP_ATTRS(map, def)->body;
   const struct type *from = value_type(f, def->operands[0]);
   if (body->len != 2 || body->insts[1].op != SCALAR_CAST || body->insts[0].op != SCALAR_ARG ||
-      !type_same_dims(from, s->rhs) || !only_widens(from->dtype, s->rhs->dtype))
-    return s->op->operands[1];
+      !type_same_dims(from, s->c.rhs) || !only_widens(from->dtype, s->c.rhs->dtype))
+    return s->c.op->operands[1];
   return def->operands[0];
 }
 
@@ -83,12 +77,13 @@ static value_id stored_rhs(const struct kernel *kernel, const struct shape *s) {
 static bool packs(const struct kernel *kernel, const struct shape *s, uint32_t *out_operand) {
   const struct function *f = kernel->function;
   const struct value *v = function_value(f, stored_rhs(kernel, s));
-  if (v->def != OP_ID_NONE || s->n_batch || dtype_is_sub_byte(v->type.dtype))
+  if (v->def != OP_ID_NONE || s->c.n_batch || dtype_is_sub_byte(v->type.dtype))
     return false;
   if (!kernel_may_pack(kernel, v->index))
     return false;
-  for (uint32_t i = 0; i < s->n_k; i++) { /* k in the constant's own order, so that it is linear */
-    if (i && s->a->rhs_k.data[i] < s->a->rhs_k.data[i - 1])
+  for (uint32_t i = 0; i < s->c.n_k;
+       i++) { /* k in the constant's own order, so that it is linear */
+    if (i && s->c.a->rhs_k.data[i] < s->c.a->rhs_k.data[i - 1])
       return false;
   }
   *out_operand = v->index;
@@ -98,8 +93,8 @@ static bool packs(const struct kernel *kernel, const struct shape *s, uint32_t *
 /* The more rows, the less a panel of rhs costs to fetch; but there should be tiles to share out. */
 static int64_t rows_of_block(const struct dim_table *t, const struct shape *s) {
   int64_t n = 1, d;
-  for (uint32_t i = 0; i < s->n_n; i++)
-    n = dim_is_const(t, s->n[i], &d) && d < 1 << 20 && n < 1 << 20 ? n * d : 0;
+  for (uint32_t i = 0; i < s->c.n_n; i++)
+    n = dim_is_const(t, s->c.n[i], &d) && d < 1 << 20 && n < 1 << 20 ? n * d : 0;
   if (s->most_m > 0 && s->most_m <= MOST_M)
     return s->most_m;
   if (s->most_m <= 0 || !n)
@@ -114,46 +109,27 @@ static int64_t rows_of_block(const struct dim_table *t, const struct shape *s) {
 
 static void shape_of(const struct kernel *kernel, struct shape *s) {
   const struct function *f = kernel->function;
-  *s = (struct shape){.op = kernel_root_op(kernel, OP_CONTRACT)};
-  s->a = OP_ATTRS(contract, s->op);
-  s->lhs = value_type(f, s->op->operands[0]);
-  s->rhs = value_type(f, s->op->operands[1]);
-  s->acc = contract_accumulator(s->lhs->dtype);
-  s->columns = PANEL_BYTES / dtype_unpacked_bytes(s->acc);
-  s->block_n = BLOCK_N * 4 / dtype_unpacked_bytes(s->acc);
-  for (uint32_t i = 0; i < s->a->lhs_batch.len; i++)
-    s->batch[s->n_batch++] = s->lhs->dims[s->a->lhs_batch.data[i]];
-  for (uint32_t i = 0; i < s->a->lhs_k.len; i++)
-    s->k[s->n_k++] = s->lhs->dims[s->a->lhs_k.data[i]];
-  for (uint32_t i = 0; i < s->lhs->rank; i++) {
-    if (ints_contain(s->a->lhs_batch, i) || ints_contain(s->a->lhs_k, i))
-      continue;
-    s->m_axis[s->n_m] = i;
-    s->m[s->n_m++] = s->lhs->dims[i];
-  }
-  for (uint32_t i = 0; i < s->rhs->rank; i++) {
-    if (ints_contain(s->a->rhs_batch, i) || ints_contain(s->a->rhs_k, i))
-      continue;
-    s->n_axis[s->n_n] = i;
-    s->n[s->n_n++] = s->rhs->dims[i];
-  }
+  *s = (struct shape){0};
+  contract_shape_of(kernel, &s->c);
+  s->columns = PANEL_BYTES / dtype_unpacked_bytes(s->c.acc);
+  s->block_n = BLOCK_N * 4 / dtype_unpacked_bytes(s->c.acc);
   int64_t k = 1, d;
   uint32_t operand;
-  for (uint32_t i = 0; i < s->n_k && k; i++) {
-    k = dim_is_const(f->module->dims, s->k[i], &d) && d < 4096 ? k * d : 0;
+  for (uint32_t i = 0; i < s->c.n_k && k; i++) {
+    k = dim_is_const(f->module->dims, s->c.k[i], &d) && d < 4096 ? k * d : 0;
   }
-  if (s->n_k && dim_is_const(f->module->dims, s->k[s->n_k - 1], &d))
-    s->wide = d % DOT_LANES == 0 && dtype_unpacked_bytes(s->acc) == 4;
+  if (s->c.n_k && dim_is_const(f->module->dims, s->c.k[s->c.n_k - 1], &d))
+    s->wide = d % DOT_LANES == 0 && dtype_unpacked_bytes(s->c.acc) == 4;
   s->most_m = 1;
-  for (uint32_t i = 0; i < s->n_m && s->most_m; i++) {
-    s->most_m = dim_is_const(f->module->dims, s->m[i], &d) && d < 4096 ? s->most_m * d : 0;
+  for (uint32_t i = 0; i < s->c.n_m && s->most_m; i++) {
+    s->most_m = dim_is_const(f->module->dims, s->c.m[i], &d) && d < 4096 ? s->most_m * d : 0;
   }
   s->block_m = rows_of_block(f->module->dims, s);
   if (computed(kernel, s) && !packs(kernel, s, &operand) && (s->most_m == 0 || s->most_m > BLOCK_M))
     s->block_m = COMPUTED_M;
-  for (uint32_t i = 0; i < s->n_k; i++)
-    s->even |= dim_is_const(f->module->dims, s->k[i], &d) && d % 2 == 0;
-  s->pairs = micro_takes_pairs(s->lhs->dtype, s->rhs->dtype);
+  for (uint32_t i = 0; i < s->c.n_k; i++)
+    s->even |= dim_is_const(f->module->dims, s->c.k[i], &d) && d % 2 == 0;
+  s->pairs = micro_takes_pairs(s->c.lhs->dtype, s->c.rhs->dtype);
   s->one_block = k > 0 && k <= 2 * BLOCK_K;
   s->block_k = k > 0 && k <= 2 * BLOCK_K ? k : BLOCK_K;
 }
@@ -163,27 +139,27 @@ static bool plan(struct kernel *k, const struct target_isa *isa) {
   struct shape s;
   shape_of(k, &s);
   struct dim_table *t = k->function->module->dims;
-  if (s.acc == DTYPE_I64 || s.acc == DTYPE_U64)
+  if (s.c.acc == DTYPE_I64 || s.c.acc == DTYPE_U64)
     return false;
-  dim m = dim_product(t, s.m, s.n_m), n = dim_product(t, s.n, s.n_n);
+  dim m = dim_product(t, s.c.m, s.c.n_m), n = dim_product(t, s.c.n, s.c.n_n);
   int64_t columns;
-  if (m == DIM_NONE || n == DIM_NONE || dim_product(t, s.k, s.n_k) == DIM_NONE)
+  if (m == DIM_NONE || n == DIM_NONE || dim_product(t, s.c.k, s.c.n_k) == DIM_NONE)
     return false;
   if (dim_is_const(t, n, &columns) && columns < 4)
     return false;
-  kernel_grid(k, s.batch, s.n_batch);
+  kernel_grid(k, s.c.batch, s.c.n_batch);
   dim blocks[2] = {dim_ceildiv(t, m, dim_const(t, s.block_m)),
                    dim_ceildiv(t, n, dim_const(t, s.block_n))};
   kernel_grid(k, blocks, 2);
   int64_t elements = (s.block_m + s.columns) * s.block_k + s.block_k * s.block_n +
                      (s.block_m + MICRO_SPARE_ROWS) * s.block_n;
-  kernel_scratch(k, NULL, 0, elements * dtype_unpacked_bytes(s.acc));
+  kernel_scratch(k, NULL, 0, elements * dtype_unpacked_bytes(s.c.acc));
   uint32_t operand;
   if (packs(k, &s, &operand)) {
     struct kernel_pack pack = {.operand = operand,
                                .pack = {.panels = true, .columns = s.columns, .pairs = s.pairs}};
-    for (uint32_t i = 0; i < s.n_k; i++)
-      pack.pack.k_axes |= 1u << s.a->rhs_k.data[i];
+    for (uint32_t i = 0; i < s.c.n_k; i++)
+      pack.pack.k_axes |= 1u << s.c.a->rhs_k.data[i];
     vec_push(&k->packs, pack);
   }
   return true;
@@ -209,7 +185,7 @@ struct tile {
 };
 
 static LLVMTypeRef acc_type(struct emit *e, const struct tile *t, uint32_t width) {
-  return emit_type(e, t->s.acc, width);
+  return emit_type(e, t->s.c.acc, width);
 }
 
 static LLVMValueRef at(struct emit *e, const struct tile *t, LLVMValueRef base,
@@ -219,12 +195,12 @@ static LLVMValueRef at(struct emit *e, const struct tile *t, LLVMValueRef base,
 
 static LLVMValueRef load_acc(struct emit *e, const struct tile *t, LLVMValueRef p, uint32_t width) {
   LLVMValueRef x = LLVMBuildLoad2(e->b, acc_type(e, t, width), p, "");
-  LLVMSetAlignment(x, dtype_unpacked_bytes(t->s.acc));
+  LLVMSetAlignment(x, dtype_unpacked_bytes(t->s.c.acc));
   return x;
 }
 
 static void store_acc(struct emit *e, const struct tile *t, LLVMValueRef p, LLVMValueRef x) {
-  LLVMSetAlignment(LLVMBuildStore(e->b, x, p), dtype_unpacked_bytes(t->s.acc));
+  LLVMSetAlignment(LLVMBuildStore(e->b, x, p), dtype_unpacked_bytes(t->s.c.acc));
 }
 
 static LLVMValueRef add(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
@@ -234,39 +210,9 @@ static LLVMValueRef mul(struct emit *e, LLVMValueRef a, int64_t b) {
   return LLVMBuildMul(e->b, a, emit_i64(e, b), "");
 }
 
-/* The operand's point at (row or column `own`, `k`); either may have lanes. */
-static void operand_point(struct emit *e, const struct tile *t, bool left, struct coord own,
-                          struct coord k, uint32_t width, struct point *out) {
-  const struct shape *s = &t->s;
-  const struct type *type = left ? s->lhs : s->rhs;
-  struct ints batch = left ? s->a->lhs_batch : s->a->rhs_batch;
-  struct ints ks = left ? s->a->lhs_k : s->a->rhs_k;
-  *out = (struct point){.rank = type->rank, .width = width};
-  for (uint32_t i = 0; i < batch.len; i++)
-    out->c[batch.data[i]] = t->batch[i];
-  struct coord c[IR_MAX_RANK];
-  uint32_t n = left ? s->n_m : s->n_n;
-  if (n)
-    coord_delinearize(e, own, left ? s->m : s->n, n, width, c);
-  for (uint32_t i = 0; i < n; i++)
-    out->c[left ? s->m_axis[i] : s->n_axis[i]] = c[i];
-  if (s->n_k)
-    coord_delinearize(e, k, s->k, s->n_k, width, c);
-  for (uint32_t i = 0; i < s->n_k; i++)
-    out->c[ks.data[i]] = c[i];
-}
-
-static LLVMValueRef operand_as(struct emit *e, const struct tile *t, bool left, struct coord own,
-                               struct coord k, uint32_t width, enum dtype dtype) {
-  struct point p;
-  operand_point(e, t, left, own, k, width, &p);
-  value_id v = t->s.op->operands[left ? 0 : 1];
-  return emit_cast(e, emit_value(e, v, &p), value_type(e->f, v)->dtype, dtype, CAST_DEFAULT, width);
-}
-
 static LLVMValueRef operand(struct emit *e, const struct tile *t, bool left, struct coord own,
                             struct coord k, uint32_t width) {
-  return operand_as(e, t, left, own, k, width, t->s.acc);
+  return contract_operand(e, &t->s.c, t->batch, left, own, k, width, t->s.c.acc);
 }
 
 static struct coord lanes(LLVMValueRef base, uint32_t width) {
@@ -292,7 +238,8 @@ static void words_span(struct emit *e, const struct tile *t, bool left, LLVMValu
   struct emit_loop l;
   emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
   struct coord k = lanes(add(e, k0, mul(e, l.index, 2)), 2 * width);
-  LLVMValueRef x = operand_as(e, t, left, coord_uniform(e, own), k, 2 * width, DTYPE_I16);
+  LLVMValueRef x =
+      contract_operand(e, &t->s.c, t->batch, left, coord_uniform(e, own), k, 2 * width, DTYPE_I16);
   x = LLVMBuildBitCast(e->b, x, acc_type(e, t, width), "");
   store_acc(e, t, at(e, t, to, l.index), x);
   emit_loop_end(e, &l, NULL);
@@ -308,7 +255,8 @@ static void words(struct emit *e, const struct tile *t, bool left, LLVMValueRef 
   /* A last one alone is beside a 0. */
   emit_loop_begin(e, &l, zero, LLVMBuildAnd(e->b, kc, emit_i64(e, 1), ""), 1, 0, NULL);
   struct coord k = coord_uniform(e, add(e, k0, mul(e, n, 2)));
-  LLVMValueRef x = operand_as(e, t, left, coord_uniform(e, own), k, 1, DTYPE_I16);
+  LLVMValueRef x =
+      contract_operand(e, &t->s.c, t->batch, left, coord_uniform(e, own), k, 1, DTYPE_I16);
   store_acc(e, t, at(e, t, to, n), LLVMBuildZExt(e->b, x, e->i32, ""));
   emit_loop_end(e, &l, NULL);
 }
@@ -421,7 +369,7 @@ static void pack_along(struct emit *e, const struct tile *t, LLVMValueRef k0, LL
   emit_loop_end(e, &lj, NULL);
   LLVMValueRef to = at(e, t, t->rhs_scratch, mul(e, l.index, t->s.block_k));
   LLVMValueRef steps = steps_of(e, t, kc);
-  micro_transpose(e, t->s.acc, t->turned, emit_i64(e, t->s.block_k), to, many, n, steps);
+  micro_transpose(e, t->s.c.acc, t->turned, emit_i64(e, t->s.block_k), to, many, n, steps);
   emit_loop_begin(e, &lj, n, many, 1, 0, NULL); /* columns beyond the last */
   emit_loop_begin(e, &lz, zero, steps, 1, 0, NULL);
   LLVMValueRef place = add(e, mul(e, lz.index, columns), lj.index);
@@ -444,7 +392,7 @@ static void dot_span(struct emit *e, const struct tile *t, LLVMValueRef row,
   for (uint32_t i = 0; i < n; i++) {
     struct coord own = coord_uniform(e, add(e, t->n0, column[i]));
     LLVMValueRef w = operand(e, t, false, own, lanes(add(e, k0, l.index), width), width);
-    next[i] = contract_multiply_add(e, t->s.acc, l.carried[i], x, w);
+    next[i] = contract_multiply_add(e, t->s.c.acc, l.carried[i], x, w);
   }
   emit_loop_end(e, &l, next);
   memcpy(acc, l.carried, n * sizeof *acc);
@@ -468,11 +416,11 @@ static void dot_columns(struct emit *e, const struct tile *t, LLVMValueRef r, LL
   dot_span(e, t, row, column, n, k0, whole, kc, 1, single);
   for (uint32_t i = 0; i < n; i++) {
     LLVMValueRef place = at(e, t, t->sums, add(e, mul(e, r, t->s.block_n), column[i]));
-    LLVMValueRef x = emit_horizontal(e, COMBINER_SUM, t->s.acc, wide[i], width);
-    x = emit_combine(e, COMBINER_SUM, t->s.acc, x, single[i], 1);
+    LLVMValueRef x = emit_horizontal(e, COMBINER_SUM, t->s.c.acc, wide[i], width);
+    x = emit_combine(e, COMBINER_SUM, t->s.c.acc, x, single[i], 1);
     LLVMValueRef old = load_acc(e, t, place, 1);
     old = LLVMBuildSelect(e->b, first, LLVMConstNull(LLVMTypeOf(old)), old, "");
-    store_acc(e, t, place, emit_combine(e, COMBINER_SUM, t->s.acc, old, x, 1));
+    store_acc(e, t, place, emit_combine(e, COMBINER_SUM, t->s.c.acc, old, x, 1));
   }
   emit_loop_end(e, &l, NULL);
 }
@@ -492,7 +440,7 @@ static void dot(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVMValue
 static void multiply(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVMValueRef kc) {
   const struct shape *s = &t->s;
   struct micro m;
-  micro_init(e, &m, s->acc);
+  micro_init(e, &m, s->c.acc);
   m.lhs = t->lhs;
   m.lhs_stride = t->lhs_stride;
   m.k_stride = emit_i64(e, s->columns);
@@ -506,7 +454,7 @@ static void multiply(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVM
     m.panel_stride = mul(e, whole, row);
     m.ahead = true;
   } else {
-    m.rhs_dtype = s->acc;
+    m.rhs_dtype = s->c.acc;
     m.rhs = t->rhs_scratch;
     m.panel_stride = emit_i64(e, s->block_k * s->columns);
   }
@@ -528,22 +476,14 @@ static void multiply(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVM
 static void finish_span(struct emit *e, const struct tile *t, LLVMValueRef row, LLVMValueRef lo,
                         LLVMValueRef hi, uint32_t width) {
   const struct shape *s = &t->s;
-  const struct type *type = value_type(e->f, s->op->results[0]);
   struct emit_loop l;
   emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
-  struct point p = {.rank = type->rank, .width = width};
-  memcpy(p.c, t->batch, s->n_batch * sizeof p.c[0]);
-  if (s->n_m)
-    coord_delinearize(e, coord_uniform(e, add(e, t->m0, row)), s->m, s->n_m, width,
-                      p.c + s->n_batch);
-  if (s->n_n) {
-    struct coord column = lanes(add(e, t->n0, l.index), width);
-    coord_delinearize(e, column, s->n, s->n_n, width, p.c + s->n_batch + s->n_m);
-  }
+  struct point p = contract_result_point(e, &s->c, t->batch, coord_uniform(e, add(e, t->m0, row)),
+                                         lanes(add(e, t->n0, l.index), width), width);
   LLVMValueRef x =
       load_acc(e, t, at(e, t, t->sums, add(e, mul(e, row, s->block_n), l.index)), width);
-  x = emit_cast(e, x, s->acc, s->a->dtype, CAST_DEFAULT, width);
-  emit_know(e, s->op->results[0], &p, x);
+  x = emit_cast(e, x, s->c.acc, s->c.a->dtype, CAST_DEFAULT, width);
+  emit_know(e, s->c.op->results[0], &p, x);
   kernel_store_results(e, &p);
   emit_loop_end(e, &l, NULL);
 }
@@ -562,17 +502,17 @@ static void finish(struct emit *e, const struct tile *t) {
 /* Whether lhs can be read in place: a stored value of the accumulator's dtype whose dims are batch,
  * m, k in this order. */
 static bool lhs_in_place(const struct emit *e, const struct shape *s) {
-  const struct value *v = function_value(e->f, s->op->operands[0]);
-  if (v->def != OP_ID_NONE || s->lhs->dtype != (s->pairs ? DTYPE_I16 : s->acc))
+  const struct value *v = function_value(e->f, s->c.op->operands[0]);
+  if (v->def != OP_ID_NONE || s->c.lhs->dtype != (s->pairs ? DTYPE_I16 : s->c.acc))
     return false;
   if (s->pairs && !s->even) /* a row may begin inside a word */
     return false;
-  for (uint32_t i = 0; i < s->n_batch; i++) {
-    if (s->a->lhs_batch.data[i] != (int64_t)i)
+  for (uint32_t i = 0; i < s->c.n_batch; i++) {
+    if (s->c.a->lhs_batch.data[i] != (int64_t)i)
       return false;
   }
-  for (uint32_t i = 0; i < s->n_k; i++) {
-    if (s->a->lhs_k.data[i] != (int64_t)(s->n_batch + s->n_m + i))
+  for (uint32_t i = 0; i < s->c.n_k; i++) {
+    if (s->c.a->lhs_k.data[i] != (int64_t)(s->c.n_batch + s->c.n_m + i))
       return false;
   }
   return true;
@@ -580,16 +520,17 @@ static bool lhs_in_place(const struct emit *e, const struct shape *s) {
 
 /* Whether rhs lies along k: its last dim is one of k's, the last. */
 static bool rhs_along(const struct shape *s) {
-  return s->n_k && s->rhs->rank && s->a->rhs_k.data[s->n_k - 1] == (int64_t)s->rhs->rank - 1;
+  return s->c.n_k && s->c.rhs->rank &&
+         s->c.a->rhs_k.data[s->c.n_k - 1] == (int64_t)s->c.rhs->rank - 1;
 }
 
 static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   struct shape *s = &t->s;
   shape_of(e->kernel, s);
-  t->width = e->vector_bytes / dtype_unpacked_bytes(s->acc);
+  t->width = e->vector_bytes / dtype_unpacked_bytes(s->c.acc);
   if (t->width > s->columns)
     t->width = s->columns;
-  LLVMValueRef m = emit_product(e, s->m, s->n_m), n = emit_product(e, s->n, s->n_n);
+  LLVMValueRef m = emit_product(e, s->c.m, s->c.n_m), n = emit_product(e, s->c.n, s->c.n_n);
   LLVMBuilderRef eb = e->entry_builder;
   LLVMValueRef up = LLVMBuildAdd(eb, n, emit_i64(e, s->block_n - 1), "");
   LLVMValueRef n_blocks = LLVMBuildUDiv(eb, up, emit_i64(e, s->block_n), "");
@@ -600,10 +541,10 @@ static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   number = LLVMBuildUDiv(e->b, number, m_blocks, "");
   t->n0 = mul(e, LLVMBuildURem(e->b, number, n_blocks, ""), s->block_n);
   number = LLVMBuildUDiv(e->b, number, n_blocks, "");
-  emit_delinearize(e, number, s->batch, s->n_batch, t->batch);
+  emit_delinearize(e, number, s->c.batch, s->c.n_batch, t->batch);
   t->rows = micro_min(e, LLVMBuildSub(e->b, m, t->m0, ""), emit_i64(e, s->block_m));
   t->columns = micro_min(e, LLVMBuildSub(e->b, n, t->n0, ""), emit_i64(e, s->block_n));
-  t->k_total = emit_product(e, s->k, s->n_k);
+  t->k_total = emit_product(e, s->c.k, s->c.n_k);
   t->lhs_scratch = e->scratch;
   t->rhs_scratch = at(e, t, e->scratch, emit_i64(e, s->block_m * s->block_k));
   t->sums = at(e, t, t->rhs_scratch, emit_i64(e, s->block_k * s->block_n));
@@ -614,7 +555,7 @@ static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   if (!t->lhs_direct)
     return;
   LLVMValueRef row = add(e, LLVMBuildMul(e->b, number, m, ""), t->m0);
-  uint32_t buffer = function_value(e->f, s->op->operands[0])->index;
+  uint32_t buffer = function_value(e->f, s->c.op->operands[0])->index;
   LLVMValueRef stride = steps_of(e, t, t->k_total);
   t->lhs = at(e, t, e->buffers[buffer], LLVMBuildMul(e->b, row, stride, ""));
 }

@@ -105,7 +105,9 @@ static void bring(struct emit *e, const struct tile *t, bool left, LLVMValueRef 
   LLVMValueRef k = add(e, k0, step), place = add(e, left ? t->m0 : t->n0, own);
   struct emit_if inside;
   emit_if_begin(e, &inside, both_below(e, place, left ? t->m : t->n, k, t->k));
-  emit_if_else(e, &inside, contract_operand(e, &t->s, t->batch, left, place, k));
+  emit_if_else(e, &inside,
+               contract_operand(e, &t->s, t->batch, left, coord_uniform(e, place),
+                                coord_uniform(e, k), 1, t->s.acc));
   LLVMValueRef x = emit_if_end(e, &inside, LLVMConstNull(t->type));
   LLVMValueRef to = add(e, mul(e, step, TILE), own);
   LLVMBuildStore(e->b, x, at(e, t, left ? to : add(e, to, emit_i64(e, TILE_K * TILE))));
@@ -145,7 +147,8 @@ static void finish(struct emit *e, const struct tile *t, const LLVMValueRef *sum
   LLVMValueRef column = add(e, t->n0, rest(e, l.index, TILE));
   struct emit_if inside;
   emit_if_begin(e, &inside, both_below(e, row, t->m, column, t->n));
-  struct point p = contract_result_point(e, &t->s, t->batch, row, column);
+  struct point p =
+      contract_result_point(e, &t->s, t->batch, coord_uniform(e, row), coord_uniform(e, column), 1);
   LLVMValueRef x = LLVMBuildLoad2(e->b, t->type, at(e, t, l.index), "");
   emit_know(e, t->s.op->results[0], &p, emit_cast(e, x, t->s.acc, t->s.a->dtype, CAST_DEFAULT, 1));
   kernel_store_results(e, &p);

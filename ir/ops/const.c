@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* const: a constant of the module as a value. */
-#include "base/checked.h"
 #include "ir/factor.h"
-#include "ir/field.h"
 #include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
-#include "ir/shard_index.h"
 
 static bool infer(const struct op_view *op, struct strbuf *why, struct type *out_types,
                   uint32_t *out_n_types) {
@@ -21,25 +18,9 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
   return op_make_type(why, m->dims, c->dtype, dims, c->rank, out_types);
 }
 
-/* The whole constant; a rank keeps its part. */
 static status eval(struct interp *in, const struct op *op) {
-  const struct constant *c = &in->function->module->constants.data[OP_ATTRS(const, op)->value];
-  uint64_t bytes;
-  struct tensor *t = interp_tensor(in, op, c->dtype, c->dims, c->rank);
-  if (!t)
-    return in->failure;
-  if (!shape_bytes(c->dims, c->rank, dtype_bits(c->dtype), &bytes) || bytes > c->bytes)
-    return interp_fail(in, op, DIAG_E0622, "the data is shorter than the type");
-  tensor_read_bytes(t, c->data);
-  if (in->mode == INTERP_FIELD && dtype_is_float(t->dtype))
-    for (int64_t i = 0; i < t->count; i++)
-      t->i64[i] = field_from_f64(t->f64[i]);
-  sharding_id split = value_type(in->function, op->results[0])->sharding;
-  if (in->rank && split)
-    t = shard_take(in->arena, in->rank->mesh, in->function->module->shardings.data[split],
-                   in->rank->coords, t);
-  interp_set_result(in, op, 0, t);
-  return STATUS_OK;
+  return interp_constant(in, op, OP_ATTRS(const, op)->value,
+                         value_type(in->function, op->results[0])->sharding);
 }
 
 static void factors(const struct function *f, const struct op *op, struct factor_list *out) {

@@ -18,6 +18,25 @@ struct axis_split split_at(const int64_t *dims, uint32_t rank, int64_t axis) {
   return s;
 }
 
+status interp_constant(struct interp *in, const struct op *op, constant_id id, sharding_id split) {
+  const struct module *m = in->function->module;
+  const struct constant *c = &m->constants.data[id];
+  uint64_t bytes;
+  struct tensor *t = interp_tensor(in, op, c->dtype, c->dims, c->rank);
+  if (!t)
+    return in->failure;
+  if (!shape_bytes(c->dims, c->rank, dtype_bits(c->dtype), &bytes) || bytes > c->bytes)
+    return interp_fail(in, op, DIAG_E0622, "the data is shorter than the type");
+  tensor_read_bytes(t, c->data);
+  if (in->mode == INTERP_FIELD && dtype_is_float(t->dtype))
+    for (int64_t i = 0; i < t->count; i++)
+      t->i64[i] = field_from_f64(t->f64[i]);
+  if (in->rank && split)
+    t = shard_take(in->arena, in->rank->mesh, m->shardings.data[split], in->rank->coords, t);
+  interp_set_result(in, op, 0, t);
+  return STATUS_OK;
+}
+
 enum arithmetic interp_arithmetic(const struct interp *in, enum dtype dtype) {
   if (in->mode == INTERP_FIELD && dtype_is_float(dtype))
     return ARITHMETIC_FIELD;

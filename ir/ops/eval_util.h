@@ -34,6 +34,10 @@ bool slot_better(bool least, enum dtype dtype, union scalar x, union scalar y);
 bool window_fits(int64_t n, int64_t low, int64_t high, int64_t size, int64_t stride,
                  int64_t dilation, int64_t places);
 
+/* Result 0 is a constant, or on a rank, where there is a sharding, the part of it that the rank
+ * holds. */
+status interp_constant(struct interp *in, const struct op *op, constant_id id, sharding_id split);
+
 /* How floats of a dtype add up in the mode. Integers are the same in all. */
 enum arithmetic { ARITHMETIC_F64, ARITHMETIC_F32, ARITHMETIC_FIELD };
 enum arithmetic interp_arithmetic(const struct interp *in, enum dtype dtype);

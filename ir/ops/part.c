@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* part: this rank's part of a constant. */
-#include "base/checked.h"
 #include "ir/ops/eval_util.h"
 #include "ir/ops/op_util.h"
 #include "ir/part_dims.h"
@@ -33,25 +32,10 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
 }
 
 static status eval(struct interp *in, const struct op *op) {
-  const struct module *m = in->function->module;
   const struct part_attrs *a = OP_ATTRS(part, op);
-  const struct constant *c = &m->constants.data[a->value];
-  uint64_t bytes;
   if (!in->rank)
     return interp_fail(in, op, DIAG_E0622, "a part needs a rank of a mesh");
-  struct tensor *t = interp_tensor(in, op, c->dtype, c->dims, c->rank);
-  if (!t)
-    return in->failure;
-  if (!shape_bytes(c->dims, c->rank, dtype_bits(c->dtype), &bytes) || bytes > c->bytes)
-    return interp_fail(in, op, DIAG_E0622, "the data is shorter than the type");
-  tensor_read_bytes(t, c->data);
-  if (in->mode == INTERP_FIELD && dtype_is_float(t->dtype))
-    for (int64_t i = 0; i < t->count; i++)
-      t->i64[i] = field_from_f64(t->f64[i]);
-  interp_set_result(in, op, 0,
-                    shard_take(in->arena, in->rank->mesh, m->shardings.data[a->whole->sharding],
-                               in->rank->coords, t));
-  return STATUS_OK;
+  return interp_constant(in, op, a->value, a->whole->sharding);
 }
 
 const struct op_hooks part_hooks = {

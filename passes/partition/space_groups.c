@@ -54,26 +54,7 @@ struct grouper {
 
 /* ---- what costs nothing to have in any form ---- */
 
-static bool is_light(enum op_kind kind) {
-  switch (kind) {
-  case OP_MAP:
-  case OP_RESHAPE:
-  case OP_TRANSPOSE:
-  case OP_BROADCAST:
-  case OP_SLICE:
-  case OP_PAD:
-  case OP_CONCAT:
-  case OP_BITCAST:
-  case OP_GATHER:
-  case OP_IOTA:
-  case OP_DIMS:
-  case OP_RANDOM:
-  case OP_CONST:
-    return true;
-  default:
-    return false;
-  }
-}
+static bool is_light(enum op_kind kind) { return kind == OP_CONST || fuse_is_light(kind); }
 
 static bool is_large_constant(const struct grouper *g, value_id v) {
   const struct op *def = value_def(g->f, v);
