@@ -52,6 +52,15 @@ bool kernel_may_pack(const struct kernel *k, uint32_t operand) {
   return operand_may_pack(f, kernel_op(k)->operands[operand]);
 }
 
+void kernel_pack_outputs(struct kernel *k, uint32_t operand, const struct type *w, uint32_t columns,
+                         uint32_t pairs) {
+  struct kernel_pack pack = {.operand = operand,
+                             .pack = {.panels = true, .columns = columns, .pairs = pairs}};
+  for (uint32_t i = 1; i < w->rank; i++)
+    pack.pack.k_axes |= 1u << i;
+  vec_push(&k->packs, pack);
+}
+
 value_id kernel_result(const struct kernel *k, uint32_t i) {
   return k->function->regions.data[kernel_op(k)->regions[0]].results.data[i];
 }

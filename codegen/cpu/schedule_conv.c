@@ -154,13 +154,9 @@ static bool plan(struct kernel *k, const struct target_isa *isa) {
   dim grid[4] = {s.x->dims[0], dim_const(t, s.a->groups),
                  dim_const(t, ceil_div(s.outputs, s.block_m)), tiles};
   kernel_grid(k, grid, 4);
-  if (packs(k, &s)) {
-    struct kernel_pack pack = {.operand = function_value(k->function, s.op->operands[1])->index,
-                               .pack = {.panels = true, .columns = MICRO_LHS_PANEL}};
-    for (uint32_t i = 1; i < s.w->rank; i++)
-      pack.pack.k_axes |= 1u << i;
-    vec_push(&k->packs, pack);
-  }
+  if (packs(k, &s))
+    kernel_pack_outputs(k, function_value(k->function, s.op->operands[1])->index, s.w,
+                        MICRO_LHS_PANEL, 0);
   vec_push(&k->kept, one);
   vec_push(&k->kept, zero);
   vec_push(&k->kept, flat_out);

@@ -111,13 +111,8 @@ static bool plan(struct kernel *k, const struct target_isa *isa) {
   int64_t blocks = (s.outputs + s.block_n - 1) / s.block_n;
   dim grid[4] = {s.x->dims[0], dim_const(t, s.a->groups), dim_const(t, blocks), tiles};
   kernel_grid(k, grid, 4);
-  struct kernel_pack pack = {.operand = function_value(k->function, s.op->operands[1])->index,
-                             .pack = {.panels = true, .columns = s.columns}};
-  if (s.pairs)
-    pack.pack.pairs = (uint32_t)s.taps;
-  for (uint32_t i = 1; i < s.w->rank; i++)
-    pack.pack.k_axes |= 1u << i;
-  vec_push(&k->packs, pack);
+  kernel_pack_outputs(k, function_value(k->function, s.op->operands[1])->index, s.w, s.columns,
+                      s.pairs ? (uint32_t)s.taps : 0);
   vec_push(&k->kept, one);
   vec_push(&k->kept, zero);
   kernel_scratch(k, &elements, 1, dtype_unpacked_bytes(s.acc));

@@ -76,14 +76,8 @@ static bool plan(struct kernel *k, bool conv) {
   kernel_grid(k, s.x->dims, 1);
   kernel_grid(k, s.plane.out, 1);
   kernel_scratch(k, &channels, 1, GROUP * dtype_unpacked_bytes(s.acc));
-  if (conv) {
-    const struct type *w = value_type(k->function, s.op->operands[1]);
-    struct kernel_pack pack = {.operand = s.weights,
-                               .pack = {.panels = true, .columns = s.columns}};
-    for (uint32_t i = 1; i < w->rank; i++)
-      pack.pack.k_axes |= 1u << i;
-    vec_push(&k->packs, pack);
-  }
+  if (conv)
+    kernel_pack_outputs(k, s.weights, value_type(k->function, s.op->operands[1]), s.columns, 0);
   vec_push(&k->kept, one);
   vec_push(&k->kept, zero);
   vec_push(&k->kept, channels);
