@@ -13,7 +13,8 @@ const struct dtype_info dtype_infos[DTYPE_COUNT] = {
 
 bool dtype_from_name(const char *name, size_t len, enum dtype *out_dtype) {
   for (int i = 0; i < DTYPE_COUNT; i++) {
-    if (strlen(dtype_infos[i].name) != len || memcmp(dtype_infos[i].name, name, len)) continue;
+    if (strlen(dtype_infos[i].name) != len || memcmp(dtype_infos[i].name, name, len))
+      continue;
     *out_dtype = (enum dtype)i;
     return true;
   }
@@ -22,7 +23,8 @@ bool dtype_from_name(const char *name, size_t len, enum dtype *out_dtype) {
 
 bool dtype_from_onnx(int32_t code, enum dtype *out_dtype) {
   for (int i = 0; i < DTYPE_COUNT; i++) {
-    if (dtype_infos[i].onnx != code) continue;
+    if (dtype_infos[i].onnx != code)
+      continue;
     *out_dtype = (enum dtype)i;
     return true;
   }

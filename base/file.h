@@ -30,9 +30,9 @@ void mapped_file_close(struct mapped_file *f);
 
 /* Writes to a temporary name in the same folder, and renames it over `path` on commit. */
 struct file_writer {
-  FILE *stream; /* write and seek here; errors are found by commit */
+  FILE *stream;           /* write and seek here; errors are found by commit */
   char *path, *temporary; /* temporary NULL: the path is a device or a pipe, written directly */
-  int32_t slot; /* in the table of names to remove on a signal; -1: none */
+  int32_t slot;           /* in the table of names to remove on a signal; -1: none */
 };
 status file_writer_open(const char *path, struct diags *d, struct file_writer *out);
 /* Both end the writer. On failure of commit the old file at `path` is still as it was. */

@@ -94,24 +94,12 @@ static size_t utf8_length(const unsigned char *p, size_t n) {
 static void put_escaped(struct json *j, unsigned char c) {
   char text[8];
   switch (c) {
-  case '"':
-    put_c(j, "\\\"");
-    return;
-  case '\\':
-    put_c(j, "\\\\");
-    return;
-  case '\n':
-    put_c(j, "\\n");
-    return;
-  case '\t':
-    put_c(j, "\\t");
-    return;
-  case '\r':
-    put_c(j, "\\r");
-    return;
-  default:
-    snprintf(text, sizeof text, "\\u%04x", c);
-    put_c(j, text);
+  case '"': put_c(j, "\\\""); return;
+  case '\\': put_c(j, "\\\\"); return;
+  case '\n': put_c(j, "\\n"); return;
+  case '\t': put_c(j, "\\t"); return;
+  case '\r': put_c(j, "\\r"); return;
+  default: snprintf(text, sizeof text, "\\u%04x", c); put_c(j, text);
   }
 }
 

@@ -44,22 +44,15 @@ static inline void philox_4x32_10(uint64_t counter, uint64_t key, uint32_t out_w
 /* Significant bits of a uniform number of the dtype: with more, rounding could give 1. */
 static inline unsigned philox_uniform_bits(enum dtype dtype) {
   switch (dtype) {
-  case DTYPE_F64:
-    return 53;
-  case DTYPE_F32:
-    return 24;
-  case DTYPE_F16:
-    return 11;
-  case DTYPE_BF16:
-    return 8;
+  case DTYPE_F64: return 53;
+  case DTYPE_F32: return 24;
+  case DTYPE_F16: return 11;
+  case DTYPE_BF16: return 8;
   case DTYPE_F8E4M3FN:
-  case DTYPE_F8E4M3FNUZ:
-    return 4;
+  case DTYPE_F8E4M3FNUZ: return 4;
   case DTYPE_F8E5M2:
-  case DTYPE_F8E5M2FNUZ:
-    return 3;
-  default:
-    return 1;
+  case DTYPE_F8E5M2FNUZ: return 3;
+  default: return 1;
   }
 }
 

@@ -134,15 +134,15 @@ double softfloat_round_to(enum softfloat_kind kind, double value) {
 }
 
 bool softfloat_from_dtype(enum dtype dtype, enum softfloat_kind *out_kind) {
-    switch (dtype) {
-    case DTYPE_F16: *out_kind = SOFTFLOAT_F16; return true;
-    case DTYPE_BF16: *out_kind = SOFTFLOAT_BF16; return true;
-    case DTYPE_F8E4M3FN: *out_kind = SOFTFLOAT_F8E4M3FN; return true;
-    case DTYPE_F8E4M3FNUZ: *out_kind = SOFTFLOAT_F8E4M3FNUZ; return true;
-    case DTYPE_F8E5M2: *out_kind = SOFTFLOAT_F8E5M2; return true;
-    case DTYPE_F8E5M2FNUZ: *out_kind = SOFTFLOAT_F8E5M2FNUZ; return true;
-    case DTYPE_F8E8M0: *out_kind = SOFTFLOAT_F8E8M0; return true;
-    case DTYPE_F4E2M1: *out_kind = SOFTFLOAT_F4E2M1; return true;
-    default: return false;
-    }
+  switch (dtype) {
+  case DTYPE_F16: *out_kind = SOFTFLOAT_F16; return true;
+  case DTYPE_BF16: *out_kind = SOFTFLOAT_BF16; return true;
+  case DTYPE_F8E4M3FN: *out_kind = SOFTFLOAT_F8E4M3FN; return true;
+  case DTYPE_F8E4M3FNUZ: *out_kind = SOFTFLOAT_F8E4M3FNUZ; return true;
+  case DTYPE_F8E5M2: *out_kind = SOFTFLOAT_F8E5M2; return true;
+  case DTYPE_F8E5M2FNUZ: *out_kind = SOFTFLOAT_F8E5M2FNUZ; return true;
+  case DTYPE_F8E8M0: *out_kind = SOFTFLOAT_F8E8M0; return true;
+  case DTYPE_F4E2M1: *out_kind = SOFTFLOAT_F4E2M1; return true;
+  default: return false;
+  }
 }

@@ -42,16 +42,11 @@ static int64_t floor_div(int64_t a, int64_t b) {
 
 static bool apply(char op, int64_t a, int64_t b, int64_t *out) {
   switch (op) {
-  case '+':
-    return i64_add(a, b, out);
-  case '*':
-    return i64_mul(a, b, out);
-  case 'm':
-    return *out = a < b ? a : b, true;
-  case 'M':
-    return *out = a > b ? a : b, true;
-  default:
-    break;
+  case '+': return i64_add(a, b, out);
+  case '*': return i64_mul(a, b, out);
+  case 'm': return *out = a < b ? a : b, true;
+  case 'M': return *out = a > b ? a : b, true;
+  default: break;
   }
   if (b == 0 || (a == INT64_MIN && b == -1))
     return *out = 0, op != 'e';

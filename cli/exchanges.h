@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What ranks gave each other in a session's last run, for reports. Nothing where there is one rank. */
+/* What ranks gave each other in a session's last run, for reports. Nothing where there is one rank.
+ */
 #ifndef SINTER_CLI_EXCHANGES_H
 #define SINTER_CLI_EXCHANGES_H
 

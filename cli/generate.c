@@ -70,7 +70,8 @@ static const char *examine(struct generator *r, const sinter_engine *e) {
   if (!r->states && !find_entry(e, "main", &prefill))
     return "it has no entry point 'main'";
   if (!takes_tokens(e, prefill, r->states ? 2 : 1, &r->dtype))
-    return r->states ? "its 'prefill' takes more than tokens" : "it has no 'prefill' and 'decode', and its 'main' takes more than tokens";
+    return r->states ? "its 'prefill' takes more than tokens"
+                     : "it has no 'prefill' and 'decode', and its 'main' takes more than tokens";
   if (!find_logits(e, prefill, r->states ? 2 : 3, &r->logits[0]))
     return "it gives no logits";
   r->n_outputs[0] = sinter_engine_output_count(e, prefill);
@@ -94,7 +95,11 @@ static void put_token(struct generator *r, int64_t place, int64_t token) {
 static sinter_status run(struct generator *r, const char *entry, int64_t n, uint32_t kind) {
   uint64_t size = r->dtype == SINTER_I64 ? 8 : 4, rows = r->g->rows;
   sinter_tensor inputs[2] = {
-      {.dtype = r->dtype, .rank = 2, .dims = {r->g->rows, n}, .data = r->tokens, .bytes = rows * (uint64_t)n * size},
+      {.dtype = r->dtype,
+       .rank = 2,
+       .dims = {r->g->rows, n},
+       .data = r->tokens,
+       .bytes = rows * (uint64_t)n * size},
       {.dtype = SINTER_I64, .rank = 1, .dims = {r->g->rows}, .data = r->counts, .bytes = rows * 8}};
   uint32_t n_inputs = r->states && kind == 0 ? 2 : 1;
   memset(r->outputs, 0, r->n_outputs[kind] * sizeof *r->outputs);
@@ -102,7 +107,8 @@ static sinter_status run(struct generator *r, const char *entry, int64_t n, uint
 }
 
 /* A row's next token; of [batch, n, vocabulary] it is behind the row's last. */
-static void take_token(struct generator *r, uint32_t row, const sinter_tensor *logits, int64_t place) {
+static void take_token(struct generator *r, uint32_t row, const sinter_tensor *logits,
+                       int64_t place) {
   struct generation *g = r->g;
   if (r->done[row])
     return;
@@ -127,8 +133,8 @@ static uint64_t longest(const struct generation *g) {
   return n;
 }
 
-/* Tokens [from, from + n) of each prompt. A row whose prompt ends in this piece has its first token from
- * it. */
+/* Tokens [from, from + n) of each prompt. A row whose prompt ends in this piece has its first token
+ * from it. */
 static sinter_status prefill_piece(struct generator *r, uint64_t from, uint64_t n) {
   struct generation *g = r->g;
   for (uint32_t i = 0; i < g->rows; i++) {
@@ -171,7 +177,8 @@ static sinter_status with_states(struct generator *r) {
 
 /* ---- without ---- */
 
-/* All tokens of each row, those of short rows followed by zeros, which what is causal does not see. */
+/* All tokens of each row, those of short rows followed by zeros, which what is causal does not see.
+ */
 static sinter_status main_step(struct generator *r) {
   struct generation *g = r->g;
   uint64_t n = 0;
@@ -182,7 +189,10 @@ static sinter_status main_step(struct generator *r) {
   for (uint32_t i = 0; i < g->rows; i++) {
     const tokens *a = &g->prompts[i], *b = &g->results[i];
     for (uint64_t k = 0; k < n; k++)
-      put_token(r, (int64_t)(i * n + k), k < a->len ? a->data[k] : k - a->len < b->len ? b->data[k - a->len] : 0);
+      put_token(r, (int64_t)(i * n + k),
+                k < a->len            ? a->data[k]
+                : k - a->len < b->len ? b->data[k - a->len]
+                                      : 0);
   }
   sinter_status st = run(r, "main", (int64_t)n, 0);
   for (uint32_t i = 0; i < g->rows && !st; i++)

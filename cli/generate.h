@@ -24,9 +24,10 @@ struct generation {
   double prefill_s, decode_s;
 };
 
-/* Runs prefill and decode, or, of an engine without them, main, which must take tokens [batch, n] alone
- * and give logits [batch, n, vocabulary], over all that is there each time. Errors, as sinter_last_error
- * has them: those of runs; SINTER_UNSUPPORTED, with *out_why set, for an engine that is no decoder. */
+/* Runs prefill and decode, or, of an engine without them, main, which must take tokens [batch, n]
+ * alone and give logits [batch, n, vocabulary], over all that is there each time. Errors, as
+ * sinter_last_error has them: those of runs; SINTER_UNSUPPORTED, with *out_why set, for an engine
+ * that is no decoder. */
 sinter_status generate(sinter_engine *engine, sinter_session *session, struct generation *g,
                        const char **out_why);
 

@@ -25,24 +25,15 @@ bool host_tensor_dtype(const sinter_tensor *t, enum dtype *out) {
 
 static bool small_float(sinter_dtype dtype, enum softfloat_kind *out) {
   switch (dtype) {
-  case SINTER_F16:
-    return *out = SOFTFLOAT_F16, true;
-  case SINTER_BF16:
-    return *out = SOFTFLOAT_BF16, true;
-  case SINTER_F8E4M3FN:
-    return *out = SOFTFLOAT_F8E4M3FN, true;
-  case SINTER_F8E4M3FNUZ:
-    return *out = SOFTFLOAT_F8E4M3FNUZ, true;
-  case SINTER_F8E5M2:
-    return *out = SOFTFLOAT_F8E5M2, true;
-  case SINTER_F8E5M2FNUZ:
-    return *out = SOFTFLOAT_F8E5M2FNUZ, true;
-  case SINTER_F8E8M0:
-    return *out = SOFTFLOAT_F8E8M0, true;
-  case SINTER_F4E2M1:
-    return *out = SOFTFLOAT_F4E2M1, true;
-  default:
-    return false;
+  case SINTER_F16: return *out = SOFTFLOAT_F16, true;
+  case SINTER_BF16: return *out = SOFTFLOAT_BF16, true;
+  case SINTER_F8E4M3FN: return *out = SOFTFLOAT_F8E4M3FN, true;
+  case SINTER_F8E4M3FNUZ: return *out = SOFTFLOAT_F8E4M3FNUZ, true;
+  case SINTER_F8E5M2: return *out = SOFTFLOAT_F8E5M2, true;
+  case SINTER_F8E5M2FNUZ: return *out = SOFTFLOAT_F8E5M2FNUZ, true;
+  case SINTER_F8E8M0: return *out = SOFTFLOAT_F8E8M0, true;
+  case SINTER_F4E2M1: return *out = SOFTFLOAT_F4E2M1, true;
+  default: return false;
   }
 }
 
@@ -239,8 +230,7 @@ status host_tensor_write(const char *path, const char *name, const sinter_tensor
     return diag_report(d, DIAG_E0802, NULL, NULL, "output '%s' has no type that can be written",
                        name);
   switch (host_format_of(path)) {
-  case HOST_NPY:
-    return npy_write(path, dtype, t->rank, t->dims, t->data, d);
+  case HOST_NPY: return npy_write(path, dtype, t->rank, t->dims, t->data, d);
   case HOST_PB: {
     uint64_t bytes = 0;
     shape_bytes(t->dims, t->rank, dtype_bits(dtype), &bytes);
@@ -253,8 +243,7 @@ status host_tensor_write(const char *path, const char *name, const sinter_tensor
                             .bytes = bytes};
     return onnx_tensor_write(path, &o, d);
   }
-  default:
-    return write_raw(path, t, d);
+  default: return write_raw(path, t, d);
   }
 }
 

@@ -32,8 +32,10 @@ void compiler_options_from(struct invocation *v, const char *model, struct compi
       .specialize = o->values[OPT_SPECIALIZE].texts,
       .n_specialize = o->values[OPT_SPECIALIZE].count,
       .threads = (uint32_t)option_number(o, OPT_THREADS, 0),
-      .pipeline = {.disabled = joined(v, OPT_DISABLE), .parallel = option_text(o, OPT_PARALLEL),
-                   .machine = option_text(o, OPT_MACHINE), .workload = option_text(o, OPT_WORKLOAD),
+      .pipeline = {.disabled = joined(v, OPT_DISABLE),
+                   .parallel = option_text(o, OPT_PARALLEL),
+                   .machine = option_text(o, OPT_MACHINE),
+                   .workload = option_text(o, OPT_WORKLOAD),
                    .roles = option_text(o, OPT_ROLES)},
   };
 }
@@ -89,8 +91,8 @@ status engine_from_file(const struct options *o, const char *path, struct diags 
 }
 
 status engine_for_verb(struct invocation *v, const char *path, sinter_engine **out) {
-  static const enum option_id of_compiler[] = {OPT_TARGET, OPT_DISABLE, OPT_ROLES, OPT_EXTERNAL_DATA_ROOT,
-                                               OPT_COUNT};
+  static const enum option_id of_compiler[] = {OPT_TARGET, OPT_DISABLE, OPT_ROLES,
+                                               OPT_EXTERNAL_DATA_ROOT, OPT_COUNT};
   bool is_engine;
   status s = file_is_engine(path, &v->diags, &is_engine);
   if (s)

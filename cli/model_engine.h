@@ -3,8 +3,8 @@
 #ifndef SINTER_CLI_MODEL_ENGINE_H
 #define SINTER_CLI_MODEL_ENGINE_H
 
-#include "compiler/compile_driver.h"
 #include "cli/verb.h"
+#include "compiler/compile_driver.h"
 #include "sinter/runtime.h"
 
 /* The compile options among a verb's options. Lists stay those of `o`. */

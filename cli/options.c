@@ -124,35 +124,23 @@ static bool parse_choice(const char *words, const char *text, uint64_t *out) {
 
 static const char *wanted_form(const struct option_info *info) {
   switch (info->kind) {
-  case OPTION_COUNT:
-    return "a whole number";
-  case OPTION_REAL:
-    return "a number of 0 or more";
-  case OPTION_DURATION:
-    return "a time with its unit, such as 500ms, 5s or 2min";
-  case OPTION_SIZE:
-    return "a size with its unit, such as 512MiB or 2GiB";
-  case OPTION_CHOICE:
-    return info->value;
-  default:
-    return "text";
+  case OPTION_COUNT: return "a whole number";
+  case OPTION_REAL: return "a number of 0 or more";
+  case OPTION_DURATION: return "a time with its unit, such as 500ms, 5s or 2min";
+  case OPTION_SIZE: return "a size with its unit, such as 512MiB or 2GiB";
+  case OPTION_CHOICE: return info->value;
+  default: return "text";
   }
 }
 
 static bool parse_value(const struct option_info *info, const char *text, struct option_value *v) {
   switch (info->kind) {
-  case OPTION_COUNT:
-    return value_count(text, &v->number);
-  case OPTION_REAL:
-    return value_real(text, &v->real);
-  case OPTION_DURATION:
-    return value_duration(text, &v->real);
-  case OPTION_SIZE:
-    return value_size(text, &v->number);
-  case OPTION_CHOICE:
-    return parse_choice(info->value, text, &v->number);
-  default:
-    return text[0] != '\0';
+  case OPTION_COUNT: return value_count(text, &v->number);
+  case OPTION_REAL: return value_real(text, &v->real);
+  case OPTION_DURATION: return value_duration(text, &v->real);
+  case OPTION_SIZE: return value_size(text, &v->number);
+  case OPTION_CHOICE: return parse_choice(info->value, text, &v->number);
+  default: return text[0] != '\0';
   }
 }
 

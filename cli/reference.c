@@ -15,22 +15,15 @@ bool reference_passes(const struct reference_result *r, double limit) {
 /* Half the distance of 1 and the next number. */
 static double unit_roundoff(enum dtype dtype) {
   switch (dtype) {
-  case DTYPE_F64:
-    return 0x1p-53;
-  case DTYPE_F32:
-    return 0x1p-24;
-  case DTYPE_F16:
-    return 0x1p-11;
-  case DTYPE_BF16:
-    return 0x1p-8;
+  case DTYPE_F64: return 0x1p-53;
+  case DTYPE_F32: return 0x1p-24;
+  case DTYPE_F16: return 0x1p-11;
+  case DTYPE_BF16: return 0x1p-8;
   case DTYPE_F8E4M3FN:
-  case DTYPE_F8E4M3FNUZ:
-    return 0x1p-4;
+  case DTYPE_F8E4M3FNUZ: return 0x1p-4;
   case DTYPE_F8E5M2:
-  case DTYPE_F8E5M2FNUZ:
-    return 0x1p-3;
-  default:
-    return 0.5;
+  case DTYPE_F8E5M2FNUZ: return 0x1p-3;
+  default: return 0.5;
   }
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sampling; see sample.h. Candidates are sorted by logit, then by number, so that the outcome does not
- * depend on the machine. */
+/* Sampling; see sample.h. Candidates are sorted by logit, then by number, so that the outcome does
+ * not depend on the machine. */
 #include "cli/sample.h"
 
 #include "base/mem.h"
@@ -58,7 +58,8 @@ static int64_t keep(const struct sampler *s, struct candidate *c, int64_t n, dou
   return kept;
 }
 
-int64_t sample_token(const struct sampler *s, const sinter_tensor *logits, int64_t row, uint64_t draw) {
+int64_t sample_token(const struct sampler *s, const sinter_tensor *logits, int64_t row,
+                     uint64_t draw) {
   int64_t n = logits->dims[logits->rank - 1];
   uint32_t words[4];
   double sum;

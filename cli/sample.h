@@ -14,8 +14,9 @@ struct sampler {
   uint64_t seed;
 };
 
-/* Row `row` of logits [batch, n] of any float type, n >= 1. `draw` numbers the draws of a seed: the same
- * seed, draw and logits give the same token. NaN counts as the least. */
-int64_t sample_token(const struct sampler *s, const sinter_tensor *logits, int64_t row, uint64_t draw);
+/* Row `row` of logits [batch, n] of any float type, n >= 1. `draw` numbers the draws of a seed: the
+ * same seed, draw and logits give the same token. NaN counts as the least. */
+int64_t sample_token(const struct sampler *s, const sinter_tensor *logits, int64_t row,
+                     uint64_t draw);
 
 #endif

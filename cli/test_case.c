@@ -112,7 +112,8 @@ static enum test_outcome set_input(struct test_run *t, const char *path,
     else if (out->bytes)
       memcpy(out->data, view.data, out->bytes);
   } else if (file.value.kind == ONNX_VALUE_NONE) {
-    strbuf_printf(t->reason, "the optional input '%s' is left out, and engines want it", info->name);
+    strbuf_printf(t->reason, "the optional input '%s' is left out, and engines want it",
+                  info->name);
     outcome = TEST_UNSUPPORTED;
   } else {
     outcome = no_such_value(t, "input", info->name);

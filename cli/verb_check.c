@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sinter check: import a model and list every problem, with a table of its operators. */
-#include "compiler/compile_driver.h"
 #include "cli/verb.h"
+#include "compiler/compile_driver.h"
 #include "frontend/onnx/import.h"
 #include "frontend/onnx/model_load.h"
 #include "ir/graph.h"

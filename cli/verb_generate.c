@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sinter generate: tokens that follow a prompt. The new ids, or with --bytes the text, go to standard
- * output, a line per prompt; times to standard error. */
+/* sinter generate: tokens that follow a prompt. The new ids, or with --bytes the text, go to
+ * standard output, a line per prompt; times to standard error. */
 #include "cli/generate.h"
 #include "cli/host_tensor.h"
 #include "cli/model_engine.h"
@@ -101,7 +101,8 @@ static void report(struct invocation *v, const struct generation *g) {
       print_ids(&g->results[i]);
   }
   fflush(stdout);
-  fprintf(stderr, "prefill: %llu tokens in %.3f ms\n", (unsigned long long)g->prompt_tokens, g->prefill_s * 1e3);
+  fprintf(stderr, "prefill: %llu tokens in %.3f ms\n", (unsigned long long)g->prompt_tokens,
+          g->prefill_s * 1e3);
   fprintf(stderr, "decode: %llu steps in %.3f ms", (unsigned long long)g->steps, g->decode_s * 1e3);
   if (g->steps)
     fprintf(stderr, ", %.3f ms each", g->decode_s * 1e3 / (double)g->steps);
@@ -119,7 +120,8 @@ static status run(struct invocation *v, sinter_engine *engine, struct generation
   sinter_status st = sinter_session_create(engine, &options, &session);
   if (!st)
     st = generate(engine, session, g, &why);
-  status s = why ? diag_report(&v->diags, DIAG_E0323, NULL, "SINTER_LOG=phases:1 sinter compile says what is missing",
+  status s = why ? diag_report(&v->diags, DIAG_E0323, NULL,
+                               "SINTER_LOG=phases:1 sinter compile says what is missing",
                                "the engine is no decoder that text can be generated with: %s", why)
                  : runtime_error_to_diags(st, &v->diags);
   sinter_session_destroy(session);

@@ -233,8 +233,7 @@ static status engine_of(struct verifier *w, sinter_engine **out) {
   status s = STATUS_OK;
   if (!option_given(o, OPT_BISECT))
     s = options_refuse(o, of_compiler, "has no effect on a compiled engine", &w->v->diags);
-  return s ? s
-           : engine_from_file(o, o->arguments[1], &w->v->diags, out);
+  return s ? s : engine_from_file(o, o->arguments[1], &w->v->diags, out);
 }
 
 status verb_verify(struct invocation *v) {

@@ -55,13 +55,10 @@ static status build_kernels(struct crew *crew, uint32_t index, struct target *ta
 static status emit_module(struct crew *crew, struct slot *slot, struct target *target,
                           LLVMModuleRef module) {
   switch (crew->options->emit) {
-  case ASSEMBLE_LLVM:
-    slot->text = LLVMPrintModuleToString(module);
-    return STATUS_OK;
+  case ASSEMBLE_LLVM: slot->text = LLVMPrintModuleToString(module); return STATUS_OK;
   case ASSEMBLE_ASM:
     return target_emit(target, module, LLVMAssemblyFile, &slot->diags, &slot->buffer);
-  case ASSEMBLE_BLOB:
-    break;
+  case ASSEMBLE_BLOB: break;
   }
   bool text = target_isa(target)->kind == TARGET_NVPTX;
   return target_emit(target, module, text ? LLVMAssemblyFile : LLVMObjectFile, &slot->diags,

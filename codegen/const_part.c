@@ -33,7 +33,8 @@ dim const_part_number(const struct module *m, const struct type *whole) {
   for (uint32_t d = 0; d < whole->rank; d++) {
     const struct dim_split *split = &sharding_of(m, whole)->dims[d];
     dim place = mesh_place(m->dims, mesh_of(m, whole), split->axes, split->n_axes);
-    number = dim_add(m->dims, dim_mul(m->dims, number, dim_const(m->dims, places(m, whole, d))), place);
+    number =
+        dim_add(m->dims, dim_mul(m->dims, number, dim_const(m->dims, places(m, whole, d))), place);
   }
   return number;
 }
@@ -70,7 +71,8 @@ void const_part_shape(const struct module *m, constant_id id, const struct type 
   out->bytes = (n * dtype_bits(out->dtype) + 7) / 8;
 }
 
-static void copy_bits(uint8_t *to, uint64_t at, const uint8_t *from, uint64_t index, uint32_t bits) {
+static void copy_bits(uint8_t *to, uint64_t at, const uint8_t *from, uint64_t index,
+                      uint32_t bits) {
   uint32_t mask = (1u << bits) - 1, x = from[index * bits / 8] >> (index * bits % 8) & mask;
   to[at * bits / 8] |= (uint8_t)(x << (at * bits % 8));
 }
@@ -88,7 +90,8 @@ static void take_row(struct taking *t, uint64_t base) {
   uint32_t d = t->to->rank - 1, bits = dtype_bits(t->to->dtype), size = bits / 8;
   for (int64_t i = 0; i < t->to->dims[d];) {
     int64_t first = shard_part_global(&t->parts[d], i), n = 1;
-    while (i + n < t->to->dims[d] && shard_part_global(&t->parts[d], i + n) == first + n) n++;
+    while (i + n < t->to->dims[d] && shard_part_global(&t->parts[d], i + n) == first + n)
+      n++;
     const uint8_t *from = t->from->data;
     for (int64_t k = 0; k < n && bits < 8; k++)
       copy_bits(t->data, t->at + (uint64_t)k, from, base + (uint64_t)(first + k), bits);
@@ -105,7 +108,8 @@ static void take(struct taking *t, uint32_t d, uint64_t base) {
     return;
   }
   for (int64_t i = 0; i < t->to->dims[d]; i++)
-    take(t, d + 1, base * (uint64_t)t->from->dims[d] + (uint64_t)shard_part_global(&t->parts[d], i));
+    take(t, d + 1,
+         base * (uint64_t)t->from->dims[d] + (uint64_t)shard_part_global(&t->parts[d], i));
 }
 
 void const_part_take(const struct module *m, constant_id id, const struct type *whole,

@@ -81,8 +81,8 @@ static val decode_bits(struct conversion *c, val code) {
   return bits;
 }
 
-LLVMValueRef convert_decode(struct target *target, LLVMBuilderRef builder,
-                            enum softfloat_kind kind, LLVMValueRef code) {
+LLVMValueRef convert_decode(struct target *target, LLVMBuilderRef builder, enum softfloat_kind kind,
+                            LLVMValueRef code) {
   struct conversion c;
   LLVMContextRef context = target_context(target);
   LLVMTypeRef type = with_element(LLVMTypeOf(code), LLVMFloatTypeInContext(context));
@@ -163,9 +163,8 @@ static val encode_bits(struct conversion *c, val bits, bool saturate) {
   return lanes_or(l, code, sign);
 }
 
-LLVMValueRef convert_encode(struct target *target, LLVMBuilderRef builder,
-                            enum softfloat_kind kind, LLVMValueRef value, bool saturate,
-                            enum softfloat_round round) {
+LLVMValueRef convert_encode(struct target *target, LLVMBuilderRef builder, enum softfloat_kind kind,
+                            LLVMValueRef value, bool saturate, enum softfloat_round round) {
   struct conversion c;
   LLVMContextRef context = target_context(target);
   LLVMTypeRef type = LLVMTypeOf(value);

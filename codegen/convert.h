@@ -16,14 +16,13 @@
 #include "codegen/target.h"
 
 /* The value of `code` (i16 or i8, scalar or vector, as `kind` wants) as float. Exact. */
-LLVMValueRef convert_decode(struct target *target, LLVMBuilderRef builder,
-                            enum softfloat_kind kind, LLVMValueRef code);
+LLVMValueRef convert_decode(struct target *target, LLVMBuilderRef builder, enum softfloat_kind kind,
+                            LLVMValueRef code);
 
 /* The code of `value` (float or double, scalar or vector), rounded once. `saturate` and `round`:
  * see softfloat_encode. */
-LLVMValueRef convert_encode(struct target *target, LLVMBuilderRef builder,
-                            enum softfloat_kind kind, LLVMValueRef value, bool saturate,
-                            enum softfloat_round round);
+LLVMValueRef convert_encode(struct target *target, LLVMBuilderRef builder, enum softfloat_kind kind,
+                            LLVMValueRef value, bool saturate, enum softfloat_round round);
 
 /* Float or double towards zero to an integer of `bits` (1..64), clamped to its range; NaN gives 0.
  */

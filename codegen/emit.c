@@ -45,7 +45,8 @@ LLVMValueRef emit_lane(struct emit *e, LLVMValueRef x, uint32_t width, uint32_t 
 static LLVMValueRef emit_argument(struct emit *e, struct kernel_dim want) {
   struct kernel *k = e->kernel;
   uint32_t i = 0;
-  while (i < k->dims.len && (k->dims.data[i].d != want.d || k->dims.data[i].reporter != want.reporter))
+  while (i < k->dims.len &&
+         (k->dims.data[i].d != want.d || k->dims.data[i].reporter != want.reporter))
     i++;
   if (i == k->dims.len)
     vec_push(&k->dims, want);
@@ -143,7 +144,8 @@ static uint32_t place_of(const struct emit *e, const struct op *op) {
 
 void emit_error_if(struct emit *e, LLVMValueRef bad, const struct op *op) {
   struct emit_if s;
-  LLVMValueRef report = emit_argument(e, (struct kernel_dim){.d = DIM_NONE, .reporter = place_of(e, op)});
+  LLVMValueRef report =
+      emit_argument(e, (struct kernel_dim){.d = DIM_NONE, .reporter = place_of(e, op)});
   emit_if_begin(e, &s, bad);
   LLVMValueRef zero = emit_i64(e, 0);
   LLVMValueRef slot = LLVMBuildInBoundsGEP2(e->b, e->i64, e->args, &zero, 1, "");
@@ -329,16 +331,11 @@ static LLVMValueRef emit_const(struct emit *e, const struct op *op, const struct
 static LLVMValueRef emit_op(struct emit *e, const struct op *op, uint32_t result,
                             const struct point *p) {
   switch (op->kind) {
-  case OP_CONST:
-    return emit_const(e, op, p);
-  case OP_IOTA:
-    return emit_iota(e, op, p);
-  case OP_DIMS:
-    return emit_dims_op(e, op, p);
-  case OP_RANDOM:
-    return emit_random(e, op, p);
-  case OP_MAP:
-    return emit_map(e, op, p);
+  case OP_CONST: return emit_const(e, op, p);
+  case OP_IOTA: return emit_iota(e, op, p);
+  case OP_DIMS: return emit_dims_op(e, op, p);
+  case OP_RANDOM: return emit_random(e, op, p);
+  case OP_MAP: return emit_map(e, op, p);
   case OP_RESHAPE:
   case OP_TRANSPOSE:
   case OP_BROADCAST:
@@ -347,14 +344,10 @@ static LLVMValueRef emit_op(struct emit *e, const struct op *op, uint32_t result
     point_through_view(e, op, p, &q);
     return emit_value(e, op->operands[0], &q);
   }
-  case OP_BITCAST:
-    return emit_bitcast(e, op, p);
-  case OP_PAD:
-    return emit_pad(e, op, p);
-  case OP_CONCAT:
-    return emit_concat(e, op, p);
-  case OP_GATHER:
-    return emit_gather(e, op, p);
+  case OP_BITCAST: return emit_bitcast(e, op, p);
+  case OP_PAD: return emit_pad(e, op, p);
+  case OP_CONCAT: return emit_concat(e, op, p);
+  case OP_GATHER: return emit_gather(e, op, p);
   default:
     assert(!e->kernel->packs.len); /* its operand is not stored as the plain loops read it */
     return emit_root(e, op, result, p);

@@ -61,7 +61,8 @@ struct emit {
   struct kernel *kernel;
   LLVMValueRef args, first, last, scratch; /* the ABI's parameters */
   uint32_t vector_bytes;
-  LLVMValueRef lane; /* i64: this thread's place in the block that computes a tile; NULL: there is none */
+  LLVMValueRef
+      lane; /* i64: this thread's place in the block that computes a tile; NULL: there is none */
 
   VEC(struct emit_memo) memo;
   VEC(struct emit_bound) bound;
@@ -94,8 +95,8 @@ LLVMValueRef coord_vector(struct emit *e, const struct coord *c, uint32_t width)
 struct coord coord_uniform(struct emit *e, LLVMValueRef base);
 struct coord coord_zero(struct emit *e);
 bool point_is_uniform(const struct point *p);
-/* The session's error word becomes provenance + 1 of that op of the region where `bad` (i1, scalar):
- * an argument of each launch, since equal regions of several nodes share the code. */
+/* The session's error word becomes provenance + 1 of that op of the region where `bad` (i1,
+ * scalar): an argument of each launch, since equal regions of several nodes share the code. */
 void emit_error_if(struct emit *e, LLVMValueRef bad, const struct op *op);
 
 /* Row-major point of a linear index over dims; width 1. */

@@ -12,15 +12,9 @@
 static LLVMTypeRef stored_type(struct emit *e, enum dtype dtype, uint32_t width) {
   LLVMTypeRef t;
   switch (dtype) {
-  case DTYPE_F64:
-    t = e->f64;
-    break;
-  case DTYPE_F32:
-    t = e->f32;
-    break;
-  default:
-    t = LLVMIntTypeInContext(e->context, dtype_unpacked_bytes(dtype) * 8);
-    break;
+  case DTYPE_F64: t = e->f64; break;
+  case DTYPE_F32: t = e->f32; break;
+  default: t = LLVMIntTypeInContext(e->context, dtype_unpacked_bytes(dtype) * 8); break;
   }
   return width == 1 ? t : LLVMVectorType(t, width);
 }

@@ -18,7 +18,8 @@ struct nest {
       axes[IR_MAX_RANK]; /* coordinates of the point that the loops run over, outermost first */
   const dim *dims;       /* of the point's index space */
   uint32_t width;        /* for the last of the axes; 1: no vectors */
-  LLVMValueRef lane; /* where the last of the loops begins, and `lanes` its step; NULL: at 0, by 1 */
+  LLVMValueRef
+      lane; /* where the last of the loops begins, and `lanes` its step; NULL: at 0, by 1 */
   uint32_t lanes;
   uint32_t n_carried;
   nest_body body;

@@ -18,18 +18,13 @@ LLVMValueRef emit_identity(struct emit *e, enum combiner kind, enum dtype dtype,
                     : dtype_is_signed(dtype) ? ~int_min
                                              : (int64_t)(UINT64_MAX >> (64 - bits));
   switch (kind) {
-  case COMBINER_PROD:
-    return emit_literal(e, dtype, 1.0, 1, width);
+  case COMBINER_PROD: return emit_literal(e, dtype, 1.0, 1, width);
   case COMBINER_MAX:
-  case COMBINER_ARGMAX:
-    return emit_literal(e, dtype, -__builtin_inf(), int_min, width);
+  case COMBINER_ARGMAX: return emit_literal(e, dtype, -__builtin_inf(), int_min, width);
   case COMBINER_MIN:
-  case COMBINER_ARGMIN:
-    return emit_literal(e, dtype, __builtin_inf(), int_max, width);
-  case COMBINER_AND:
-    return emit_literal(e, dtype, 0, all, width);
-  default:
-    return emit_literal(e, dtype, 0.0, 0, width);
+  case COMBINER_ARGMIN: return emit_literal(e, dtype, __builtin_inf(), int_max, width);
+  case COMBINER_AND: return emit_literal(e, dtype, 0, all, width);
+  default: return emit_literal(e, dtype, 0.0, 0, width);
   }
 }
 
@@ -550,18 +545,11 @@ static LLVMValueRef emit_attention(struct emit *e, const struct op *op, const st
 LLVMValueRef emit_root(struct emit *e, const struct op *op, uint32_t result,
                        const struct point *p) {
   switch (op->kind) {
-  case OP_REDUCE:
-    return emit_reduce(e, op, result, p);
-  case OP_CONTRACT:
-    return emit_contract(e, op, p);
-  case OP_CONV:
-    return emit_conv(e, op, p);
-  case OP_WINDOW:
-    return emit_window(e, op, result, p);
-  case OP_ATTENTION:
-    return emit_attention(e, op, p);
-  default:
-    assert(!"a root with a schedule of its own");
-    return NULL;
+  case OP_REDUCE: return emit_reduce(e, op, result, p);
+  case OP_CONTRACT: return emit_contract(e, op, p);
+  case OP_CONV: return emit_conv(e, op, p);
+  case OP_WINDOW: return emit_window(e, op, result, p);
+  case OP_ATTENTION: return emit_attention(e, op, p);
+  default: assert(!"a root with a schedule of its own"); return NULL;
   }
 }

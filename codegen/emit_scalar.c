@@ -181,26 +181,18 @@ static LLVMValueRef int_op(struct emit *e, enum scalar_op op, enum dtype dtype, 
   LLVMBuilderRef b = e->b;
   LLVMIntPredicate less = is_signed ? LLVMIntSLT : LLVMIntULT;
   switch (op) {
-  case SCALAR_ADD:
-    return LLVMBuildAdd(b, a[0], a[1], "");
-  case SCALAR_SUB:
-    return LLVMBuildSub(b, a[0], a[1], "");
-  case SCALAR_MUL:
-    return LLVMBuildMul(b, a[0], a[1], "");
-  case SCALAR_DIV:
-    return int_divide(e, is_signed, false, a[0], a[1]);
-  case SCALAR_REM:
-    return int_divide(e, is_signed, true, a[0], a[1]);
-  case SCALAR_MOD:
-    return int_mod(e, is_signed, a[0], a[1]);
-  case SCALAR_POW:
-    return int_pow(e, is_signed, a[0], a[1], width);
+  case SCALAR_ADD: return LLVMBuildAdd(b, a[0], a[1], "");
+  case SCALAR_SUB: return LLVMBuildSub(b, a[0], a[1], "");
+  case SCALAR_MUL: return LLVMBuildMul(b, a[0], a[1], "");
+  case SCALAR_DIV: return int_divide(e, is_signed, false, a[0], a[1]);
+  case SCALAR_REM: return int_divide(e, is_signed, true, a[0], a[1]);
+  case SCALAR_MOD: return int_mod(e, is_signed, a[0], a[1]);
+  case SCALAR_POW: return int_pow(e, is_signed, a[0], a[1], width);
   case SCALAR_MAX:
     return LLVMBuildSelect(b, LLVMBuildICmp(b, less, a[0], a[1], ""), a[1], a[0], "");
   case SCALAR_MIN:
     return LLVMBuildSelect(b, LLVMBuildICmp(b, less, a[1], a[0], ""), a[1], a[0], "");
-  case SCALAR_NEG:
-    return LLVMBuildNeg(b, a[0], "");
+  case SCALAR_NEG: return LLVMBuildNeg(b, a[0], "");
   case SCALAR_ABS: {
     if (!is_signed)
       return a[0];
@@ -216,34 +208,20 @@ static LLVMValueRef int_op(struct emit *e, enum scalar_op op, enum dtype dtype, 
     LLVMValueRef negative = LLVMBuildICmp(b, LLVMIntSLT, a[0], zero, "");
     return LLVMBuildSelect(b, negative, int_const(a[0], -1), x, "");
   }
-  case SCALAR_AND:
-    return LLVMBuildAnd(b, a[0], a[1], "");
-  case SCALAR_OR:
-    return LLVMBuildOr(b, a[0], a[1], "");
-  case SCALAR_XOR:
-    return LLVMBuildXor(b, a[0], a[1], "");
-  case SCALAR_NOT:
-    return LLVMBuildNot(b, a[0], "");
+  case SCALAR_AND: return LLVMBuildAnd(b, a[0], a[1], "");
+  case SCALAR_OR: return LLVMBuildOr(b, a[0], a[1], "");
+  case SCALAR_XOR: return LLVMBuildXor(b, a[0], a[1], "");
+  case SCALAR_NOT: return LLVMBuildNot(b, a[0], "");
   case SCALAR_SHL:
-  case SCALAR_SHR:
-    return int_shift(e, op, is_signed, a[0], a[1], dtype_bits(dtype));
-  case SCALAR_EQ:
-    return LLVMBuildICmp(b, LLVMIntEQ, a[0], a[1], "");
-  case SCALAR_NE:
-    return LLVMBuildICmp(b, LLVMIntNE, a[0], a[1], "");
-  case SCALAR_LT:
-    return LLVMBuildICmp(b, less, a[0], a[1], "");
-  case SCALAR_GT:
-    return LLVMBuildICmp(b, less, a[1], a[0], "");
-  case SCALAR_LE:
-    return LLVMBuildNot(b, LLVMBuildICmp(b, less, a[1], a[0], ""), "");
-  case SCALAR_GE:
-    return LLVMBuildNot(b, LLVMBuildICmp(b, less, a[0], a[1], ""), "");
-  case SCALAR_SELECT:
-    return LLVMBuildSelect(b, a[0], a[1], a[2], "");
-  default:
-    assert(!"not an integer operation");
-    return a[0];
+  case SCALAR_SHR: return int_shift(e, op, is_signed, a[0], a[1], dtype_bits(dtype));
+  case SCALAR_EQ: return LLVMBuildICmp(b, LLVMIntEQ, a[0], a[1], "");
+  case SCALAR_NE: return LLVMBuildICmp(b, LLVMIntNE, a[0], a[1], "");
+  case SCALAR_LT: return LLVMBuildICmp(b, less, a[0], a[1], "");
+  case SCALAR_GT: return LLVMBuildICmp(b, less, a[1], a[0], "");
+  case SCALAR_LE: return LLVMBuildNot(b, LLVMBuildICmp(b, less, a[1], a[0], ""), "");
+  case SCALAR_GE: return LLVMBuildNot(b, LLVMBuildICmp(b, less, a[0], a[1], ""), "");
+  case SCALAR_SELECT: return LLVMBuildSelect(b, a[0], a[1], a[2], "");
+  default: assert(!"not an integer operation"); return a[0];
   }
 }
 
@@ -310,100 +288,54 @@ static LLVMValueRef float_op(struct emit *e, enum scalar_op op, LLVMValueRef *a)
   LLVMBuilderRef b = e->b;
   struct vmath *m = e->math;
   switch (op) {
-  case SCALAR_ADD:
-    return LLVMBuildFAdd(b, a[0], a[1], "");
-  case SCALAR_SUB:
-    return LLVMBuildFSub(b, a[0], a[1], "");
-  case SCALAR_MUL:
-    return LLVMBuildFMul(b, a[0], a[1], "");
-  case SCALAR_DIV:
-    return LLVMBuildFDiv(b, a[0], a[1], "");
-  case SCALAR_MOD:
-    return float_mod(e, a[0], a[1]);
-  case SCALAR_REM:
-    return vmath_emit(m, b, VMATH_fmod, a);
-  case SCALAR_POW:
-    return vmath_emit(m, b, VMATH_pow, a);
-  case SCALAR_MAX:
-    return float_extreme(e, LLVMRealOGT, a[0], a[1]);
-  case SCALAR_MIN:
-    return float_extreme(e, LLVMRealOLT, a[0], a[1]);
-  case SCALAR_NEG:
-    return LLVMBuildFNeg(b, a[0], "");
-  case SCALAR_ABS:
-    return vmath_fabs(m, b, a[0]);
-  case SCALAR_SIGN:
-    return float_sign(e, a[0]);
-  case SCALAR_FLOOR:
-    return vmath_floor(m, b, a[0]);
-  case SCALAR_CEIL:
-    return vmath_ceil(m, b, a[0]);
-  case SCALAR_ROUND:
-    return vmath_rint(m, b, a[0]);
-  case SCALAR_TRUNC:
-    return vmath_trunc(m, b, a[0]);
-  case SCALAR_SQRT:
-    return vmath_sqrt(m, b, a[0]);
-  case SCALAR_EXP:
-    return vmath_emit(m, b, VMATH_exp, a);
-  case SCALAR_LOG:
-    return vmath_emit(m, b, VMATH_log, a);
-  case SCALAR_LOG1P:
-    return vmath_emit(m, b, VMATH_log1p, a);
-  case SCALAR_EXPM1:
-    return vmath_emit(m, b, VMATH_expm1, a);
-  case SCALAR_SIGMOID:
-    return vmath_emit(m, b, VMATH_sigmoid, a);
-  case SCALAR_ERF:
-    return vmath_emit(m, b, VMATH_erf, a);
-  case SCALAR_SIN:
-    return vmath_emit(m, b, VMATH_sin, a);
-  case SCALAR_COS:
-    return vmath_emit(m, b, VMATH_cos, a);
-  case SCALAR_TAN:
-    return vmath_emit(m, b, VMATH_tan, a);
-  case SCALAR_ASIN:
-    return vmath_emit(m, b, VMATH_asin, a);
-  case SCALAR_ACOS:
-    return vmath_emit(m, b, VMATH_acos, a);
-  case SCALAR_ATAN:
-    return vmath_emit(m, b, VMATH_atan, a);
-  case SCALAR_ATAN2:
-    return float_atan2(e, a[0], a[1]);
-  case SCALAR_SINH:
-    return vmath_emit(m, b, VMATH_sinh, a);
-  case SCALAR_COSH:
-    return vmath_emit(m, b, VMATH_cosh, a);
-  case SCALAR_TANH:
-    return vmath_emit(m, b, VMATH_tanh, a);
-  case SCALAR_ASINH:
-    return vmath_emit(m, b, VMATH_asinh, a);
-  case SCALAR_ACOSH:
-    return vmath_emit(m, b, VMATH_acosh, a);
-  case SCALAR_ATANH:
-    return vmath_emit(m, b, VMATH_atanh, a);
-  case SCALAR_ISNAN:
-    return LLVMBuildFCmp(b, LLVMRealUNO, a[0], a[0], "");
+  case SCALAR_ADD: return LLVMBuildFAdd(b, a[0], a[1], "");
+  case SCALAR_SUB: return LLVMBuildFSub(b, a[0], a[1], "");
+  case SCALAR_MUL: return LLVMBuildFMul(b, a[0], a[1], "");
+  case SCALAR_DIV: return LLVMBuildFDiv(b, a[0], a[1], "");
+  case SCALAR_MOD: return float_mod(e, a[0], a[1]);
+  case SCALAR_REM: return vmath_emit(m, b, VMATH_fmod, a);
+  case SCALAR_POW: return vmath_emit(m, b, VMATH_pow, a);
+  case SCALAR_MAX: return float_extreme(e, LLVMRealOGT, a[0], a[1]);
+  case SCALAR_MIN: return float_extreme(e, LLVMRealOLT, a[0], a[1]);
+  case SCALAR_NEG: return LLVMBuildFNeg(b, a[0], "");
+  case SCALAR_ABS: return vmath_fabs(m, b, a[0]);
+  case SCALAR_SIGN: return float_sign(e, a[0]);
+  case SCALAR_FLOOR: return vmath_floor(m, b, a[0]);
+  case SCALAR_CEIL: return vmath_ceil(m, b, a[0]);
+  case SCALAR_ROUND: return vmath_rint(m, b, a[0]);
+  case SCALAR_TRUNC: return vmath_trunc(m, b, a[0]);
+  case SCALAR_SQRT: return vmath_sqrt(m, b, a[0]);
+  case SCALAR_EXP: return vmath_emit(m, b, VMATH_exp, a);
+  case SCALAR_LOG: return vmath_emit(m, b, VMATH_log, a);
+  case SCALAR_LOG1P: return vmath_emit(m, b, VMATH_log1p, a);
+  case SCALAR_EXPM1: return vmath_emit(m, b, VMATH_expm1, a);
+  case SCALAR_SIGMOID: return vmath_emit(m, b, VMATH_sigmoid, a);
+  case SCALAR_ERF: return vmath_emit(m, b, VMATH_erf, a);
+  case SCALAR_SIN: return vmath_emit(m, b, VMATH_sin, a);
+  case SCALAR_COS: return vmath_emit(m, b, VMATH_cos, a);
+  case SCALAR_TAN: return vmath_emit(m, b, VMATH_tan, a);
+  case SCALAR_ASIN: return vmath_emit(m, b, VMATH_asin, a);
+  case SCALAR_ACOS: return vmath_emit(m, b, VMATH_acos, a);
+  case SCALAR_ATAN: return vmath_emit(m, b, VMATH_atan, a);
+  case SCALAR_ATAN2: return float_atan2(e, a[0], a[1]);
+  case SCALAR_SINH: return vmath_emit(m, b, VMATH_sinh, a);
+  case SCALAR_COSH: return vmath_emit(m, b, VMATH_cosh, a);
+  case SCALAR_TANH: return vmath_emit(m, b, VMATH_tanh, a);
+  case SCALAR_ASINH: return vmath_emit(m, b, VMATH_asinh, a);
+  case SCALAR_ACOSH: return vmath_emit(m, b, VMATH_acosh, a);
+  case SCALAR_ATANH: return vmath_emit(m, b, VMATH_atanh, a);
+  case SCALAR_ISNAN: return LLVMBuildFCmp(b, LLVMRealUNO, a[0], a[0], "");
   case SCALAR_ISINF:
     return LLVMBuildFCmp(b, LLVMRealOEQ, vmath_fabs(m, b, a[0]),
                          float_const_like(a[0], __builtin_inf()), "");
-  case SCALAR_EQ:
-    return LLVMBuildFCmp(b, LLVMRealOEQ, a[0], a[1], "");
-  case SCALAR_NE:
-    return LLVMBuildFCmp(b, LLVMRealUNE, a[0], a[1], "");
-  case SCALAR_LT:
-    return LLVMBuildFCmp(b, LLVMRealOLT, a[0], a[1], "");
-  case SCALAR_LE:
-    return LLVMBuildFCmp(b, LLVMRealOLE, a[0], a[1], "");
-  case SCALAR_GT:
-    return LLVMBuildFCmp(b, LLVMRealOGT, a[0], a[1], "");
-  case SCALAR_GE:
-    return LLVMBuildFCmp(b, LLVMRealOGE, a[0], a[1], "");
-  case SCALAR_SELECT:
-    return LLVMBuildSelect(b, a[0], a[1], a[2], "");
-  default:
-    assert(!"not a float operation");
-    return a[0];
+  case SCALAR_EQ: return LLVMBuildFCmp(b, LLVMRealOEQ, a[0], a[1], "");
+  case SCALAR_NE: return LLVMBuildFCmp(b, LLVMRealUNE, a[0], a[1], "");
+  case SCALAR_LT: return LLVMBuildFCmp(b, LLVMRealOLT, a[0], a[1], "");
+  case SCALAR_LE: return LLVMBuildFCmp(b, LLVMRealOLE, a[0], a[1], "");
+  case SCALAR_GT: return LLVMBuildFCmp(b, LLVMRealOGT, a[0], a[1], "");
+  case SCALAR_GE: return LLVMBuildFCmp(b, LLVMRealOGE, a[0], a[1], "");
+  case SCALAR_SELECT: return LLVMBuildSelect(b, a[0], a[1], a[2], "");
+  default: assert(!"not a float operation"); return a[0];
   }
 }
 
@@ -423,10 +355,8 @@ static LLVMValueRef emit_inst(struct emit *e, const struct scalar_body *body, ui
                               const LLVMValueRef *args, const LLVMValueRef *done, uint32_t width) {
   const struct scalar_inst *s = &body->insts[i];
   switch (s->op) {
-  case SCALAR_ARG:
-    return args[s->args[0]];
-  case SCALAR_CONST:
-    return emit_literal(e, s->dtype, s->imm.f64, s->imm.i64, width);
+  case SCALAR_ARG: return args[s->args[0]];
+  case SCALAR_CONST: return emit_literal(e, s->dtype, s->imm.f64, s->imm.i64, width);
   case SCALAR_CAST:
     return emit_cast(e, done[s->args[0]], body->insts[s->args[0]].dtype, s->dtype, s->mode, width);
   default: {

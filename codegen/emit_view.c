@@ -208,12 +208,8 @@ void point_through_view(struct emit *e, const struct op *op, const struct point 
   out->rank = operand->rank;
   out->width = p->width;
   switch (op->kind) {
-  case OP_RESHAPE:
-    point_through_reshape(e, result, operand, p, out);
-    break;
-  case OP_BROADCAST:
-    point_broadcast(e, operand, result, p, out);
-    break;
+  case OP_RESHAPE: point_through_reshape(e, result, operand, p, out); break;
+  case OP_BROADCAST: point_broadcast(e, operand, result, p, out); break;
   case OP_TRANSPOSE:
     for (uint32_t i = 0; i < p->rank; i++)
       out->c[OP_ATTRS(transpose, op)->perm.data[i]] = p->c[i];
@@ -226,8 +222,7 @@ void point_through_view(struct emit *e, const struct op *op, const struct point 
     }
     break;
   }
-  default:
-    assert(!"not a view of one operand");
+  default: assert(!"not a view of one operand");
   }
 }
 

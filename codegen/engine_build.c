@@ -36,7 +36,8 @@ static void write_constant(struct engine_writer *w, const struct module *m,
     uint64_t k, n, bytes, stride = use->bytes / use->parts;
     const_part_take(m, use->id, use->whole, i, &part);
     bytes = part.bytes;
-    if (use->pack.panels) pack_size(&part, &use->pack, &k, &n, &bytes);
+    if (use->pack.panels)
+      pack_size(&part, &use->pack, &k, &n, &bytes);
     write_whole(w, &part, use);
     for (; bytes < stride; bytes += n) {
       n = stride - bytes < sizeof zeros ? stride - bytes : sizeof zeros;
@@ -49,9 +50,11 @@ static void write_constant(struct engine_writer *w, const struct module *m,
 static void write_weights(struct engine_writer *w, const struct module *m, const struct plan *p,
                           bool hole) {
   engine_writer_begin(w, ENGINE_SECTION_WEIGHTS, NULL);
-  if (hole) engine_writer_skip(w, p->weight_bytes);
+  if (hole)
+    engine_writer_skip(w, p->weight_bytes);
   for (uint32_t i = 0; i < p->constants.len && !hole; i++) {
-    if (p->constants.data[i].outside) continue;
+    if (p->constants.data[i].outside)
+      continue;
     engine_writer_align(w, ENGINE_WEIGHT_ALIGNMENT);
     write_constant(w, m, &p->constants.data[i]);
   }
@@ -64,13 +67,15 @@ static status write_file(const struct module *m, struct plan *p, const struct pl
                          const char *path, struct diags *diags) {
   struct engine_writer w;
   status st = engine_writer_open(&w, path, diags);
-  if (st != STATUS_OK) return st;
+  if (st != STATUS_OK)
+    return st;
   for (uint32_t t = 0; t < n_targets; t++) {
     engine_writer_begin(&w, ENGINE_SECTION_CODE, targets[t].name);
     engine_writer_write(&w, targets[t].blob.data, targets[t].blob.size);
     engine_writer_end(&w);
   }
-  if (p->constants.len) write_weights(&w, m, p, options->no_weights);
+  if (p->constants.len)
+    write_weights(&w, m, p, options->no_weights);
   size_t bytes;
   const uint8_t *manifest = manifest_build_pack(&p->build, &bytes);
   engine_writer_begin(&w, ENGINE_SECTION_MANIFEST, NULL);
@@ -79,14 +84,15 @@ static status write_file(const struct module *m, struct plan *p, const struct pl
   return engine_writer_commit(&w, diags);
 }
 
-/* Schedules and their plans are those of the kind of target; the levels of one differ in code only. The
- * dims that a kernel asks for stay those of the targets before, with new ones behind them. */
-static status assemble_target(struct kernel_set *set, const struct target_isa *isa, uint32_t threads,
-                              uint32_t section, struct arena *arena, struct diags *diags,
-                              struct plan_target *out) {
+/* Schedules and their plans are those of the kind of target; the levels of one differ in code only.
+ * The dims that a kernel asks for stay those of the targets before, with new ones behind them. */
+static status assemble_target(struct kernel_set *set, const struct target_isa *isa,
+                              uint32_t threads, uint32_t section, struct arena *arena,
+                              struct diags *diags, struct plan_target *out) {
   struct assemble_result code;
   status st = kernel_set_assemble(set, isa, threads, ASSEMBLE_BLOB, arena, diags, &code);
-  if (st == STATUS_OK) *out = (struct plan_target){isa->name, code.blob, section};
+  if (st == STATUS_OK)
+    *out = (struct plan_target){isa->name, code.blob, section};
   return st;
 }
 
@@ -102,7 +108,8 @@ status engine_build(struct module *m, const struct engine_build_options *options
   if (st == STATUS_OK) {
     struct plan plan;
     st = plan_init(&plan, m, &set, targets, n, &arena, diags);
-    if (st == STATUS_OK) st = write_file(m, &plan, targets, n, options, path, diags);
+    if (st == STATUS_OK)
+      st = write_file(m, &plan, targets, n, options, path, diags);
     plan_deinit(&plan);
   }
   kernel_set_deinit(&set);
@@ -119,7 +126,8 @@ status engine_build_text(struct module *m, const struct engine_build_options *op
   if (st == STATUS_OK) {
     st = kernel_set_assemble(&set, options->isa, options->threads, emit, arena, diags, &code);
   }
-  if (st == STATUS_OK) *out_text = code.text;
+  if (st == STATUS_OK)
+    *out_text = code.text;
   kernel_set_deinit(&set);
   return st;
 }

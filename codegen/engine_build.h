@@ -8,8 +8,8 @@
 struct engine_build_options {
   const struct target_isa *isa; /* the targets, of one kind, the least demanding first */
   uint32_t n_isas;              /* at most TARGETS_MAX; 0: one */
-  uint32_t threads; /* of the compiler; 0: one per processor */
-  bool no_weights;  /* leave a hole where they would be: the engine is only looked at */
+  uint32_t threads;             /* of the compiler; 0: one per processor */
+  bool no_weights;              /* leave a hole where they would be: the engine is only looked at */
 };
 
 /* Compiles the kernels, writes the plan, and puts weights, code and manifest into `path`, which
@@ -17,7 +17,8 @@ struct engine_build_options {
 status engine_build(struct module *m, const struct engine_build_options *options, const char *path,
                     struct diags *diags);
 
-/* The kernels alone, as LLVM IR or assembly text, for the first target; *out_text lives in `arena`. */
+/* The kernels alone, as LLVM IR or assembly text, for the first target; *out_text lives in `arena`.
+ */
 status engine_build_text(struct module *m, const struct engine_build_options *options,
                          enum assemble_emit emit, struct arena *arena, struct diags *diags,
                          const char **out_text);

@@ -41,8 +41,7 @@ bool operand_may_pack(const struct function *f, value_id v) {
   int64_t dims[IR_MAX_RANK];
   if (!def || (def->kind != OP_CONST && def->kind != OP_PART))
     return false;
-  constant_id id =
-      def->kind == OP_CONST ? OP_ATTRS(const, def)->value : OP_ATTRS(part, def)->value;
+  constant_id id = def->kind == OP_CONST ? OP_ATTRS(const, def)->value : OP_ATTRS(part, def)->value;
   return !f->module->constants.data[id].reference &&
          type_static_dims(f->module->dims, value_type(f, v), dims);
 }
@@ -157,7 +156,8 @@ status kernel_set_init(struct kernel_set *set, struct module *m, const struct ta
     for (op_id id = 1; id < f->ops.len && st == STATUS_OK; id++) {
       const struct op_info *info = &op_infos[function_op(f, id)->kind];
       if ((info->flags & OP_FLAG_RANKS) && !(info->flags & OP_FLAG_MESH))
-        st = diag_report(diags, DIAG_E0412, NULL, "the pass 'partition' makes the program of each rank",
+        st = diag_report(diags, DIAG_E0412, NULL,
+                         "the pass 'partition' makes the program of each rank",
                          "'%s' is of all ranks", info->name);
       if (function_op(f, id)->kind != OP_FUSED)
         continue;
@@ -257,7 +257,8 @@ static status build_kernel(void *user, uint32_t index, struct target *target, LL
   LLVMBuildBr(e.entry_builder, start);
   if (target_isa(target)->kind == TARGET_NVPTX)
     nvptx_entry_create(target, module, k->symbol, e.fn,
-                       1 + e.fused->n_operands + e.fused->n_results + k->dims.len, k->block_threads);
+                       1 + e.fused->n_operands + e.fused->n_results + k->dims.len,
+                       k->block_threads);
   emit_deinit(&e);
   return STATUS_OK;
 }

@@ -24,8 +24,8 @@ struct kernel_dim {
 
 struct kernel {
   const struct function *function;
-  op_id op;        /* the fused op; of several with the same key, the first */
-  char symbol[48]; /* k<number>_<root>, unique in the module */
+  op_id op;                    /* the fused op; of several with the same key, the first */
+  char symbol[48];             /* k<number>_<root>, unique in the module */
   VEC(struct kernel_dim) dims; /* filled while code is emitted */
   VEC(dim)
   grid;             /* tiles of a launch: the product of these (a product of symbolic sums may
@@ -35,7 +35,7 @@ struct kernel {
   VEC(struct kernel_pack) packs;
   uint32_t block_threads; /* on a GPU, of a block that computes a tile together; 0: a tile is a
                              thread's */
-  uint64_t key[2]; /* equal keys: equal code */
+  uint64_t key[2];        /* equal keys: equal code */
   const struct schedule *schedule;
 };
 
@@ -57,8 +57,8 @@ status kernel_set_assemble(struct kernel_set *set, const struct target_isa *isa,
                            enum assemble_emit emit, struct arena *arena, struct diags *diags,
                            struct assemble_result *out_result);
 
-/* Whether a kernel's operand is a constant that may be stored in another form than its own: one that
- * the engine holds, all of it or parts that are all of one shape. */
+/* Whether a kernel's operand is a constant that may be stored in another form than its own: one
+ * that the engine holds, all of it or parts that are all of one shape. */
 bool operand_may_pack(const struct function *f, value_id v);
 
 /* Content key of a fused region: ops, attributes, types, literals; not value names or ids. */

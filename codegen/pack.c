@@ -47,18 +47,10 @@ static uint64_t side_offset(const struct constant *c, const struct pack *pack, b
 
 static void copy_column(uint8_t *out, const uint8_t *from, uint32_t size) {
   switch (size) { /* constant sizes become single moves */
-  case 1:
-    *out = *from;
-    break;
-  case 2:
-    memcpy(out, from, 2);
-    break;
-  case 4:
-    memcpy(out, from, 4);
-    break;
-  default:
-    memcpy(out, from, size);
-    break;
+  case 1: *out = *from; break;
+  case 2: memcpy(out, from, 2); break;
+  case 4: memcpy(out, from, 4); break;
+  default: memcpy(out, from, size); break;
   }
 }
 

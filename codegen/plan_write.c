@@ -6,14 +6,12 @@
  *   parameter of the entry        INPUT (sub-byte: unpacked into the arena first)
  *   const, part                   CONSTANT
  *   result of an exchange         ARENA; what is exchanged is stored whole, by kernels
- *   result of a kernel            OUTPUT where it is a result of the entry, else ARENA with the steps
- *                                 it lives between
- *   reshape                       ALIAS
- *   results of if, loop-carried   DYNAMIC
+ *   result of a kernel            OUTPUT where it is a result of the entry, else ARENA with the
+ * steps it lives between reshape                       ALIAS results of if, loop-carried   DYNAMIC
  *
- * Arenas are laid out in phases: a value whose size needs a symbol that is bound on the way belongs to
- * a phase that begins after the binding. Lifetimes are counted in steps over all blocks; a value used
- * inside a nested block lives until the step that holds the block ends. */
+ * Arenas are laid out in phases: a value whose size needs a symbol that is bound on the way belongs
+ * to a phase that begins after the binding. Lifetimes are counted in steps over all blocks; a value
+ * used inside a nested block lives until the step that holds the block ends. */
 #include "codegen/plan_write.h"
 
 #include <assert.h>
@@ -35,21 +33,22 @@ struct writer {
   struct diags *diags;
   const struct function *f;
   const struct mesh *mesh; /* that ranks are of; NULL: one rank */
-  uint32_t *value;       /* by value id of f: manifest value; 0: none */
-  uint32_t *constant;    /* by constant id: the latest of its forms in plan->constants, + 1 */
+  uint32_t *value;         /* by value id of f: manifest value; 0: none */
+  uint32_t *constant;      /* by constant id: the latest of its forms in plan->constants, + 1 */
   VEC(uint32_t) next_form; /* by plan->constants: the form before, + 1 */
-  uint32_t *expr;        /* by dim id */
+  uint32_t *expr;          /* by dim id */
   uint32_t n_expr;
-  uint32_t *kernel_row;  /* by kernel number: manifest kernel + 1 */
+  uint32_t *kernel_row; /* by kernel number: manifest kernel + 1 */
   uint32_t clock;
-  uint32_t phase;        /* of the block being written */
-  bool stale;            /* symbols were bound since that phase was laid out */
+  uint32_t phase; /* of the block being written */
+  bool stale;     /* symbols were bound since that phase was laid out */
   uint32_t depth;
-  uint32_t *depth_of;    /* by manifest value: of the block that made it */
+  uint32_t *depth_of; /* by manifest value: of the block that made it */
   uint32_t depth_cap;
-  bool failed; /* a size is no expression */
-  struct uses uses;         /* of f */
-  VEC(uint32_t) uses_left;  /* by manifest value that is no alias: reads of its storage still to come */
+  bool failed;      /* a size is no expression */
+  struct uses uses; /* of f */
+  VEC(uint32_t)
+  uses_left; /* by manifest value that is no alias: reads of its storage still to come */
   VEC(uint32_t) borrowed; /* outer values read since their nested block began */
 };
 
@@ -62,7 +61,8 @@ static uint32_t axis_of(struct writer *w, uint32_t coord) {
   const struct dim_table *t = w->m->dims;
   for (uint32_t i = 0; w->mesh && i < w->mesh->n_axes; i++) {
     if (!strcmp(w->mesh->axes[i].name, dim_coord_name(t, coord)) &&
-        w->mesh->axes[i].size == dim_coord_size(t, coord)) return i;
+        w->mesh->axes[i].size == dim_coord_size(t, coord))
+      return i;
   }
   w->failed = true;
   return 0;
@@ -76,7 +76,8 @@ static uint32_t expr_of(struct writer *w, dim d) {
     memset(w->expr + w->n_expr, 0, (n - w->n_expr) * sizeof *w->expr);
     w->n_expr = n;
   }
-  if (w->expr[d]) return w->expr[d] - 1;
+  if (w->expr[d])
+    return w->expr[d] - 1;
   if (d == DIM_NONE) {
     w->failed = true;
     return 0;
@@ -101,8 +102,8 @@ static uint32_t expr_of(struct writer *w, dim d) {
   return row;
 }
 
-/* A product as the manifest's own expression: the product of symbolic sums, multiplied out, may be too
- * long for one dim. */
+/* A product as the manifest's own expression: the product of symbolic sums, multiplied out, may be
+ * too long for one dim. */
 static uint32_t product(struct writer *w, const dim *dims, uint32_t n, int64_t factor) {
   struct dim_table *t = w->m->dims;
   uint32_t row = 0;
@@ -117,8 +118,10 @@ static uint32_t product(struct writer *w, const dim *dims, uint32_t n, int64_t f
     row = none ? x : manifest_build_expr(w->b, EXPR_MUL, row, x, 0);
     none = false;
   }
-  if (none) return manifest_build_const(w->b, factor);
-  if (factor == 1) return row;
+  if (none)
+    return manifest_build_const(w->b, factor);
+  if (factor == 1)
+    return row;
   return manifest_build_expr(w->b, EXPR_MUL, row, manifest_build_const(w->b, factor), 0);
 }
 
@@ -132,7 +135,8 @@ static uint32_t value_bytes(struct writer *w, const struct type *type) {
 
 /* Packed, as constants and the API hold it. */
 static uint32_t packed_bytes(struct writer *w, const struct type *type) {
-  if (!dtype_is_sub_byte(type->dtype)) return value_bytes(w, type);
+  if (!dtype_is_sub_byte(type->dtype))
+    return value_bytes(w, type);
   uint32_t per_byte = 8 / dtype_bits(type->dtype);
   uint32_t up = manifest_build_expr(w->b, EXPR_ADD, elements(w, type),
                                     manifest_build_const(w->b, per_byte - 1), 0);
@@ -153,7 +157,8 @@ static void relate(struct writer *w, dim lhs, enum relation relation, dim rhs, u
     dim a_1 = dim_sub(t, lhs, one), b_1 = dim_sub(t, rhs, one);
     dim units[4] = {a_1, b_1, a_1, b_1};
     dim empty = dim_sub(t, one, dim_min(t, dim_min(t, lhs, rhs), one));
-    uint32_t either = manifest_build_expr(w->b, EXPR_ADD, product(w, units, 4, 1), expr_of(w, empty), 0);
+    uint32_t either =
+        manifest_build_expr(w->b, EXPR_ADD, product(w, units, 4, 1), expr_of(w, empty), 0);
     uint32_t differ = expr_of(w, dim_sub(t, lhs, rhs));
     *out_a = manifest_build_expr(w->b, EXPR_MUL, differ, either, 0);
     *out_b = expr_of(w, zero);
@@ -170,7 +175,8 @@ static void relate(struct writer *w, dim lhs, enum relation relation, dim rhs, u
 /* ---- provenance ---- */
 
 static void step_provenance(struct writer *w, uint32_t block, uint32_t provenance) {
-  if (provenance) manifest_build_step_provenance(w->b, block, &provenance, 1);
+  if (provenance)
+    manifest_build_step_provenance(w->b, block, &provenance, 1);
 }
 
 /* ---- values ---- */
@@ -182,7 +188,8 @@ static Engine__Value *row_of(const struct writer *w, uint32_t value) {
 static uint32_t add_value(struct writer *w, const struct type *type, const char *name,
                           Engine__Storage storage, uint32_t index, uint32_t bytes) {
   uint32_t dims[IR_MAX_RANK];
-  for (uint32_t i = 0; i < type->rank; i++) dims[i] = expr_of(w, type->dims[i]);
+  for (uint32_t i = 0; i < type->rank; i++)
+    dims[i] = expr_of(w, type->dims[i]);
   Engine__Value row = ENGINE__VALUE__INIT;
   row.name = name ? manifest_build_string(w->b, name) : 0;
   row.dtype = type->dtype;
@@ -206,7 +213,8 @@ static uint32_t add_typed(struct writer *w, const struct type *type, const char 
 }
 
 static uint32_t alias_root(const struct writer *w, uint32_t v) {
-  while (row_of(w, v)->storage == ENGINE__STORAGE__ALIAS) v = row_of(w, v)->alias_of;
+  while (row_of(w, v)->storage == ENGINE__STORAGE__ALIAS)
+    v = row_of(w, v)->alias_of;
   return v;
 }
 
@@ -214,7 +222,8 @@ static uint32_t alias_root(const struct writer *w, uint32_t v) {
 static void touch(struct writer *w, uint32_t v) {
   v = alias_root(w, v);
   row_of(w, v)->last = w->clock;
-  if (w->depth_of[v] < w->depth) vec_push(&w->borrowed, v);
+  if (w->depth_of[v] < w->depth)
+    vec_push(&w->borrowed, v);
 }
 
 /* Bytes from one part of a constant to the next: of the largest in this form, aligned. */
@@ -225,9 +234,12 @@ static uint64_t part_stride(struct writer *w, const struct plan_constant *p, str
     uint64_t k, n;
     const_part_shape(w->m, p->id, p->whole, i, &part);
     uint64_t bytes = part.bytes;
-    if (p->pack.panels) w->failed |= !pack_size(&part, &p->pack, &k, &n, &bytes);
-    if (bytes >= most) *out = part;
-    if (bytes > most) most = bytes;
+    if (p->pack.panels)
+      w->failed |= !pack_size(&part, &p->pack, &k, &n, &bytes);
+    if (bytes >= most)
+      *out = part;
+    if (bytes > most)
+      most = bytes;
   }
   return (most + ENGINE_WEIGHT_ALIGNMENT - 1) / ENGINE_WEIGHT_ALIGNMENT * ENGINE_WEIGHT_ALIGNMENT;
 }
@@ -235,7 +247,8 @@ static uint64_t part_stride(struct writer *w, const struct plan_constant *p, str
 /* Where the data is in a file of its own, which engines refer to, if they can name it there. */
 static bool stays_outside(struct writer *w, const struct plan_constant *p) {
   const struct constant *c = &w->m->constants.data[p->id];
-  if (!c->reference) return false;
+  if (!c->reference)
+    return false;
   return !p->whole || (const_part_contiguous(w->m, p->id, p->whole) &&
                        c->bytes / p->parts % ENGINE_WEIGHT_ALIGNMENT == 0);
 }
@@ -253,13 +266,16 @@ static void add_constant(struct writer *w, struct plan_constant *p) {
   const char *file = c.reference;
   p->offset = c.offset;
   p->bytes = c.bytes;
-  if (p->whole) stride = part_stride(w, p, &c);
-  if (p->whole && !p->outside) p->bytes = stride * p->parts;
+  if (p->whole)
+    stride = part_stride(w, p, &c);
+  if (p->whole && !p->outside)
+    p->bytes = stride * p->parts;
   if (p->outside) {
     assert(!pack->panels);
     row.file = manifest_build_weight_file(w->b, file, w->m->constants.data[p->id].file_bytes);
   } else {
-    if (pack->panels) w->failed |= !pack_size(&c, pack, &k, &n, p->whole ? &stride : &p->bytes);
+    if (pack->panels)
+      w->failed |= !pack_size(&c, pack, &k, &n, p->whole ? &stride : &p->bytes);
     p->offset = (w->plan->weight_bytes + ENGINE_WEIGHT_ALIGNMENT - 1) / ENGINE_WEIGHT_ALIGNMENT *
                 ENGINE_WEIGHT_ALIGNMENT;
     w->plan->weight_bytes = p->offset + p->bytes;
@@ -272,7 +288,8 @@ static void add_constant(struct writer *w, struct plan_constant *p) {
   row.offset = p->offset;
   row.bytes = p->bytes;
   row.parts = p->parts > 1 ? p->parts : 0;
-  p->row = manifest_build_constant(w->b, row, pack->panels ? dims : c.dims, pack->panels ? 3 : c.rank);
+  p->row =
+      manifest_build_constant(w->b, row, pack->panels ? dims : c.dims, pack->panels ? 3 : c.rank);
 }
 
 static bool same_form(const struct plan_constant *p, const struct type *whole,
@@ -281,7 +298,8 @@ static bool same_form(const struct plan_constant *p, const struct type *whole,
   return same && pack_equal(&p->pack, pack);
 }
 
-/* The manifest value of a constant, or of a rank's part of it, in this form; one row for all its uses. */
+/* The manifest value of a constant, or of a rank's part of it, in this form; one row for all its
+ * uses. */
 static uint32_t constant_value(struct writer *w, value_id v, const struct pack *pack) {
   const struct op *def = value_def(w->f, v);
   bool part = def->kind == OP_PART;
@@ -290,16 +308,19 @@ static uint32_t constant_value(struct writer *w, value_id v, const struct pack *
   c.whole = part ? OP_ATTRS(part, def)->whole : NULL;
   for (uint32_t i = w->constant[c.id]; i; i = w->next_form.data[i - 1]) {
     const struct plan_constant *other = &w->plan->constants.data[i - 1];
-    if (same_form(other, c.whole, pack)) return other->value;
+    if (same_form(other, c.whole, pack))
+      return other->value;
   }
-  if (part) c.parts = const_part_count(w->m, c.whole);
+  if (part)
+    c.parts = const_part_count(w->m, c.whole);
   add_constant(w, &c);
   uint32_t saved = w->depth;
   w->depth = 0;
-  c.value = add_value(w, value_type(w->f, v), w->m->constants.data[c.id].name,
-                      ENGINE__STORAGE__CONSTANT, c.row,
-                      manifest_build_const(w->b, (int64_t)(c.bytes / c.parts)));
-  if (c.parts > 1) row_of(w, c.value)->part = expr_of(w, const_part_number(w->m, c.whole));
+  c.value =
+      add_value(w, value_type(w->f, v), w->m->constants.data[c.id].name, ENGINE__STORAGE__CONSTANT,
+                c.row, manifest_build_const(w->b, (int64_t)(c.bytes / c.parts)));
+  if (c.parts > 1)
+    row_of(w, c.value)->part = expr_of(w, const_part_number(w->m, c.whole));
   w->depth = saved;
   vec_push(&w->plan->constants, c);
   vec_push(&w->next_form, w->constant[c.id]);
@@ -309,7 +330,8 @@ static uint32_t constant_value(struct writer *w, value_id v, const struct pack *
 
 /* The manifest value of an IR value; constants appear at first use. */
 static uint32_t value_of(struct writer *w, value_id v) {
-  if (w->value[v]) return w->value[v];
+  if (w->value[v])
+    return w->value[v];
   const struct op *def = value_def(w->f, v);
   assert(def && (def->kind == OP_CONST || def->kind == OP_PART));
   (void)def;
@@ -321,15 +343,19 @@ static uint32_t use(struct writer *w, value_id v) {
   uint32_t row = value_of(w, v);
   uint32_t root = alias_root(w, row);
   touch(w, row);
-  if (root < w->uses_left.len && w->uses_left.data[root]) w->uses_left.data[root]--;
+  if (root < w->uses_left.len && w->uses_left.data[root])
+    w->uses_left.data[root]--;
   return row;
 }
 
-/* The storage behind `row` will be read as often as the IR value is, besides what is known already. */
+/* The storage behind `row` will be read as often as the IR value is, besides what is known already.
+ */
 static void count_uses(struct writer *w, uint32_t row, value_id v) {
   uint32_t root = alias_root(w, row);
-  while (w->uses_left.len <= root) vec_push(&w->uses_left, UINT32_MAX / 2); /* never reused */
-  if (row == root) w->uses_left.data[root] = 0;
+  while (w->uses_left.len <= root)
+    vec_push(&w->uses_left, UINT32_MAX / 2); /* never reused */
+  if (row == root)
+    w->uses_left.data[root] = 0;
   w->uses_left.data[root] += uses_count(&w->uses, v);
 }
 
@@ -352,16 +378,19 @@ static uint32_t kernel_row(struct writer *w, const struct kernel *k) {
   return w->kernel_row[k - w->set->kernels.data] - 1;
 }
 
-/* An operand in this block's arena that nothing reads after this step and that the result may be written
- * over; 0: none. */
+/* An operand in this block's arena that nothing reads after this step and that the result may be
+ * written over; 0: none. */
 static uint32_t reusable_operand(const struct writer *w, const struct op *op) {
   for (uint32_t i = 0; i < op->n_operands; i++) {
     uint32_t row = w->value[op->operands[i]];
-    if (!row) continue; /* a constant */
+    if (!row)
+      continue; /* a constant */
     uint32_t root = alias_root(w, row);
-    if (row_of(w, root)->storage != ENGINE__STORAGE__ARENA || w->depth_of[root] != w->depth) continue;
+    if (row_of(w, root)->storage != ENGINE__STORAGE__ARENA || w->depth_of[root] != w->depth)
+      continue;
     bool counted = root < w->uses_left.len; /* an iteration number is not */
-    if (counted && w->uses_left.data[root] == 0 && in_place_allowed(w->f, op, i)) return row;
+    if (counted && w->uses_left.data[root] == 0 && in_place_allowed(w->f, op, i))
+      return row;
   }
   return 0;
 }
@@ -370,7 +399,8 @@ static uint32_t add_result(struct writer *w, const struct op *op, value_id v) {
   uint32_t over = reusable_operand(w, op);
   uint32_t row = add_typed(w, value_type(w->f, v), w->f->values.data[v].name,
                            over ? ENGINE__STORAGE__ALIAS : ENGINE__STORAGE__ARENA, 0);
-  if (over) row_of(w, row)->alias_of = over;
+  if (over)
+    row_of(w, row)->alias_of = over;
   count_uses(w, row, v);
   touch(w, row);
   return row;
@@ -388,9 +418,11 @@ static uint32_t flops_of(struct writer *w, const struct op *fused) {
   uint32_t total = 0;
   for (uint32_t i = 0; i < r->ops.len; i++) {
     const struct op *op = function_op(w->f, r->ops.data[i]);
-    if (!op_infos[op->kind].hooks->flops) continue;
+    if (!op_infos[op->kind].hooks->flops)
+      continue;
     dim d = op_infos[op->kind].hooks->flops(w->f, op);
-    if (d != DIM_NONE) total = sum(w, total, expr_of(w, d));
+    if (d != DIM_NONE)
+      total = sum(w, total, expr_of(w, d));
   }
   return total;
 }
@@ -408,12 +440,16 @@ static uint32_t read_bytes(struct writer *w, const struct op *fused, uint32_t i)
   for (uint32_t k = 0; k < r->ops.len; k++) {
     const struct op *op = function_op(w->f, r->ops.data[k]);
     for (uint32_t j = 0; j < op->n_operands; j++) {
-      if (op->operands[j] != inner) continue;
-      if (!reads_part(op, inner)) return value_bytes(w, type);
-      if (parts++ == 8) return value_bytes(w, type);
-      total = sum(w, total, product(w, value_type(w->f, op->results[0])->dims,
-                                    value_type(w->f, op->results[0])->rank,
-                                    dtype_unpacked_bytes(type->dtype)));
+      if (op->operands[j] != inner)
+        continue;
+      if (!reads_part(op, inner))
+        return value_bytes(w, type);
+      if (parts++ == 8)
+        return value_bytes(w, type);
+      total =
+          sum(w, total,
+              product(w, value_type(w->f, op->results[0])->dims,
+                      value_type(w->f, op->results[0])->rank, dtype_unpacked_bytes(type->dtype)));
     }
   }
   return total ? total : value_bytes(w, type);
@@ -421,7 +457,8 @@ static uint32_t read_bytes(struct writer *w, const struct op *fused, uint32_t i)
 
 static uint32_t traffic_of(struct writer *w, const struct op *fused) {
   uint32_t total = 0;
-  for (uint32_t i = 0; i < fused->n_operands; i++) total = sum(w, total, read_bytes(w, fused, i));
+  for (uint32_t i = 0; i < fused->n_operands; i++)
+    total = sum(w, total, read_bytes(w, fused, i));
   for (uint32_t i = 0; i < fused->n_results; i++) {
     total = sum(w, total, value_bytes(w, value_type(w->f, fused->results[i])));
   }
@@ -429,7 +466,8 @@ static uint32_t traffic_of(struct writer *w, const struct op *fused) {
 }
 
 static uint32_t launch_dim(struct writer *w, const struct op *fused, const struct kernel_dim *d) {
-  if (!d->reporter) return expr_of(w, d->d);
+  if (!d->reporter)
+    return expr_of(w, d->d);
   const struct region *r = &w->f->regions.data[fused->regions[0]];
   const struct op *op = function_op(w->f, r->ops.data[d->reporter - 1]);
   return manifest_build_const(w->b, (int64_t)op->provenance + 1);
@@ -441,12 +479,14 @@ static void write_launch(struct writer *w, uint32_t block, op_id id) {
   uint32_t n = op->n_operands + op->n_results;
   uint32_t *buffers = ARENA_ARRAY(w->b->arena, uint32_t, n);
   uint32_t *dims = ARENA_ARRAY(w->b->arena, uint32_t, k->dims.len + 1);
-  if (w->stale) begin_phase(w, block);
+  if (w->stale)
+    begin_phase(w, block);
   w->clock++;
   for (uint32_t i = 0; i < op->n_operands; i++) {
     const struct pack *pack = NULL;
     for (uint32_t j = 0; j < k->packs.len; j++) {
-      if (k->packs.data[j].operand == i) pack = &k->packs.data[j].pack;
+      if (k->packs.data[j].operand == i)
+        pack = &k->packs.data[j].pack;
     }
     buffers[i] = pack ? constant_value(w, op->operands[i], pack) : use(w, op->operands[i]);
   }
@@ -459,9 +499,10 @@ static void write_launch(struct writer *w, uint32_t block, op_id id) {
     }
     buffers[op->n_operands + i] = w->value[v];
   }
-  for (uint32_t i = 0; i < k->dims.len; i++) dims[i] = launch_dim(w, op, &k->dims.data[i]);
-  Engine__Launch *step = manifest_build_launch(w->b, block, kernel_row(w, k), buffers, n, dims,
-                                               k->dims.len);
+  for (uint32_t i = 0; i < k->dims.len; i++)
+    dims[i] = launch_dim(w, op, &k->dims.data[i]);
+  Engine__Launch *step =
+      manifest_build_launch(w->b, block, kernel_row(w, k), buffers, n, dims, k->dims.len);
   step->tiles = product(w, k->grid.data, k->grid.len, 1);
   step->scratch = k->scratch.len ? product(w, k->scratch.data, k->scratch.len, 1) : 0;
   step->flops = flops_of(w, op);
@@ -474,10 +515,12 @@ static void write_launch(struct writer *w, uint32_t block, op_id id) {
 static uint32_t use_unpacked(struct writer *w, uint32_t block, value_id v) {
   const struct type *type = value_type(w->f, v);
   uint32_t from = value_of(w, v);
-  bool packed = dtype_is_sub_byte(type->dtype) &&
-                row_of(w, from)->storage == ENGINE__STORAGE__CONSTANT;
-  if (!packed) return use(w, v);
-  if (w->stale) begin_phase(w, block);
+  bool packed =
+      dtype_is_sub_byte(type->dtype) && row_of(w, from)->storage == ENGINE__STORAGE__CONSTANT;
+  if (!packed)
+    return use(w, v);
+  if (w->stale)
+    begin_phase(w, block);
   uint32_t to = add_typed(w, type, NULL, ENGINE__STORAGE__ARENA, 0);
   Engine__Unpack *step = manifest_build_step_unpack(w->b, block);
   step->dst = to;
@@ -542,7 +585,8 @@ static void set_symbols(struct writer *w, uint32_t block, const struct type *to,
                         const struct type *from) {
   for (uint32_t i = 0; i < to->rank; i++) {
     uint32_t symbol;
-    if (to->dims[i] == from->dims[i] || !dim_symbol_of(w->m->dims, to->dims[i], &symbol)) continue;
+    if (to->dims[i] == from->dims[i] || !dim_symbol_of(w->m->dims, to->dims[i], &symbol))
+      continue;
     set_symbol(w, block, symbol, from->dims[i]);
   }
 }
@@ -554,7 +598,8 @@ static void set_stacked_symbols(struct writer *w, uint32_t block, const struct t
   for (uint32_t i = 1; i < stacked->rank; i++) {
     uint32_t symbol;
     bool plain = dim_symbol_of(w->m->dims, stacked->dims[i], &symbol);
-    if (!plain || (element && element->dims[i - 1] == stacked->dims[i])) continue;
+    if (!plain || (element && element->dims[i - 1] == stacked->dims[i]))
+      continue;
     set_symbol(w, block, symbol, element ? element->dims[i - 1] : dim_const(w->m->dims, 0));
   }
 }
@@ -581,11 +626,13 @@ static void leave(struct writer *w, struct nested n) {
   for (uint32_t i = n.mark; i < end; i++) {
     uint32_t v = w->borrowed.data[i];
     row_of(w, v)->last = w->clock;
-    if (w->depth_of[v] < w->depth) vec_push(&w->borrowed, v);
+    if (w->depth_of[v] < w->depth)
+      vec_push(&w->borrowed, v);
   }
   /* Those still borrowed by the block around move down. */
   uint32_t kept = w->borrowed.len - end;
-  if (kept) memmove(w->borrowed.data + n.mark, w->borrowed.data + end, kept * sizeof *w->borrowed.data);
+  if (kept)
+    memmove(w->borrowed.data + n.mark, w->borrowed.data + end, kept * sizeof *w->borrowed.data);
   w->borrowed.len = n.mark + kept;
   w->phase = n.phase;
   w->stale = true; /* symbols may have been bound inside */
@@ -613,8 +660,8 @@ static void write_if(struct writer *w, uint32_t block, const struct op *op) {
   uint32_t condition = use(w, op->operands[0]);
   for (uint32_t i = 0; i < op->n_results; i++) {
     value_id v = op->results[i];
-    w->value[v] = add_typed(w, value_type(w->f, v), w->f->values.data[v].name,
-                            ENGINE__STORAGE__DYNAMIC, 0);
+    w->value[v] =
+        add_typed(w, value_type(w->f, v), w->f->values.data[v].name, ENGINE__STORAGE__DYNAMIC, 0);
   }
   Engine__If *step = manifest_build_step_if_(w->b, block);
   step_provenance(w, block, op->provenance);
@@ -631,7 +678,8 @@ static void carried_dims(struct writer *w, Engine__Carried *c, const struct type
   for (uint32_t i = 0; i < param->rank; i++) {
     uint32_t symbol;
     bool changes = param->dims[i] != init->dims[i] || param->dims[i] != next->dims[i];
-    if (!changes || !dim_symbol_of(w->m->dims, param->dims[i], &symbol)) continue;
+    if (!changes || !dim_symbol_of(w->m->dims, param->dims[i], &symbol))
+      continue;
     manifest_build_carried_dim(w->b, c, symbol_row(symbol), expr_of(w, init->dims[i]),
                                expr_of(w, next->dims[i]));
   }
@@ -642,7 +690,8 @@ static void write_loop_results(struct writer *w, uint32_t block, const struct op
   uint32_t carried = (uint32_t)OP_ATTRS(loop, op)->carried;
   for (uint32_t i = 0; i < carried; i++) {
     w->value[op->results[i]] = w->value[r->params.data[1 + i]];
-    set_symbols(w, block, value_type(w->f, op->results[i]), value_type(w->f, r->params.data[1 + i]));
+    set_symbols(w, block, value_type(w->f, op->results[i]),
+                value_type(w->f, r->params.data[1 + i]));
   }
 }
 
@@ -653,8 +702,10 @@ static void write_loop(struct writer *w, uint32_t block, const struct op *op) {
   w->clock++;
   uint32_t trip = use(w, op->operands[0]), condition = use(w, op->operands[1]);
   uint32_t *init = ARENA_ARRAY(w->b->arena, uint32_t, carried + 1);
-  if (w->stale) begin_phase(w, block);
-  for (uint32_t i = 0; i < carried; i++) init[i] = use_unpacked(w, block, op->operands[2 + i]);
+  if (w->stale)
+    begin_phase(w, block);
+  for (uint32_t i = 0; i < carried; i++)
+    init[i] = use_unpacked(w, block, op->operands[2 + i]);
   for (uint32_t i = 0; i < r->params.len; i++) {
     value_id v = r->params.data[i];
     w->value[v] = add_typed(w, value_type(w->f, v), w->f->values.data[v].name,
@@ -663,14 +714,15 @@ static void write_loop(struct writer *w, uint32_t block, const struct op *op) {
   uint32_t iteration = w->value[r->params.data[0]];
   for (uint32_t i = carried; i < op->n_results; i++) {
     value_id v = op->results[i];
-    w->value[v] = add_typed(w, value_type(w->f, v), w->f->values.data[v].name,
-                            ENGINE__STORAGE__DYNAMIC, 0);
+    w->value[v] =
+        add_typed(w, value_type(w->f, v), w->f->values.data[v].name, ENGINE__STORAGE__DYNAMIC, 0);
   }
   for (uint32_t i = carried; i < op->n_results; i++) {
     const struct type *element = value_type(w->f, r->results.data[1 + i]);
     struct type stacked = *value_type(w->f, op->results[i]);
     for (uint32_t d = 1; d < stacked.rank; d++) { /* only what the loop itself binds */
-      if (stacked.dims[d] == element->dims[d - 1]) stacked.dims[d] = dim_const(w->m->dims, 0);
+      if (stacked.dims[d] == element->dims[d - 1])
+        stacked.dims[d] = dim_const(w->m->dims, 0);
     }
     set_stacked_symbols(w, block, &stacked, NULL);
   }
@@ -710,9 +762,10 @@ static void write_loop(struct writer *w, uint32_t block, const struct op *op) {
 /* ---- between ranks ---- */
 
 static void write_exchange(struct writer *w, uint32_t block, const struct op *op) {
-  static const Engine__Reduction reductions[] = {
-      [PARTIAL_SUM] = ENGINE__REDUCTION__SUM, [PARTIAL_MAX] = ENGINE__REDUCTION__MAX,
-      [PARTIAL_MIN] = ENGINE__REDUCTION__MIN, [PARTIAL_PROD] = ENGINE__REDUCTION__PROD};
+  static const Engine__Reduction reductions[] = {[PARTIAL_SUM] = ENGINE__REDUCTION__SUM,
+                                                 [PARTIAL_MAX] = ENGINE__REDUCTION__MAX,
+                                                 [PARTIAL_MIN] = ENGINE__REDUCTION__MIN,
+                                                 [PARTIAL_PROD] = ENGINE__REDUCTION__PROD};
   static const Engine__ExchangeKind kinds[] = {
       [EXCHANGE_ALL_REDUCE] = ENGINE__EXCHANGE_KIND__ALL_REDUCE,
       [EXCHANGE_ALL_GATHER] = ENGINE__EXCHANGE_KIND__ALL_GATHER,
@@ -724,14 +777,16 @@ static void write_exchange(struct writer *w, uint32_t block, const struct op *op
   uint32_t n_refs, from[INT8_MAX + 1];
   int64_t n;
   uint32_t src[2], dst[2];
-  for (uint32_t i = 0; i < op->n_operands; i++) src[i] = use_unpacked(w, block, op->operands[i]);
-  if (w->stale) begin_phase(w, block);
+  for (uint32_t i = 0; i < op->n_operands; i++)
+    src[i] = use_unpacked(w, block, op->operands[i]);
+  if (w->stale)
+    begin_phase(w, block);
   w->clock++;
   for (uint32_t i = 0; i < op->n_operands; i++) {
     value_id to = op->results[i];
     touch(w, src[i]);
-    dst[i] = w->value[to] = add_typed(w, value_type(w->f, to), w->f->values.data[to].name,
-                                      ENGINE__STORAGE__ARENA, 0);
+    dst[i] = w->value[to] =
+        add_typed(w, value_type(w->f, to), w->f->values.data[to].name, ENGINE__STORAGE__ARENA, 0);
     count_uses(w, dst[i], to);
     touch(w, dst[i]);
   }
@@ -752,8 +807,10 @@ static void write_exchange(struct writer *w, uint32_t block, const struct op *op
                                  product(w, type->dims + first, type->rank - first, 1));
   }
   w->failed |= a->from.len > INT8_MAX;
-  for (uint32_t i = 0; i < a->from.len && !w->failed; i++) from[i] = (uint32_t)a->from.data[i];
-  if (a->from.len && !w->failed) manifest_build_exchange_from(w->b, step, from, a->from.len);
+  for (uint32_t i = 0; i < a->from.len && !w->failed; i++)
+    from[i] = (uint32_t)a->from.data[i];
+  if (a->from.len && !w->failed)
+    manifest_build_exchange_from(w->b, step, from, a->from.len);
   step_provenance(w, block, op->provenance);
 }
 
@@ -763,8 +820,10 @@ static const struct mesh *mesh_of(const struct module *m) {
     const struct function *f = m->functions.data[i];
     for (op_id id = 1; id < f->ops.len; id++) {
       const struct op *op = function_op(f, id);
-      if (op->kind == OP_EXCHANGE) return m->meshes.data[OP_ATTRS(exchange, op)->mesh];
-      if (op->kind != OP_PART) continue;
+      if (op->kind == OP_EXCHANGE)
+        return m->meshes.data[OP_ATTRS(exchange, op)->mesh];
+      if (op->kind != OP_PART)
+        continue;
       return m->meshes.data[m->shardings.data[OP_ATTRS(part, op)->whole->sharding]->mesh];
     }
   }
@@ -774,7 +833,8 @@ static const struct mesh *mesh_of(const struct module *m) {
 static void write_op(struct writer *w, uint32_t block, op_id id) {
   const struct op *op = function_op(w->f, id);
   switch (op->kind) {
-  case OP_CONST: case OP_PART: break;
+  case OP_CONST:
+  case OP_PART: break;
   case OP_EXCHANGE: write_exchange(w, block, op); break;
   case OP_FUSED: write_launch(w, block, id); break;
   case OP_RESHAPE: write_alias(w, block, op); break;
@@ -792,7 +852,8 @@ static void write_op(struct writer *w, uint32_t block, op_id id) {
 
 static void write_region(struct writer *w, uint32_t block, region_id region) {
   const struct region *r = &w->f->regions.data[region];
-  for (uint32_t i = 0; i < r->ops.len; i++) write_op(w, block, r->ops.data[i]);
+  for (uint32_t i = 0; i < r->ops.len; i++)
+    write_op(w, block, r->ops.data[i]);
 }
 
 /* ---- entries ---- */
@@ -810,10 +871,13 @@ static void write_inputs(struct writer *w, uint32_t block, const struct entry *e
     w->value[v] = input;
     if (last_variant) {
       uint32_t dims[IR_MAX_RANK];
-      for (uint32_t d = 0; d < type->rank; d++) dims[d] = expr_of(w, type->dims[d]);
-      manifest_build_input(w->b, entry, e->input_names.data[i], type->dtype, dims, type->rank, input);
+      for (uint32_t d = 0; d < type->rank; d++)
+        dims[d] = expr_of(w, type->dims[d]);
+      manifest_build_input(w->b, entry, e->input_names.data[i], type->dtype, dims, type->rank,
+                           input);
     }
-    if (!packed) continue;
+    if (!packed)
+      continue;
     w->value[v] = add_typed(w, type, NULL, ENGINE__STORAGE__ARENA, 0);
     count_uses(w, w->value[v], v);
     Engine__Unpack *step = manifest_build_step_unpack(w->b, block);
@@ -829,10 +893,13 @@ static bool writes_directly(const struct writer *w, uint32_t i) {
   const struct region *r = &w->f->regions.data[0];
   value_id v = r->results.data[i];
   const struct op *def = value_def(w->f, v);
-  if (!def || def->kind != OP_FUSED || def->parent != 0) return false;
-  if (dtype_is_sub_byte(value_type(w->f, v)->dtype)) return false;
+  if (!def || def->kind != OP_FUSED || def->parent != 0)
+    return false;
+  if (dtype_is_sub_byte(value_type(w->f, v)->dtype))
+    return false;
   for (uint32_t j = 0; j < i; j++) {
-    if (r->results.data[j] == v) return false;
+    if (r->results.data[j] == v)
+      return false;
   }
   return true;
 }
@@ -845,7 +912,8 @@ static void declare_outputs(struct writer *w, uint32_t *out_rows) {
     bool packed = dtype_is_sub_byte(type->dtype);
     out_rows[i] = add_value(w, type, NULL, ENGINE__STORAGE__OUTPUT, i,
                             packed ? packed_bytes(w, type) : value_bytes(w, type));
-    if (writes_directly(w, i)) w->value[v] = out_rows[i];
+    if (writes_directly(w, i))
+      w->value[v] = out_rows[i];
   }
 }
 
@@ -853,15 +921,19 @@ static void write_outputs(struct writer *w, uint32_t block, const uint32_t *rows
   const struct region *r = &w->f->regions.data[0];
   w->clock++;
   bool any = false;
-  for (uint32_t i = 0; i < r->results.len; i++) any |= !writes_directly(w, i);
+  for (uint32_t i = 0; i < r->results.len; i++)
+    any |= !writes_directly(w, i);
   for (uint32_t i = 0; i < r->results.len; i++) {
-    if (!writes_directly(w, i)) row_of(w, rows[i])->phase = w->b->manifest.phases;
+    if (!writes_directly(w, i))
+      row_of(w, rows[i])->phase = w->b->manifest.phases;
   }
-  if (any) begin_phase(w, block); /* sizes the outputs that are copied to */
+  if (any)
+    begin_phase(w, block); /* sizes the outputs that are copied to */
   for (uint32_t i = 0; i < r->results.len; i++) {
     value_id v = r->results.data[i];
     const struct type *type = value_type(w->f, v);
-    if (writes_directly(w, i)) continue;
+    if (writes_directly(w, i))
+      continue;
     uint32_t from = use(w, v);
     bool constant = row_of(w, from)->storage == ENGINE__STORAGE__CONSTANT;
     if (!dtype_is_sub_byte(type->dtype) || constant) {
@@ -894,8 +966,10 @@ static void write_function(struct writer *w, uint32_t block, const struct entry 
   for (uint32_t i = 0; last_variant && i < r->results.len; i++) {
     const struct type *type = value_type(w->f, r->results.data[i]);
     uint32_t dims[IR_MAX_RANK];
-    for (uint32_t d = 0; d < type->rank; d++) dims[d] = expr_of(w, type->dims[d]);
-    manifest_build_output(w->b, entry, e->output_names.data[i], type->dtype, dims, type->rank, rows[i]);
+    for (uint32_t d = 0; d < type->rank; d++)
+      dims[d] = expr_of(w, type->dims[d]);
+    manifest_build_output(w->b, entry, e->output_names.data[i], type->dtype, dims, type->rank,
+                          rows[i]);
   }
   mem_free(w->value);
 }
@@ -931,7 +1005,8 @@ static void write_entry(struct writer *w, const struct entry *e) {
     for (uint32_t g = 0; g < v->guards.len; g++) {
       uint32_t a, b;
       Engine__Relation r;
-      relate(w, v->guards.data[g].lhs, v->guards.data[g].relation, v->guards.data[g].rhs, &a, &r, &b);
+      relate(w, v->guards.data[g].lhs, v->guards.data[g].relation, v->guards.data[g].rhs, &a, &r,
+             &b);
       manifest_build_guard(w->b, variant, a, r, b);
     }
     write_function(w, block, e, entry, i + 1 == e->variants.len);
@@ -958,8 +1033,8 @@ static void write_tables(struct writer *w, const struct plan_target *targets, ui
   struct module *m = w->m;
   w->b->manifest.producer = arena_strdup(w->b->arena, "sinter 0.1.0");
   for (uint32_t i = 0; i < dim_symbol_count(m->dims); i++) {
-    uint32_t row = manifest_build_symbol(w->b, dim_symbol_name(m->dims, i), dim_symbol_lo(m->dims, i),
-                                         dim_symbol_hi(m->dims, i));
+    uint32_t row = manifest_build_symbol(w->b, dim_symbol_name(m->dims, i),
+                                         dim_symbol_lo(m->dims, i), dim_symbol_hi(m->dims, i));
     assert(row == symbol_row(i));
     (void)row;
   }
@@ -970,9 +1045,11 @@ static void write_tables(struct writer *w, const struct plan_target *targets, ui
     const struct provenance *p = &m->provenance.data[i];
     manifest_build_provenance(w->b, p->node, p->op, p->index);
   }
-  for (uint32_t t = 0; t < n_targets; t++) manifest_build_target(w->b, targets[t].name, targets[t].section);
+  for (uint32_t t = 0; t < n_targets; t++)
+    manifest_build_target(w->b, targets[t].name, targets[t].section);
   w->kernel_row = mem_calloc(w->set->kernels.len + 1, sizeof *w->kernel_row);
-  for (uint32_t i = 0; i < w->set->kernels.len; i++) write_kernel(w, i, targets, n_targets);
+  for (uint32_t i = 0; i < w->set->kernels.len; i++)
+    write_kernel(w, i, targets, n_targets);
 }
 
 status plan_init(struct plan *p, struct module *m, const struct kernel_set *set,
@@ -980,11 +1057,12 @@ status plan_init(struct plan *p, struct module *m, const struct kernel_set *set,
                  struct diags *diags) {
   *p = (struct plan){0};
   manifest_build_init(&p->build, arena);
-  struct writer w = {.plan = p, .b = &p->build, .m = m, .set = set, .diags = diags,
-                     .mesh = mesh_of(m)};
+  struct writer w = {
+      .plan = p, .b = &p->build, .m = m, .set = set, .diags = diags, .mesh = mesh_of(m)};
   w.constant = mem_calloc(m->constants.len + 1, sizeof *w.constant);
   write_tables(&w, targets, n_targets);
-  for (uint32_t i = 0; i < m->entries.len; i++) write_entry(&w, &m->entries.data[i]);
+  for (uint32_t i = 0; i < m->entries.len; i++)
+    write_entry(&w, &m->entries.data[i]);
   vec_deinit(&w.borrowed);
   vec_deinit(&w.next_form);
   vec_deinit(&w.uses_left);
@@ -992,7 +1070,8 @@ status plan_init(struct plan *p, struct module *m, const struct kernel_set *set,
   mem_free(w.expr);
   mem_free(w.kernel_row);
   mem_free(w.depth_of);
-  if (!w.failed) return STATUS_OK;
+  if (!w.failed)
+    return STATUS_OK;
   return diag_report(diags, DIAG_E0411, NULL, "fix more of the model's dims, with --shape",
                      "a size of the model is too long an expression of its dims");
 }

@@ -10,8 +10,9 @@
 /* A constant that the plan uses, in manifest order, at this offset of the weights section. */
 struct plan_constant {
   constant_id id;
-  const struct type *whole; /* of a constant that is stored part by part (const_part.h); NULL: whole */
-  uint32_t parts;           /* 1 where it is whole */
+  const struct type
+      *whole;     /* of a constant that is stored part by part (const_part.h); NULL: whole */
+  uint32_t parts; /* 1 where it is whole */
   struct pack pack;
   uint64_t offset, bytes; /* as stored; `bytes / parts` from part to part */
   bool outside;           /* in a weight file, which the engine refers to */
@@ -35,8 +36,8 @@ struct plan_target {
 };
 
 /* Every function must be fused: only const, part, exchange, fused, reshape, symbol, check, if and
- * loop at the level of control flow. `set` is assembled for all `targets`, the least demanding first. Tables live in
- * `arena`. */
+ * loop at the level of control flow. `set` is assembled for all `targets`, the least demanding
+ * first. Tables live in `arena`. */
 status plan_init(struct plan *p, struct module *m, const struct kernel_set *set,
                  const struct plan_target *targets, uint32_t n_targets, struct arena *arena,
                  struct diags *diags);

@@ -28,8 +28,8 @@ void kernel_scratch(struct kernel *k, const dim *dims, uint32_t n, int64_t bytes
 const struct op *kernel_op(const struct kernel *k);
 /* The single op of the region that is of this kind; NULL if there is none. */
 const struct op *kernel_root_op(const struct kernel *k, enum op_kind kind);
-/* Asks for a convolution's weights w [outputs, ...], an operand of the fused op, in panels of so many
- * outputs; pairs as in struct pack. */
+/* Asks for a convolution's weights w [outputs, ...], an operand of the fused op, in panels of so
+ * many outputs; pairs as in struct pack. */
 void kernel_pack_outputs(struct kernel *k, uint32_t operand, const struct type *w, uint32_t columns,
                          uint32_t pairs);
 /* Whether an operand of the fused op is a constant that the engine may hold in a packed form. */

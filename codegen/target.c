@@ -375,10 +375,8 @@ static bool optimize(struct target *target, struct llvm_call *call) {
 
 static bool perform(struct target *target, struct llvm_call *call) {
   switch (call->what) {
-  case CALL_VERIFY:
-    return !LLVMVerifyModule(call->module, LLVMReturnStatusAction, &call->message);
-  case CALL_OPTIMIZE:
-    return optimize(target, call);
+  case CALL_VERIFY: return !LLVMVerifyModule(call->module, LLVMReturnStatusAction, &call->message);
+  case CALL_OPTIMIZE: return optimize(target, call);
   case CALL_EMIT:
     return !LLVMTargetMachineEmitToMemoryBuffer(target->machine, call->module, call->file_type,
                                                 &call->message, &call->buffer);

@@ -28,15 +28,18 @@ enum phase { PHASE_IMPORT, PHASE_PASSES, PHASE_KERNELS, PHASES };
 
 static status begin_phase(const struct compiler_options *o, enum phase phase, struct diags *diags) {
   static const char *const names[PHASES] = {"import", "passes", "kernels"};
-  if (!o->progress || !o->progress(o->progress_user, names[phase], phase, PHASES)) return STATUS_OK;
+  if (!o->progress || !o->progress(o->progress_user, names[phase], phase, PHASES))
+    return STATUS_OK;
   return diag_report(diags, DIAG_E0806, NULL, NULL, "the compilation was stopped");
 }
 
 static status import_text(const char *path, struct diags *diags, struct module **out_module) {
   status st = module_parse_file(path, diags, out_module);
-  if (st != STATUS_OK) return st;
+  if (st != STATUS_OK)
+    return st;
   st = module_check_sizes(*out_module, diags);
-  if (st == STATUS_OK) return st;
+  if (st == STATUS_OK)
+    return st;
   module_destroy(*out_module);
   *out_module = NULL;
   return st;
@@ -46,23 +49,29 @@ status compiler_import(const struct compiler_options *o, struct diags *diags,
                        struct onnx_model **out_model, struct module **out_module) {
   *out_model = NULL;
   status st = begin_phase(o, PHASE_IMPORT, diags);
-  if (st != STATUS_OK) return st;
-  if (is_text_ir(o->model_path)) return import_text(o->model_path, diags, out_module);
+  if (st != STATUS_OK)
+    return st;
+  if (is_text_ir(o->model_path))
+    return import_text(o->model_path, diags, out_module);
   struct onnx_load_options load = {.external_data_root = o->external_data_root};
   struct onnx_import_options import = {.shapes = o->shapes, .n_shapes = o->n_shapes};
   st = onnx_model_load(o->model_path, &load, diags, out_model);
-  if (st != STATUS_OK) return st;
+  if (st != STATUS_OK)
+    return st;
   st = onnx_import(*out_model, &import, diags, out_module);
-  if (st != STATUS_OK) onnx_model_destroy(*out_model);
+  if (st != STATUS_OK)
+    onnx_model_destroy(*out_model);
   return st;
 }
 
 /* What this machine runs is named by its level, so that an engine says what it needs elsewhere. */
 static status resolve_target(const char *target, struct diags *diags, struct target_isa *out_isa) {
   static const char *const levels[] = {"x86-64-v4", "x86-64-v3", "x86-64-v2"};
-  if (target && strcmp(target, "native")) return target_isa_resolve(diags, target, out_isa);
+  if (target && strcmp(target, "native"))
+    return target_isa_resolve(diags, target, out_isa);
   for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
-    if (target_isa_resolve(diags, levels[i], out_isa) == STATUS_OK && target_isa_runs_here(out_isa)) {
+    if (target_isa_resolve(diags, levels[i], out_isa) == STATUS_OK &&
+        target_isa_runs_here(out_isa)) {
       return STATUS_OK;
     }
   }
@@ -70,7 +79,8 @@ static status resolve_target(const char *target, struct diags *diags, struct tar
 }
 
 static status refuse_targets(struct diags *diags, const char *targets, const char *why) {
-  return diag_report(diags, DIAG_E0403, NULL, "several targets are levels of x86-64, as in x86-64-v3,x86-64-v4",
+  return diag_report(diags, DIAG_E0403, NULL,
+                     "several targets are levels of x86-64, as in x86-64-v3,x86-64-v4",
                      "cannot compile for '%s': %s", targets, why);
 }
 
@@ -82,15 +92,18 @@ static status resolve_targets(const char *targets, struct diags *diags, struct t
   do {
     struct str one = str_split(&rest, ',');
     char name[32];
-    if (n == TARGETS_MAX || one.len >= sizeof name) return refuse_targets(diags, targets, "that is too much");
+    if (n == TARGETS_MAX || one.len >= sizeof name)
+      return refuse_targets(diags, targets, "that is too much");
     snprintf(name, sizeof name, "%.*s", STR_ARG(one));
     struct target_isa isa;
     status st = resolve_target(name, diags, &isa);
-    if (st != STATUS_OK) return st;
+    if (st != STATUS_OK)
+      return st;
     if (n && (isa.kind != TARGET_CPU || out_isas[0].kind != TARGET_CPU))
       return refuse_targets(diags, targets, "a GPU's code cannot be one of several");
     uint32_t at = n;
-    while (at && strcmp(out_isas[at - 1].name, isa.name) > 0) at--;
+    while (at && strcmp(out_isas[at - 1].name, isa.name) > 0)
+      at--;
     if (at && !strcmp(out_isas[at - 1].name, isa.name))
       return refuse_targets(diags, targets, "a target is there twice");
     memmove(out_isas + at + 1, out_isas + at, (n - at) * sizeof *out_isas);
@@ -109,7 +122,8 @@ static status write_text(const struct compiler_options *o, const char *text, str
     return STATUS_OK;
   }
   status st = file_writer_open(o->output_path, diags, &w);
-  if (st != STATUS_OK) return st;
+  if (st != STATUS_OK)
+    return st;
   fputs(text, w.stream);
   return file_writer_commit(&w, diags);
 }
@@ -128,7 +142,8 @@ static status emit_code(const struct compiler_options *o, const struct engine_bu
   struct arena arena = {0};
   const char *text = NULL;
   status st = engine_build_text(m, build, emit, &arena, diags, &text);
-  if (st == STATUS_OK) st = write_text(o, text, diags);
+  if (st == STATUS_OK)
+    st = write_text(o, text, diags);
   arena_deinit(&arena);
   return st;
 }
@@ -151,7 +166,8 @@ static status emit_plan_of(const struct compiler_options *o, const char *engine,
   status st = !f      ? STATUS_RESOURCES
               : costs ? emit_plan_costs(engine, f)
                       : emit_plan_text(engine, f);
-  if (f) fclose(f);
+  if (f)
+    fclose(f);
   if (st != STATUS_OK)
     st = diag_report(diags, DIAG_E0902, NULL, NULL, "the plan of the new engine cannot be read");
   else
@@ -176,27 +192,40 @@ static status emit_plan(const struct compiler_options *o, const struct engine_bu
 
 static status emit(const struct compiler_options *o, const struct engine_build_options *build,
                    struct module *m, struct diags *diags) {
-  if (!strcmp(o->emit, "llvm")) return emit_code(o, build, ASSEMBLE_LLVM, m, diags);
-  if (!strcmp(o->emit, "asm")) return emit_code(o, build, ASSEMBLE_ASM, m, diags);
-  if (!strcmp(o->emit, "plan") || !strcmp(o->emit, "costs")) return emit_plan(o, build, m, diags);
-  return diag_report(diags, DIAG_E0802, NULL, "graph, plan, costs, llvm or asm", "there is no stage '%s'", o->emit);
+  if (!strcmp(o->emit, "llvm"))
+    return emit_code(o, build, ASSEMBLE_LLVM, m, diags);
+  if (!strcmp(o->emit, "asm"))
+    return emit_code(o, build, ASSEMBLE_ASM, m, diags);
+  if (!strcmp(o->emit, "plan") || !strcmp(o->emit, "costs"))
+    return emit_plan(o, build, m, diags);
+  return diag_report(diags, DIAG_E0802, NULL, "graph, plan, costs, llvm or asm",
+                     "there is no stage '%s'", o->emit);
 }
 
 status compiler_build(const struct compiler_options *o, struct module *m, struct diags *diags) {
   struct target_isa isas[TARGETS_MAX + 1];
   uint32_t n_isas;
   status st = begin_phase(o, PHASE_PASSES, diags);
-  if (st != STATUS_OK) return st;
-  if (o->by_reference) st = weights_by_reference(m, o->model_path, o->external_data_root, diags);
-  if (st == STATUS_OK) st = entry_specialize(m, o->specialize, o->n_specialize, diags);
-  if (st != STATUS_OK) return st;
+  if (st != STATUS_OK)
+    return st;
+  if (o->by_reference)
+    st = weights_by_reference(m, o->model_path, o->external_data_root, diags);
+  if (st == STATUS_OK)
+    st = entry_specialize(m, o->specialize, o->n_specialize, diags);
+  if (st != STATUS_OK)
+    return st;
   st = pipeline_run(m, &o->pipeline, diags);
-  if (st != STATUS_OK) return st;
-  if (o->emit && !strcmp(o->emit, "graph")) return emit_graph(o, m, diags);
+  if (st != STATUS_OK)
+    return st;
+  if (o->emit && !strcmp(o->emit, "graph"))
+    return emit_graph(o, m, diags);
   st = resolve_targets(o->target, diags, isas, &n_isas);
-  if (st == STATUS_OK) st = begin_phase(o, PHASE_KERNELS, diags);
-  if (st != STATUS_OK) return st;
-  if (!m->entries.len) return diag_report(diags, DIAG_E0308, NULL, NULL, "the module has no entry point");
+  if (st == STATUS_OK)
+    st = begin_phase(o, PHASE_KERNELS, diags);
+  if (st != STATUS_OK)
+    return st;
+  if (!m->entries.len)
+    return diag_report(diags, DIAG_E0308, NULL, NULL, "the module has no entry point");
   struct engine_build_options build = {.isa = isas, .n_isas = n_isas, .threads = o->threads};
   return o->emit ? emit(o, &build, m, diags) : engine_build(m, &build, o->output_path, diags);
 }
@@ -205,7 +234,8 @@ status compiler_compile(const struct compiler_options *o, struct diags *diags) {
   struct onnx_model *model;
   struct module *m;
   status st = compiler_import(o, diags, &model, &m);
-  if (st != STATUS_OK) return st;
+  if (st != STATUS_OK)
+    return st;
   st = compiler_build(o, m, diags);
   module_destroy(m);
   onnx_model_destroy(model);

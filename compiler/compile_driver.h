@@ -23,7 +23,8 @@ struct compiler_options {
   uint32_t n_shapes;
   const char *const *specialize; /* as entry_specialize takes them (passes/entry_variant.h) */
   uint32_t n_specialize;
-  bool by_reference; /* weights stay in the files that hold the external data (weight_reference.h) */
+  bool
+      by_reference; /* weights stay in the files that hold the external data (weight_reference.h) */
   uint32_t threads; /* 0: one per processor */
   struct pipeline_options pipeline;
   compiler_progress *progress; /* may be NULL */
@@ -37,8 +38,8 @@ status compiler_compile(const struct compiler_options *o, struct diags *diags);
 struct strbuf;
 const char *compiler_temporary_path(struct strbuf *out);
 
-/* The first stages alone: load and import. The caller owns both; destroy the module first. A path that
- * ends in .sir is text IR, which comes without a model (NULL). */
+/* The first stages alone: load and import. The caller owns both; destroy the module first. A path
+ * that ends in .sir is text IR, which comes without a model (NULL). */
 struct onnx_model;
 struct module;
 status compiler_import(const struct compiler_options *o, struct diags *diags,

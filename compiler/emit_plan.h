@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The plan of an engine file as text. Apart from the driver, because the runtime's struct plan and the
- * plan writer's cannot meet in one file. */
+/* The plan of an engine file as text. Apart from the driver, because the runtime's struct plan and
+ * the plan writer's cannot meet in one file. */
 #ifndef SINTER_COMPILER_EMIT_PLAN_H
 #define SINTER_COMPILER_EMIT_PLAN_H
 

@@ -29,8 +29,10 @@ struct costs {
 
 static void add(struct costs *c, struct amount *to, uint32_t expr) {
   int64_t value;
-  if (expr_state_get(&c->exprs, expr, &value) != EXPR_VALID || value < 0) to->open = true;
-  else to->value += (uint64_t)value;
+  if (expr_state_get(&c->exprs, expr, &value) != EXPR_VALID || value < 0)
+    to->open = true;
+  else
+    to->value += (uint64_t)value;
 }
 
 static void add_amount(struct amount *to, const struct amount *x) {
@@ -40,7 +42,8 @@ static void add_amount(struct amount *to, const struct amount *x) {
 
 static struct row *row_of(struct costs *c, uint32_t kernel) {
   for (uint32_t i = 0; i < c->rows.len; i++) {
-    if (c->rows.data[i].kernel == kernel) return &c->rows.data[i];
+    if (c->rows.data[i].kernel == kernel)
+      return &c->rows.data[i];
   }
   vec_push(&c->rows, ((struct row){.kernel = kernel}));
   return &vec_last(&c->rows);
@@ -51,9 +54,11 @@ static void count(struct costs *c) {
   for (size_t b = 0; b < m->n_blocks; b++) {
     for (size_t i = 0; i < m->blocks[b]->n_steps; i++) {
       const Engine__Step *step = m->blocks[b]->steps[i];
-      if (step->body_case != ENGINE__STEP__BODY_LAUNCH) continue;
+      if (step->body_case != ENGINE__STEP__BODY_LAUNCH)
+        continue;
       struct row *r = row_of(c, step->launch->kernel);
-      if (!r->launches++ && step->n_provenance) r->provenance = step->provenance[0];
+      if (!r->launches++ && step->n_provenance)
+        r->provenance = step->provenance[0];
       add(c, &r->tiles, step->launch->tiles);
       add(c, &r->flops, step->launch->flops);
       add(c, &r->bytes, step->launch->traffic);
@@ -83,8 +88,10 @@ static status add_phase(struct costs *c, const struct plan_phase *phase, struct 
 }
 
 static void print_amount(FILE *out, const struct amount *x) {
-  if (x->open) fputs(",?", out);
-  else fprintf(out, ",%llu", (unsigned long long)x->value);
+  if (x->open)
+    fputs(",?", out);
+  else
+    fprintf(out, ",%llu", (unsigned long long)x->value);
 }
 
 static void print_row(FILE *out, const char *kind, const char *name, const struct row *r,
@@ -94,7 +101,8 @@ static void print_row(FILE *out, const char *kind, const char *name, const struc
   print_amount(out, &r->flops);
   print_amount(out, &r->bytes);
   fputc(',', out);
-  for (; *node; node++) fputc(*node == ',' || *node == '"' || *node == '\n' ? ' ' : *node, out);
+  for (; *node; node++)
+    fputc(*node == ',' || *node == '"' || *node == '\n' ? ' ' : *node, out);
   fputc('\n', out);
 }
 
@@ -116,7 +124,8 @@ static void print_all(const struct costs *c, const struct amount *arena, FILE *o
     add_amount(&total.flops, &r->flops);
     add_amount(&total.bytes, &r->bytes);
   }
-  for (size_t i = 0; i < m->n_constants; i++) weights.value += m->constants[i]->bytes;
+  for (size_t i = 0; i < m->n_constants; i++)
+    weights.value += m->constants[i]->bytes;
   fputs("kind,name,launches,tiles,flops,bytes,node\n", out);
   print_row(out, "total", "", &total, "");
   print_memory(out, "arena", arena);
@@ -124,7 +133,8 @@ static void print_all(const struct costs *c, const struct amount *arena, FILE *o
   for (uint32_t i = 0; i < c->rows.len; i++) {
     const struct row *r = &c->rows.data[i];
     const char *text = plan_provenance_text(c->plan, r->provenance, node, sizeof node);
-    print_row(out, "kernel", plan_string(c->plan, m->kernels[r->kernel]->name), r, text ? text : "");
+    print_row(out, "kernel", plan_string(c->plan, m->kernels[r->kernel]->name), r,
+              text ? text : "");
   }
 }
 
@@ -141,7 +151,8 @@ status plan_costs_print(const struct plan *plan, FILE *out) {
   for (size_t i = 0; i < plan->manifest->phases && st == STATUS_OK; i++) {
     st = add_phase(&c, &plan->phases[i], &arena);
   }
-  if (st == STATUS_OK) print_all(&c, &arena, out);
+  if (st == STATUS_OK)
+    print_all(&c, &arena, out);
   vec_deinit(&c.rows);
   pool_deinit(&pool);
   return st;

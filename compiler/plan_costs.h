@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What one run of a plan costs, as CSV: for reviews, where a change of it is a change of the compiler. */
+/* What one run of a plan costs, as CSV: for reviews, where a change of it is a change of the
+ * compiler. */
 #ifndef SINTER_COMPILER_PLAN_COSTS_H
 #define SINTER_COMPILER_PLAN_COSTS_H
 
@@ -14,10 +15,10 @@
  *     memory,weights,,,,102203904,
  *     kernel,k0_conv,3,294,708083712,1234,'conv1' (Conv)
  *
- * Kernels stand in the order of their first launch; numbers are sums over launches, the node is that
- * of the first. Arena bytes are those of all phases together. Every step of every block counts once,
- * however often it would run. A number that depends on dims which the model leaves open is '?'.
- * Errors: E0615 (memory), E0511 (sizes beyond all bounds).
+ * Kernels stand in the order of their first launch; numbers are sums over launches, the node is
+ * that of the first. Arena bytes are those of all phases together. Every step of every block counts
+ * once, however often it would run. A number that depends on dims which the model leaves open is
+ * '?'. Errors: E0615 (memory), E0511 (sizes beyond all bounds).
  */
 status plan_costs_print(const struct plan *plan, FILE *out);
 

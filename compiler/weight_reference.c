@@ -10,9 +10,11 @@
 
 /* The rest of `path` behind the folder of n bytes; NULL if it does not lie there. */
 static const char *beneath(const char *folder, size_t n, const char *path) {
-  if (strncmp(path, folder, n) || path[n] != '/') return NULL;
+  if (strncmp(path, folder, n) || path[n] != '/')
+    return NULL;
   path += n;
-  while (*path == '/') path++;
+  while (*path == '/')
+    path++;
   return *path ? path : NULL;
 }
 
@@ -30,14 +32,18 @@ static status mark(struct constant *c, const char *relative, struct diags *diags
 status weights_by_reference(struct module *m, const char *model_path, const char *folder,
                             struct diags *diags) {
   const char *slash = strrchr(model_path, '/');
-  if (!folder) folder = slash ? arena_strndup(&m->arena, model_path, (size_t)(slash - model_path)) : ".";
+  if (!folder)
+    folder = slash ? arena_strndup(&m->arena, model_path, (size_t)(slash - model_path)) : ".";
   size_t n = strlen(folder);
-  while (n > 1 && folder[n - 1] == '/') n--;
+  while (n > 1 && folder[n - 1] == '/')
+    n--;
   status st = STATUS_OK;
   for (uint32_t i = 1; i < m->constants.len && st == STATUS_OK; i++) {
     struct constant *c = &m->constants.data[i];
-    const char *relative = c->file && strcmp(c->file, model_path) ? beneath(folder, n, c->file) : NULL;
-    if (!relative || c->offset % ENGINE_WEIGHT_ALIGNMENT || !c->bytes) continue;
+    const char *relative =
+        c->file && strcmp(c->file, model_path) ? beneath(folder, n, c->file) : NULL;
+    if (!relative || c->offset % ENGINE_WEIGHT_ALIGNMENT || !c->bytes)
+      continue;
     st = mark(c, arena_strdup(&m->arena, relative), diags);
   }
   return st;

@@ -18,16 +18,11 @@ struct field_view {
 static struct field_view field_view(const void *attrs, const struct attr_desc *d) {
   const void *p = field_of(attrs, d);
   switch (d->kind) {
-  case ATTR_INT:
-    return (struct field_view){p, 1, sizeof(int64_t)};
-  case ATTR_FLOAT:
-    return (struct field_view){p, 1, sizeof(double)};
-  case ATTR_BOOL:
-    return (struct field_view){p, 1, sizeof(bool)};
-  case ATTR_DIM:
-    return (struct field_view){p, 1, sizeof(dim)};
-  case ATTR_CONSTANT:
-    return (struct field_view){p, 1, sizeof(constant_id)};
+  case ATTR_INT: return (struct field_view){p, 1, sizeof(int64_t)};
+  case ATTR_FLOAT: return (struct field_view){p, 1, sizeof(double)};
+  case ATTR_BOOL: return (struct field_view){p, 1, sizeof(bool)};
+  case ATTR_DIM: return (struct field_view){p, 1, sizeof(dim)};
+  case ATTR_CONSTANT: return (struct field_view){p, 1, sizeof(constant_id)};
   case ATTR_INTS:
     return (struct field_view){((const struct ints *)p)->data, ((const struct ints *)p)->len,
                                sizeof(int64_t)};
@@ -53,8 +48,7 @@ static struct field_view field_view(const void *attrs, const struct attr_desc *d
   case ATTR_RANDOM_KIND:
   case ATTR_ROOT:
   case ATTR_PARTIAL:
-  case ATTR_EXCHANGE:
-    return (struct field_view){p, 1, sizeof(int)};
+  case ATTR_EXCHANGE: return (struct field_view){p, 1, sizeof(int)};
   }
   return (struct field_view){0};
 }
@@ -89,8 +83,7 @@ const void *attrs_copy(struct module *m, enum op_kind kind, const void *a) {
       *(const struct scalar_body **)to =
           scalar_body_intern(m, *(const struct scalar_body *const *)field_of(a, d));
       break;
-    default:
-      break;
+    default: break;
     }
   }
   return copy;

@@ -5,7 +5,8 @@
 
 #include "ir/graph.h"
 
-/* Calls fn for every use of a value: by op operands, and by region results (`by` the region's op). */
+/* Calls fn for every use of a value: by op operands, and by region results (`by` the region's op).
+ */
 typedef void (*use_fn)(void *user, value_id v, op_id by);
 void function_visit_uses(const struct function *f, use_fn fn, void *user);
 

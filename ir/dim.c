@@ -335,10 +335,8 @@ int dim_compare(const struct dim_table *t, dim a, dim b) {
     return a == b ? 0 : sign(x->kind, y->kind);
   }
   switch (x->kind) {
-  case NODE_NONE:
-    return 0;
-  case NODE_CONST:
-    return sign(x->value, y->value);
+  case NODE_NONE: return 0;
+  case NODE_CONST: return sign(x->value, y->value);
   case NODE_SYMBOL:
   case NODE_COORD: {
     int order = strcmp(x->name, y->name);
@@ -359,8 +357,7 @@ int dim_compare(const struct dim_table *t, dim a, dim b) {
       }
     }
     return sign(x->count, y->count);
-  case NODE_POLY:
-    return compare_terms(t, x, y);
+  case NODE_POLY: return compare_terms(t, x, y);
   }
   return 0;
 }

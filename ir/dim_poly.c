@@ -62,9 +62,7 @@ void dim_poly_load(const struct dim_table *t, dim d, struct poly *out) {
   const struct dim_node *node = dim_node_of(t, d);
   dim_poly_init(out);
   switch (node->kind) {
-  case NODE_NONE:
-    out->bad = true;
-    return;
+  case NODE_NONE: out->bad = true; return;
   case NODE_CONST:
     if (node->value != 0) {
       out->terms[out->n++] = (struct dim_term){.coef = node->value, .mono = MONO_ONE};
@@ -74,9 +72,7 @@ void dim_poly_load(const struct dim_table *t, dim d, struct poly *out) {
     out->n = node->count;
     memcpy(out->terms, node->terms, node->count * sizeof *node->terms);
     return;
-  default:
-    out->terms[out->n++] = (struct dim_term){.coef = 1, .mono = node->self};
-    return;
+  default: out->terms[out->n++] = (struct dim_term){.coef = 1, .mono = node->self}; return;
   }
 }
 

@@ -174,14 +174,9 @@ void dim_bounds(struct dim_table *t, dim d, int64_t *out_lo, int64_t *out_hi) {
       dim_pair_bounds(t, node->kind, node->pair[0], node->pair[1], &now.lo, &now.hi);
       break;
     case NODE_MIN:
-    case NODE_MAX:
-      now = extremum_interval(t, node);
-      break;
-    case NODE_POLY:
-      now = terms_interval(t, node->terms, node->count, false);
-      break;
-    default:
-      break;
+    case NODE_MAX: now = extremum_interval(t, node); break;
+    case NODE_POLY: now = terms_interval(t, node->terms, node->count, false); break;
+    default: break;
     }
     node->lo = now.lo;
     node->hi = now.hi;
@@ -370,8 +365,7 @@ static bool atom_divisible(struct dim_table *t, int64_t k, dim d) {
   case NODE_EXACTDIV:
     return dim_is_const(t, atom.pair[1], &c) && !__builtin_mul_overflow(k, c, &product) &&
            dim_known_divides(t, product, atom.pair[0]);
-  default:
-    return false;
+  default: return false;
   }
 }
 

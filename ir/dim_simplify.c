@@ -543,21 +543,13 @@ dim dim_max(struct dim_table *t, dim a, dim b) { return extremum(t, NODE_MAX, a,
 
 dim dim_binary(struct dim_table *t, enum dim_kind kind, dim a, dim b) {
   switch (kind) {
-  case DIM_KIND_ADD:
-    return dim_add(t, a, b);
-  case DIM_KIND_MUL:
-    return dim_mul(t, a, b);
-  case DIM_KIND_FLOORDIV:
-    return dim_floordiv(t, a, b);
-  case DIM_KIND_MOD:
-    return dim_mod(t, a, b);
-  case DIM_KIND_MIN:
-    return dim_min(t, a, b);
-  case DIM_KIND_MAX:
-    return dim_max(t, a, b);
-  case DIM_KIND_EXACTDIV:
-    return dim_exactdiv(t, a, b);
-  default:
-    return DIM_NONE;
+  case DIM_KIND_ADD: return dim_add(t, a, b);
+  case DIM_KIND_MUL: return dim_mul(t, a, b);
+  case DIM_KIND_FLOORDIV: return dim_floordiv(t, a, b);
+  case DIM_KIND_MOD: return dim_mod(t, a, b);
+  case DIM_KIND_MIN: return dim_min(t, a, b);
+  case DIM_KIND_MAX: return dim_max(t, a, b);
+  case DIM_KIND_EXACTDIV: return dim_exactdiv(t, a, b);
+  default: return DIM_NONE;
   }
 }

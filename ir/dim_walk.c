@@ -14,10 +14,8 @@ bool dim_uses_symbol(const struct dim_table *t, dim d, uint32_t symbol) {
   switch (node->kind) {
   case NODE_NONE:
   case NODE_CONST:
-  case NODE_COORD:
-    return false;
-  case NODE_SYMBOL:
-    return node->count == symbol;
+  case NODE_COORD: return false;
+  case NODE_SYMBOL: return node->count == symbol;
   case NODE_FLOORDIV:
   case NODE_MOD:
   case NODE_EXACTDIV:
@@ -94,11 +92,8 @@ static bool eval(const struct values *v, dim d, int64_t *out) {
   const struct dim_node *node = dim_node_of(v->t, d);
   int64_t x, y;
   switch (node->kind) {
-  case NODE_NONE:
-    return false;
-  case NODE_CONST:
-    *out = node->value;
-    return true;
+  case NODE_NONE: return false;
+  case NODE_CONST: *out = node->value; return true;
   case NODE_SYMBOL:
   case NODE_COORD: {
     const int64_t *values = node->kind == NODE_SYMBOL ? v->symbols : v->coords;
@@ -123,8 +118,7 @@ static bool eval(const struct values *v, dim d, int64_t *out) {
     }
     *out = x;
     return true;
-  case NODE_POLY:
-    return eval_terms(v, node, out);
+  case NODE_POLY: return eval_terms(v, node, out);
   }
   return false;
 }
@@ -172,8 +166,7 @@ static dim substitute(const struct bindings *s, dim d) {
   dim result = DIM_NONE;
   switch (node.kind) {
   case NODE_NONE:
-  case NODE_CONST:
-    return d;
+  case NODE_CONST: return d;
   case NODE_SYMBOL:
   case NODE_COORD: {
     const dim *by = node.kind == NODE_SYMBOL ? s->symbols : s->coords;
@@ -181,8 +174,7 @@ static dim substitute(const struct bindings *s, dim d) {
   }
   case NODE_FLOORDIV:
     return dim_floordiv(s->t, substitute(s, node.pair[0]), substitute(s, node.pair[1]));
-  case NODE_MOD:
-    return dim_mod(s->t, substitute(s, node.pair[0]), substitute(s, node.pair[1]));
+  case NODE_MOD: return dim_mod(s->t, substitute(s, node.pair[0]), substitute(s, node.pair[1]));
   case NODE_EXACTDIV:
     return dim_exactdiv(s->t, substitute(s, node.pair[0]), substitute(s, node.pair[1]));
   case NODE_MIN:
@@ -193,8 +185,7 @@ static dim substitute(const struct bindings *s, dim d) {
       result = node.kind == NODE_MIN ? dim_min(s->t, result, next) : dim_max(s->t, result, next);
     }
     return result;
-  case NODE_POLY:
-    return substitute_terms(s, node.terms, node.count);
+  case NODE_POLY: return substitute_terms(s, node.terms, node.count);
   }
   return DIM_NONE;
 }
@@ -307,15 +298,9 @@ static void print_extremum(const struct dim_table *t, const struct dim_node *nod
 void dim_print(const struct dim_table *t, dim d, struct strbuf *out) {
   const struct dim_node *node = dim_node_of(t, d);
   switch (node->kind) {
-  case NODE_NONE:
-    strbuf_printf(out, "?");
-    break;
-  case NODE_CONST:
-    strbuf_printf(out, "%" PRId64, node->value);
-    break;
-  case NODE_SYMBOL:
-    dim_print_name(node->name, out);
-    break;
+  case NODE_NONE: strbuf_printf(out, "?"); break;
+  case NODE_CONST: strbuf_printf(out, "%" PRId64, node->value); break;
+  case NODE_SYMBOL: dim_print_name(node->name, out); break;
   case NODE_COORD:
     strbuf_printf(out, "coord(");
     dim_print_name(node->name, out);
@@ -327,16 +312,10 @@ void dim_print(const struct dim_table *t, dim d, struct strbuf *out) {
     strbuf_printf(out, node->kind == NODE_MOD ? " mod " : " floordiv ");
     print_tight(t, node->pair[1], out);
     break;
-  case NODE_EXACTDIV:
-    print_call(t, "exactdiv", node->pair[0], node->pair[1], out);
-    break;
+  case NODE_EXACTDIV: print_call(t, "exactdiv", node->pair[0], node->pair[1], out); break;
   case NODE_MIN:
-  case NODE_MAX:
-    print_extremum(t, node, out);
-    break;
-  case NODE_POLY:
-    print_terms(t, node, out);
-    break;
+  case NODE_MAX: print_extremum(t, node, out); break;
+  case NODE_POLY: print_terms(t, node, out); break;
   }
 }
 

@@ -43,38 +43,23 @@ int64_t field_to_i64(int64_t x) { return x > FIELD_P / 2 ? x - FIELD_P : x; }
 
 int64_t field_scalar(enum scalar_op op, int64_t a, int64_t b) {
   switch (op) {
-  case SCALAR_ADD:
-    return field_add(a, b);
-  case SCALAR_SUB:
-    return field_sub(a, b);
-  case SCALAR_MUL:
-    return field_mul(a, b);
-  case SCALAR_DIV:
-    return field_div(a, b);
-  case SCALAR_NEG:
-    return field_sub(0, a);
-  case SCALAR_MAX:
-    return a > b ? a : b;
-  case SCALAR_MIN:
-    return a < b ? a : b;
-  case SCALAR_EQ:
-    return a == b;
-  case SCALAR_NE:
-    return a != b;
-  case SCALAR_LT:
-    return a < b;
-  case SCALAR_LE:
-    return a <= b;
-  case SCALAR_GT:
-    return a > b;
-  case SCALAR_GE:
-    return a >= b;
-  case SCALAR_ISNAN:
-    return a == field_from_f64((double)NAN);
+  case SCALAR_ADD: return field_add(a, b);
+  case SCALAR_SUB: return field_sub(a, b);
+  case SCALAR_MUL: return field_mul(a, b);
+  case SCALAR_DIV: return field_div(a, b);
+  case SCALAR_NEG: return field_sub(0, a);
+  case SCALAR_MAX: return a > b ? a : b;
+  case SCALAR_MIN: return a < b ? a : b;
+  case SCALAR_EQ: return a == b;
+  case SCALAR_NE: return a != b;
+  case SCALAR_LT: return a < b;
+  case SCALAR_LE: return a <= b;
+  case SCALAR_GT: return a > b;
+  case SCALAR_GE: return a >= b;
+  case SCALAR_ISNAN: return a == field_from_f64((double)NAN);
   case SCALAR_ISINF:
     return a == field_from_f64((double)INFINITY) || a == field_from_f64(-(double)INFINITY);
-  default:
-    return field_hash((uint64_t)op, a, b, 0);
+  default: return field_hash((uint64_t)op, a, b, 0);
   }
 }
 
@@ -90,26 +75,19 @@ int64_t field_cast(int64_t x, enum dtype from, enum dtype to, enum cast_mode mod
 
 int64_t field_combine(enum combiner kind, int64_t a, int64_t b) {
   switch (kind) {
-  case COMBINER_SUM:
-    return field_add(a, b);
-  case COMBINER_PROD:
-    return field_mul(a, b);
-  case COMBINER_MIN:
-    return a < b ? a : b;
-  default:
-    return a > b ? a : b;
+  case COMBINER_SUM: return field_add(a, b);
+  case COMBINER_PROD: return field_mul(a, b);
+  case COMBINER_MIN: return a < b ? a : b;
+  default: return a > b ? a : b;
   }
 }
 
 int64_t field_identity(enum combiner kind) {
   switch (kind) {
-  case COMBINER_PROD:
-    return 1;
+  case COMBINER_PROD: return 1;
   case COMBINER_MIN:
-  case COMBINER_ARGMIN:
-    return FIELD_P - 1;
-  default:
-    return 0;
+  case COMBINER_ARGMIN: return FIELD_P - 1;
+  default: return 0;
   }
 }
 

@@ -73,10 +73,10 @@ struct op {
 
 struct value {
   struct type type;
-  op_id def;          /* OP_ID_NONE: a region parameter */
-  uint32_t index;     /* which result, or which parameter */
-  region_id region;   /* that defines it */
-  const char *name;   /* a label for people, interned; may be NULL; unique within the function */
+  op_id def;        /* OP_ID_NONE: a region parameter */
+  uint32_t index;   /* which result, or which parameter */
+  region_id region; /* that defines it */
+  const char *name; /* a label for people, interned; may be NULL; unique within the function */
 };
 
 struct region {
@@ -102,10 +102,10 @@ struct constant {
   int64_t dims[IR_MAX_RANK];
   const void *data;
   uint64_t bytes;
-  const char *file; /* where data is mapped from, for --weights by-reference; NULL: inline */
-  uint64_t offset;  /* in that file */
-  const char *reference; /* the path by which engines refer to the file; such data can have no form but
-                            the one it has there; NULL: engines hold a copy */
+  const char *file;      /* where data is mapped from, for --weights by-reference; NULL: inline */
+  uint64_t offset;       /* in that file */
+  const char *reference; /* the path by which engines refer to the file; such data can have no form
+                            but the one it has there; NULL: engines hold a copy */
   uint64_t file_bytes;   /* size of the file, where there is a reference */
 };
 
@@ -120,8 +120,9 @@ struct function {
   const char *name;
   VEC(struct value) values; /* slot 0 unused */
   VEC(struct op) ops;       /* slot 0 unused */
-  VEC(struct region) regions; /* 0 is the body: its params are the inputs, its results the outputs */
-  VEC(struct guard) where;  /* relations of dims that the inputs must satisfy, checked at run time */
+  VEC(struct region)
+  regions;                 /* 0 is the body: its params are the inputs, its results the outputs */
+  VEC(struct guard) where; /* relations of dims that the inputs must satisfy, checked at run time */
   struct strmap value_names;
 };
 
@@ -130,9 +131,9 @@ struct entry_variant {
   VEC(struct guard) guards;
   struct function *function;
 };
-/* An input and an output that are one value over time: what a run gives is what the next one gets, and
- * who runs the entry keeps it. Within the functions nothing is special about them but that the output is
- * an `update` in place of the input, which nothing else reads. */
+/* An input and an output that are one value over time: what a run gives is what the next one gets,
+ * and who runs the entry keeps it. Within the functions nothing is special about them but that the
+ * output is an `update` in place of the input, which nothing else reads. */
 struct entry_state {
   uint32_t input, output;
 };
@@ -142,8 +143,9 @@ struct entry {
   VEC(const char *) output_names;
   VEC(struct entry_variant) variants;
   VEC(struct entry_state) states; /* the last inputs, and the last outputs, in order */
-  /* 1 + an input, i64 [batch]; 0: none. Before the states stands, with them, `length`: how many rows
-   * each batch row of the states has. `count`: how many more the run gives each; without it, one. */
+  /* 1 + an input, i64 [batch]; 0: none. Before the states stands, with them, `length`: how many
+   * rows each batch row of the states has. `count`: how many more the run gives each; without it,
+   * one. */
   uint32_t length, count;
 };
 
@@ -154,25 +156,26 @@ struct module {
   struct arena arena;
   struct intern names;
   struct dim_table *dims;
-  VEC(struct constant) constants;      /* slot 0 unused */
-  VEC(struct provenance) provenance;   /* slot 0 unused */
+  VEC(struct constant) constants;    /* slot 0 unused */
+  VEC(struct provenance) provenance; /* slot 0 unused */
   VEC(struct function *) functions;
   VEC(struct entry) entries;
-  VEC(const struct mesh *) meshes;         /* ir/sharding.h */
-  VEC(const struct sharding *) shardings;  /* slot 0 unused */
-  VEC(const struct scalar_body *) bodies;  /* interned; found by body_index */
+  VEC(const struct mesh *) meshes;        /* ir/sharding.h */
+  VEC(const struct sharding *) shardings; /* slot 0 unused */
+  VEC(const struct scalar_body *) bodies; /* interned; found by body_index */
   struct map body_index;
   struct strmap constant_names, function_names;
 };
 
 struct module *module_create(void);
-void module_destroy(struct module *m); /* NULL is fine */
-const char *module_intern(struct module *m, const char *s); /* NULL stays NULL */
+void module_destroy(struct module *m);                                /* NULL is fine */
+const char *module_intern(struct module *m, const char *s);           /* NULL stays NULL */
 struct function *function_create(struct module *m, const char *name); /* renames duplicates */
 /* Destroys a function, which nothing may refer to. Its name stays taken. */
 void module_drop_function(struct module *m, struct function *f);
 struct function *module_find_function(const struct module *m, const char *name);
-constant_id module_add_constant(struct module *m, const struct constant *c); /* renames duplicates */
+constant_id module_add_constant(struct module *m,
+                                const struct constant *c); /* renames duplicates */
 /* Element i of a constant, as a float or as an integer by its dtype; the other is 0. */
 void constant_element(const struct constant *c, uint64_t i, double *out_f, int64_t *out_i);
 /* An entry like the one added last gives that one's number. NULL strings count as "". */
@@ -202,8 +205,14 @@ static inline struct region *function_region(struct function *f, region_id r) {
 
 /* ---- what is known of each op kind ---- */
 
-enum op_flag { OP_FLAG_EXPLICIT = 1, OP_FLAG_VIEW = 2, OP_FLAG_EFFECT = 4, OP_FLAG_CONTROL = 8,
-               OP_FLAG_RANKS = 16, OP_FLAG_MESH = 32 };
+enum op_flag {
+  OP_FLAG_EXPLICIT = 1,
+  OP_FLAG_VIEW = 2,
+  OP_FLAG_EFFECT = 4,
+  OP_FLAG_CONTROL = 8,
+  OP_FLAG_RANKS = 16,
+  OP_FLAG_MESH = 32
+};
 enum attr_kind {
 #define ATTR_KIND(E, ctype) ATTR_##E,
 #include "ir/attr_kind.def"
@@ -286,7 +295,7 @@ bool op_infer(const struct op_view *op, struct strbuf *why, struct type *out_typ
 op_id build_op(struct builder *b, enum op_kind kind, const value_id *operands, uint32_t n_operands,
                const region_id *regions, uint32_t n_regions, const void *attrs);
 value_id build_op1(struct builder *b, enum op_kind kind, const value_id *operands,
-                   uint32_t n_operands, const void *attrs); /* its result 0 */
+                   uint32_t n_operands, const void *attrs);         /* its result 0 */
 value_id op_result(const struct function *f, op_id op, uint32_t i); /* VALUE_NONE for OP_ID_NONE */
 
 region_id region_create(struct function *f);
@@ -299,7 +308,8 @@ value_id build_const_data(struct builder *b, enum dtype dtype, const int64_t *di
                           const void *data /* packed; copied */, uint64_t bytes);
 value_id build_scalar_f64(struct builder *b, enum dtype dtype, double x);  /* rank 0, any dtype */
 value_id build_scalar_i64(struct builder *b, enum dtype dtype, int64_t x); /* rank 0, any dtype */
-value_id build_iota(struct builder *b, enum dtype dtype, const dim *dims, uint32_t rank, uint32_t axis);
+value_id build_iota(struct builder *b, enum dtype dtype, const dim *dims, uint32_t rank,
+                    uint32_t axis);
 value_id build_dims(struct builder *b, const dim *dims, uint32_t n);
 value_id build_reshape(struct builder *b, value_id x, const dim *dims, uint32_t rank);
 value_id build_transpose(struct builder *b, value_id x, const int64_t *perm);
@@ -316,7 +326,8 @@ value_id build_concat(struct builder *b, const value_id *xs, uint32_t n, uint32_
 value_id build_bitcast(struct builder *b, value_id x, enum dtype dtype);
 value_id build_reduce(struct builder *b, value_id x, const int64_t *axes, uint32_t n_axes,
                       enum combiner kind); /* reduced dims stay as 1 */
-value_id build_contract(struct builder *b, value_id lhs, value_id rhs, const struct contract_attrs *a);
+value_id build_contract(struct builder *b, value_id lhs, value_id rhs,
+                        const struct contract_attrs *a);
 /* Matrix product of the last two dims; the dims before are batch and must be equal already. */
 value_id build_matmul(struct builder *b, value_id lhs, value_id rhs, enum dtype dtype);
 value_id build_gather(struct builder *b, value_id data, const value_id *indices,
@@ -324,12 +335,15 @@ value_id build_gather(struct builder *b, value_id data, const value_id *indices,
 /* Nothing where the relation is provable. */
 void build_check(struct builder *b, dim lhs, enum relation relation, dim rhs, const char *message);
 void build_symbol(struct builder *b, value_id x, int64_t index, dim symbol);
-value_id build_squeeze(struct builder *b, value_id x, const int64_t *axes, uint32_t n);   /* by reshape */
-value_id build_unsqueeze(struct builder *b, value_id x, const int64_t *axes, uint32_t n); /* result axes, ascending */
+value_id build_squeeze(struct builder *b, value_id x, const int64_t *axes,
+                       uint32_t n); /* by reshape */
+value_id build_unsqueeze(struct builder *b, value_id x, const int64_t *axes,
+                         uint32_t n); /* result axes, ascending */
 
 /* Maps. Operands may have lower rank and broadcast as numpy does; shapes are prepended with 1s, and
  * where equality of two unknown dims is not provable a run-time `check` is added. */
-value_id build_map(struct builder *b, const value_id *xs, uint32_t n, const struct scalar_body *body);
+value_id build_map(struct builder *b, const value_id *xs, uint32_t n,
+                   const struct scalar_body *body);
 value_id build_unary(struct builder *b, enum scalar_op op, value_id x);
 value_id build_binary(struct builder *b, enum scalar_op op, value_id x, value_id y);
 value_id build_select(struct builder *b, value_id c, value_id x, value_id y);
@@ -351,7 +365,8 @@ uint32_t body_arg(struct body_builder *s, uint32_t i, enum dtype dtype);
 uint32_t body_f64(struct body_builder *s, enum dtype dtype, double x);
 uint32_t body_i64(struct body_builder *s, enum dtype dtype, int64_t x);
 uint32_t body_cast(struct body_builder *s, uint32_t x, enum dtype dtype, enum cast_mode mode);
-uint32_t body_op(struct body_builder *s, enum scalar_op op, uint32_t x, uint32_t y, uint32_t z); /* unused: 0 */
+uint32_t body_op(struct body_builder *s, enum scalar_op op, uint32_t x, uint32_t y,
+                 uint32_t z); /* unused: 0 */
 /* The body whose result is the last instruction, in the normal form: dead and repeated instructions
  * dropped, operands before users in the order of a walk from the result, so that equal expressions
  * are equal pointers. NULL on overflow or where an instruction is not well-typed. */

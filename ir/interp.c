@@ -164,16 +164,11 @@ status interp_bind_type(struct interp *in, const struct op *op, const struct typ
 
 bool interp_relation(int64_t lhs, enum relation relation, int64_t rhs) {
   switch (relation) {
-  case RELATION_EQ:
-    return lhs == rhs;
-  case RELATION_LE:
-    return lhs <= rhs;
-  case RELATION_LT:
-    return lhs < rhs;
-  case RELATION_BROADCAST:
-    return lhs == rhs || lhs == 1 || rhs == 1;
-  case RELATION_DIVIDES:
-    return lhs == 0 ? rhs == 0 : lhs == -1 || rhs % lhs == 0;
+  case RELATION_EQ: return lhs == rhs;
+  case RELATION_LE: return lhs <= rhs;
+  case RELATION_LT: return lhs < rhs;
+  case RELATION_BROADCAST: return lhs == rhs || lhs == 1 || rhs == 1;
+  case RELATION_DIVIDES: return lhs == 0 ? rhs == 0 : lhs == -1 || rhs % lhs == 0;
   }
   return false;
 }

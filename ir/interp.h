@@ -2,12 +2,12 @@
 /* The reference interpreter: slow, plain, and independent of passes and code generation.
  *
  * Two modes. `exact` holds floats as f64 throughout; `typed` rounds every result to its dtype after
- * each primitive (and computes f32 arithmetic in f32, integers in their own width). Constant folding
- * uses typed; verify's bound is the distance between the two. Casts to the quantised formats (8 bits
- * and less) round in both, as casts to integers do.
+ * each primitive (and computes f32 arithmetic in f32, integers in their own width). Constant
+ * folding uses typed; verify's bound is the distance between the two. Casts to the quantised
+ * formats (8 bits and less) round in both, as casts to integers do.
  *
- * Everything is checked again on the concrete shapes: what does not fit ends in a diagnostic. Memory
- * is bounded by `budget`; time is not, so callers bound the work that they ask for. */
+ * Everything is checked again on the concrete shapes: what does not fit ends in a diagnostic.
+ * Memory is bounded by `budget`; time is not, so callers bound the work that they ask for. */
 #ifndef SINTER_IR_INTERP_H
 #define SINTER_IR_INTERP_H
 
@@ -31,7 +31,8 @@ struct interp_rank {
 };
 
 /* A tensor of the interpreter. One element per slot: floats as f64 (rounded to the dtype in typed
- * mode; in field mode an element of the field, in i64), ints and bools as i64 (u64 bit-cast). Row-major. */
+ * mode; in field mode an element of the field, in i64), ints and bools as i64 (u64 bit-cast).
+ * Row-major. */
 struct tensor {
   enum dtype dtype;
   uint32_t rank;
@@ -47,13 +48,13 @@ struct tensor {
 struct interp {
   const struct function *function;
   enum interp_mode mode;
-  struct arena *arena;      /* tensors of this run */
+  struct arena *arena; /* tensors of this run */
   struct diags *diags;
-  int64_t *symbols;         /* by symbol index; INT64_MIN: not bound */
-  struct tensor **values;   /* by value id; NULL: not computed */
-  uint64_t budget;          /* elements that may still be allocated; exceeding is STATUS_RESOURCES */
-  struct arena scratch;     /* of the op under evaluation; emptied after it */
-  status failure;           /* why a helper returned NULL or false */
+  int64_t *symbols;       /* by symbol index; INT64_MIN: not bound */
+  struct tensor **values; /* by value id; NULL: not computed */
+  uint64_t budget;        /* elements that may still be allocated; exceeding is STATUS_RESOURCES */
+  struct arena scratch;   /* of the op under evaluation; emptied after it */
+  status failure;         /* why a helper returned NULL or false */
   /* Called after each op, for bisecting; may be NULL. */
   void (*on_op)(void *user, const struct interp *in, op_id op);
   void *user;
@@ -63,8 +64,8 @@ struct interp {
 /* What interp_run and interp_fold begin with: 2 GiB. */
 #define INTERP_BUDGET (UINT64_C(1) << 28)
 
-/* Evaluates `f` on inputs (one per parameter, dtypes and dims checked against the types, which binds
- * symbols). Outputs live in `arena`. */
+/* Evaluates `f` on inputs (one per parameter, dtypes and dims checked against the types, which
+ * binds symbols). Outputs live in `arena`. */
 status interp_run(const struct function *f, enum interp_mode mode, struct tensor *const *inputs,
                   struct arena *arena, struct diags *diags, struct tensor **out_results);
 /* The same in parts, for callers that set budget, on_op or user in between. */
@@ -72,10 +73,11 @@ void interp_init(struct interp *in, const struct function *f, enum interp_mode m
                  struct arena *arena, struct diags *diags);
 status interp_start(struct interp *in, struct tensor *const *inputs, struct tensor **out_results);
 void interp_deinit(struct interp *in); /* tensors stay in the arena */
-/* What interp_start does before it runs the body: dtypes, dims and symbols of the inputs, guards. */
+/* What interp_start does before it runs the body: dtypes, dims and symbols of the inputs, guards.
+ */
 status interp_bind_inputs(struct interp *in, struct tensor *const *inputs);
-/* The function of the first variant whose guards hold for the inputs. Errors: as interp_bind_inputs of
- * the last variant, which has the entry's signature. */
+/* The function of the first variant whose guards hold for the inputs. Errors: as interp_bind_inputs
+ * of the last variant, which has the entry's signature. */
 status interp_variant(const struct entry *e, struct tensor *const *inputs, struct arena *arena,
                       struct diags *diags, const struct function **out_function);
 /* Evaluates one op whose operands are constants; for folding. */
@@ -84,7 +86,8 @@ status interp_fold(const struct function *f, op_id op, struct arena *arena, stru
 
 /* Zeroes. NULL where a dim is negative or the elements cannot be counted; rank is at most
  * IR_MAX_RANK. */
-struct tensor *tensor_create(struct arena *arena, enum dtype dtype, const int64_t *dims, uint32_t rank);
+struct tensor *tensor_create(struct arena *arena, enum dtype dtype, const int64_t *dims,
+                             uint32_t rank);
 /* From and to packed little-endian bytes (ONNX's packing), as constants and the API hold them. NULL
  * as tensor_create, and for strings. A bool byte other than 0 reads as true. */
 struct tensor *tensor_from_bytes(struct arena *arena, enum dtype dtype, const int64_t *dims,
@@ -100,7 +103,8 @@ status interp_fail(struct interp *in, const struct op *op, enum diag_code code, 
                    ...) __attribute__((format(printf, 4, 5)));
 /* The tensor of an operand; never NULL. */
 struct tensor *interp_operand(struct interp *in, const struct op *op, uint32_t i);
-/* A fresh tensor, zeroed, that becomes result i, with its dims evaluated under the bound symbols. */
+/* A fresh tensor, zeroed, that becomes result i, with its dims evaluated under the bound symbols.
+ */
 struct tensor *interp_result(struct interp *in, const struct op *op, uint32_t i);
 /* The elements of x under the dims of result i; they must be as many. */
 status interp_alias(struct interp *in, const struct op *op, uint32_t i, const struct tensor *x);
@@ -148,8 +152,8 @@ void strides_of(const int64_t *dims, uint32_t rank, int64_t *out_strides);
 /* The same with 0 where a dim of t is 1: for reading t broadcast. */
 void strides_broadcast(const struct tensor *t, int64_t *out_strides);
 /* Copies a box of 8-byte slots between two strided places. */
-void strided_copy(void *to, const int64_t *to_strides, const void *from, const int64_t *from_strides,
-                  const int64_t *dims, uint32_t rank);
+void strided_copy(void *to, const int64_t *to_strides, const void *from,
+                  const int64_t *from_strides, const int64_t *dims, uint32_t rank);
 /* Fuses neighbouring dims that n_lists stride lists (each IR_MAX_RANK apart in `strides`) walk as
  * one, and drops dims of 1. Returns the rank left, at least 1; lists and dims are changed. */
 uint32_t strides_collapse(int64_t *dims, uint32_t rank, int64_t *strides, uint32_t n_lists);

@@ -220,14 +220,10 @@ static struct tensor *exchanged(struct spmd *s, struct spmd_rank *r, const struc
       xs[i] = entries_of(s, xs[i], own, 1);
     exchange_merge(s, r, op, xs, n, &t);
     return t;
-  case EXCHANGE_ALL_REDUCE:
-    exchange_merge(s, r, op, xs, n, &t);
-    return t;
-  case EXCHANGE_PERMUTE:
-    return xs[a->from.data[own]];
+  case EXCHANGE_ALL_REDUCE: exchange_merge(s, r, op, xs, n, &t); return t;
+  case EXCHANGE_PERMUTE: return xs[a->from.data[own]];
   case EXCHANGE_ALL_GATHER:
-  case EXCHANGE_ALL_TO_ALL:
-    break;
+  case EXCHANGE_ALL_TO_ALL: break;
   }
   int64_t dims[IR_MAX_RANK];
   bool gathers = a->kind == EXCHANGE_ALL_GATHER;
@@ -395,8 +391,8 @@ status interp_spmd_run(const struct function *f, const struct mesh *mesh, enum i
 
 status interp_spmd_run_local(const struct function *f, const struct function *sharded,
                              const struct mesh *mesh, enum interp_mode mode,
-                             struct tensor *const *inputs, struct arena *arena,
-                             struct diags *diags, struct tensor **out_results) {
+                             struct tensor *const *inputs, struct arena *arena, struct diags *diags,
+                             struct tensor **out_results) {
   struct spmd s = {
       .f = f, .ports = sharded, .mesh = mesh, .mode = mode, .arena = arena, .turn = NO_RANK};
   s.n = mesh_ranks(mesh);

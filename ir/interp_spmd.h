@@ -24,7 +24,7 @@ status interp_spmd_run(const struct function *f, const struct mesh *mesh, enum i
  * results are the parts that the types of `sharded`, a function of the same module, say. */
 status interp_spmd_run_local(const struct function *f, const struct function *sharded,
                              const struct mesh *mesh, enum interp_mode mode,
-                             struct tensor *const *inputs, struct arena *arena,
-                             struct diags *diags, struct tensor **out_results);
+                             struct tensor *const *inputs, struct arena *arena, struct diags *diags,
+                             struct tensor **out_results);
 
 #endif

@@ -13,22 +13,14 @@
 
 static enum softfloat_kind small_float(enum dtype dtype) {
   switch (dtype) {
-  case DTYPE_F16:
-    return SOFTFLOAT_F16;
-  case DTYPE_BF16:
-    return SOFTFLOAT_BF16;
-  case DTYPE_F8E4M3FN:
-    return SOFTFLOAT_F8E4M3FN;
-  case DTYPE_F8E4M3FNUZ:
-    return SOFTFLOAT_F8E4M3FNUZ;
-  case DTYPE_F8E5M2:
-    return SOFTFLOAT_F8E5M2;
-  case DTYPE_F8E5M2FNUZ:
-    return SOFTFLOAT_F8E5M2FNUZ;
-  case DTYPE_F8E8M0:
-    return SOFTFLOAT_F8E8M0;
-  default:
-    return SOFTFLOAT_F4E2M1;
+  case DTYPE_F16: return SOFTFLOAT_F16;
+  case DTYPE_BF16: return SOFTFLOAT_BF16;
+  case DTYPE_F8E4M3FN: return SOFTFLOAT_F8E4M3FN;
+  case DTYPE_F8E4M3FNUZ: return SOFTFLOAT_F8E4M3FNUZ;
+  case DTYPE_F8E5M2: return SOFTFLOAT_F8E5M2;
+  case DTYPE_F8E5M2FNUZ: return SOFTFLOAT_F8E5M2FNUZ;
+  case DTYPE_F8E8M0: return SOFTFLOAT_F8E8M0;
+  default: return SOFTFLOAT_F4E2M1;
   }
 }
 

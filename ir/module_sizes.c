@@ -14,7 +14,8 @@ static bool is_too_large(const struct module *m, const struct type *type) {
   for (uint32_t i = 0; i < type->rank; i++) {
     int64_t lo, hi;
     dim_bounds(m->dims, type->dims[i], &lo, &hi);
-    if (lo <= 0) return false;
+    if (lo <= 0)
+      return false;
     too_large |= __builtin_mul_overflow(bits, (uint64_t)lo, &bits) || bits > MOST_BITS;
   }
   return too_large;
@@ -35,14 +36,17 @@ static void check_function(const struct module *m, const struct function *f, str
   const struct region *body = &f->regions.data[0];
   for (uint32_t i = 0; i < body->params.len; i++) {
     const struct type *type = value_type(f, body->params.data[i]);
-    if (is_too_large(m, type)) report(m, type, 0, "an input", diags);
+    if (is_too_large(m, type))
+      report(m, type, 0, "an input", diags);
   }
   for (uint32_t i = 0; i < f->ops.len; i++) {
     const struct op *op = &f->ops.data[i];
-    if (op->kind == OP_NONE || (last && op->provenance == last)) continue;
+    if (op->kind == OP_NONE || (last && op->provenance == last))
+      continue;
     for (uint32_t k = 0; k < op->n_results; k++) {
       const struct type *type = value_type(f, op->results[k]);
-      if (!is_too_large(m, type)) continue;
+      if (!is_too_large(m, type))
+        continue;
       report(m, type, op->provenance, "a value", diags);
       last = op->provenance;
       break;
@@ -52,6 +56,7 @@ static void check_function(const struct module *m, const struct function *f, str
 
 status module_check_sizes(const struct module *m, struct diags *diags) {
   uint32_t errors = diags_errors(diags);
-  for (uint32_t i = 0; i < m->functions.len; i++) check_function(m, m->functions.data[i], diags);
+  for (uint32_t i = 0; i < m->functions.len; i++)
+    check_function(m, m->functions.data[i], diags);
   return diags_errors(diags) == errors ? STATUS_OK : STATUS_RESOURCES;
 }

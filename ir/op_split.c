@@ -27,19 +27,14 @@ static enum degree inst_degree(const struct scalar_body *body, const struct scal
     return x == DEGREE_1 && !keeps_bits(body->insts[inst->args[0]].dtype, inst->dtype)
                ? DEGREE_OTHER
                : x;
-  case SCALAR_NEG:
-    return x;
+  case SCALAR_NEG: return x;
   case SCALAR_ADD:
-  case SCALAR_SUB:
-    return x == y ? x : DEGREE_OTHER;
-  case SCALAR_MUL:
-    return x == DEGREE_0 ? y : y == DEGREE_0 ? x : DEGREE_OTHER;
+  case SCALAR_SUB: return x == y ? x : DEGREE_OTHER;
+  case SCALAR_MUL: return x == DEGREE_0 ? y : y == DEGREE_0 ? x : DEGREE_OTHER;
   case SCALAR_DIV:
     return y != DEGREE_0 ? DEGREE_OTHER : x == DEGREE_1 && !is_float ? DEGREE_OTHER : x;
-  case SCALAR_SELECT:
-    return x != DEGREE_0 || y != z ? DEGREE_OTHER : y;
-  default:
-    break;
+  case SCALAR_SELECT: return x != DEGREE_0 || y != z ? DEGREE_OTHER : y;
+  default: break;
   }
   for (uint32_t i = 0; i < scalar_infos[inst->op].arity; i++)
     if (of[inst->args[i]] != DEGREE_0)
@@ -78,22 +73,18 @@ bool op_is_linear(const struct function *f, const struct op *op, enum partial_ki
   case OP_RESHAPE:
   case OP_TRANSPOSE:
   case OP_BROADCAST:
-  case OP_SLICE:
-    return operands == 1;
-  case OP_CONCAT:
-    return operands == (uint32_t)((UINT64_C(1) << op->n_operands) - 1);
+  case OP_SLICE: return operands == 1;
+  case OP_CONCAT: return operands == (uint32_t)((UINT64_C(1) << op->n_operands) - 1);
   case OP_REDUCE:
     return operands == 1 && op->n_results == 1 && reduces_as(OP_ATTRS(reduce, op), kind);
-  case OP_MAP:
-    return kind == PARTIAL_SUM && map_is_linear(op, operands);
+  case OP_MAP: return kind == PARTIAL_SUM && map_is_linear(op, operands);
   case OP_CONTRACT:
   case OP_CONV: {
     enum dtype x = value_type(f, op->operands[0])->dtype, y = value_type(f, op->operands[1])->dtype;
     return kind == PARTIAL_SUM && (operands == 1 || operands == 2) && dtype_is_float(x) &&
            dtype_is_float(y) && dtype_bits(value_type(f, op->results[0])->dtype) >= dtype_bits(x);
   }
-  default:
-    return false;
+  default: return false;
   }
 }
 

@@ -29,8 +29,9 @@ static const struct attr_desc no_attr_descs[] = {{NULL, ATTR_INT, 0}};
 const struct op_info op_infos[OP_COUNT] = {
     [OP_NONE] = {.name = "none", .attrs = no_attr_descs},
 #define OP(E, text, omin, omax, rmin, rmax, flags, attrs)                                          \
-  [OP_##E] = {#text, omin, omax, rmin, rmax, flags, sizeof(struct text##_attrs),                   \
-              text##_attr_descs, &text##_hooks},
+  [OP_##E] = {                                                                                     \
+      #text,        omin, omax, rmin, rmax, flags, sizeof(struct text##_attrs), text##_attr_descs, \
+      &text##_hooks},
 #include "ir/op.def"
 #undef OP
 };

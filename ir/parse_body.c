@@ -139,10 +139,8 @@ static bool parse_scalar(struct body_parser *b, const struct sir_scalar *x, uint
     }
     *out = (uint32_t)let;
     return true;
-  case SIR_LITERAL:
-    return parse_literal(b, x, out);
-  case SIR_CALL:
-    return parse_call(b, x, depth, out);
+  case SIR_LITERAL: return parse_literal(b, x, out);
+  case SIR_CALL: return parse_call(b, x, depth, out);
   }
   return false;
 }

@@ -170,10 +170,8 @@ static bool set_single(struct sir_parser *p, enum attr_kind kind, const struct s
                        void *to) {
   int64_t unused;
   switch (kind) {
-  case ATTR_INT:
-    return sir_i64(p, x, to);
-  case ATTR_FLOAT:
-    return sir_number(p, x, DTYPE_F64, to, &unused);
+  case ATTR_INT: return sir_i64(p, x, to);
+  case ATTR_FLOAT: return sir_number(p, x, DTYPE_F64, to, &unused);
   case ATTR_BOOL:
     *(bool *)to = is_word(x, "true");
     if (!is_word(x, "true") && !is_word(x, "false")) {
@@ -181,30 +179,20 @@ static bool set_single(struct sir_parser *p, enum attr_kind kind, const struct s
       return false;
     }
     return true;
-  case ATTR_DIM:
-    *(dim *)to = sir_dim(p, x);
-    return *(dim *)to != DIM_NONE;
-  case ATTR_DTYPE:
-    return set_dtype(p, x, to);
+  case ATTR_DIM: *(dim *)to = sir_dim(p, x); return *(dim *)to != DIM_NONE;
+  case ATTR_DTYPE: return set_dtype(p, x, to);
   case ATTR_STRING:
     *(const char **)to = x->text;
     if (x->kind != EXPR_STRING)
       sir_error(p, &x->at, DIAG_E0204, NULL, "a string is wanted here");
     return x->kind == EXPR_STRING;
-  case ATTR_COMBINER:
-    return set_keyword(p, KEYWORD_KIND_combiner, x, to);
-  case ATTR_RELATION:
-    return set_keyword(p, KEYWORD_KIND_relation, x, to);
-  case ATTR_OUT_OF_RANGE:
-    return set_keyword(p, KEYWORD_KIND_out_of_range, x, to);
-  case ATTR_RANDOM_KIND:
-    return set_keyword(p, KEYWORD_KIND_random_kind, x, to);
-  case ATTR_ROOT:
-    return set_keyword(p, KEYWORD_KIND_root_kind, x, to);
-  case ATTR_PARTIAL:
-    return set_keyword(p, KEYWORD_KIND_partial_kind, x, to);
-  case ATTR_EXCHANGE:
-    return set_keyword(p, KEYWORD_KIND_exchange_kind, x, to);
+  case ATTR_COMBINER: return set_keyword(p, KEYWORD_KIND_combiner, x, to);
+  case ATTR_RELATION: return set_keyword(p, KEYWORD_KIND_relation, x, to);
+  case ATTR_OUT_OF_RANGE: return set_keyword(p, KEYWORD_KIND_out_of_range, x, to);
+  case ATTR_RANDOM_KIND: return set_keyword(p, KEYWORD_KIND_random_kind, x, to);
+  case ATTR_ROOT: return set_keyword(p, KEYWORD_KIND_root_kind, x, to);
+  case ATTR_PARTIAL: return set_keyword(p, KEYWORD_KIND_partial_kind, x, to);
+  case ATTR_EXCHANGE: return set_keyword(p, KEYWORD_KIND_exchange_kind, x, to);
   default:
     sir_error(p, &x->at, DIAG_E0204, NULL, "a single value is not what is wanted here");
     return false;
@@ -262,10 +250,8 @@ static bool may_be_absent(enum attr_kind kind) {
   case ATTR_OUT_OF_RANGE:
   case ATTR_RANDOM_KIND:
   case ATTR_ROOT:
-  case ATTR_EXCHANGE:
-    return false;
-  default:
-    return true;
+  case ATTR_EXCHANGE: return false;
+  default: return true;
   }
 }
 

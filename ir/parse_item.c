@@ -155,14 +155,16 @@ void sir_states(struct sir_parser *p, const struct sir_loc *at, struct sir_names
                 struct sir_names inputs, struct sir_names outputs) {
   struct entry *e = &vec_last(&p->m->entries);
   if (counts.len < 1 || counts.len > 2 || inputs.len != outputs.len || !inputs.len) {
-    sir_error(p, at, DIAG_E0202, NULL, "states are (length) or (length, count), then as many inputs as outputs");
+    sir_error(p, at, DIAG_E0202, NULL,
+              "states are (length) or (length, count), then as many inputs as outputs");
     return;
   }
   e->length = find_port(e, true, counts.data[0].text);
   e->count = counts.len > 1 ? find_port(e, true, counts.data[1].text) : 0;
   bool found = e->length && (counts.len == 1 || e->count);
   for (uint32_t i = 0; i < inputs.len; i++) {
-    uint32_t in = find_port(e, true, inputs.data[i].text), out = find_port(e, false, outputs.data[i].text);
+    uint32_t in = find_port(e, true, inputs.data[i].text),
+             out = find_port(e, false, outputs.data[i].text);
     found &= in && out;
     vec_push(&e->states, ((struct entry_state){in - 1, out - 1}));
   }

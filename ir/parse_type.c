@@ -11,15 +11,10 @@ dim sir_dim(struct sir_parser *p, const struct sir_expr *x) {
   int64_t value;
   switch (x->kind) {
   case EXPR_NAME:
-  case EXPR_STRING:
-    return dim_symbol(t, x->text, DIM_UNBOUNDED_LO, DIM_UNBOUNDED_HI);
-  case EXPR_INT:
-    return sir_i64(p, x, &value) ? dim_const(t, value) : DIM_NONE;
-  case EXPR_FLOAT:
-    sir_error(p, &x->at, DIAG_E0205, NULL, "a dim is no fraction");
-    return DIM_NONE;
-  case EXPR_DIM:
-    return x->value;
+  case EXPR_STRING: return dim_symbol(t, x->text, DIM_UNBOUNDED_LO, DIM_UNBOUNDED_HI);
+  case EXPR_INT: return sir_i64(p, x, &value) ? dim_const(t, value) : DIM_NONE;
+  case EXPR_FLOAT: sir_error(p, &x->at, DIAG_E0205, NULL, "a dim is no fraction"); return DIM_NONE;
+  case EXPR_DIM: return x->value;
   }
   return DIM_NONE;
 }

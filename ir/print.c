@@ -113,64 +113,36 @@ static bool attr_is_default(enum attr_kind kind, const void *p) {
   static const char zero[sizeof(double)];
   switch (kind) {
   case ATTR_INT:
-  case ATTR_FLOAT:
-    return !memcmp(p, zero, 8);
-  case ATTR_BOOL:
-    return !*(const bool *)p;
-  case ATTR_INTS:
-    return ((const struct ints *)p)->len == 0;
-  case ATTR_DIM:
-    return *(const dim *)p == DIM_NONE;
-  case ATTR_DIMS:
-    return ((const struct dims *)p)->len == 0;
-  case ATTR_STRING:
-    return !*(const char *const *)p;
-  case ATTR_TYPE:
-    return !*(const struct type *const *)p;
-  case ATTR_TYPES:
-    return ((const struct types *)p)->len == 0;
-  case ATTR_PARTIAL:
-    return *(const enum partial_kind *)p == PARTIAL_NONE;
-  default:
-    return false;
+  case ATTR_FLOAT: return !memcmp(p, zero, 8);
+  case ATTR_BOOL: return !*(const bool *)p;
+  case ATTR_INTS: return ((const struct ints *)p)->len == 0;
+  case ATTR_DIM: return *(const dim *)p == DIM_NONE;
+  case ATTR_DIMS: return ((const struct dims *)p)->len == 0;
+  case ATTR_STRING: return !*(const char *const *)p;
+  case ATTR_TYPE: return !*(const struct type *const *)p;
+  case ATTR_TYPES: return ((const struct types *)p)->len == 0;
+  case ATTR_PARTIAL: return *(const enum partial_kind *)p == PARTIAL_NONE;
+  default: return false;
   }
 }
 
 static void print_attr_value(const struct module *m, enum attr_kind kind, const void *p,
                              struct strbuf *out) {
   switch (kind) {
-  case ATTR_INT:
-    strbuf_printf(out, "%" PRId64, *(const int64_t *)p);
-    break;
-  case ATTR_FLOAT:
-    literal_print_f64(*(const double *)p, false, out);
-    break;
-  case ATTR_BOOL:
-    strbuf_append_c(out, *(const bool *)p ? "true" : "false");
-    break;
-  case ATTR_INTS:
-    print_ints(p, out);
-    break;
-  case ATTR_DIM:
-    dim_print(m->dims, *(const dim *)p, out);
-    break;
-  case ATTR_DIMS:
-    print_dims(m, p, out);
-    break;
-  case ATTR_DTYPE:
-    strbuf_append_c(out, dtype_name(*(const enum dtype *)p));
-    break;
-  case ATTR_TYPE:
-    type_print(m, *(const struct type *const *)p, out);
-    break;
+  case ATTR_INT: strbuf_printf(out, "%" PRId64, *(const int64_t *)p); break;
+  case ATTR_FLOAT: literal_print_f64(*(const double *)p, false, out); break;
+  case ATTR_BOOL: strbuf_append_c(out, *(const bool *)p ? "true" : "false"); break;
+  case ATTR_INTS: print_ints(p, out); break;
+  case ATTR_DIM: dim_print(m->dims, *(const dim *)p, out); break;
+  case ATTR_DIMS: print_dims(m, p, out); break;
+  case ATTR_DTYPE: strbuf_append_c(out, dtype_name(*(const enum dtype *)p)); break;
+  case ATTR_TYPE: type_print(m, *(const struct type *const *)p, out); break;
   case ATTR_TYPES:
     strbuf_char(out, '[');
     print_types(m, ((const struct types *)p)->data, ((const struct types *)p)->len, out);
     strbuf_char(out, ']');
     break;
-  case ATTR_STRING:
-    literal_print_string(*(const char *const *)p, out);
-    break;
+  case ATTR_STRING: literal_print_string(*(const char *const *)p, out); break;
   case ATTR_COMBINER:
     strbuf_append_c(out, keyword_text(KEYWORD_KIND_combiner, *(const int *)p));
     break;
@@ -197,9 +169,7 @@ static void print_attr_value(const struct module *m, enum attr_kind kind, const 
     text_print_name('@', c && c < m->constants.len ? m->constants.data[c].name : "?", out);
     break;
   }
-  case ATTR_BODY:
-    scalar_body_print(*(const struct scalar_body *const *)p, out);
-    break;
+  case ATTR_BODY: scalar_body_print(*(const struct scalar_body *const *)p, out); break;
   }
 }
 

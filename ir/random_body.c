@@ -37,18 +37,12 @@ static uint32_t leaf(struct body_gen *b, enum dtype dtype) {
 
 static bool takes(const struct scalar_info *info, enum dtype t) {
   switch ((enum scalar_operands)info->operands) {
-  case SCALAR_OPERANDS_NUM:
-    return random_is_number(t);
-  case SCALAR_OPERANDS_FLT:
-    return dtype_is_float(t);
-  case SCALAR_OPERANDS_INT:
-    return dtype_is_int(t);
-  case SCALAR_OPERANDS_LOG:
-    return is_bool(t);
-  case SCALAR_OPERANDS_BIT:
-    return dtype_is_int(t) || is_bool(t);
-  case SCALAR_OPERANDS_ANY:
-    return true;
+  case SCALAR_OPERANDS_NUM: return random_is_number(t);
+  case SCALAR_OPERANDS_FLT: return dtype_is_float(t);
+  case SCALAR_OPERANDS_INT: return dtype_is_int(t);
+  case SCALAR_OPERANDS_LOG: return is_bool(t);
+  case SCALAR_OPERANDS_BIT: return dtype_is_int(t) || is_bool(t);
+  case SCALAR_OPERANDS_ANY: return true;
   }
   return false;
 }

@@ -25,8 +25,8 @@ enum dtype random_dtype(struct random_gen *g, bool (*accept)(enum dtype));
 /* A fresh input or constant of a type; values of other origin of the same type at times. */
 value_id random_value_of(struct random_gen *g, const struct type *type);
 /* A constant (static types) with elements in lo .. hi, or quarters of it for floats. */
-value_id random_constant(struct random_gen *g, enum dtype dtype, const int64_t *dims,
-                         uint32_t rank, int64_t lo, int64_t hi);
+value_id random_constant(struct random_gen *g, enum dtype dtype, const int64_t *dims, uint32_t rank,
+                         int64_t lo, int64_t hi);
 /* A value that exists and is accepted, or a fresh one of a random type that is. */
 value_id random_pick(struct random_gen *g, bool (*accept)(struct random_gen *, value_id));
 /* A type that accept takes; ranks lo .. hi. */

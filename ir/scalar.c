@@ -114,18 +114,12 @@ uint32_t body_op(struct body_builder *s, enum scalar_op op, uint32_t x, uint32_t
 static bool operand_allowed(enum scalar_operands kind, enum dtype t) {
   bool is_bool = dtype_kind(t) == DTYPE_KIND_BOOL;
   switch (kind) {
-  case SCALAR_OPERANDS_NUM:
-    return dtype_is_float(t) || dtype_is_int(t);
-  case SCALAR_OPERANDS_FLT:
-    return dtype_is_float(t);
-  case SCALAR_OPERANDS_INT:
-    return dtype_is_int(t);
-  case SCALAR_OPERANDS_LOG:
-    return is_bool;
-  case SCALAR_OPERANDS_BIT:
-    return dtype_is_int(t) || is_bool;
-  case SCALAR_OPERANDS_ANY:
-    return dtype_kind(t) != DTYPE_KIND_STRING;
+  case SCALAR_OPERANDS_NUM: return dtype_is_float(t) || dtype_is_int(t);
+  case SCALAR_OPERANDS_FLT: return dtype_is_float(t);
+  case SCALAR_OPERANDS_INT: return dtype_is_int(t);
+  case SCALAR_OPERANDS_LOG: return is_bool;
+  case SCALAR_OPERANDS_BIT: return dtype_is_int(t) || is_bool;
+  case SCALAR_OPERANDS_ANY: return dtype_kind(t) != DTYPE_KIND_STRING;
   }
   return false;
 }

@@ -137,96 +137,51 @@ static double float_sigmoid(double x) { return 1 / (1 + exp(-x)); }
 static void eval_float(enum scalar_op op, const union scalar *a, const union scalar *b, uint32_t n,
                        union scalar *d) {
   switch (op) {
-  case SCALAR_ADD:
-    EACH(f64, X + Y);
-  case SCALAR_SUB:
-    EACH(f64, X - Y);
-  case SCALAR_MUL:
-    EACH(f64, X * Y);
-  case SCALAR_DIV:
-    EACH(f64, X / Y);
-  case SCALAR_MOD:
-    EACH(f64, float_mod(X, Y));
-  case SCALAR_REM:
-    EACH(f64, fmod(X, Y));
-  case SCALAR_POW:
-    EACH(f64, pow(X, Y));
-  case SCALAR_MAX:
-    EACH(f64, float_max(X, Y));
-  case SCALAR_MIN:
-    EACH(f64, float_min(X, Y));
-  case SCALAR_NEG:
-    EACH(f64, -X);
-  case SCALAR_ABS:
-    EACH(f64, fabs(X));
-  case SCALAR_SIGN:
-    EACH(f64, float_sign(X));
-  case SCALAR_FLOOR:
-    EACH(f64, floor(X));
-  case SCALAR_CEIL:
-    EACH(f64, ceil(X));
-  case SCALAR_ROUND:
-    EACH(f64, rint(X));
-  case SCALAR_TRUNC:
-    EACH(f64, trunc(X));
-  case SCALAR_SQRT:
-    EACH(f64, sqrt(X));
-  case SCALAR_EXP:
-    EACH(f64, exp(X));
-  case SCALAR_LOG:
-    EACH(f64, log(X));
-  case SCALAR_LOG1P:
-    EACH(f64, log1p(X));
-  case SCALAR_EXPM1:
-    EACH(f64, expm1(X));
-  case SCALAR_SIGMOID:
-    EACH(f64, float_sigmoid(X));
-  case SCALAR_ERF:
-    EACH(f64, erf(X));
-  case SCALAR_SIN:
-    EACH(f64, sin(X));
-  case SCALAR_COS:
-    EACH(f64, cos(X));
-  case SCALAR_TAN:
-    EACH(f64, tan(X));
-  case SCALAR_ASIN:
-    EACH(f64, asin(X));
-  case SCALAR_ACOS:
-    EACH(f64, acos(X));
-  case SCALAR_ATAN:
-    EACH(f64, atan(X));
-  case SCALAR_ATAN2:
-    EACH(f64, atan2(X, Y));
-  case SCALAR_SINH:
-    EACH(f64, sinh(X));
-  case SCALAR_COSH:
-    EACH(f64, cosh(X));
-  case SCALAR_TANH:
-    EACH(f64, tanh(X));
-  case SCALAR_ASINH:
-    EACH(f64, asinh(X));
-  case SCALAR_ACOSH:
-    EACH(f64, acosh(X));
-  case SCALAR_ATANH:
-    EACH(f64, atanh(X));
-  case SCALAR_ISNAN:
-    EACH(i64, isnan(X) != 0);
-  case SCALAR_ISINF:
-    EACH(i64, isinf(X) != 0);
-  case SCALAR_EQ:
-    EACH(i64, X == Y);
-  case SCALAR_NE:
-    EACH(i64, X != Y);
-  case SCALAR_LT:
-    EACH(i64, X < Y);
-  case SCALAR_LE:
-    EACH(i64, X <= Y);
-  case SCALAR_GT:
-    EACH(i64, X > Y);
-  case SCALAR_GE:
-    EACH(i64, X >= Y);
-  default:
-    assert(!"a scalar operation on floats");
+  case SCALAR_ADD: EACH(f64, X + Y);
+  case SCALAR_SUB: EACH(f64, X - Y);
+  case SCALAR_MUL: EACH(f64, X * Y);
+  case SCALAR_DIV: EACH(f64, X / Y);
+  case SCALAR_MOD: EACH(f64, float_mod(X, Y));
+  case SCALAR_REM: EACH(f64, fmod(X, Y));
+  case SCALAR_POW: EACH(f64, pow(X, Y));
+  case SCALAR_MAX: EACH(f64, float_max(X, Y));
+  case SCALAR_MIN: EACH(f64, float_min(X, Y));
+  case SCALAR_NEG: EACH(f64, -X);
+  case SCALAR_ABS: EACH(f64, fabs(X));
+  case SCALAR_SIGN: EACH(f64, float_sign(X));
+  case SCALAR_FLOOR: EACH(f64, floor(X));
+  case SCALAR_CEIL: EACH(f64, ceil(X));
+  case SCALAR_ROUND: EACH(f64, rint(X));
+  case SCALAR_TRUNC: EACH(f64, trunc(X));
+  case SCALAR_SQRT: EACH(f64, sqrt(X));
+  case SCALAR_EXP: EACH(f64, exp(X));
+  case SCALAR_LOG: EACH(f64, log(X));
+  case SCALAR_LOG1P: EACH(f64, log1p(X));
+  case SCALAR_EXPM1: EACH(f64, expm1(X));
+  case SCALAR_SIGMOID: EACH(f64, float_sigmoid(X));
+  case SCALAR_ERF: EACH(f64, erf(X));
+  case SCALAR_SIN: EACH(f64, sin(X));
+  case SCALAR_COS: EACH(f64, cos(X));
+  case SCALAR_TAN: EACH(f64, tan(X));
+  case SCALAR_ASIN: EACH(f64, asin(X));
+  case SCALAR_ACOS: EACH(f64, acos(X));
+  case SCALAR_ATAN: EACH(f64, atan(X));
+  case SCALAR_ATAN2: EACH(f64, atan2(X, Y));
+  case SCALAR_SINH: EACH(f64, sinh(X));
+  case SCALAR_COSH: EACH(f64, cosh(X));
+  case SCALAR_TANH: EACH(f64, tanh(X));
+  case SCALAR_ASINH: EACH(f64, asinh(X));
+  case SCALAR_ACOSH: EACH(f64, acosh(X));
+  case SCALAR_ATANH: EACH(f64, atanh(X));
+  case SCALAR_ISNAN: EACH(i64, isnan(X) != 0);
+  case SCALAR_ISINF: EACH(i64, isinf(X) != 0);
+  case SCALAR_EQ: EACH(i64, X == Y);
+  case SCALAR_NE: EACH(i64, X != Y);
+  case SCALAR_LT: EACH(i64, X < Y);
+  case SCALAR_LE: EACH(i64, X <= Y);
+  case SCALAR_GT: EACH(i64, X > Y);
+  case SCALAR_GE: EACH(i64, X >= Y);
+  default: assert(!"a scalar operation on floats");
   }
 }
 
@@ -287,56 +242,31 @@ static void eval_int(enum scalar_op op, enum dtype dtype, const union scalar *a,
   bool u = !dtype_is_signed(dtype);
   unsigned bits = dtype_bits(dtype);
   switch (op) {
-  case SCALAR_ADD:
-    EACH(i64, (int64_t)(UX + UY));
-  case SCALAR_SUB:
-    EACH(i64, (int64_t)(UX - UY));
-  case SCALAR_MUL:
-    EACH(i64, (int64_t)(UX * UY));
-  case SCALAR_DIV:
-    EACH(i64, int_div(X, Y, u));
-  case SCALAR_MOD:
-    EACH(i64, int_mod(X, Y, u));
-  case SCALAR_REM:
-    EACH(i64, int_rem(X, Y, u));
-  case SCALAR_POW:
-    EACH(i64, int_pow(X, Y, u));
-  case SCALAR_MAX:
-    EACH(i64, int_less(X, Y, u) ? Y : X);
-  case SCALAR_MIN:
-    EACH(i64, int_less(Y, X, u) ? Y : X);
-  case SCALAR_NEG:
-    EACH(i64, (int64_t)(0 - UX));
-  case SCALAR_ABS:
-    EACH(i64, !u && X < 0 ? (int64_t)(0 - UX) : X);
-  case SCALAR_SIGN:
-    EACH(i64, X == 0 ? 0 : !u && X < 0 ? -1 : 1);
-  case SCALAR_EQ:
-    EACH(i64, X == Y);
-  case SCALAR_NE:
-    EACH(i64, X != Y);
-  case SCALAR_LT:
-    EACH(i64, int_less(X, Y, u));
-  case SCALAR_LE:
-    EACH(i64, !int_less(Y, X, u));
-  case SCALAR_GT:
-    EACH(i64, int_less(Y, X, u));
-  case SCALAR_GE:
-    EACH(i64, !int_less(X, Y, u));
-  case SCALAR_AND:
-    EACH(i64, X & Y);
-  case SCALAR_OR:
-    EACH(i64, X | Y);
-  case SCALAR_XOR:
-    EACH(i64, X ^ Y);
-  case SCALAR_NOT:
-    EACH(i64, dtype == DTYPE_BOOL ? !X : ~X);
-  case SCALAR_SHL:
-    EACH(i64, int_shl(X, Y, bits));
-  case SCALAR_SHR:
-    EACH(i64, int_shr(X, Y, bits, u));
-  default:
-    assert(!"a scalar operation on integers");
+  case SCALAR_ADD: EACH(i64, (int64_t)(UX + UY));
+  case SCALAR_SUB: EACH(i64, (int64_t)(UX - UY));
+  case SCALAR_MUL: EACH(i64, (int64_t)(UX * UY));
+  case SCALAR_DIV: EACH(i64, int_div(X, Y, u));
+  case SCALAR_MOD: EACH(i64, int_mod(X, Y, u));
+  case SCALAR_REM: EACH(i64, int_rem(X, Y, u));
+  case SCALAR_POW: EACH(i64, int_pow(X, Y, u));
+  case SCALAR_MAX: EACH(i64, int_less(X, Y, u) ? Y : X);
+  case SCALAR_MIN: EACH(i64, int_less(Y, X, u) ? Y : X);
+  case SCALAR_NEG: EACH(i64, (int64_t)(0 - UX));
+  case SCALAR_ABS: EACH(i64, !u && X < 0 ? (int64_t)(0 - UX) : X);
+  case SCALAR_SIGN: EACH(i64, X == 0 ? 0 : !u && X < 0 ? -1 : 1);
+  case SCALAR_EQ: EACH(i64, X == Y);
+  case SCALAR_NE: EACH(i64, X != Y);
+  case SCALAR_LT: EACH(i64, int_less(X, Y, u));
+  case SCALAR_LE: EACH(i64, !int_less(Y, X, u));
+  case SCALAR_GT: EACH(i64, int_less(Y, X, u));
+  case SCALAR_GE: EACH(i64, !int_less(X, Y, u));
+  case SCALAR_AND: EACH(i64, X & Y);
+  case SCALAR_OR: EACH(i64, X | Y);
+  case SCALAR_XOR: EACH(i64, X ^ Y);
+  case SCALAR_NOT: EACH(i64, dtype == DTYPE_BOOL ? !X : ~X);
+  case SCALAR_SHL: EACH(i64, int_shl(X, Y, bits));
+  case SCALAR_SHR: EACH(i64, int_shr(X, Y, bits, u));
+  default: assert(!"a scalar operation on integers");
   }
 }
 
@@ -492,9 +422,7 @@ union scalar scalar_identity(enum combiner kind, enum dtype dtype) {
       d.i64 = int_extreme(dtype, greatest);
     break;
   }
-  case COMBINER_AND:
-    d.i64 = scalar_literal_i64(dtype, -1);
-    break;
+  case COMBINER_AND: d.i64 = scalar_literal_i64(dtype, -1); break;
   case COMBINER_NONE:
   case COMBINER_SUM:
   case COMBINER_OR:

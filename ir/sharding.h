@@ -23,13 +23,13 @@ struct mesh {
  * `sub_stride` ranks (tp:2 is the outer half of tp=4: size 2, stride 2; tp/2:2 the inner: size 2,
  * stride 1). */
 struct axis_ref {
-  uint32_t axis; /* in the mesh */
+  uint32_t axis;                /* in the mesh */
   int64_t sub_size, sub_stride; /* 0, 0: the whole axis */
 };
 
 enum split_order {
-  SPLIT_BLOCK,       /* rank r holds granules [r n/k, (r+1) n/k), the first n mod k ranks one more */
-  SPLIT_ZIGZAG,      /* 2k chunks, rank r holds chunks r and 2k-1-r */
+  SPLIT_BLOCK,  /* rank r holds granules [r n/k, (r+1) n/k), the first n mod k ranks one more */
+  SPLIT_ZIGZAG, /* 2k chunks, rank r holds chunks r and 2k-1-r */
   SPLIT_INTERLEAVED, /* blocks of `block` elements dealt round-robin */
 };
 

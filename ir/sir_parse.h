@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the scanner (sir.l), the grammar (sir.y) and the actions (parse*.c) of text IR share. Trees live
- * in the parser's scratch arena. Nothing else includes this. */
+/* What the scanner (sir.l), the grammar (sir.y) and the actions (parse*.c) of text IR share. Trees
+ * live in the parser's scratch arena. Nothing else includes this. */
 #ifndef SINTER_IR_SIR_PARSE_H
 #define SINTER_IR_SIR_PARSE_H
 
@@ -19,7 +19,7 @@ enum sir_expr_kind { EXPR_NAME, EXPR_STRING, EXPR_INT, EXPR_FLOAT, EXPR_DIM };
 struct sir_expr {
   enum sir_expr_kind kind;
   struct sir_loc at;
-  const char *text; /* NAME, STRING */
+  const char *text;   /* NAME, STRING */
   uint64_t magnitude; /* INT */
   bool negative;      /* INT, FLOAT */
   double number;      /* FLOAT, its magnitude */
@@ -117,7 +117,7 @@ struct sir_parser {
   struct arena scratch;
   struct strmap constants; /* name -> id */
   /* The function at hand. */
-  struct function *f; /* NULL: none, or given up after a syntax error */
+  struct function *f;   /* NULL: none, or given up after a syntax error */
   struct strmap values; /* name -> id; VALUE_NONE: its definition failed */
   VEC(region_id) open;  /* regions around this place; 0 first */
   struct sir_types signature;
@@ -140,7 +140,8 @@ void sir_error(struct sir_parser *p, const struct sir_loc *at, enum diag_code co
                const char *hint, const char *format, ...) __attribute__((format(printf, 5, 6)));
 struct diag_where sir_where(struct sir_parser *p, const struct sir_loc *at);
 
-/* A number as an element of a dtype; false after a report. Which of the two depends on the dtype. */
+/* A number as an element of a dtype; false after a report. Which of the two depends on the dtype.
+ */
 bool sir_number(struct sir_parser *p, const struct sir_expr *x, enum dtype dtype, double *out_f64,
                 int64_t *out_i64);
 
@@ -183,7 +184,8 @@ void sir_constant_file(struct sir_parser *p, struct sir_name name, const struct 
                        const char *file, const struct sir_expr *offset);
 void sir_entry(struct sir_parser *p, struct sir_name name, struct sir_names inputs,
                struct sir_names outputs);
-/* Of the entry above: its counts (length, or length and count), and its states as inputs and outputs. */
+/* Of the entry above: its counts (length, or length and count), and its states as inputs and
+ * outputs. */
 void sir_states(struct sir_parser *p, const struct sir_loc *at, struct sir_names counts,
                 struct sir_names inputs, struct sir_names outputs);
 void sir_variant(struct sir_parser *p, struct sir_name function, const struct sir_conds *guards);

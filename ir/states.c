@@ -27,7 +27,8 @@ static const struct op *only_reader(const struct function *f, value_id v, uint32
 
 const struct op *state_update(const struct function *f, uint32_t param, value_id *out_result) {
   uint32_t operand;
-  const struct op *outer = only_reader(f, f->regions.data[0].params.data[param], &operand), *op = outer;
+  const struct op *outer = only_reader(f, f->regions.data[0].params.data[param], &operand),
+                  *op = outer;
   *out_result = VALUE_NONE;
   if (op && op->kind == OP_FUSED) {
     const struct region *r = &f->regions.data[op->regions[0]];

@@ -7,7 +7,7 @@
 
 struct symbol_sets {
   struct dim_table *dims;
-  struct map found; /* dim -> place in pool */
+  struct map found;   /* dim -> place in pool */
   VEC(uint32_t) pool; /* a count, then that many symbols, ascending */
 };
 

@@ -11,9 +11,9 @@
  *     }
  *     entry @main("x") -> ("y") { @main; }
  *
- * Printing what was parsed from printed text gives the same text. Values without a name are numbered
- * in the order of their definition. Attributes that are 0, false, empty or absent are left out. The
- * grammar is ir/sir.y; README.md in this folder explains it with examples. */
+ * Printing what was parsed from printed text gives the same text. Values without a name are
+ * numbered in the order of their definition. Attributes that are 0, false, empty or absent are left
+ * out. The grammar is ir/sir.y; README.md in this folder explains it with examples. */
 #ifndef SINTER_IR_TEXT_H
 #define SINTER_IR_TEXT_H
 
@@ -21,8 +21,9 @@
 
 /* Parses and verifies; shardings are not proved (module_verify does that). `text` need not end with
  * NUL; `name` stands for the file in diagnostics (E02xx, with line and column, and what
- * module_verify_form reports). On success the module is the caller's; otherwise *out_module is NULL. Several problems are reported where they do not depend on
- * each other. Constants given as file("name", offset) have no data. */
+ * module_verify_form reports). On success the module is the caller's; otherwise *out_module is
+ * NULL. Several problems are reported where they do not depend on each other. Constants given as
+ * file("name", offset) have no data. */
 status module_parse(const char *name, const char *text, size_t len, struct diags *diags,
                     struct module **out_module);
 

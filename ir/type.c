@@ -39,12 +39,9 @@ bool type_static_dims(const struct dim_table *t, const struct type *type, int64_
 bool relation_known(struct dim_table *t, dim lhs, enum relation relation, dim rhs) {
   int64_t divisor;
   switch (relation) {
-  case RELATION_EQ:
-    return dim_known_eq(t, lhs, rhs);
-  case RELATION_LE:
-    return dim_known_le(t, lhs, rhs);
-  case RELATION_LT:
-    return dim_known_lt(t, lhs, rhs);
+  case RELATION_EQ: return dim_known_eq(t, lhs, rhs);
+  case RELATION_LE: return dim_known_le(t, lhs, rhs);
+  case RELATION_LT: return dim_known_lt(t, lhs, rhs);
   case RELATION_BROADCAST:
     return dim_known_eq(t, lhs, rhs) ||
            (dim_is_const_value(t, lhs, 1) && dim_known_positive(t, rhs)) ||

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Types of graph values: dtype[dim, ...], optionally with a sharding; and the scalar bodies of maps. */
+/* Types of graph values: dtype[dim, ...], optionally with a sharding; and the scalar bodies of
+ * maps. */
 #ifndef SINTER_IR_TYPE_H
 #define SINTER_IR_TYPE_H
 
@@ -43,35 +44,63 @@ struct types {
 };
 
 #define KEYWORD_ENUMS(X)                                                                           \
-  X(combiner) X(relation) X(out_of_range) X(random_kind) X(root_kind) X(partial_kind)              \
-  X(exchange_kind)
+  X(combiner)                                                                                      \
+  X(relation) X(out_of_range) X(random_kind) X(root_kind) X(partial_kind) X(exchange_kind)
 
 /* The keyword enumerations, each in its file order. keyword_text gives the text form, keyword_find
  * the index of a text, -1 where there is none; `kind` is the enumeration. */
 enum combiner {
-  COMBINER_NONE, COMBINER_SUM, COMBINER_PROD, COMBINER_MAX, COMBINER_MIN, COMBINER_AND,
-  COMBINER_OR, COMBINER_XOR, COMBINER_ARGMAX, COMBINER_ARGMIN
+  COMBINER_NONE,
+  COMBINER_SUM,
+  COMBINER_PROD,
+  COMBINER_MAX,
+  COMBINER_MIN,
+  COMBINER_AND,
+  COMBINER_OR,
+  COMBINER_XOR,
+  COMBINER_ARGMAX,
+  COMBINER_ARGMIN
 };
-enum relation {
-  RELATION_EQ, RELATION_LE, RELATION_LT, RELATION_BROADCAST, RELATION_DIVIDES
-};
+enum relation { RELATION_EQ, RELATION_LE, RELATION_LT, RELATION_BROADCAST, RELATION_DIVIDES };
 enum out_of_range { OUT_OF_RANGE_ERROR, OUT_OF_RANGE_CLAMP, OUT_OF_RANGE_FILL };
 enum random_kind { RANDOM_KIND_UNIFORM, RANDOM_KIND_NORMAL };
 enum root_kind {
-  ROOT_KIND_POINTWISE, ROOT_KIND_ROW, ROOT_KIND_REDUCE, ROOT_KIND_SCAN, ROOT_KIND_WINDOW,
-  ROOT_KIND_CONTRACT, ROOT_KIND_CONV, ROOT_KIND_ATTENTION, ROOT_KIND_SCATTER, ROOT_KIND_UPDATE, ROOT_KIND_TOPK,
-  ROOT_KIND_NONZERO, ROOT_KIND_UNIQUE, ROOT_KIND_NMS
+  ROOT_KIND_POINTWISE,
+  ROOT_KIND_ROW,
+  ROOT_KIND_REDUCE,
+  ROOT_KIND_SCAN,
+  ROOT_KIND_WINDOW,
+  ROOT_KIND_CONTRACT,
+  ROOT_KIND_CONV,
+  ROOT_KIND_ATTENTION,
+  ROOT_KIND_SCATTER,
+  ROOT_KIND_UPDATE,
+  ROOT_KIND_TOPK,
+  ROOT_KIND_NONZERO,
+  ROOT_KIND_UNIQUE,
+  ROOT_KIND_NMS
 };
 /* What a value holds of a result that is spread over ranks; see ir/sharding.h. */
 enum partial_kind {
-  PARTIAL_NONE, PARTIAL_SUM, PARTIAL_MAX, PARTIAL_MIN, PARTIAL_PROD,
+  PARTIAL_NONE,
+  PARTIAL_SUM,
+  PARTIAL_MAX,
+  PARTIAL_MIN,
+  PARTIAL_PROD,
   /* Tuples, merged together. softmax: attention's result and its lse. The others: values and i64
-   * global indices, the lowest of equals first; an empty part has index INT64_MAX. topk and bottomk:
-   * k candidates in order, descending and ascending. */
-  PARTIAL_SOFTMAX, PARTIAL_ARGMAX, PARTIAL_ARGMIN, PARTIAL_TOPK, PARTIAL_BOTTOMK
+   * global indices, the lowest of equals first; an empty part has index INT64_MAX. topk and
+   * bottomk: k candidates in order, descending and ascending. */
+  PARTIAL_SOFTMAX,
+  PARTIAL_ARGMAX,
+  PARTIAL_ARGMIN,
+  PARTIAL_TOPK,
+  PARTIAL_BOTTOMK
 };
 enum exchange_kind {
-  EXCHANGE_ALL_REDUCE, EXCHANGE_ALL_GATHER, EXCHANGE_REDUCE_SCATTER, EXCHANGE_ALL_TO_ALL,
+  EXCHANGE_ALL_REDUCE,
+  EXCHANGE_ALL_GATHER,
+  EXCHANGE_REDUCE_SCATTER,
+  EXCHANGE_ALL_TO_ALL,
   EXCHANGE_PERMUTE
 };
 enum keyword_kind {
@@ -122,8 +151,12 @@ struct scalar_body {
 };
 
 enum scalar_operands {
-  SCALAR_OPERANDS_NUM, SCALAR_OPERANDS_FLT, SCALAR_OPERANDS_INT, SCALAR_OPERANDS_LOG,
-  SCALAR_OPERANDS_BIT, SCALAR_OPERANDS_ANY
+  SCALAR_OPERANDS_NUM,
+  SCALAR_OPERANDS_FLT,
+  SCALAR_OPERANDS_INT,
+  SCALAR_OPERANDS_LOG,
+  SCALAR_OPERANDS_BIT,
+  SCALAR_OPERANDS_ANY
 };
 struct scalar_info {
   const char *name;

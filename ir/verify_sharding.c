@@ -374,8 +374,7 @@ static const char *merges_tuple(struct checker *c, const struct refs *axes) {
 static const char *collective_problem(struct checker *c, const struct refs *axes) {
   const struct sharding *a = form(c, c->op->operands[0]), *b = form(c, c->op->results[0]);
   switch (c->op->kind) {
-  case OP_SHARD:
-    return takes(c, a, b);
+  case OP_SHARD: return takes(c, a, b);
   case OP_ALL_REDUCE: {
     const char *wrong = merges(c, a, b, axes);
     return wrong                                   ? wrong
@@ -392,12 +391,9 @@ static const char *collective_problem(struct checker *c, const struct refs *axes
     return !other_dims_equal(a, b, d, d) ? "another dim is split in another way"
                                          : gathers(c, a, b, axes, d);
   }
-  case OP_ALL_TO_ALL:
-    return exchanges(c, a, b, axes);
-  case OP_PERMUTE:
-    return permutes(c, a, b, axes);
-  default:
-    return merges_tuple(c, axes);
+  case OP_ALL_TO_ALL: return exchanges(c, a, b, axes);
+  case OP_PERMUTE: return permutes(c, a, b, axes);
+  default: return merges_tuple(c, axes);
   }
 }
 

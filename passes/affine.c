@@ -67,7 +67,8 @@ static struct affine product(struct affines *a, const struct affine *x, const st
 /* ---- maps ---- */
 
 /* Operand i of a map, seen from the map's indices. */
-static struct affine of_operand(struct affines *a, const struct op *map, uint32_t i, uint32_t depth) {
+static struct affine of_operand(struct affines *a, const struct op *map, uint32_t i,
+                                uint32_t depth) {
   const struct type *x = value_type(a->f, map->operands[i]);
   const struct type *y = value_type(a->f, map->results[0]);
   for (uint32_t d = 0; d < x->rank; d++) {
@@ -78,8 +79,9 @@ static struct affine of_operand(struct affines *a, const struct op *map, uint32_
 }
 
 /* One instruction, from those of its operands. */
-static struct affine of_inst(struct affines *a, const struct op *map, const struct scalar_inst *inst,
-                             const struct affine *done, uint32_t depth) {
+static struct affine of_inst(struct affines *a, const struct op *map,
+                             const struct scalar_inst *inst, const struct affine *done,
+                             uint32_t depth) {
   const struct affine *x = &done[inst->args[0]], *y = &done[inst->args[1]];
   struct affine zero = uniform(a, dim_const(a->dims, 0));
   if (inst->dtype != DTYPE_I64)
@@ -97,7 +99,8 @@ static struct affine of_inst(struct affines *a, const struct op *map, const stru
 
 #define MAX_BODY 96
 
-static struct affine of_map(struct affines *a, const struct op *map, uint32_t last, uint32_t depth) {
+static struct affine of_map(struct affines *a, const struct op *map, uint32_t last,
+                            uint32_t depth) {
   const struct scalar_body *body = OP_ATTRS(map, map)->body;
   struct affine done[MAX_BODY];
   if (last >= MAX_BODY || body->insts[last].dtype != DTYPE_I64)

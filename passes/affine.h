@@ -4,7 +4,8 @@
  *     value[i0, i1, ...] = base + stride[0] * i0 + stride[1] * i1 + ...
  *
  * with dim expressions for base and strides. What exporters make of Range, Expand and arithmetic on
- * positions is of this kind: such indices are slices, and comparing two of them is a causal mask. */
+ * positions is of this kind: such indices are slices, and comparing two of them is a causal mask.
+ */
 #ifndef SINTER_PASSES_AFFINE_H
 #define SINTER_PASSES_AFFINE_H
 

@@ -22,11 +22,8 @@ bool parts_add_bias(struct parts *p, value_id v) {
 bool parts_add_mask(struct parts *p, value_id mask, bool keep_where_true, double low) {
   if (p->n_biases == MAX_BIASES)
     return false;
-  p->biases[p->n_biases++] = (struct bias_part){.value = mask,
-                                                .factor = 1,
-                                                .is_mask = true,
-                                                .keep_where_true = keep_where_true,
-                                                .low = low};
+  p->biases[p->n_biases++] = (struct bias_part){
+      .value = mask, .factor = 1, .is_mask = true, .keep_where_true = keep_where_true, .low = low};
   return true;
 }
 
@@ -104,7 +101,8 @@ static void peel_scale(struct parts *p, struct matrix *m) {
   m->value = op->operands[0];
 }
 
-/* [b, h, a, c] in that order; one batch dim is split as the scores were, or is heads of one batch. */
+/* [b, h, a, c] in that order; one batch dim is split as the scores were, or is heads of one batch.
+ */
 static value_id as_four(struct parts *p, const struct matrix *m) {
   struct rewriter *w = p->w;
   value_id v = build_transpose(&w->b, m->value, m->perm);
@@ -112,7 +110,8 @@ static value_id as_four(struct parts *p, const struct matrix *m) {
     return v;
   const struct type type = *value_type(w->f, v);
   dim one = dim_const(w->dims, 1);
-  dim dims[4] = {one, m->n_batch ? type.dims[0] : one, type.dims[type.rank - 2], type.dims[type.rank - 1]};
+  dim dims[4] = {one, m->n_batch ? type.dims[0] : one, type.dims[type.rank - 2],
+                 type.dims[type.rank - 1]};
   if (m->n_batch && p->has_heads) {
     if (!dim_known_eq(w->dims, dim_mul(w->dims, p->batch, p->heads), type.dims[0]))
       return VALUE_NONE;
@@ -124,7 +123,8 @@ static value_id as_four(struct parts *p, const struct matrix *m) {
 
 /* Heads that are repeated for the query heads of a group, seen through the views in between:
  *
- *     reshape (broadcast (reshape %x : [b, g, 1, t, d]) : [b, g, r, t, d]) : [b, g * r, t, d]  =>  %x
+ *     reshape (broadcast (reshape %x : [b, g, 1, t, d]) : [b, g, r, t, d]) : [b, g * r, t, d]  =>
+ * %x
  *
  * v has the heads at dim 1. */
 static value_id behind_repeat(struct parts *p, value_id v) {
@@ -141,7 +141,8 @@ static value_id behind_repeat(struct parts *p, value_id v) {
     return v;
   dim dims[4] = {from.dims[0], from.dims[1], from.dims[3], from.dims[4]};
   const dim kept[4] = {wide.dims[0], wide.dims[1], wide.dims[3], wide.dims[4]};
-  const dim around[3] = {to.dims[0], to.dims[2], to.dims[3]}, inside[3] = {dims[0], dims[2], dims[3]};
+  const dim around[3] = {to.dims[0], to.dims[2], to.dims[3]},
+            inside[3] = {dims[0], dims[2], dims[3]};
   if (!dims_known_eq(w->dims, dims, kept, 4) || !dims_known_eq(w->dims, around, inside, 3))
     return v;
   return build_reshape(&w->b, repeat->operands[0], dims, 4);
@@ -198,7 +199,8 @@ static value_id mask_to_bias(struct parts *p, const struct bias_part *part, enum
   body_init(&s, 1);
   uint32_t mask = body_arg(&s, 0, DTYPE_BOOL);
   uint32_t zero = body_f64(&s, dtype, 0), low = body_f64(&s, dtype, part->low);
-  body_op(&s, SCALAR_SELECT, mask, part->keep_where_true ? zero : low, part->keep_where_true ? low : zero);
+  body_op(&s, SCALAR_SELECT, mask, part->keep_where_true ? zero : low,
+          part->keep_where_true ? low : zero);
   return build_map(&p->w->b, &part->value, 1, body_finish(&s, p->w->f->module));
 }
 
@@ -229,7 +231,8 @@ static bool read_bound(struct parts *p, dim base, dim i_factor, dim j_factor, co
   }
   int64_t window;
   if (!dim_is_const_value(t, j_factor, -1) || !dim_is_const_value(t, i_factor, 1) ||
-      !dim_is_const(t, dim_add(t, dim_sub(t, offset, base), dim_const(t, 1)), &window) || window < 1)
+      !dim_is_const(t, dim_add(t, dim_sub(t, offset, base), dim_const(t, 1)), &window) ||
+      window < 1)
     return false;
   c->window = c->window && c->window < window ? c->window : window;
   return true;
@@ -269,15 +272,18 @@ static bool read_inst(struct parts *p, const struct op *map, uint32_t i, const d
   case SCALAR_AND:
     return read_inst(p, map, inst->args[0], scores, c, depth + 1) &&
            read_inst(p, map, inst->args[1], scores, c, depth + 1);
-  case SCALAR_LE: case SCALAR_LT: case SCALAR_GE: case SCALAR_GT:
-    return read_comparison(p, map, inst, scores, c);
+  case SCALAR_LE:
+  case SCALAR_LT:
+  case SCALAR_GE:
+  case SCALAR_GT: return read_comparison(p, map, inst, scores, c);
   case SCALAR_ARG: {
     /* Views that move 1s only keep the last two dims where they are. */
     value_id v = map->operands[inst->args[0]];
     const struct op *op = value_def(p->w->f, v);
     for (; op && op->kind == OP_RESHAPE; op = value_def(p->w->f, v)) {
       const struct type *to = value_type(p->w->f, v), *from = value_type(p->w->f, op->operands[0]);
-      if (from->rank < 2 || !dims_known_eq(p->w->dims, from->dims + from->rank - 2, to->dims + to->rank - 2, 2))
+      if (from->rank < 2 ||
+          !dims_known_eq(p->w->dims, from->dims + from->rank - 2, to->dims + to->rank - 2, 2))
         return false;
       v = op->operands[0];
     }
@@ -298,7 +304,8 @@ static bool read_causal(struct parts *p, const struct bias_part *part, const dim
     v = op->operands[0];
   op = def_of_kind(p->w->f, v, OP_MAP);
   if (!op || value_type(p->w->f, v)->rank < 2 ||
-      !dims_known_eq(p->w->dims, value_type(p->w->f, v)->dims + value_type(p->w->f, v)->rank - 2, scores + 2, 2))
+      !dims_known_eq(p->w->dims, value_type(p->w->f, v)->dims + value_type(p->w->f, v)->rank - 2,
+                     scores + 2, 2))
     return false;
   const struct scalar_body *body = OP_ATTRS(map, op)->body;
   last = body->len - 1;
@@ -309,7 +316,8 @@ static bool read_causal(struct parts *p, const struct bias_part *part, const dim
     if (s->op != SCALAR_SELECT)
       return false;
     const struct scalar_inst *on = &body->insts[s->args[1]], *off = &body->insts[s->args[2]];
-    if (on->op != SCALAR_CONST || on->imm.f64 != 0 || off->op != SCALAR_CONST || !(off->imm.f64 <= -1e30))
+    if (on->op != SCALAR_CONST || on->imm.f64 != 0 || off->op != SCALAR_CONST ||
+        !(off->imm.f64 <= -1e30))
       return false;
     last = s->args[0];
   }
@@ -335,8 +343,8 @@ static bool take_operands(struct parts *p, struct matrix *q, struct matrix *k, s
   const struct op *qk = value_def(p->w->f, p->scores);
   const struct function *f = p->w->f;
   struct matrix probabilities;
-  if (!matrix_of(f, qk, 0, q) || !matrix_of(f, qk, 1, k) || !matrix_of(f, p->pv, p->p_side, &probabilities) ||
-      !matrix_of(f, p->pv, 1 - p->p_side, v))
+  if (!matrix_of(f, qk, 0, q) || !matrix_of(f, qk, 1, k) ||
+      !matrix_of(f, p->pv, p->p_side, &probabilities) || !matrix_of(f, p->pv, 1 - p->p_side, v))
     return false;
   /* The probabilities are read as they lie: batch, s, t. */
   for (uint32_t i = 0; i < probabilities.n_batch + 2; i++) {

@@ -19,15 +19,15 @@ struct bias_part {
 struct parts {
   struct rewriter *w;
   struct affines *affines;
-  const struct op *pv;  /* the last contract */
-  uint32_t p_side;      /* which of its operands are the probabilities */
+  const struct op *pv; /* the last contract */
+  uint32_t p_side;     /* which of its operands are the probabilities */
   uint32_t n_biases;
   struct bias_part biases[MAX_BIASES];
-  double factor;        /* of the scores, from the walk's place to the softmax or the soft cap */
-  double softcap;       /* 0: none */
-  bool has_heads;       /* the scores were seen with four dims: */
+  double factor;  /* of the scores, from the walk's place to the softmax or the soft cap */
+  double softcap; /* 0: none */
+  bool has_heads; /* the scores were seen with four dims: */
   dim batch, heads;
-  value_id scores;      /* the first contract's result */
+  value_id scores; /* the first contract's result */
 };
 
 void parts_init(struct parts *p, struct rewriter *w, struct affines *a, const struct op *pv,

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules on single instructions, each above its function; an instruction sees what its operands have
- * become. Float rules hold for -0, infinities and NaN, and for dtypes below f32, which compute in f32
- * and round where the body ends.
+ * become. Float rules hold for -0, infinities and NaN, and for dtypes below f32, which compute in
+ * f32 and round where the body ends.
  *
- * Not done because a bit may change: x + 0.0 (of -0), x * 0.0, x - x, x / c for a c that is no power
- * of two, any re-association. */
+ * Not done because a bit may change: x + 0.0 (of -0), x * 0.0, x - x, x / c for a c that is no
+ * power of two, any re-association. */
 #include "passes/body_simplify.h"
 
 #include <math.h>
@@ -30,7 +30,9 @@ static const struct scalar_inst *operand(const struct view *v, uint32_t i) {
   return &v->s->out.insts[v->inst.args[i]];
 }
 
-static bool is_literal(const struct view *v, uint32_t i) { return operand(v, i)->op == SCALAR_CONST; }
+static bool is_literal(const struct view *v, uint32_t i) {
+  return operand(v, i)->op == SCALAR_CONST;
+}
 
 static bool is_int_literal(const struct view *v, uint32_t i, int64_t x) {
   const struct scalar_inst *o = operand(v, i);
@@ -93,8 +95,9 @@ static uint32_t rule_mul(struct view *v) {
     if (is_int_literal(v, i, 0))
       return v->inst.args[i];
     if (is_float_literal(v, i, -1.0))
-      return add(v->s, &(struct scalar_inst){
-                           .op = SCALAR_NEG, .dtype = v->inst.dtype, .args = {v->inst.args[1 - i]}});
+      return add(v->s, &(struct scalar_inst){.op = SCALAR_NEG,
+                                             .dtype = v->inst.dtype,
+                                             .args = {v->inst.args[1 - i]}});
   }
   return NOTHING;
 }
@@ -123,8 +126,7 @@ static uint32_t rule_pow(struct view *v) {
   if (!is_literal_of(v, 1, 2))
     return NOTHING;
   uint32_t x = v->inst.args[0];
-  return add(v->s,
-             &(struct scalar_inst){.op = SCALAR_MUL, .dtype = v->inst.dtype, .args = {x, x}});
+  return add(v->s, &(struct scalar_inst){.op = SCALAR_MUL, .dtype = v->inst.dtype, .args = {x, x}});
 }
 
 /* neg neg x => x   not not x => x */
@@ -138,17 +140,15 @@ static uint32_t rule_idempotent(struct view *v) {
 }
 
 /* max(x, x) => x   min(x, x) => x */
-static uint32_t rule_extreme(struct view *v) {
-  return same(v, 0, 1) ? v->inst.args[0] : NOTHING;
-}
+static uint32_t rule_extreme(struct view *v) { return same(v, 0, 1) ? v->inst.args[0] : NOTHING; }
 
 /* ---- logic ---- */
 
-/* x & x => x   x & true => x   x & false => false   x | x => x   x | false => x   x | true => true */
+/* x & x => x   x & true => x   x & false => false   x | x => x   x | false => x   x | true => true
+ */
 static uint32_t rule_and_or(struct view *v) {
-  int64_t all = dtype_kind(v->inst.dtype) == DTYPE_KIND_BOOL
-                    ? 1
-                    : scalar_literal_i64(v->inst.dtype, -1);
+  int64_t all =
+      dtype_kind(v->inst.dtype) == DTYPE_KIND_BOOL ? 1 : scalar_literal_i64(v->inst.dtype, -1);
   int64_t neutral = v->inst.op == SCALAR_AND ? all : 0, absorbing = all - neutral;
   if (same(v, 0, 1))
     return v->inst.args[0];
@@ -250,13 +250,24 @@ static uint32_t apply_rules(struct view *v) {
   case SCALAR_MUL: return rule_mul(v);
   case SCALAR_DIV: return rule_div(v);
   case SCALAR_POW: return rule_pow(v);
-  case SCALAR_NEG: case SCALAR_NOT: return rule_involution(v);
-  case SCALAR_ABS: case SCALAR_FLOOR: case SCALAR_CEIL: case SCALAR_ROUND: case SCALAR_TRUNC:
+  case SCALAR_NEG:
+  case SCALAR_NOT: return rule_involution(v);
+  case SCALAR_ABS:
+  case SCALAR_FLOOR:
+  case SCALAR_CEIL:
+  case SCALAR_ROUND:
+  case SCALAR_TRUNC:
   case SCALAR_SIGN: return rule_idempotent(v);
-  case SCALAR_MAX: case SCALAR_MIN: return rule_extreme(v);
-  case SCALAR_AND: case SCALAR_OR: return rule_and_or(v);
-  case SCALAR_EQ: case SCALAR_NE: case SCALAR_LT: case SCALAR_LE: case SCALAR_GT: case SCALAR_GE:
-    return rule_compare(v);
+  case SCALAR_MAX:
+  case SCALAR_MIN: return rule_extreme(v);
+  case SCALAR_AND:
+  case SCALAR_OR: return rule_and_or(v);
+  case SCALAR_EQ:
+  case SCALAR_NE:
+  case SCALAR_LT:
+  case SCALAR_LE:
+  case SCALAR_GT:
+  case SCALAR_GE: return rule_compare(v);
   case SCALAR_SELECT: return rule_select(v);
   case SCALAR_CAST: return rule_cast(v);
   default: return NOTHING;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scalar bodies in simpler form: literals folded, identities removed, decided selects taken. Results
- * keep every bit (NaNs count as one). */
+/* Scalar bodies in simpler form: literals folded, identities removed, decided selects taken.
+ * Results keep every bit (NaNs count as one). */
 #ifndef SINTER_PASSES_BODY_SIMPLIFY_H
 #define SINTER_PASSES_BODY_SIMPLIFY_H
 

@@ -50,7 +50,8 @@ static enum rewrite merge(struct rewriter *w, op_id id) {
   if (op->n_regions || op->kind == OP_RANDOM || op->kind == OP_SYMBOL)
     return NO_MATCH;
   h = hash_op(op);
-  if (!map_get(&s->found, h, &first) || !visible(w->f, function_op(w->f, (op_id)first)->parent, op->parent) ||
+  if (!map_get(&s->found, h, &first) ||
+      !visible(w->f, function_op(w->f, (op_id)first)->parent, op->parent) ||
       !same_op(w->f, function_op(w->f, (op_id)first), op)) {
     map_put(&s->found, h, id);
     return NO_MATCH;

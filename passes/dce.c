@@ -5,8 +5,8 @@
  *     %1 = map %x { neg($0) }      =>     %1 = map %x { neg($0) }
  *     return %1                           return %1
  *
- * Ops without uses and effects, from the end backwards; and results of an `if` that nobody reads, so
- * that its branches need not compute them.
+ * Ops without uses and effects, from the end backwards; and results of an `if` that nobody reads,
+ * so that its branches need not compute them.
  *
  * Requires: nothing. Preserves: values bit by bit, checks. */
 #include "passes/pass.h"
@@ -40,7 +40,8 @@ static void narrow_if(struct function *f, op_id id, const bool *used) {
   op->n_results = kept;
 }
 
-/* Whether a dim of a result is a symbol that the op binds: then it is needed though the value is not. */
+/* Whether a dim of a result is a symbol that the op binds: then it is needed though the value is
+ * not. */
 static bool is_static(const struct function *f, value_id v) {
   int64_t dims[IR_MAX_RANK];
   return type_static_dims(f->module->dims, value_type(f, v), dims);

@@ -138,21 +138,11 @@ static void merge_rows(struct rewriter *w, const struct op *op, bool descending,
 
 static void expand_merge(struct rewriter *w, const struct op *op, value_id out[2]) {
   switch (OP_ATTRS(combine, op)->kind) {
-  case PARTIAL_SOFTMAX:
-    merge_softmax(w, op, out);
-    break;
-  case PARTIAL_ARGMAX:
-    merge_arg(w, op, COMBINER_MAX, out);
-    break;
-  case PARTIAL_ARGMIN:
-    merge_arg(w, op, COMBINER_MIN, out);
-    break;
-  case PARTIAL_TOPK:
-    merge_rows(w, op, true, out);
-    break;
-  default:
-    merge_rows(w, op, false, out);
-    break;
+  case PARTIAL_SOFTMAX: merge_softmax(w, op, out); break;
+  case PARTIAL_ARGMAX: merge_arg(w, op, COMBINER_MAX, out); break;
+  case PARTIAL_ARGMIN: merge_arg(w, op, COMBINER_MIN, out); break;
+  case PARTIAL_TOPK: merge_rows(w, op, true, out); break;
+  default: merge_rows(w, op, false, out); break;
   }
 }
 

@@ -4,12 +4,13 @@
  *     %w = const @w : f32[64, 32]
  *     %1 = transpose %w { perm = [1, 0] }     =>     %1 = const @w.transposed : f32[32, 64]
  *
- * Small results (up to 64 KiB) come from the reference interpreter in typed mode, so folding changes
- * no bit. Larger ones, up to 64 MiB, only where that is a move, or an exact map that makes the weight
- * no larger: dequantised weights stay as they are stored, for kernels to widen on the way.
+ * Small results (up to 64 KiB) come from the reference interpreter in typed mode, so folding
+ * changes no bit. Larger ones, up to 64 MiB, only where that is a move, or an exact map that makes
+ * the weight no larger: dequantised weights stay as they are stored, for kernels to widen on the
+ * way.
  *
- * What would be an error at run time (an index out of range) stays for run time to report. Not folded:
- * broadcasts and iotas, which are cheaper to compute than to load.
+ * What would be an error at run time (an index out of range) stays for run time to report. Not
+ * folded: broadcasts and iotas, which are cheaper to compute than to load.
  *
  * Requires: nothing. Preserves: values bit by bit. */
 #include "ir/interp.h"
@@ -40,8 +41,7 @@ static uint64_t result_bytes(const struct rewriter *w, value_id v, int64_t *out_
 
 static const struct constant *constant_of(const struct rewriter *w, value_id v) {
   const struct op *op = def_of_kind(w->f, v, OP_CONST);
-  const struct constant *c =
-      op ? &w->f->module->constants.data[OP_ATTRS(const, op)->value] : NULL;
+  const struct constant *c = op ? &w->f->module->constants.data[OP_ATTRS(const, op)->value] : NULL;
   return c && (c->data || !c->bytes) && dtype_kind(c->dtype) != DTYPE_KIND_STRING ? c : NULL;
 }
 
@@ -58,9 +58,25 @@ static bool operands_constant(const struct rewriter *w, const struct op *op, uin
 
 static bool is_foldable(enum op_kind kind) {
   switch (kind) {
-  case OP_BROADCAST: case OP_RANDOM: case OP_SHARD: case OP_ALL_REDUCE: case OP_REDUCE_SCATTER: case OP_ALL_GATHER: case OP_ALL_TO_ALL:
-  case OP_PERMUTE: case OP_MERGE: case OP_EXCHANGE: case OP_PART: case OP_SYMBOL: case OP_CHECK: case OP_NONZERO: case OP_UNIQUE:
-  case OP_NMS: case OP_FUSED: case OP_IF: case OP_LOOP: return false;
+  case OP_BROADCAST:
+  case OP_RANDOM:
+  case OP_SHARD:
+  case OP_ALL_REDUCE:
+  case OP_REDUCE_SCATTER:
+  case OP_ALL_GATHER:
+  case OP_ALL_TO_ALL:
+  case OP_PERMUTE:
+  case OP_MERGE:
+  case OP_EXCHANGE:
+  case OP_PART:
+  case OP_SYMBOL:
+  case OP_CHECK:
+  case OP_NONZERO:
+  case OP_UNIQUE:
+  case OP_NMS:
+  case OP_FUSED:
+  case OP_IF:
+  case OP_LOOP: return false;
   default: return true;
   }
 }
@@ -73,8 +89,8 @@ static bool is_cheap(const struct rewriter *w, const struct op *op) {
   int64_t flops;
   if (!op_infos[op->kind].hooks->flops)
     return true;
-  return dim_is_const(w->dims, op_infos[op->kind].hooks->flops(w->f, op), &flops) &&
-         flops >= 0 && flops <= MAX_FLOPS;
+  return dim_is_const(w->dims, op_infos[op->kind].hooks->flops(w->f, op), &flops) && flops >= 0 &&
+         flops <= MAX_FLOPS;
 }
 
 static bool worth_it(const struct rewriter *w, const struct op *op, uint64_t from, uint64_t to) {
@@ -85,8 +101,8 @@ static bool worth_it(const struct rewriter *w, const struct op *op, uint64_t fro
   return is_move(op->kind) || (op->kind == OP_MAP && to <= from);
 }
 
-static value_id add_constant(struct rewriter *w, value_id like, const int64_t *dims, const void *data,
-                             uint64_t bytes) {
+static value_id add_constant(struct rewriter *w, value_id like, const int64_t *dims,
+                             const void *data, uint64_t bytes) {
   const struct type *type = value_type(w->f, like);
   struct constant c = {.dtype = type->dtype, .rank = type->rank, .data = data, .bytes = bytes};
   memcpy(c.dims, dims, type->rank * sizeof *dims);
@@ -104,8 +120,9 @@ static value_id fold_reshape(struct rewriter *w, const struct op *op, const int6
   return build_const(&w->b, module_add_constant(w->f->module, &c));
 }
 
-/* Copies a transposed tensor of elements of `width` bytes; dims and strides (in bytes, of the source)
- * are in the order of the result. Two innermost dims are walked in tiles that stay in cache. */
+/* Copies a transposed tensor of elements of `width` bytes; dims and strides (in bytes, of the
+ * source) are in the order of the result. Two innermost dims are walked in tiles that stay in
+ * cache. */
 static void copy_transposed(char *to, const char *from, const int64_t *dims, const int64_t *strides,
                             uint32_t rank, size_t width) {
   if (rank == 1) {
@@ -118,8 +135,8 @@ static void copy_transposed(char *to, const char *from, const int64_t *dims, con
     inner *= (size_t)dims[i];
   if (rank > 2) {
     for (int64_t i = 0; i < dims[0]; i++)
-      copy_transposed(to + (size_t)i * inner, from + i * strides[0], dims + 1, strides + 1, rank - 1,
-                      width);
+      copy_transposed(to + (size_t)i * inner, from + i * strides[0], dims + 1, strides + 1,
+                      rank - 1, width);
     return;
   }
   const int64_t tile = 32;

@@ -6,11 +6,12 @@
  *     %3 = map %2, %s { mul($0, $1) }               %2 = map %1, %b { add($0, $1) }
  *     %4 = map %3, %shift { add($0, $1) }
  *
- * What a batch normalization is at inference, behind a conv or a contract with constant weights. The
- * numbers are per output channel, or one. Folding the maps of constants is left to fold.
+ * What a batch normalization is at inference, behind a conv or a contract with constant weights.
+ * The numbers are per output channel, or one. Folding the maps of constants is left to fold.
  *
- * Changes values within rounding: products are rounded with the scale in them, and the sign of a zero
- * may change where 0.0 was added. Only f32 and f64: a half's weights would lose what the scale adds.
+ * Changes values within rounding: products are rounded with the scale in them, and the sign of a
+ * zero may change where 0.0 was added. Only f32 and f64: a half's weights would lose what the scale
+ * adds.
  *
  * Requires: simplify before. Preserves: shapes; values within rounding. */
 #include "passes/pass.h"
@@ -53,7 +54,8 @@ static bool read_step(const struct function *f, value_id v, struct step *s) {
     return false;
   const struct scalar_body *body = OP_ATTRS(map, op)->body;
   const struct scalar_inst *last = &body->insts[body->len - 1];
-  if (body->len != 3 || (last->op != SCALAR_ADD && last->op != SCALAR_SUB && last->op != SCALAR_MUL) ||
+  if (body->len != 3 ||
+      (last->op != SCALAR_ADD && last->op != SCALAR_SUB && last->op != SCALAR_MUL) ||
       (last->dtype != DTYPE_F32 && last->dtype != DTYPE_F64))
     return false;
   const struct scalar_inst *a = &body->insts[last->args[0]], *b = &body->insts[last->args[1]];
@@ -151,13 +153,15 @@ static value_id distribute(struct rewriter *w, const struct step *inner, const s
   value_id x = apply(w, SCALAR_MUL, inner->x, outer);
   if (inner->c == VALUE_NONE && outer->c == VALUE_NONE)
     return build_binary_f64(&w->b, inner->op, x, inner->literal * outer->literal);
-  value_id c = inner->c != VALUE_NONE ? apply(w, SCALAR_MUL, inner->c, outer)
-                                      : build_binary_f64(&w->b, SCALAR_MUL, outer->c, inner->literal);
+  value_id c = inner->c != VALUE_NONE
+                   ? apply(w, SCALAR_MUL, inner->c, outer)
+                   : build_binary_f64(&w->b, SCALAR_MUL, outer->c, inner->literal);
   return build_binary(&w->b, inner->op, x, c);
 }
 
 /* (x + a) + b => x + (a + b), each of the two either sign */
-static value_id join_shifts(struct rewriter *w, const struct step *inner, const struct step *outer) {
+static value_id join_shifts(struct rewriter *w, const struct step *inner,
+                            const struct step *outer) {
   bool minus = inner->op == SCALAR_SUB, same = inner->op == outer->op;
   if (inner->c == VALUE_NONE && outer->c == VALUE_NONE) {
     double a = minus ? -inner->literal : inner->literal;
@@ -171,7 +175,8 @@ static value_id join_shifts(struct rewriter *w, const struct step *inner, const 
   return build_binary(&w->b, inner->op, inner->x, sum);
 }
 
-static bool same_shape_of_constant(const struct rewriter *w, const struct step *a, const struct step *b) {
+static bool same_shape_of_constant(const struct rewriter *w, const struct step *a,
+                                   const struct step *b) {
   if (a->c == VALUE_NONE || b->c == VALUE_NONE)
     return true;
   const struct type *x = value_type(w->f, a->c), *y = value_type(w->f, b->c);

@@ -5,14 +5,15 @@
  *     %1 = map %0, %w { sin(mul($0, $1)) } : f32[64, 32]     =>     %1 = const @c : f32[64, 32]
  *
  * fold looks at ops on constants one by one and leaves alone what is cheaper to make than to load:
- * positions, broadcasts. Here whole subgraphs of such ops are evaluated (by the interpreter, in typed
- * mode, in one go), and those values become constants that something else reads, that took more than a
- * few operations per element, and that have at most 1 MiB: tables of sines, window masks, transform
- * matrices.
+ * positions, broadcasts. Here whole subgraphs of such ops are evaluated (by the interpreter, in
+ * typed mode, in one go), and those values become constants that something else reads, that took
+ * more than a few operations per element, and that have at most 1 MiB: tables of sines, window
+ * masks, transform matrices.
  *
  * What fails stays for the run to report. Not in the bodies of loops and branches.
  *
- * Requires: recognise_attention before, which reads masks as positions. Preserves: values bit by bit. */
+ * Requires: recognise_attention before, which reads masks as positions. Preserves: values bit by
+ * bit. */
 #include <string.h>
 
 #include "ir/interp.h"
@@ -38,9 +39,22 @@ struct fold_static {
 
 static bool is_static_kind(enum op_kind kind) {
   switch (kind) {
-  case OP_RANDOM: case OP_SHARD: case OP_ALL_REDUCE: case OP_REDUCE_SCATTER: case OP_ALL_GATHER: case OP_ALL_TO_ALL:
-  case OP_PERMUTE: case OP_MERGE: case OP_SYMBOL: case OP_CHECK: case OP_IF: case OP_LOOP: case OP_FUSED:
-  case OP_NONZERO: case OP_UNIQUE: case OP_NMS: return false;
+  case OP_RANDOM:
+  case OP_SHARD:
+  case OP_ALL_REDUCE:
+  case OP_REDUCE_SCATTER:
+  case OP_ALL_GATHER:
+  case OP_ALL_TO_ALL:
+  case OP_PERMUTE:
+  case OP_MERGE:
+  case OP_SYMBOL:
+  case OP_CHECK:
+  case OP_IF:
+  case OP_LOOP:
+  case OP_FUSED:
+  case OP_NONZERO:
+  case OP_UNIQUE:
+  case OP_NMS: return false;
   default: return true;
   }
 }
@@ -54,8 +68,14 @@ static uint32_t body_cost(const struct scalar_body *body) {
 
 static uint32_t own_work(const struct op *op) {
   switch (op->kind) {
-  case OP_CONST: case OP_IOTA: case OP_DIMS: case OP_RESHAPE: case OP_TRANSPOSE: case OP_BROADCAST:
-  case OP_SLICE: case OP_BITCAST: return 0;
+  case OP_CONST:
+  case OP_IOTA:
+  case OP_DIMS:
+  case OP_RESHAPE:
+  case OP_TRANSPOSE:
+  case OP_BROADCAST:
+  case OP_SLICE:
+  case OP_BITCAST: return 0;
   case OP_MAP: return body_cost(OP_ATTRS(map, op)->body);
   default: return MUCH;
   }
@@ -143,9 +163,8 @@ static value_id as_constant(struct rewriter *w, const struct tensor *t) {
   struct arena arena = {0};
   uint64_t bytes;
   const void *data = tensor_to_bytes(&arena, t, &bytes);
-  value_id v = bytes <= MAX_BYTES
-                   ? build_const_data(&w->b, t->dtype, t->dims, t->rank, data, bytes)
-                   : VALUE_NONE;
+  value_id v = bytes <= MAX_BYTES ? build_const_data(&w->b, t->dtype, t->dims, t->rank, data, bytes)
+                                  : VALUE_NONE;
   arena_deinit(&arena);
   return v;
 }

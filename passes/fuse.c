@@ -42,53 +42,26 @@ bool fuse_is_light(enum op_kind kind) {
   case OP_GATHER:
   case OP_IOTA:
   case OP_DIMS:
-  case OP_RANDOM:
-    return true;
-  default:
-    return false;
+  case OP_RANDOM: return true;
+  default: return false;
   }
 }
 
 static bool is_root(enum op_kind kind, enum root_kind *out) {
   switch (kind) {
-  case OP_REDUCE:
-    *out = ROOT_KIND_REDUCE;
-    return true;
-  case OP_SCAN:
-    *out = ROOT_KIND_SCAN;
-    return true;
-  case OP_WINDOW:
-    *out = ROOT_KIND_WINDOW;
-    return true;
-  case OP_CONTRACT:
-    *out = ROOT_KIND_CONTRACT;
-    return true;
-  case OP_CONV:
-    *out = ROOT_KIND_CONV;
-    return true;
-  case OP_ATTENTION:
-    *out = ROOT_KIND_ATTENTION;
-    return true;
-  case OP_SCATTER:
-    *out = ROOT_KIND_SCATTER;
-    return true;
-  case OP_UPDATE:
-    *out = ROOT_KIND_UPDATE;
-    return true;
-  case OP_TOPK:
-    *out = ROOT_KIND_TOPK;
-    return true;
-  case OP_NONZERO:
-    *out = ROOT_KIND_NONZERO;
-    return true;
-  case OP_UNIQUE:
-    *out = ROOT_KIND_UNIQUE;
-    return true;
-  case OP_NMS:
-    *out = ROOT_KIND_NMS;
-    return true;
-  default:
-    return false;
+  case OP_REDUCE: *out = ROOT_KIND_REDUCE; return true;
+  case OP_SCAN: *out = ROOT_KIND_SCAN; return true;
+  case OP_WINDOW: *out = ROOT_KIND_WINDOW; return true;
+  case OP_CONTRACT: *out = ROOT_KIND_CONTRACT; return true;
+  case OP_CONV: *out = ROOT_KIND_CONV; return true;
+  case OP_ATTENTION: *out = ROOT_KIND_ATTENTION; return true;
+  case OP_SCATTER: *out = ROOT_KIND_SCATTER; return true;
+  case OP_UPDATE: *out = ROOT_KIND_UPDATE; return true;
+  case OP_TOPK: *out = ROOT_KIND_TOPK; return true;
+  case OP_NONZERO: *out = ROOT_KIND_NONZERO; return true;
+  case OP_UNIQUE: *out = ROOT_KIND_UNIQUE; return true;
+  case OP_NMS: *out = ROOT_KIND_NMS; return true;
+  default: return false;
   }
 }
 
@@ -118,7 +91,8 @@ static op_id only_user(const struct fuse *s, value_id v) {
 /* A use outside the ops of this region: its results, control flow, or the function's. */
 static bool is_inner_user(const struct fuse *s, op_id user) {
   return user != OP_ID_NONE && op_of(s, user)->parent == s->region &&
-         !(op_infos[op_of(s, user)->kind].flags & (OP_FLAG_CONTROL | OP_FLAG_EFFECT | OP_FLAG_RANKS));
+         !(op_infos[op_of(s, user)->kind].flags &
+           (OP_FLAG_CONTROL | OP_FLAG_EFFECT | OP_FLAG_RANKS));
 }
 
 static uint32_t body_cost(const struct scalar_body *body) {
@@ -287,17 +261,13 @@ static enum reads reads_of(const struct fuse *s, const struct op *op, value_id v
   case OP_ATTENTION:
   case OP_TOPK:
   case OP_UNIQUE:
-  case OP_NMS:
-    return READS_MANY;
-  case OP_GATHER:
-    return op->operands[0] == v ? READS_FEW : READS_ONCE;
-  case OP_BROADCAST:
-    return READS_FEW;
+  case OP_NMS: return READS_MANY;
+  case OP_GATHER: return op->operands[0] == v ? READS_FEW : READS_ONCE;
+  case OP_BROADCAST: return READS_FEW;
   case OP_MAP:
     return type_same_dims(value_type(s->f, v), value_type(s->f, op->results[0])) ? READS_ONCE
                                                                                  : READS_FEW;
-  default:
-    return READS_ONCE;
+  default: return READS_ONCE;
   }
 }
 

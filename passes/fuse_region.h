@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What would be fused: the clusters of a region, for the pass and for the search, which prices them. And
- * step 3 of fuse, moving clusters into regions. */
+/* What would be fused: the clusters of a region, for the pass and for the search, which prices
+ * them. And step 3 of fuse, moving clusters into regions. */
 #ifndef SINTER_PASSES_FUSE_REGION_H
 #define SINTER_PASSES_FUSE_REGION_H
 
@@ -41,8 +41,8 @@ bool fuse_is_light(enum op_kind kind);
 /* No concat of more operands than a kernel should have. */
 status fuse_split_concats(struct function *f, struct diags *diags);
 
-/* Steps 1 and 2 of fuse for one region: which ops become one kernel, and which are computed inside of
- * their readers. The function stays as it is. */
+/* Steps 1 and 2 of fuse for one region: which ops become one kernel, and which are computed inside
+ * of their readers. The function stays as it is. */
 void fuse_plan(struct function *f, region_id region, struct arena *scratch, struct diags *diags,
                struct fuse *out);
 void fuse_plan_deinit(struct fuse *s);

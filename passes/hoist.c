@@ -5,10 +5,10 @@
  *       %w = transpose %a                =>     loop region (%i, %x) {
  *       %y = contract %x, %w                      %y = contract %x, %w
  *
- * An op moves if its operands are defined outside and no dim of it is bound in the loop. A loop may run
- * no iteration at all, so what can fail stays (checks, gathers that report their range), and so do
- * broadcasts, which are cheaper to make than to load, and ops with regions. Constants and positions
- * stay beside their readers inside and are copied for those that move.
+ * An op moves if its operands are defined outside and no dim of it is bound in the loop. A loop may
+ * run no iteration at all, so what can fail stays (checks, gathers that report their range), and so
+ * do broadcasts, which are cheaper to make than to load, and ops with regions. Constants and
+ * positions stay beside their readers inside and are copied for those that move.
  *
  * Requires: nothing. Preserves: values bit by bit. */
 #include <string.h>
@@ -66,7 +66,9 @@ static bool may_move(const struct op *op) {
   if (op->n_regions || (op_infos[op->kind].flags & (OP_FLAG_EFFECT | OP_FLAG_RANKS)))
     return false;
   switch (op->kind) {
-  case OP_RANDOM: case OP_BROADCAST: case OP_SCATTER: return false;
+  case OP_RANDOM:
+  case OP_BROADCAST:
+  case OP_SCATTER: return false;
   case OP_GATHER: return OP_ATTRS(gather, op)->mode != OUT_OF_RANGE_ERROR;
   default: return !is_leaf(op);
   }

@@ -114,19 +114,14 @@ static bool follows(const struct function *f, const struct op *op) {
   if (rank < 3 || rank > 4)
     return false;
   switch (op->kind) {
-  case OP_MAP:
-    return op->n_operands > 0;
+  case OP_MAP: return op->n_operands > 0;
   case OP_CONCAT:
   case OP_SLICE:
   case OP_PAD:
-  case OP_BROADCAST:
-    return true;
-  case OP_WINDOW:
-    return op->n_results == 1;
-  case OP_REDUCE:
-    return reduce_follows(f, op);
-  default:
-    return false;
+  case OP_BROADCAST: return true;
+  case OP_WINDOW: return op->n_results == 1;
+  case OP_REDUCE: return reduce_follows(f, op);
+  default: return false;
   }
 }
 
@@ -380,24 +375,14 @@ static value_id turn_follower(struct rewriter *w, const struct op *op) {
   for (uint32_t i = 0; i < n; i++)
     x[i] = to_last(w, op->operands[i]);
   switch (op->kind) {
-  case OP_MAP:
-    v = build_map(&w->b, x, n, OP_ATTRS(map, op)->body);
-    break;
+  case OP_MAP: v = build_map(&w->b, x, n, OP_ATTRS(map, op)->body); break;
   case OP_CONCAT:
     v = build_concat(&w->b, x, n, (uint32_t)turn_axis(OP_ATTRS(concat, op)->axis, rank));
     break;
-  case OP_SLICE:
-    v = turn_slice(w, op, x[0]);
-    break;
-  case OP_PAD:
-    v = turn_pad(w, op, x[0]);
-    break;
-  case OP_WINDOW:
-    v = turn_window(w, op, x[0]);
-    break;
-  case OP_REDUCE:
-    v = turn_reduce(w, op, x[0]);
-    break;
+  case OP_SLICE: v = turn_slice(w, op, x[0]); break;
+  case OP_PAD: v = turn_pad(w, op, x[0]); break;
+  case OP_WINDOW: v = turn_window(w, op, x[0]); break;
+  case OP_REDUCE: v = turn_reduce(w, op, x[0]); break;
   default:
     turn_dims(&OP_ATTRS(broadcast, op)->dims, dims);
     v = build_broadcast(&w->b, x[0], dims, rank);

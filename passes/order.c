@@ -56,7 +56,8 @@ static uint32_t place_of(const struct order *o, op_id user) {
 }
 
 static bool is_movable(const struct op *op) {
-  return op->kind == OP_FUSED || op->kind == OP_CONST || op->kind == OP_PART || op->kind == OP_RESHAPE;
+  return op->kind == OP_FUSED || op->kind == OP_CONST || op->kind == OP_PART ||
+         op->kind == OP_RESHAPE;
 }
 
 /* Bytes that running the op at `i` adds to what is live (negative: frees). */

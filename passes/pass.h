@@ -12,8 +12,9 @@ struct pass_context {
   struct diags *diags;
   struct arena *scratch; /* emptied after each pass */
   const char *parallel;  /* the mesh that was asked for, "tp=2,cp=2"; NULL: one rank, or free */
-  const char *machine, *workload; /* what to search a plan for, "h100x4"; NULL: no search; the default */
-  const char *roles;     /* of ports, as phases/phase_roles.h has them; NULL */
+  const char *machine,
+      *workload;     /* what to search a plan for, "h100x4"; NULL: no search; the default */
+  const char *roles; /* of ports, as phases/phase_roles.h has them; NULL */
 };
 
 /* OK, or a status that was reported to ctx->diags. The module verifies before and after. */

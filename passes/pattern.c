@@ -53,7 +53,8 @@ bool value_literal(const struct function *f, value_id v, double *out_f, int64_t 
 bool value_is_literal_f64(const struct function *f, value_id v, double x) {
   double have;
   int64_t ignored;
-  return dtype_is_float(value_type(f, v)->dtype) && value_literal(f, v, &have, &ignored) && have == x;
+  return dtype_is_float(value_type(f, v)->dtype) && value_literal(f, v, &have, &ignored) &&
+         have == x;
 }
 
 const struct constant *value_constant(const struct function *f, value_id v) {

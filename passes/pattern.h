@@ -11,8 +11,8 @@ const struct op *def_of_kind(const struct function *f, value_id v, enum op_kind 
 /* v behind reshapes, broadcasts, transposes, slices: a value with the same set of numbers. */
 value_id behind_views(const struct function *f, value_id v);
 
-/* Whether all elements are the same known number: by dtype one of the two is set. Constants of up to
- * 4096 elements are looked at. */
+/* Whether all elements are the same known number: by dtype one of the two is set. Constants of up
+ * to 4096 elements are looked at. */
 bool value_literal(const struct function *f, value_id v, double *out_f, int64_t *out_i);
 bool value_is_literal_f64(const struct function *f, value_id v, double x);
 
@@ -24,8 +24,8 @@ uint64_t constant_count(const struct constant *c);
 bool dims_known_eq(struct dim_table *t, const dim *a, const dim *b, uint32_t n);
 bool dim_is_one(const struct dim_table *t, dim d);
 
-/* Where the dims of `to` are those of `from` but for 1s (in the same order): axis[i] is the place in
- * `from` of dim i of `to`, -1 where that is a 1 that was put in. */
+/* Where the dims of `to` are those of `from` but for 1s (in the same order): axis[i] is the place
+ * in `from` of dim i of `to`, -1 where that is a 1 that was put in. */
 bool reshape_moves_ones(struct dim_table *t, const struct type *from, const struct type *to,
                         int64_t *out_axis);
 /* Where every dim of `to` is the product of some dims of `from`, one after the other: group i is

@@ -48,16 +48,16 @@ static const char *const order[] = {
     "fold_static",         /* after masks were read as positions */
     "cse",                 /* layers share their masks */
     "dce",                 /* nothing idle is worth a kernel */
-    "partition",           /* on whole values in their final form; the rest knows nothing of ranks */
-    "expand_combine",      /* what merges ranks' results is kernels like any others */
-    "cse",                 /* equal parts and views of them */
-    "layout",              /* once views are where they stay, and before kernels are made of them */
-    "simplify",            /* transposes that meet */
-    "fold",                /* biases that were turned */
-    "dce",                 /* what they were */
-    "hoist",               /* on what is left of loops */
-    "fuse",                /* what it makes are kernels */
-    "order",               /* last: kernels are what is run and stored */
+    "partition",      /* on whole values in their final form; the rest knows nothing of ranks */
+    "expand_combine", /* what merges ranks' results is kernels like any others */
+    "cse",            /* equal parts and views of them */
+    "layout",         /* once views are where they stay, and before kernels are made of them */
+    "simplify",       /* transposes that meet */
+    "fold",           /* biases that were turned */
+    "dce",            /* what they were */
+    "hoist",          /* on what is left of loops */
+    "fuse",           /* what it makes are kernels */
+    "order",          /* last: kernels are what is run and stored */
 };
 
 uint32_t pipeline_pass_count(void) { return N_PASSES; }
@@ -215,9 +215,13 @@ static status run_order(struct run *r) {
 status pipeline_run(struct module *m, const struct pipeline_options *options, struct diags *diags) {
   struct arena scratch = {0};
   struct run r = {.options = options,
-                  .context = {.module = m, .diags = diags, .scratch = &scratch,
-                              .parallel = options->parallel, .machine = options->machine,
-                              .workload = options->workload, .roles = options->roles}};
+                  .context = {.module = m,
+                              .diags = diags,
+                              .scratch = &scratch,
+                              .parallel = options->parallel,
+                              .machine = options->machine,
+                              .workload = options->workload,
+                              .roles = options->roles}};
   bool all = options->print_after && !strcmp(options->print_after, "all");
   status st = check_names(options->passes, diags);
   if (st == STATUS_OK)

@@ -13,12 +13,13 @@ struct pipeline_options {
   const char *disabled;    /* "a,b": without these; NULL: none */
   const char *stop_after;  /* name of a pass: the pipeline ends after its first run; NULL */
   const char *print_after; /* "a,b", or "all"; to stderr; NULL */
-  const char *dump_ir_to;  /* a folder (made if it is not there) for NN-pass.sir, one per pass; NULL */
-  const char *parallel;    /* "tp=2,cp=2": for so many ranks, split so; NULL: for one */
-  const char *machine;     /* "h100x4": for its devices, split as the search finds within `parallel` */
-  const char *workload;    /* what the search plans for; NULL: from the bounds of dims */
-  const char *roles;       /* what derive_phases is told of ports (phases/phase_roles.h); NULL */
-  bool verify_each;        /* verify before the first and after every pass */
+  const char
+      *dump_ir_to;      /* a folder (made if it is not there) for NN-pass.sir, one per pass; NULL */
+  const char *parallel; /* "tp=2,cp=2": for so many ranks, split so; NULL: for one */
+  const char *machine;  /* "h100x4": for its devices, split as the search finds within `parallel` */
+  const char *workload; /* what the search plans for; NULL: from the bounds of dims */
+  const char *roles;    /* what derive_phases is told of ports (phases/phase_roles.h); NULL */
+  bool verify_each;     /* verify before the first and after every pass */
 };
 
 /* Runs the passes over the module. Errors: E0320 for a name that is no pass; those of the passes;

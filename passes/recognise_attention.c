@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* recognise_attention: softmax(scale * q k^T + bias) v, as exporters spell it out, becomes `attention`.
+/* recognise_attention: softmax(scale * q k^T + bias) v, as exporters spell it out, becomes
+ * `attention`.
  *
  *     %s = contract %q, %k  (over d)
  *     %a = map %s, %mask { add(mul($0, 0.125), $1) }
@@ -7,19 +8,20 @@
  *     %p = %e / reduce %e sum                                    { scale = 0.125, has_bias = true }
  *     %r = contract %p, %v  (over t)
  *
- * It begins at the last contract and walks back. Between the softmax and the first contract it takes
- * scales, casts, additions (biases, masks), tanh soft caps, selects that put a very negative number
- * where a mask is off, and reshapes that split or merge batch and heads. Scales on q and k are taken
- * too, and keys and values that repeat each head for a group of query heads are read without the
- * repeat. A mask that is causal in positions, with or without a window, is recognised as such; any
- * other stays a bias, so that a row without keys is as in the source (uniform for a finite mask).
+ * It begins at the last contract and walks back. Between the softmax and the first contract it
+ * takes scales, casts, additions (biases, masks), tanh soft caps, selects that put a very negative
+ * number where a mask is off, and reshapes that split or merge batch and heads. Scales on q and k
+ * are taken too, and keys and values that repeat each head for a group of query heads are read
+ * without the repeat. A mask that is causal in positions, with or without a window, is recognised
+ * as such; any other stays a bias, so that a row without keys is as in the source (uniform for a
+ * finite mask).
  *
  * Not recognised: probabilities that something else reads too; more than two batch dims; masks by
  * select with a number above -1e30 (a row that is all masked would differ).
  *
- * Changes values within rounding: scale and softmax are in f32, products are not rounded in between.
- * A row where every score is -inf gives 0, as sources that guard the softmax's NaN do; one that does
- * not guard gives NaN there.
+ * Changes values within rounding: scale and softmax are in f32, products are not rounded in
+ * between. A row where every score is -inf gives 0, as sources that guard the softmax's NaN do; one
+ * that does not guard gives NaN there.
  *
  * Requires: simplify before (scalars in bodies). Preserves: shapes; values within rounding. */
 #include <math.h>
@@ -68,8 +70,9 @@ static value_id behind_guard(const struct function *f, value_id v) {
   if (c->op != SCALAR_ARG || x->op != SCALAR_ARG || zero->op != SCALAR_CONST || zero->imm.f64 != 0)
     return v;
   value_id value = op->operands[x->args[0]];
-  return map_is(value_def(f, op->operands[c->args[0]]), SCALAR_ISNAN, &tested) && tested == value ? value
-                                                                                                 : v;
+  return map_is(value_def(f, op->operands[c->args[0]]), SCALAR_ISNAN, &tested) && tested == value
+             ? value
+             : v;
 }
 
 /* The scores of a softmax over the last dim, or VALUE_NONE. */
@@ -88,8 +91,8 @@ static value_id softmax_scores(const struct function *f, value_id p) {
 /* ---- from the scores to the first contract ---- */
 
 /* One map as a function of one operand and a number: x op c. */
-static bool map_with_literal(const struct function *f, value_id v, enum scalar_op scalar, value_id *out_x,
-                             double *out_c) {
+static bool map_with_literal(const struct function *f, value_id v, enum scalar_op scalar,
+                             value_id *out_x, double *out_c) {
   const struct op *op = def_of_kind(f, v, OP_MAP);
   if (!op || op->n_operands != 1)
     return false;
@@ -105,7 +108,8 @@ static bool map_with_literal(const struct function *f, value_id v, enum scalar_o
   }
   *out_x = op->operands[0];
   *out_c = b->imm.f64;
-  return a->op == SCALAR_ARG && b->op == SCALAR_CONST && dtype_is_float(b->dtype) && isfinite(b->imm.f64);
+  return a->op == SCALAR_ARG && b->op == SCALAR_CONST && dtype_is_float(b->dtype) &&
+         isfinite(b->imm.f64);
 }
 
 static bool take_scale(struct parts *p, value_id v, value_id *out_x) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The walk; see rewrite.h. Each region's list of ops is taken away and filled anew: what rules build
- * lands before the ops that come after. */
+/* The walk; see rewrite.h. Each region's list of ops is taken away and filled anew: what rules
+ * build lands before the ops that come after. */
 #include "passes/rewrite.h"
 
 #include <string.h>
@@ -34,7 +34,8 @@ static bool types_agree(struct dim_table *t, const struct type *a, const struct 
 
 bool rewrite_result(struct rewriter *w, op_id op, uint32_t i, value_id v) {
   value_id old = op_result(w->f, op, i);
-  if (v == VALUE_NONE || v == old || !types_agree(w->dims, value_type(w->f, old), value_type(w->f, v)))
+  if (v == VALUE_NONE || v == old ||
+      !types_agree(w->dims, value_type(w->f, old), value_type(w->f, v)))
     return false;
   while (w->to.len <= old)
     vec_push(&w->to, VALUE_NONE);

@@ -5,8 +5,8 @@
  * have become. A rule either leaves its op alone or builds others with w->b and names the values
  * that stand for the op's results; what it built is visited in turn (RETRY and REPLACED alike), so
  * that rules compose, and rules must go downhill: a limit on the depth of rewriting an op stops the
- * walk from going round in circles. A replaced op stays, without uses, until the sweep at the end of
- * the walk; so definitions and attributes of operands may always be looked at.
+ * walk from going round in circles. A replaced op stays, without uses, until the sweep at the end
+ * of the walk; so definitions and attributes of operands may always be looked at.
  *
  *     static enum rewrite identity(struct rewriter *w, op_id id) {
  *       ...
@@ -21,7 +21,8 @@
 
 enum rewrite {
   NO_MATCH, /* nothing was built or changed */
-  REPLACED, /* rewrite_with or rewrite_result named the new values; or the op is to go (no results) */
+  REPLACED, /* rewrite_with or rewrite_result named the new values; or the op is to go (no results)
+             */
 };
 
 struct rewriter;

@@ -5,18 +5,17 @@
  *     %2 = map %x, %1 { mul($0, $1) }    =>
  *     %3 = transpose %2 { perm = [0, 1] }     (%3 is %2)
  *
- * Exporters write every scalar as a tensor, every negative index as a select, every shape as a chain
- * of integer ops. Rules, each above its function, take that apart:
+ * Exporters write every scalar as a tensor, every negative index as a select, every shape as a
+ * chain of integer ops. Rules, each above its function, take that apart:
  *
- *   simplify_map.c     operands that are one number go into the body; bodies are simplified; repeats
- *                      of an operand, broadcasts and unread operands go
- *   simplify_view.c    views that do nothing, views of views
- *   simplify_gather.c  gathers at evenly spaced indices are slices
+ *   simplify_map.c     operands that are one number go into the body; bodies are simplified;
+ * repeats of an operand, broadcasts and unread operands go simplify_view.c    views that do
+ * nothing, views of views simplify_gather.c  gathers at evenly spaced indices are slices
  *   simplify_shape.c   small integer tensors that are dim expressions become `dims`
  *
- * Rules keep type and value; those on floats hold for -0, infinities and NaN. They go downhill: views
- * move towards readers that can absorb them (a broadcast towards the map that reads it), never back.
- * An index that is out of range is an error as before, but may be told by a `check`.
+ * Rules keep type and value; those on floats hold for -0, infinities and NaN. They go downhill:
+ * views move towards readers that can absorb them (a broadcast towards the map that reads it),
+ * never back. An index that is out of range is an error as before, but may be told by a `check`.
  *
  * Requires: nothing. Preserves: values bit by bit. */
 #include "passes/pass.h"
@@ -59,7 +58,12 @@ static enum rewrite simplify_op(struct rewriter *w, op_id id) {
     return r;
   switch (function_op(w->f, id)->kind) {
   case OP_MAP: return simplify_map(w, id);
-  case OP_RESHAPE: case OP_TRANSPOSE: case OP_BROADCAST: case OP_SLICE: case OP_PAD: case OP_CONCAT:
+  case OP_RESHAPE:
+  case OP_TRANSPOSE:
+  case OP_BROADCAST:
+  case OP_SLICE:
+  case OP_PAD:
+  case OP_CONCAT:
   case OP_BITCAST: return simplify_view(w, id);
   case OP_GATHER: return simplify_gather(w, id);
   case OP_REDUCE: return simplify_reduce(w, id);

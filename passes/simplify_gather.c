@@ -17,10 +17,11 @@ struct gathering {
   const struct gather_attrs *attrs;
   struct type data;
   struct type result;
-  uint32_t index_rank; /* of the result's dims, those that the indices give */
+  uint32_t index_rank;                       /* of the result's dims, those that the indices give */
   dim start[IR_MAX_RANK], size[IR_MAX_RANK]; /* by data axis */
   int64_t step[IR_MAX_RANK];
-  int64_t along[IR_MAX_RANK]; /* by data axis: the index dim that it walks along; -1: none, size 1 */
+  int64_t
+      along[IR_MAX_RANK]; /* by data axis: the index dim that it walks along; -1: none, size 1 */
   bool indexed[IR_MAX_RANK];
 };
 

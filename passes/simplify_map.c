@@ -76,7 +76,8 @@ static bool covered(const struct mapping *m, uint32_t d) {
   return false;
 }
 
-/* map (broadcast %x), %y => map %x, %y where the others give the dims, else broadcast (map %x, %y) */
+/* map (broadcast %x), %y => map %x, %y where the others give the dims, else broadcast (map %x, %y)
+ */
 static void take_broadcasts(struct mapping *m) {
   for (uint32_t i = 0; i < m->n; i++) {
     const struct op *op = def_of_kind(m->w->f, m->operands[i], OP_BROADCAST);
@@ -91,9 +92,10 @@ static value_id scalar_of(struct mapping *m, bool is_constant) {
   dim ones[IR_MAX_RANK];
   for (uint32_t i = 0; i < m->type.rank; i++)
     ones[i] = dim_const(m->w->dims, 1);
-  value_id v = !is_constant                  ? build_op1(&m->w->b, OP_MAP, NULL, 0, &attrs)
-               : dtype_is_float(inst->dtype) ? build_scalar_f64(&m->w->b, inst->dtype, inst->imm.f64)
-                                             : build_scalar_i64(&m->w->b, inst->dtype, inst->imm.i64);
+  value_id v = !is_constant ? build_op1(&m->w->b, OP_MAP, NULL, 0, &attrs)
+               : dtype_is_float(inst->dtype)
+                   ? build_scalar_f64(&m->w->b, inst->dtype, inst->imm.f64)
+                   : build_scalar_i64(&m->w->b, inst->dtype, inst->imm.i64);
   return build_reshape(&m->w->b, v, ones, m->type.rank);
 }
 

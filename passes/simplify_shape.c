@@ -60,8 +60,8 @@ static bool elements_of(const struct rewriter *w, value_id v, struct elements *e
 
 /* ---- the ops ---- */
 
-/* i64 arithmetic does not wrap where dims are valid, and dims do not wrap at all. Division truncates,
- * floordiv does not: they agree on what is not negative. */
+/* i64 arithmetic does not wrap where dims are valid, and dims do not wrap at all. Division
+ * truncates, floordiv does not: they agree on what is not negative. */
 static dim scalar_on_dims(struct dim_table *t, enum scalar_op op, dim a, dim b) {
   int64_t lo, hi, divisor;
   dim_bounds(t, a, &lo, &hi);
@@ -81,7 +81,8 @@ static dim scalar_on_dims(struct dim_table *t, enum scalar_op op, dim a, dim b) 
 }
 
 /* Place of element i of the result in an operand that may have dims of 1. */
-static uint32_t broadcast_place(const struct elements *to, const struct elements *from, uint32_t i) {
+static uint32_t broadcast_place(const struct elements *to, const struct elements *from,
+                                uint32_t i) {
   uint32_t place = 0, step = 1;
   for (uint32_t d = to->rank; d-- > 0;) {
     uint32_t at = i % (uint32_t)to->dims[d];

@@ -5,7 +5,9 @@
 
 #include <string.h>
 
-static const struct type *type_of(const struct rewriter *w, value_id v) { return value_type(w->f, v); }
+static const struct type *type_of(const struct rewriter *w, value_id v) {
+  return value_type(w->f, v);
+}
 
 /* ---- reshape ---- */
 
@@ -50,13 +52,15 @@ static value_id reshape_of_transpose(struct rewriter *w, const struct op *transp
 }
 
 /* reshape (transpose %x), where 1s go => transpose (reshape %x) */
-static value_id drop_ones_first(struct rewriter *w, const struct op *transpose, const struct type *to) {
+static value_id drop_ones_first(struct rewriter *w, const struct op *transpose,
+                                const struct type *to) {
   const struct type x = *type_of(w, transpose->operands[0]);
   struct ints perm = OP_ATTRS(transpose, transpose)->perm;
   int64_t axis[IR_MAX_RANK], place[IR_MAX_RANK], order[IR_MAX_RANK];
   dim dims[IR_MAX_RANK];
   uint32_t kept = 0;
-  if (to->rank >= x.rank || !reshape_moves_ones(w->dims, type_of(w, transpose->results[0]), to, axis))
+  if (to->rank >= x.rank ||
+      !reshape_moves_ones(w->dims, type_of(w, transpose->results[0]), to, axis))
     return VALUE_NONE;
   for (uint32_t d = 0; d < x.rank; d++) {
     place[d] = -1;
@@ -155,8 +159,10 @@ static value_id slice_of_slice(struct rewriter *w, const struct op *op, const st
   int64_t step[IR_MAX_RANK];
   for (uint32_t i = 0; i < outer->step.len; i++) {
     dim stride = dim_const(w->dims, inner->step.data[i]);
-    start[i] = dim_add(w->dims, inner->start.data[i], dim_mul(w->dims, outer->start.data[i], stride));
-    if (start[i] == DIM_NONE || __builtin_mul_overflow(inner->step.data[i], outer->step.data[i], &step[i]))
+    start[i] =
+        dim_add(w->dims, inner->start.data[i], dim_mul(w->dims, outer->start.data[i], stride));
+    if (start[i] == DIM_NONE ||
+        __builtin_mul_overflow(inner->step.data[i], outer->step.data[i], &step[i]))
       return VALUE_NONE;
   }
   return build_slice(&w->b, x->operands[0], start, outer->size.data, step);
@@ -257,7 +263,8 @@ static bool adjoin(struct rewriter *w, const struct op *a, const struct op *b, u
   for (uint32_t i = 0; i < x->start.len; i++) {
     dim next = dim_add(w->dims, x->start.data[i], x->size.data[i]);
     if (i == axis) {
-      if (x->step.data[i] != 1 || y->step.data[i] != 1 || !dim_known_eq(w->dims, next, y->start.data[i]))
+      if (x->step.data[i] != 1 || y->step.data[i] != 1 ||
+          !dim_known_eq(w->dims, next, y->start.data[i]))
         return false;
     } else if (x->step.data[i] != y->step.data[i] || x->start.data[i] != y->start.data[i] ||
                x->size.data[i] != y->size.data[i]) {
@@ -268,7 +275,8 @@ static bool adjoin(struct rewriter *w, const struct op *a, const struct op *b, u
 }
 
 /* A slice that covers two that adjoin. */
-static value_id join_slices(struct rewriter *w, const struct op *a, const struct op *b, uint32_t axis) {
+static value_id join_slices(struct rewriter *w, const struct op *a, const struct op *b,
+                            uint32_t axis) {
   const struct slice_attrs *x = OP_ATTRS(slice, a);
   dim size[IR_MAX_RANK];
   memcpy(size, x->size.data, x->size.len * sizeof *size);
@@ -276,8 +284,8 @@ static value_id join_slices(struct rewriter *w, const struct op *a, const struct
   return build_slice(&w->b, a->operands[0], x->start.data, size, x->step.data);
 }
 
-/* The operands of a concat after those before: empty ones are left out, a concat along the same axis
- * that nobody else reads is taken apart, slices that adjoin are joined. */
+/* The operands of a concat after those before: empty ones are left out, a concat along the same
+ * axis that nobody else reads is taken apart, slices that adjoin are joined. */
 struct pieces {
   uint32_t n;
   bool changed;
@@ -308,7 +316,8 @@ static value_id simplify_concat(struct rewriter *w, const struct op *op) {
   struct pieces p = {.changed = op->n_operands == 1};
   for (uint32_t i = 0; i < op->n_operands; i++) {
     const struct op *inner = def_of_kind(w->f, op->operands[i], OP_CONCAT);
-    bool apart = inner && OP_ATTRS(concat, inner)->axis == axis && simplify_used_once(w, op->operands[i]);
+    bool apart =
+        inner && OP_ATTRS(concat, inner)->axis == axis && simplify_used_once(w, op->operands[i]);
     const value_id *list = apart ? inner->operands : &op->operands[i]; /* of the arena: they stay */
     uint32_t n = apart ? inner->n_operands : 1;
     p.changed |= apart;

@@ -4,13 +4,14 @@
  *     map %x { pow($0, 3.0) }       =>   map %x { mul(mul($0, $0), $0) }
  *     map %x { div($0, 24.0) }      =>   map %x { mul($0, 0.041666668) }
  *
- * Powers that are small integers, a half, or their reciprocals; quotients by a number whose reciprocal
- * is a normal float, unless what reads them steps (rounding, a cast to integers, a comparison), where an
- * ulp may be a whole step: quantisation stays as it is written. A power of 0.5 gives inf for -inf and 0 for -0, which a square root
- * does not: a select and a sum see to that.
+ * Powers that are small integers, a half, or their reciprocals; quotients by a number whose
+ * reciprocal is a normal float, unless what reads them steps (rounding, a cast to integers, a
+ * comparison), where an ulp may be a whole step: quantisation stays as it is written. A power of
+ * 0.5 gives inf for -inf and 0 for -0, which a square root does not: a select and a sum see to
+ * that.
  *
- * Changes values by an ulp or so. Requires: simplify before (literals in bodies). Preserves: shapes;
- * values within rounding. */
+ * Changes values by an ulp or so. Requires: simplify before (literals in bodies). Preserves:
+ * shapes; values within rounding. */
 #include <math.h>
 
 #include "passes/pass.h"
@@ -36,7 +37,8 @@ static uint32_t power(struct body_builder *s, uint32_t x, uint32_t n) {
 /* pow(x, 0.5) */
 static uint32_t root(struct body_builder *s, uint32_t x) {
   enum dtype t = s->insts[x].dtype;
-  uint32_t lowest = body_f64(s, t, -INFINITY), most = body_f64(s, t, INFINITY), zero = body_f64(s, t, 0);
+  uint32_t lowest = body_f64(s, t, -INFINITY), most = body_f64(s, t, INFINITY),
+           zero = body_f64(s, t, 0);
   uint32_t is_lowest = body_op(s, SCALAR_EQ, x, lowest, 0);
   uint32_t r = body_op(s, SCALAR_SQRT, body_op(s, SCALAR_ADD, x, zero, 0), 0, 0);
   return body_op(s, SCALAR_SELECT, is_lowest, most, r);
@@ -82,8 +84,13 @@ static bool has_steps(const struct scalar_body *body) {
   for (uint32_t i = 0; i < body->len; i++) {
     const struct scalar_inst *inst = &body->insts[i];
     switch (inst->op) {
-    case SCALAR_FLOOR: case SCALAR_CEIL: case SCALAR_ROUND: case SCALAR_TRUNC: case SCALAR_SIGN:
-    case SCALAR_MOD: case SCALAR_REM: return true;
+    case SCALAR_FLOOR:
+    case SCALAR_CEIL:
+    case SCALAR_ROUND:
+    case SCALAR_TRUNC:
+    case SCALAR_SIGN:
+    case SCALAR_MOD:
+    case SCALAR_REM: return true;
     case SCALAR_CAST:
       if (!dtype_is_float(inst->dtype))
         return true;
@@ -110,8 +117,8 @@ static bool is_stepped(const struct rewriter *w, const struct op *map) {
   return false;
 }
 
-static uint32_t copy_inst(struct body_builder *s, const struct scalar_inst *from, const uint32_t *number,
-                          bool stepped) {
+static uint32_t copy_inst(struct body_builder *s, const struct scalar_inst *from,
+                          const uint32_t *number, bool stepped) {
   uint32_t args[3] = {0, 0, 0};
   for (uint32_t k = 0; k < scalar_infos[from->op].arity; k++)
     args[k] = number[from->args[k]];
@@ -160,7 +167,8 @@ status pass_strength(struct pass_context *ctx) {
     struct function *f = ctx->module->functions.data[i];
     struct strength s = {.n_values = f->values.len};
     uses_build(f, ctx->scratch, &s.uses);
-    rewrite_function(f, ctx->diags, &(struct rewrite_options){.rule = reduce_strength, .user = &s}, &st);
+    rewrite_function(f, ctx->diags, &(struct rewrite_options){.rule = reduce_strength, .user = &s},
+                     &st);
   }
   return st;
 }

@@ -13,9 +13,7 @@ struct substitution {
   bool sound;
 };
 
-static dim replaced(struct substitution *s, dim d) {
-  return dim_substitute(s->t, d, s->by_symbol);
-}
+static dim replaced(struct substitution *s, dim d) { return dim_substitute(s->t, d, s->by_symbol); }
 
 static void test_dim(void *user, dim d) {
   struct substitution *s = user;

@@ -8,8 +8,8 @@
  *
  * An `if` on a constant is the branch taken; where the branches differ in a dim, its symbol is the
  * branch's dim from here on. A loop with a constant number of iterations and a condition that stays
- * true is its body that often: once, or up to 8 times where that is at most 64 ops; not where the body
- * binds symbols, holds more loops, or changes the shape of what it carries.
+ * true is its body that often: once, or up to 8 times where that is at most 64 ops; not where the
+ * body binds symbols, holds more loops, or changes the shape of what it carries.
  *
  * Requires: simplify before (constants as such). Preserves: values bit by bit. */
 #include <string.h>
@@ -31,7 +31,8 @@ static bool copy_ops(struct rewriter *w, region_id region, value_id *map) {
   return w->b.failures == failures;
 }
 
-static value_id copy_of(const struct rewriter *w, region_id region, uint32_t result, const value_id *map) {
+static value_id copy_of(const struct rewriter *w, region_id region, uint32_t result,
+                        const value_id *map) {
   value_id v = w->f->regions.data[region].results.data[result];
   return map[v] == VALUE_NONE ? v : map[v];
 }
@@ -161,7 +162,8 @@ static enum rewrite unroll_loop(struct rewriter *w, op_id id) {
   for (uint32_t i = 0; i < carried && sound; i++)
     sound = rewrite_result(w, id, i, state[i]);
   for (uint32_t i = 0; i < outputs && sound; i++)
-    sound = rewrite_result(w, id, carried + i, build_concat(&w->b, rows + i * trips, (uint32_t)trips, 0));
+    sound = rewrite_result(w, id, carried + i,
+                           build_concat(&w->b, rows + i * trips, (uint32_t)trips, 0));
   arena_deinit(&scratch);
   return sound ? REPLACED : NO_MATCH;
 }

@@ -115,17 +115,20 @@ struct range range_of_inst(const struct scalar_inst *inst, enum dtype operand_dt
   case SCALAR_MUL: return within(t, range_mul(x[0], x[1]));
   case SCALAR_NEG: return within(t, range_sub((struct range){0, 0}, x[0]));
   case SCALAR_MAX:
-    return (struct range){x[0].lo > x[1].lo ? x[0].lo : x[1].lo, x[0].hi > x[1].hi ? x[0].hi : x[1].hi};
+    return (struct range){x[0].lo > x[1].lo ? x[0].lo : x[1].lo,
+                          x[0].hi > x[1].hi ? x[0].hi : x[1].hi};
   case SCALAR_MIN:
-    return (struct range){x[0].lo < x[1].lo ? x[0].lo : x[1].lo, x[0].hi < x[1].hi ? x[0].hi : x[1].hi};
+    return (struct range){x[0].lo < x[1].lo ? x[0].lo : x[1].lo,
+                          x[0].hi < x[1].hi ? x[0].hi : x[1].hi};
   case SCALAR_EQ: return range_equal(x[0], x[1]);
   case SCALAR_NE: return opposite(range_equal(x[0], x[1]));
   case SCALAR_LT: return range_less(x[0], x[1]);
   case SCALAR_GT: return range_less(x[1], x[0]);
   case SCALAR_LE: return opposite(range_less(x[1], x[0]));
   case SCALAR_GE: return opposite(range_less(x[0], x[1]));
-  case SCALAR_AND: case SCALAR_OR: case SCALAR_XOR:
-    return logic ? range_logic(inst->op, x[0], x[1]) : range_of_dtype(t);
+  case SCALAR_AND:
+  case SCALAR_OR:
+  case SCALAR_XOR: return logic ? range_logic(inst->op, x[0], x[1]) : range_of_dtype(t);
   case SCALAR_NOT: return logic ? opposite(x[0]) : range_of_dtype(t);
   default: return range_of_dtype(t);
   }
@@ -210,15 +213,19 @@ static struct range compute(struct value_ranges *r, value_id v, uint32_t depth) 
   case OP_DIMS: return range_of_dims(r, &OP_ATTRS(dims, op)->dims);
   case OP_IOTA: return range_of_iota(r, op);
   case OP_MAP: return range_of_map(r, op, depth);
-  case OP_RESHAPE: case OP_TRANSPOSE: case OP_BROADCAST: case OP_SLICE:
-    return range_of_operands(r, op, 1, depth);
-  case OP_PAD: case OP_CONCAT: return range_of_operands(r, op, op->n_operands, depth);
+  case OP_RESHAPE:
+  case OP_TRANSPOSE:
+  case OP_BROADCAST:
+  case OP_SLICE: return range_of_operands(r, op, 1, depth);
+  case OP_PAD:
+  case OP_CONCAT: return range_of_operands(r, op, op->n_operands, depth);
   case OP_GATHER:
     return OP_ATTRS(gather, op)->mode == OUT_OF_RANGE_FILL ? range_of_dtype(dtype)
                                                            : range_of_operands(r, op, 1, depth);
   case OP_REDUCE: {
     enum combiner kind = OP_ATTRS(reduce, op)->kind;
-    bool kept = (kind == COMBINER_AND || kind == COMBINER_OR) && dtype_kind(dtype) == DTYPE_KIND_BOOL;
+    bool kept =
+        (kind == COMBINER_AND || kind == COMBINER_OR) && dtype_kind(dtype) == DTYPE_KIND_BOOL;
     return kept ? (struct range){0, 1} : range_of_dtype(dtype);
   }
   default: return range_of_dtype(dtype);

@@ -85,20 +85,13 @@ static struct condition of_comparison(struct affines *a, const struct op *map,
   if (!inst_dim(a, map, inst->args[0], &x) || !inst_dim(a, map, inst->args[1], &y))
     return unknown;
   switch (inst->op) {
-  case SCALAR_EQ:
-    return comparison(x, RELATION_EQ, y, false);
-  case SCALAR_NE:
-    return comparison(x, RELATION_EQ, y, true);
-  case SCALAR_LT:
-    return comparison(x, RELATION_LT, y, false);
-  case SCALAR_LE:
-    return comparison(x, RELATION_LE, y, false);
-  case SCALAR_GT:
-    return comparison(y, RELATION_LT, x, false);
-  case SCALAR_GE:
-    return comparison(y, RELATION_LE, x, false);
-  default:
-    return unknown;
+  case SCALAR_EQ: return comparison(x, RELATION_EQ, y, false);
+  case SCALAR_NE: return comparison(x, RELATION_EQ, y, true);
+  case SCALAR_LT: return comparison(x, RELATION_LT, y, false);
+  case SCALAR_LE: return comparison(x, RELATION_LE, y, false);
+  case SCALAR_GT: return comparison(y, RELATION_LT, x, false);
+  case SCALAR_GE: return comparison(y, RELATION_LE, x, false);
+  default: return unknown;
   }
 }
 
@@ -107,17 +100,13 @@ static struct condition of_inst(struct affines *a, const struct op *map, uint32_
   if (inst->dtype != DTYPE_BOOL)
     return unknown;
   switch (inst->op) {
-  case SCALAR_ARG:
-    return of_value(a, map->operands[inst->args[0]]);
-  case SCALAR_NOT:
-    return negate(of_inst(a, map, inst->args[0]));
-  case SCALAR_AND:
-    return both(of_inst(a, map, inst->args[0]), of_inst(a, map, inst->args[1]));
+  case SCALAR_ARG: return of_value(a, map->operands[inst->args[0]]);
+  case SCALAR_NOT: return negate(of_inst(a, map, inst->args[0]));
+  case SCALAR_AND: return both(of_inst(a, map, inst->args[0]), of_inst(a, map, inst->args[1]));
   case SCALAR_OR:
     return negate(
         both(negate(of_inst(a, map, inst->args[0])), negate(of_inst(a, map, inst->args[1]))));
-  default:
-    return of_comparison(a, map, inst);
+  default: return of_comparison(a, map, inst);
   }
 }
 
@@ -142,14 +131,10 @@ static bool same_guards(const struct condition *a, const struct condition *b) {
 /* Whether a guard can be shown not to hold. */
 static bool never(struct dim_table *t, const struct guard *g) {
   switch (g->relation) {
-  case RELATION_EQ:
-    return dim_known_ne(t, g->lhs, g->rhs);
-  case RELATION_LE:
-    return dim_known_lt(t, g->rhs, g->lhs);
-  case RELATION_LT:
-    return dim_known_le(t, g->rhs, g->lhs);
-  default:
-    return false;
+  case RELATION_EQ: return dim_known_ne(t, g->lhs, g->rhs);
+  case RELATION_LE: return dim_known_lt(t, g->rhs, g->lhs);
+  case RELATION_LT: return dim_known_le(t, g->rhs, g->lhs);
+  default: return false;
   }
 }
 

@@ -161,9 +161,8 @@ SINTER_API void sinter_engine_close(sinter_engine *engine) {
 
 const uint8_t *engine_constant_data(const struct sinter_engine *engine,
                                     const Engine__Constant *constant) {
-  const uint8_t *base = constant->file
-                            ? engine->weights.data[constant->file - 1]
-                            : engine_file_bytes(&engine->file, engine->file.weights);
+  const uint8_t *base = constant->file ? engine->weights.data[constant->file - 1]
+                                       : engine_file_bytes(&engine->file, engine->file.weights);
   return base + constant->offset;
 }
 

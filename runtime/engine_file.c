@@ -95,9 +95,7 @@ static status note_section(struct engine_file *file, uint32_t i, bool *has_tunin
     fits = !file->manifest && section->bytes <= ENGINE_MAX_MANIFEST;
     file->manifest = section;
     break;
-  case ENGINE_SECTION_CODE:
-    fits = section->target[0] != '\0';
-    break;
+  case ENGINE_SECTION_CODE: fits = section->target[0] != '\0'; break;
   case ENGINE_SECTION_WEIGHTS:
     fits = !file->weights;
     file->weights = section;
@@ -106,8 +104,7 @@ static status note_section(struct engine_file *file, uint32_t i, bool *has_tunin
     fits = !*has_tuning;
     *has_tuning = true;
     break;
-  default:
-    fits = false;
+  default: fits = false;
   }
   if (!fits)
     return fault_report(DIAG_E0505, file->path, rebuild_hint,

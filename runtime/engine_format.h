@@ -22,14 +22,14 @@
 /* Limits of one file. A writer refuses to exceed them, a loader refuses what does. */
 #define ENGINE_MAX_SECTIONS 16u
 #define ENGINE_MAX_MANIFEST (256u << 20)
-#define ENGINE_MAX_ROWS (1u << 24)  /* of any table of the manifest */
-#define ENGINE_MAX_RANK 16u         /* dims of a value */
-#define ENGINE_MAX_ARGUMENTS 4096u  /* buffers and dims of one launch */
-#define ENGINE_MAX_NESTING 64u      /* blocks in blocks, aliases of aliases */
+#define ENGINE_MAX_ROWS (1u << 24) /* of any table of the manifest */
+#define ENGINE_MAX_RANK 16u        /* dims of a value */
+#define ENGINE_MAX_ARGUMENTS 4096u /* buffers and dims of one launch */
+#define ENGINE_MAX_NESTING 64u     /* blocks in blocks, aliases of aliases */
 #define ENGINE_MAX_RANKS 4096u
 #define ENGINE_MAX_AXES 8u          /* of the mesh, and of a group */
-#define ENGINE_MAX_GROUPS 64u        /* lists of axes along which ranks exchange */
-#define ENGINE_MAX_PARTS 64u         /* values of one exchange */
+#define ENGINE_MAX_GROUPS 64u       /* lists of axes along which ranks exchange */
+#define ENGINE_MAX_PARTS 64u        /* values of one exchange */
 #define ENGINE_MAX_TARGET_NAME 192u /* with the terminating zero */
 
 enum engine_section_kind {
@@ -94,11 +94,11 @@ enum plan_op {
 typedef void kernel_function(const uint64_t *args, uint32_t first, uint32_t last, void *scratch);
 
 /*
- * A kernel of a GPU's code section is an .entry of a PTX module (a text, zero-terminated) that begins
- * at its code offset. Its parameters are the slots as one array, u32 tiles, u64 address of scratch
- * and u64 bytes of scratch per thread. Thread t of n takes tiles t, t + n, ...: any grid is right, of
- * blocks of at most GPU_THREADS_PER_BLOCK threads. Where the manifest gives the kernel's block_threads,
- * blocks have exactly these and take the place of threads.
+ * A kernel of a GPU's code section is an .entry of a PTX module (a text, zero-terminated) that
+ * begins at its code offset. Its parameters are the slots as one array, u32 tiles, u64 address of
+ * scratch and u64 bytes of scratch per thread. Thread t of n takes tiles t, t + n, ...: any grid is
+ * right, of blocks of at most GPU_THREADS_PER_BLOCK threads. Where the manifest gives the kernel's
+ * block_threads, blocks have exactly these and take the place of threads.
  */
 #define GPU_THREADS_PER_BLOCK 128u
 #define GPU_MOST_THREADS 1024u /* of a block */

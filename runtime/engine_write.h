@@ -47,9 +47,9 @@ uint32_t engine_writer_begin(struct engine_writer *w, enum engine_section_kind k
 /* Appends bytes to the section. */
 void engine_writer_write(struct engine_writer *w, const void *data, size_t bytes);
 
-/* Appends bytes that are never written: a hole where the file system has such, zeros to a reader. The
- * section's digest does not count them, so that its verification fails: for files whose plan alone is
- * of interest. */
+/* Appends bytes that are never written: a hole where the file system has such, zeros to a reader.
+ * The section's digest does not count them, so that its verification fails: for files whose plan
+ * alone is of interest. */
 void engine_writer_skip(struct engine_writer *w, uint64_t bytes);
 
 /* Pads with zeros to a power-of-two alignment, at most ENGINE_PAGE, and returns the offset from the

@@ -70,8 +70,7 @@ static const struct slot *root_slot(const struct rank *r, uint32_t root) {
     return v->index < r->entry->n_inputs ? &r->input_slots[v->index] : &nowhere;
   case ENGINE__STORAGE__OUTPUT:
     return v->index < r->entry->n_outputs ? &r->output_slots[v->index] : &nowhere;
-  default:
-    return &r->slots[root];
+  default: return &r->slots[root];
   }
 }
 
@@ -127,17 +126,10 @@ status rank_relate(struct rank *r, const Engine__Relate *relate, const Engine__S
   if (st)
     return st;
   switch (relate->relation) {
-  case ENGINE__RELATION__EQ:
-    *out_holds = a == b;
-    break;
-  case ENGINE__RELATION__NE:
-    *out_holds = a != b;
-    break;
-  case ENGINE__RELATION__LT:
-    *out_holds = a < b;
-    break;
-  default:
-    *out_holds = a <= b;
+  case ENGINE__RELATION__EQ: *out_holds = a == b; break;
+  case ENGINE__RELATION__NE: *out_holds = a != b; break;
+  case ENGINE__RELATION__LT: *out_holds = a < b; break;
+  default: *out_holds = a <= b;
   }
   return STATUS_OK;
 }
@@ -546,12 +538,10 @@ static status step_run_exchange(struct rank *r, const Engine__Step *step,
 static status run_step(struct rank *r, const Engine__Step *step) {
   switch ((unsigned)step->body_case) {
 #define PLAN_OP(name, field, number, text)                                                         \
-  case number:                                                                                     \
-    return step_run_##field(r, step, step->field);
+  case number: return step_run_##field(r, step, step->field);
 #include "runtime/plan_op.def"
 #undef PLAN_OP
-  default:
-    return STATUS_INTERNAL; /* the loader refused it */
+  default: return STATUS_INTERNAL; /* the loader refused it */
   }
 }
 

@@ -156,11 +156,8 @@ static status read_trip(struct rank *r, const Engine__Step *step, const Engine__
     if (!st)
       rank_decide(r, *out_trip);
     return st;
-  case ENGINE__TRIP__FROM_EXPR:
-    return rank_expr(r, loop->trip_expr, step, out_trip);
-  default:
-    *out_trip = INT64_MAX;
-    return STATUS_OK;
+  case ENGINE__TRIP__FROM_EXPR: return rank_expr(r, loop->trip_expr, step, out_trip);
+  default: *out_trip = INT64_MAX; return STATUS_OK;
   }
 }
 

@@ -54,21 +54,12 @@ static enum expr_validity combine(uint32_t kind, int64_t a, int64_t b, int64_t *
   int64_t quotient, rest;
   enum expr_validity validity;
   switch (kind) {
-  case EXPR_ADD:
-    return i64_add(a, b, out) ? EXPR_VALID : EXPR_OVERFLOW;
-  case EXPR_MUL:
-    return i64_mul(a, b, out) ? EXPR_VALID : EXPR_OVERFLOW;
-  case EXPR_FLOORDIV:
-    return divide(a, b, out, &rest);
-  case EXPR_MOD:
-    divide(a, b, &quotient, out);
-    return EXPR_VALID;
-  case EXPR_MIN:
-    *out = a < b ? a : b;
-    return EXPR_VALID;
-  case EXPR_MAX:
-    *out = a > b ? a : b;
-    return EXPR_VALID;
+  case EXPR_ADD: return i64_add(a, b, out) ? EXPR_VALID : EXPR_OVERFLOW;
+  case EXPR_MUL: return i64_mul(a, b, out) ? EXPR_VALID : EXPR_OVERFLOW;
+  case EXPR_FLOORDIV: return divide(a, b, out, &rest);
+  case EXPR_MOD: divide(a, b, &quotient, out); return EXPR_VALID;
+  case EXPR_MIN: *out = a < b ? a : b; return EXPR_VALID;
+  case EXPR_MAX: *out = a > b ? a : b; return EXPR_VALID;
   default: /* EXPR_EXACTDIV; the loader refused what is not listed */
     validity = divide(a, b, out, &rest);
     return validity == EXPR_VALID && (b == 0 || rest != 0) ? EXPR_INEXACT : validity;
@@ -77,15 +68,11 @@ static enum expr_validity combine(uint32_t kind, int64_t a, int64_t b, int64_t *
 
 static enum expr_validity evaluate(struct expr_state *x, const Engine__DimExpr *e, int64_t *out) {
   switch (e->kind) {
-  case EXPR_CONST:
-    *out = e->value;
-    return EXPR_VALID;
+  case EXPR_CONST: *out = e->value; return EXPR_VALID;
   case EXPR_SYMBOL:
     *out = x->symbol_values[e->a];
     return x->symbol_bound[e->a] ? EXPR_VALID : EXPR_UNBOUND;
-  case EXPR_COORD:
-    *out = x->coords ? x->coords[e->a] : 0;
-    return EXPR_VALID;
+  case EXPR_COORD: *out = x->coords ? x->coords[e->a] : 0; return EXPR_VALID;
   default:
     if (x->validity[e->a] != EXPR_VALID)
       return (enum expr_validity)x->validity[e->a];

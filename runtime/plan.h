@@ -62,7 +62,7 @@ struct plan {
   uint32_t most_arguments; /* slots of the largest launch, the error word included */
   uint32_t most_carried;   /* values and dims carried by one loop */
   uint32_t most_carried_dims;
-  uint32_t ranks; /* at least 1 */
+  uint32_t ranks;            /* at least 1 */
   struct plan_group *groups; /* of all exchanges, each once */
   uint32_t group_count;
   struct plan_exchange *exchanges; /* by number */
@@ -79,7 +79,9 @@ void plan_unload(struct plan *plan);
 static inline size_t plan_entry_inputs(const Engine__Entry *e) {
   return e->n_states ? e->length - 1u : e->n_inputs;
 }
-static inline size_t plan_entry_outputs(const Engine__Entry *e) { return e->n_outputs - e->n_states; }
+static inline size_t plan_entry_outputs(const Engine__Entry *e) {
+  return e->n_outputs - e->n_states;
+}
 
 /* The string of an id. */
 static inline const char *plan_string(const struct plan *plan, uint32_t id) {

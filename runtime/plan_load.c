@@ -140,8 +140,7 @@ static status check_exprs(struct plan_loader *l) {
     const Engine__DimExpr *e = m->dim_exprs[i];
     status s = STATUS_OK;
     switch (e->kind) {
-    case EXPR_CONST:
-      break;
+    case EXPR_CONST: break;
     case EXPR_SYMBOL:
       s = e->a ? loader_index(l, "symbol", e->a, m->n_symbols)
                : loader_fail(l, "a symbol is missing");
@@ -321,25 +320,20 @@ static status check_storage(struct plan_loader *l, uint32_t i, uint32_t *alias_d
   case ENGINE__STORAGE__CONSTANT:
     return v->part >= l->m->n_dim_exprs ? loader_expr(l, v->part)
                                         : loader_index(l, "constant", v->index, l->m->n_constants);
-  case ENGINE__STORAGE__INPUT:
-    return STATUS_OK; /* entries check them */
+  case ENGINE__STORAGE__INPUT: return STATUS_OK; /* entries check them */
   case ENGINE__STORAGE__ARENA:
     if (v->first > v->last)
       return loader_fail(l, "value %u lives from step %u to step %u", i, v->first, v->last);
     return loader_index(l, "phase", v->phase, l->m->phases);
-  case ENGINE__STORAGE__OUTPUT:
-    return loader_index(l, "phase", v->phase, l->m->phases);
-  case ENGINE__STORAGE__DYNAMIC:
-    pv->buffer = l->plan->buffer_count++;
-    return STATUS_OK;
+  case ENGINE__STORAGE__OUTPUT: return loader_index(l, "phase", v->phase, l->m->phases);
+  case ENGINE__STORAGE__DYNAMIC: pv->buffer = l->plan->buffer_count++; return STATUS_OK;
   case ENGINE__STORAGE__ALIAS:
     if (!v->alias_of || v->alias_of >= i || alias_depth[v->alias_of] >= ENGINE_MAX_NESTING)
       return loader_fail(l, "value %u is an alias of value %u", i, v->alias_of);
     alias_depth[i] = alias_depth[v->alias_of] + 1;
     pv->root = l->plan->values[v->alias_of].root;
     return loader_expr(l, v->offset);
-  default:
-    return loader_fail(l, "value %u has storage %d", i, v->storage);
+  default: return loader_fail(l, "value %u has storage %d", i, v->storage);
   }
 }
 

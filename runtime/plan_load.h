@@ -13,8 +13,8 @@ struct plan_loader {
   uint32_t block;       /* being checked */
   uint32_t step;
   const Engine__Entry *with_states; /* the first entry that has any */
-  uint32_t *next_uses; /* per value: how many loops carry it as `next` */
-  uint8_t *is_param;   /* per value: some loop's carried param or scan result */
+  uint32_t *next_uses;              /* per value: how many loops carry it as `next` */
+  uint8_t *is_param;                /* per value: some loop's carried param or scan result */
 };
 
 /* E0507 with the place in the plan. */
@@ -43,7 +43,8 @@ status loader_exchange(struct plan_loader *l, const Engine__Step *step,
 
 /* --- plan_load_steps.c --- */
 
-/* An entry's states against its ports, and against those of the entries before it. plan_load_states.c */
+/* An entry's states against its ports, and against those of the entries before it.
+ * plan_load_states.c */
 status loader_states(struct plan_loader *l, const Engine__Entry *entry);
 
 /* Checks all steps of the reached blocks, in order. */

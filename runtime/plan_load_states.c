@@ -25,7 +25,8 @@ static status check_state(struct plan_loader *l, const Engine__Entry *e, size_t 
   if (s->axis == 0 || s->axis >= in->n_dims || in->dims[0] != e->inputs[0]->dims[0])
     return loader_fail(l, "state %zu has no batch, or no rows in dim %u", i, s->axis);
   const Engine__Entry *first = l->with_states;
-  if (first && (first->states[i]->axis != s->axis || first->inputs[first->states[i]->input]->dtype != in->dtype ||
+  if (first && (first->states[i]->axis != s->axis ||
+                first->inputs[first->states[i]->input]->dtype != in->dtype ||
                 !same_dims(first->inputs[first->states[i]->input], in)))
     return loader_fail(l, "state %zu has another type than in an entry before", i);
   return STATUS_OK;
@@ -34,15 +35,18 @@ static status check_state(struct plan_loader *l, const Engine__Entry *e, size_t 
 status loader_states(struct plan_loader *l, const Engine__Entry *e) {
   size_t n = e->n_states;
   if (!n)
-    return e->length || e->count || e->capacity ? loader_fail(l, "an entry counts rows of no states")
-                                                : STATUS_OK;
+    return e->length || e->count || e->capacity
+               ? loader_fail(l, "an entry counts rows of no states")
+               : STATUS_OK;
   if (n + 2 > e->n_inputs || n > e->n_outputs || e->length != e->n_inputs - n || e->length < 2 ||
-      e->count >= e->length || !is_counter(e, e->length - 1) || (e->count && !is_counter(e, e->count - 1)))
+      e->count >= e->length || !is_counter(e, e->length - 1) ||
+      (e->count && !is_counter(e, e->count - 1)))
     return loader_fail(l, "an entry's %zu states do not fit its inputs and outputs", n);
   status s = loader_index(l, "symbol", e->capacity, l->m->n_symbols);
   if (!s && !e->capacity)
     s = loader_fail(l, "states have no capacity");
-  if (!s && l->with_states && (l->with_states->n_states != n || l->with_states->capacity != e->capacity))
+  if (!s && l->with_states &&
+      (l->with_states->n_states != n || l->with_states->capacity != e->capacity))
     s = loader_fail(l, "entries have different states");
   for (size_t i = 0; !s && i < n; i++)
     s = check_state(l, e, i);

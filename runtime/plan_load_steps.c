@@ -169,14 +169,10 @@ static status load_carried(struct plan_loader *l, const Engine__Carried *carried
 
 static status load_trip(struct plan_loader *l, const Engine__Loop *loop) {
   switch (loop->trip) {
-  case ENGINE__TRIP__UNLIMITED:
-    return STATUS_OK;
-  case ENGINE__TRIP__FROM_VALUE:
-    return check_integer_value(l, loop->trip_value);
-  case ENGINE__TRIP__FROM_EXPR:
-    return loader_expr(l, loop->trip_expr);
-  default:
-    return loader_fail(l, "trip count of kind %d", loop->trip);
+  case ENGINE__TRIP__UNLIMITED: return STATUS_OK;
+  case ENGINE__TRIP__FROM_VALUE: return check_integer_value(l, loop->trip_value);
+  case ENGINE__TRIP__FROM_EXPR: return loader_expr(l, loop->trip_expr);
+  default: return loader_fail(l, "trip count of kind %d", loop->trip);
   }
 }
 
@@ -228,12 +224,10 @@ static status load_step(struct plan_loader *l, const Engine__Step *step) {
     return s;
   switch ((unsigned)step->body_case) {
 #define PLAN_OP(name, field, number, text)                                                         \
-  case number:                                                                                     \
-    return step_load_##field(l, step->field);
+  case number: return step_load_##field(l, step->field);
 #include "runtime/plan_op.def"
 #undef PLAN_OP
-  default:
-    return loader_fail(l, "a step of an unknown kind");
+  default: return loader_fail(l, "a step of an unknown kind");
   }
 }
 

@@ -244,8 +244,7 @@ static void print_step(struct printer *p, const Engine__Step *step, int indent) 
     break;
 #include "runtime/plan_op.def"
 #undef PLAN_OP
-  default:
-    break; /* the loader refused it */
+  default: break; /* the loader refused it */
   }
   print_provenance(p, step);
   fputc('\n', p->out);
@@ -309,12 +308,8 @@ static void print_storage(struct printer *p, const Engine__Value *v) {
     fprintf(p->out, "constant %u", v->index);
     print_optional_expr(p, "part", v->part);
     break;
-  case ENGINE__STORAGE__INPUT:
-    fprintf(p->out, "input %u", v->index);
-    break;
-  case ENGINE__STORAGE__OUTPUT:
-    fprintf(p->out, "output %u, phase %u", v->index, v->phase);
-    break;
+  case ENGINE__STORAGE__INPUT: fprintf(p->out, "input %u", v->index); break;
+  case ENGINE__STORAGE__OUTPUT: fprintf(p->out, "output %u, phase %u", v->index, v->phase); break;
   case ENGINE__STORAGE__ARENA:
     fprintf(p->out, "phase %u, steps %u..%u", v->phase, v->first, v->last);
     break;
@@ -322,8 +317,7 @@ static void print_storage(struct printer *p, const Engine__Value *v) {
     fprintf(p->out, "in %%%u at ", v->alias_of);
     print_expr(p, v->offset);
     break;
-  default:
-    fputs("dynamic", p->out);
+  default: fputs("dynamic", p->out);
   }
 }
 

@@ -27,12 +27,10 @@ __attribute__((format(printf, 2, 3))) static void text_add(struct text *t, const
 static const char *op_text(uint32_t kind) {
   switch (kind) {
 #define EXPR_OP(name, number, text)                                                                \
-  case number:                                                                                     \
-    return text;
+  case number: return text;
 #include "runtime/expr_op.def"
 #undef EXPR_OP
-  default:
-    return "?";
+  default: return "?";
   }
 }
 

@@ -150,12 +150,12 @@ static status place_constants(struct rank *r) {
 }
 
 static status create_device(struct rank *r, uint32_t first, const sinter_session_options *options) {
-  status st = r->driver->device_create(
-      &(struct driver_options){.index = r->number + first,
-                               .count = r->plan->ranks,
-                               .threads = options->threads,
-                               .memory_limit = options->memory_limit},
-      &r->device);
+  status st =
+      r->driver->device_create(&(struct driver_options){.index = r->number + first,
+                                                        .count = r->plan->ranks,
+                                                        .threads = options->threads,
+                                                        .memory_limit = options->memory_limit},
+                               &r->device);
   if (!st)
     st = r->driver->module_load(r->device, &r->engine->file, r->plan, &r->module, &r->target);
   if (!st)

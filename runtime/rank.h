@@ -82,8 +82,8 @@ struct rank {
   bool *output_owned;                      /* per output: the session provides the memory */
   struct driver_buffer *output_buffers;    /* per output; entries share them */
   uint32_t output_buffer_count;
-  /* Of a device with its own memory: what is there of constants and inputs, and what was read back of
-   * outputs that the session provides. */
+  /* Of a device with its own memory: what is there of constants and inputs, and what was read back
+   * of outputs that the session provides. */
   struct driver_buffer weights, *input_buffers;
   struct slot *output_copies;
   uint32_t input_buffer_count;
@@ -95,8 +95,8 @@ struct rank {
   _Atomic uint32_t *heartbeat;
   struct comm_block *blocks; /* of one exchange */
   uint64_t *expected; /* per exchange: bytes that all ranks should have received in this run */
-  uint64_t decisions;        /* what data decided in this run, hashed: the same on all ranks */
-  uint64_t steps;            /* begun in this run */
+  uint64_t decisions; /* what data decided in this run, hashed: the same on all ranks */
+  uint64_t steps;     /* begun in this run */
   struct planned_fault fault;
 
   const _Atomic bool *cancelled; /* the session's */
@@ -167,8 +167,8 @@ void rank_states_deinit(struct rank *r);
 uint64_t rank_states_bytes(const struct rank *r);
 
 /*
- * Makes room for states of `rows` batch rows of `capacity` rows each, no less than there is; what is
- * there stays, what is new is zeros. On failure everything is as before. Errors: E0611, E0615.
+ * Makes room for states of `rows` batch rows of `capacity` rows each, no less than there is; what
+ * is there stays, what is new is zeros. On failure everything is as before. Errors: E0611, E0615.
  */
 status rank_states_reserve(struct rank *r, const Engine__Entry *entry, int64_t rows,
                            int64_t capacity);

@@ -156,7 +156,8 @@ status rank_bind_outputs(struct rank *r, sinter_tensor *outputs, size_t n) {
   for (size_t i = 0; i < n; i++) {
     /* A tensor that still shows the session's memory from an earlier run asks for the session's
      * memory. */
-    r->output_owned[i] = !outputs[i].data || outputs[i].data == staging_output_memory(r, (uint32_t)i);
+    r->output_owned[i] =
+        !outputs[i].data || outputs[i].data == staging_output_memory(r, (uint32_t)i);
     if (r->output_owned[i]) {
       outputs[i].data = NULL;
       outputs[i].bytes = 0;

@@ -35,7 +35,8 @@ uint64_t rank_states_bytes(const struct rank *r) {
 
 /* ---- sizes ---- */
 
-/* A state as [rows, outer, held, inner] in bytes: what lies around the rows that this rank holds. */
+/* A state as [rows, outer, held, inner] in bytes: what lies around the rows that this rank holds.
+ */
 struct layout {
   uint64_t rows, outer, held, inner; /* inner in bytes */
 };
@@ -71,24 +72,26 @@ static status layout_of(struct rank *r, const Engine__Entry *e, size_t state, in
 }
 
 static bool layout_bytes(const struct layout *a, uint64_t *out) {
-  return size_mul(a->rows, a->outer, out) && size_mul(*out, a->held, out) && size_mul(*out, a->inner, out);
+  return size_mul(a->rows, a->outer, out) && size_mul(*out, a->held, out) &&
+         size_mul(*out, a->inner, out);
 }
 
 /* ---- room ---- */
 
 /* What is in the old buffer, in the new one's order. */
-static status move(struct rank *r, const struct layout *from, const uint8_t *old, const struct layout *to,
-                   uint8_t *new) {
+static status move(struct rank *r, const struct layout *from, const uint8_t *old,
+                   const struct layout *to, uint8_t *new) {
   uint64_t held = (from->held < to->held ? from->held : to->held) * to->inner;
   uint64_t blocks = from->rows * from->outer;
   status st = STATUS_OK;
   for (uint64_t i = 0; i < blocks && held && !st; i++)
-    st = r->driver->copy(r->device, new + i * to->held * to->inner, old + i * from->held * from->inner, held);
+    st = r->driver->copy(r->device, new + i * to->held * to->inner,
+                         old + i * from->held * from->inner, held);
   return st;
 }
 
-static status grow(struct rank *r, const Engine__Entry *e, size_t state, int64_t rows, int64_t capacity,
-                   struct driver_buffer *out) {
+static status grow(struct rank *r, const Engine__Entry *e, size_t state, int64_t rows,
+                   int64_t capacity, struct driver_buffer *out) {
   struct layout from, to;
   uint64_t bytes;
   status st = layout_of(r, e, state, r->states.rows, r->states.capacity, &from);
@@ -168,15 +171,15 @@ status rank_bind_states(struct rank *r) {
 
 status rank_size_state(struct rank *r, uint32_t value, const Engine__Step *step) {
   const Engine__Value *v = r->plan->manifest->values[value];
-  const struct driver_buffer *buffer =
-      &r->states.buffers[v->index - plan_entry_outputs(r->entry)];
+  const struct driver_buffer *buffer = &r->states.buffers[v->index - plan_entry_outputs(r->entry)];
   int64_t bytes;
   status st = rank_expr(r, v->bytes, step, &bytes);
   if (st)
     return st;
   if (bytes < 0 || (uint64_t)bytes > buffer->bytes)
-    return fault_report(DIAG_E0612, r->engine->file.path, NULL, "a state needs %lld B and has %llu B",
-                        (long long)bytes, (unsigned long long)buffer->bytes);
+    return fault_report(DIAG_E0612, r->engine->file.path, NULL,
+                        "a state needs %lld B and has %llu B", (long long)bytes,
+                        (unsigned long long)buffer->bytes);
   r->output_slots[v->index] = (struct slot){buffer->data, buffer->bytes};
   return STATUS_OK;
 }

@@ -46,7 +46,8 @@ struct sinter_session {
 
 void session_states_init(struct sinter_session *s);
 void session_states_deinit(struct sinter_session *s);
-/* Room for what a run of the entry will add; nothing for an entry without states. Errors: E0607, E0625. */
+/* Room for what a run of the entry will add; nothing for an entry without states. Errors: E0607,
+ * E0625. */
 status session_states_begin(struct sinter_session *s, const Engine__Entry *entry,
                             const sinter_tensor *inputs, size_t n_inputs);
 /* After a run that succeeded. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* States of a session: how many rows each batch row has, and room for more. The rows themselves are the
- * ranks' (rank_state.c). */
+/* States of a session: how many rows each batch row has, and room for more. The rows themselves are
+ * the ranks' (rank_state.c). */
 #include "runtime/session.h"
 
 #include "base/checked.h"
@@ -37,7 +37,8 @@ static status no_room(const struct sinter_session *s, int64_t wanted) {
 }
 
 static status capacity_for(const struct sinter_session *s, int64_t wanted, int64_t *out) {
-  int64_t capacity = s->states.capacity ? s->states.capacity : LEAST_CAPACITY, most = most_capacity(s);
+  int64_t capacity = s->states.capacity ? s->states.capacity : LEAST_CAPACITY,
+          most = most_capacity(s);
   if (wanted > most)
     return no_room(s, wanted);
   while (capacity < wanted && capacity <= INT64_MAX / 2)
@@ -92,15 +93,16 @@ static status make_room(struct sinter_session *s, int64_t rows, int64_t wanted) 
 
 /* ---- runs ---- */
 
-static status bad_count(const struct sinter_session *s, int64_t row, int64_t count, int64_t tokens) {
+static status bad_count(const struct sinter_session *s, int64_t row, int64_t count,
+                        int64_t tokens) {
   return fault_report(DIAG_E0625, s->engine->file.path, NULL,
-                      "batch row %lld is to get %lld of %lld tokens", (long long)row, (long long)count,
-                      (long long)tokens);
+                      "batch row %lld is to get %lld of %lld tokens", (long long)row,
+                      (long long)count, (long long)tokens);
 }
 
 /* How many rows each batch row gets, and the most that one has then. */
-static status count_rows(struct sinter_session *s, const int64_t *count, int64_t batch, int64_t tokens,
-                         int64_t *out_most) {
+static status count_rows(struct sinter_session *s, const int64_t *count, int64_t batch,
+                         int64_t tokens, int64_t *out_most) {
   struct session_states *x = &s->states;
   *out_most = 1;
   for (int64_t i = 0; i < batch; i++) {
@@ -117,8 +119,8 @@ static status count_rows(struct sinter_session *s, const int64_t *count, int64_t
 }
 
 /* Inputs are looked at again, and in full, by the ranks: here only as far as states need it. */
-static status look(struct sinter_session *s, const Engine__Entry *e, const sinter_tensor *inputs, size_t n,
-                   int64_t *out_batch, int64_t *out_tokens, const int64_t **out_count) {
+static status look(struct sinter_session *s, const Engine__Entry *e, const sinter_tensor *inputs,
+                   size_t n, int64_t *out_batch, int64_t *out_tokens, const int64_t **out_count) {
   if (n != plan_entry_inputs(e))
     return fault_report(DIAG_E0602, s->engine->file.path, NULL,
                         "entry point '%s' has %zu inputs, %zu were given",
@@ -126,23 +128,26 @@ static status look(struct sinter_session *s, const Engine__Entry *e, const sinte
   const sinter_tensor *tokens = &inputs[0];
   *out_count = NULL;
   if (tokens->rank != e->inputs[0]->n_dims || tokens->dims[0] < 0 || tokens->dims[1] < 0)
-    return fault_report(DIAG_E0604, s->engine->file.path, NULL, "the tokens have %u dims", tokens->rank);
+    return fault_report(DIAG_E0604, s->engine->file.path, NULL, "the tokens have %u dims",
+                        tokens->rank);
   *out_batch = tokens->dims[0];
   *out_tokens = tokens->dims[1];
   if (!e->count)
     return STATUS_OK;
   const sinter_tensor *count = &inputs[e->count - 1];
   if (count->dtype != SINTER_I64 || count->rank != 1 || count->dims[0] != *out_batch ||
-      (*out_batch && !count->data) || (uintptr_t)count->data % sizeof(int64_t) || count->bytes / sizeof(int64_t) < (uint64_t)*out_batch)
+      (*out_batch && !count->data) || (uintptr_t)count->data % sizeof(int64_t) ||
+      count->bytes / sizeof(int64_t) < (uint64_t)*out_batch)
     return fault_report(DIAG_E0607, s->engine->file.path, NULL,
                         "input '%s' must have an i64 for each of %lld batch rows",
-                        plan_string(&s->engine->plan, e->inputs[e->count - 1]->name), (long long)*out_batch);
+                        plan_string(&s->engine->plan, e->inputs[e->count - 1]->name),
+                        (long long)*out_batch);
   *out_count = count->data;
   return STATUS_OK;
 }
 
-status session_states_begin(struct sinter_session *s, const Engine__Entry *e, const sinter_tensor *inputs,
-                            size_t n) {
+status session_states_begin(struct sinter_session *s, const Engine__Entry *e,
+                            const sinter_tensor *inputs, size_t n) {
   int64_t batch, tokens, most;
   const int64_t *count;
   if (!e->n_states)
@@ -177,7 +182,8 @@ static status take(sinter_session *s, const char *function) {
     return fault_report(DIAG_E0625, s->engine->file.path, "`sinter inspect` lists entry points",
                         "the engine has no entry point with states");
   if (atomic_exchange(&s->busy, true))
-    return fault_report(DIAG_E0616, NULL, "create a session per thread", "the session is already running");
+    return fault_report(DIAG_E0616, NULL, "create a session per thread",
+                        "the session is already running");
   return STATUS_OK;
 }
 
@@ -188,12 +194,16 @@ static sinter_status give(sinter_session *s, status st) {
 
 static status no_row(const sinter_session *s, int64_t row) {
   return fault_report(DIAG_E0625, s->engine->file.path, "sinter_session_reserve makes room",
-                      "there is no batch row %lld among %lld", (long long)row, (long long)s->states.rows);
+                      "there is no batch row %lld among %lld", (long long)row,
+                      (long long)s->states.rows);
 }
 
-static bool has_row(const sinter_session *s, int64_t row) { return row >= 0 && row < s->states.rows; }
+static bool has_row(const sinter_session *s, int64_t row) {
+  return row >= 0 && row < s->states.rows;
+}
 
-SINTER_API sinter_status sinter_session_reserve(sinter_session *session, int64_t rows, int64_t length) {
+SINTER_API sinter_status sinter_session_reserve(sinter_session *session, int64_t rows,
+                                                int64_t length) {
   status st = take(session, "sinter_session_reserve");
   if (st)
     return (sinter_status)st;
@@ -211,7 +221,8 @@ SINTER_API sinter_status sinter_session_reset(sinter_session *session) {
   return give(session, st);
 }
 
-SINTER_API sinter_status sinter_session_length(sinter_session *session, int64_t row, int64_t *out_length) {
+SINTER_API sinter_status sinter_session_length(sinter_session *session, int64_t row,
+                                               int64_t *out_length) {
   status st = take(session, "sinter_session_length");
   if (st)
     return (sinter_status)st;
@@ -222,15 +233,17 @@ SINTER_API sinter_status sinter_session_length(sinter_session *session, int64_t 
   return give(session, st);
 }
 
-SINTER_API sinter_status sinter_session_truncate(sinter_session *session, int64_t row, int64_t length) {
+SINTER_API sinter_status sinter_session_truncate(sinter_session *session, int64_t row,
+                                                 int64_t length) {
   status st = take(session, "sinter_session_truncate");
   if (st)
     return (sinter_status)st;
   if (!has_row(session, row))
     st = no_row(session, row);
   else if (length < 0 || length > session->states.length[row])
-    st = fault_report(DIAG_E0625, session->engine->file.path, NULL, "batch row %lld has %lld rows, not %lld",
-                      (long long)row, (long long)session->states.length[row], (long long)length);
+    st = fault_report(DIAG_E0625, session->engine->file.path, NULL,
+                      "batch row %lld has %lld rows, not %lld", (long long)row,
+                      (long long)session->states.length[row], (long long)length);
   else
     session->states.length[row] = length;
   return give(session, st);

@@ -15,11 +15,10 @@
 
 #define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
-/* Kernels or sandboxes without openat2 follow no link at all in the last component, and plan_load has
- * refused paths that climb. */
+/* Kernels or sandboxes without openat2 follow no link at all in the last component, and plan_load
+ * has refused paths that climb. */
 static int open_beneath(int folder, const char *path) {
-  struct open_how how = {.flags = OPEN_FLAGS,
-                         .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+  struct open_how how = {.flags = OPEN_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
   for (int tries = 0; tries < 8; tries++) {
     long fd = syscall(SYS_openat2, folder, path, &how, sizeof how);
     if (fd >= 0)
@@ -33,9 +32,10 @@ static int open_beneath(int folder, const char *path) {
 }
 
 static status refuse(const char *path, const char *why) {
-  return fault_report(DIAG_E0513, path,
-                      "keep the weight files beside the engine, or name their folder when opening it",
-                      "the weight file '%s' %s", path, why);
+  return fault_report(
+      DIAG_E0513, path,
+      "keep the weight files beside the engine, or name their folder when opening it",
+      "the weight file '%s' %s", path, why);
 }
 
 static status map_file(int fd, const char *path, uint64_t bytes, const uint8_t **out_data) {
@@ -74,8 +74,7 @@ static status open_all(struct weight_files *files, const struct plan *plan, int 
 /* The folder of a file. */
 static int open_folder_of(const char *path, struct pool *pool) {
   const char *slash = strrchr(path, '/');
-  const char *folder =
-      !slash ? "." : pool_printf(pool, "%.*s", (int)(slash - path) + 1, path);
+  const char *folder = !slash ? "." : pool_printf(pool, "%.*s", (int)(slash - path) + 1, path);
   return folder ? open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 }
 
@@ -91,7 +90,8 @@ status weight_files_open(struct weight_files *files, const struct plan *plan,
   const char *first = plan_string(plan, m->weight_files[0]->path);
   if (!root && !engine_path)
     return refuse(first, "has no folder to be looked for in: the engine lies in memory");
-  int folder = root ? open(root, O_PATH | O_DIRECTORY | O_CLOEXEC) : open_folder_of(engine_path, pool);
+  int folder =
+      root ? open(root, O_PATH | O_DIRECTORY | O_CLOEXEC) : open_folder_of(engine_path, pool);
   if (folder < 0)
     return refuse(first, strerror(errno));
   status s = open_all(files, plan, folder);

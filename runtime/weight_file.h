@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The files beside an engine that hold weights it refers to, mapped for as long as the engine is open.
+ * The files beside an engine that hold weights it refers to, mapped for as long as the engine is
+ * open.
  */
 #ifndef SINTER_RUNTIME_WEIGHT_FILE_H
 #define SINTER_RUNTIME_WEIGHT_FILE_H
@@ -14,10 +15,10 @@ struct weight_files {
 };
 
 /*
- * Maps all of them. They are looked for beneath `root`, or, if that is NULL, beneath the folder of the
- * engine at engine_path (NULL: an engine in memory, which then needs a root). No path leads out of that
- * folder, only regular files of the size that the compiler saw are taken, and no byte is read here.
- * Errors, reported: E0513, E0615. On failure nothing is held.
+ * Maps all of them. They are looked for beneath `root`, or, if that is NULL, beneath the folder of
+ * the engine at engine_path (NULL: an engine in memory, which then needs a root). No path leads out
+ * of that folder, only regular files of the size that the compiler saw are taken, and no byte is
+ * read here. Errors, reported: E0513, E0615. On failure nothing is held.
  */
 status weight_files_open(struct weight_files *files, const struct plan *plan,
                          const char *engine_path, const char *root, struct pool *pool);

@@ -251,9 +251,9 @@ static void list_functions(struct linker *l) {
       if (!is_kept_function(o, symbol))
         continue;
       struct code_symbol added = {.name = arena_strdup(l->arena, symbol_name(o, symbol)),
-                                 .offset = defined_offset(o, symbol),
-                                 .size = symbol->st_size,
-                                 .global = ELF64_ST_BIND(symbol->st_info) != STB_LOCAL};
+                                  .offset = defined_offset(o, symbol),
+                                  .size = symbol->st_size,
+                                  .global = ELF64_ST_BIND(symbol->st_info) != STB_LOCAL};
       insert_symbol(blob->symbols, begin, blob->symbol_count++, added);
     }
   }
@@ -316,8 +316,7 @@ static status patch(struct linker *l, const struct object *o, const Elf64_Rela *
   switch (type) {
   case R_X86_64_PC32:
   case R_X86_64_PLT32:
-  case R_X86_64_PC64:
-    break;
+  case R_X86_64_PC64: break;
   case R_X86_64_GOTPCREL:
   case R_X86_64_GOTPCRELX:
   case R_X86_64_REX_GOTPCRELX:

@@ -353,9 +353,10 @@ static bool keys_in_order(const struct emit *e, const struct tile *t) {
   return op && op->kind == OP_IOTA && OP_ATTRS(iota, op)->axis == 1;
 }
 
-/* From the least and the greatest position of the tile's queries. What lies behind a cache's rows is
- * never read. */
-static void position_range(struct emit *e, const struct tile *t, LLVMValueRef *lo, LLVMValueRef *hi) {
+/* From the least and the greatest position of the tile's queries. What lies behind a cache's rows
+ * is never read. */
+static void position_range(struct emit *e, const struct tile *t, LLVMValueRef *lo,
+                           LLVMValueRef *hi) {
   const struct attention_attrs *a = t->s.a;
   LLVMValueRef zero = emit_i64(e, 0), last = micro_sub(e, t->k_len, emit_i64(e, 1));
   LLVMValueRef init[2] = {last, emit_i64(e, -1)};

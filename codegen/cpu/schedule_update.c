@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Update: rows written into a state.
  *
- * In place a tile is one row of what is new, and the state is not read. Else a tile is one row of the
- * result, which comes from one of the two. The operand's own chain (a rotation of keys, a transpose) is
- * computed where its row is stored. */
+ * In place a tile is one row of what is new, and the state is not read. Else a tile is one row of
+ * the result, which comes from one of the two. The operand's own chain (a rotation of keys, a
+ * transpose) is computed where its row is stored. */
 #include <string.h>
 
 #include "codegen/emit_nest.h"
@@ -38,7 +38,8 @@ struct place {
   LLVMValueRef start, count; /* count: no more than there are */
 };
 
-static LLVMValueRef per_row(struct emit *e, const struct update *u, uint32_t operand, struct coord batch) {
+static LLVMValueRef per_row(struct emit *e, const struct update *u, uint32_t operand,
+                            struct coord batch) {
   struct point p = {.rank = 1, .width = 1};
   p.c[0] = batch;
   return emit_value(e, u->op->operands[operand], &p);
@@ -63,7 +64,7 @@ static struct place place_of(struct emit *e, const struct update *u, struct coor
 struct row {
   const struct update *u;
   value_id from;
-  struct coord to; /* of the axis in the result, where the axis is not the last dim */
+  struct coord to;    /* of the axis in the result, where the axis is not the last dim */
   LLVMValueRef shift; /* else what leads from one to the other */
 };
 
@@ -75,15 +76,21 @@ static void row_step(struct emit *e, void *user, const struct point *p, const LL
   const struct update *u = r->u;
   LLVMValueRef x = emit_value(e, r->from, p);
   struct point to = *p;
-  to.c[u->axis] = r->shift ? coord_uniform(e, LLVMBuildAdd(e->b, p->c[u->axis].base, r->shift, "")) : r->to;
+  to.c[u->axis] =
+      r->shift ? coord_uniform(e, LLVMBuildAdd(e->b, p->c[u->axis].base, r->shift, "")) : r->to;
   emit_store(e, kernel_result_buffer(e->kernel, 0), value_type(e->f, u->op->results[0]), &to, x);
 }
 
-static void store_row(struct emit *e, struct row *r, const struct type *type, const struct point *p) {
+static void store_row(struct emit *e, struct row *r, const struct type *type,
+                      const struct point *p) {
   const struct update *u = r->u;
   uint32_t width = r->shift ? 1 : nest_width(e, type->dims[u->last], DTYPE_F32);
-  struct nest n = {.n_axes = 1, .axes = {u->last}, .dims = type->dims, .width = width,
-                   .body = row_step, .user = r};
+  struct nest n = {.n_axes = 1,
+                   .axes = {u->last},
+                   .dims = type->dims,
+                   .width = width,
+                   .body = row_step,
+                   .user = r};
   emit_nest(e, &n, p, NULL, NULL);
 }
 
@@ -125,8 +132,12 @@ static void write_new(struct emit *e, const struct update *u, struct point *p) {
     element_step(e, &x, p, NULL, NULL);
     return;
   }
-  struct nest n = {.n_axes = 1, .axes = {u->last}, .dims = u->rows->dims, .width = 1,
-                   .body = element_step, .user = &x};
+  struct nest n = {.n_axes = 1,
+                   .axes = {u->last},
+                   .dims = u->rows->dims,
+                   .width = 1,
+                   .body = element_step,
+                   .user = &x};
   emit_nest(e, &n, p, NULL, NULL);
 }
 
@@ -177,8 +188,12 @@ static void copy_all(struct emit *e, const struct update *u, struct point *p) {
     copied_step(e, &x, p, NULL, NULL);
     return;
   }
-  struct nest n = {.n_axes = 1, .axes = {u->last}, .dims = u->data->dims, .width = 1,
-                   .body = copied_step, .user = &x};
+  struct nest n = {.n_axes = 1,
+                   .axes = {u->last},
+                   .dims = u->data->dims,
+                   .width = 1,
+                   .body = copied_step,
+                   .user = &x};
   emit_nest(e, &n, p, NULL, NULL);
 }
 

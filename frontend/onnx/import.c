@@ -250,8 +250,7 @@ static void give_output(struct importer *im, struct entry *entry, const char *na
     for (uint32_t i = 0; i < v->n_items; i++)
       give_output(im, entry, name, v->items[i]);
     return;
-  case IMPORT_BROKEN:
-    return; /* which was reported */
+  case IMPORT_BROKEN: return; /* which was reported */
   default:
     diag_report(im->diags, DIAG_E0141, where_model(im, &where), NULL,
                 "graph output '%s' is not a numeric tensor, which is not supported", name);

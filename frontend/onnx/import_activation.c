@@ -77,63 +77,29 @@ static uint32_t softsign(struct formula *f, uint32_t x) {
 static void write_formula(struct formula *f, enum activation kind, uint32_t x, double alpha,
                           double beta) {
   switch (kind) {
-  case ACTIVATION_CELU:
-    celu(f, x, alpha);
-    break;
-  case ACTIVATION_ELU:
-    elu(f, x, alpha);
-    break;
-  case ACTIVATION_SELU:
-    scale(f, beta, elu(f, x, alpha));
-    break;
-  case ACTIVATION_GELU:
-    gelu(f, x);
-    break;
-  case ACTIVATION_GELU_TANH:
-    gelu_tanh(f, x);
-    break;
-  case ACTIVATION_HARD_SIGMOID:
-    hard_sigmoid(f, x, alpha, beta);
-    break;
-  case ACTIVATION_HARD_SWISH:
-    two(f, SCALAR_MUL, x, hard_sigmoid(f, x, 1.0 / 6, 0.5));
-    break;
+  case ACTIVATION_CELU: celu(f, x, alpha); break;
+  case ACTIVATION_ELU: elu(f, x, alpha); break;
+  case ACTIVATION_SELU: scale(f, beta, elu(f, x, alpha)); break;
+  case ACTIVATION_GELU: gelu(f, x); break;
+  case ACTIVATION_GELU_TANH: gelu_tanh(f, x); break;
+  case ACTIVATION_HARD_SIGMOID: hard_sigmoid(f, x, alpha, beta); break;
+  case ACTIVATION_HARD_SWISH: two(f, SCALAR_MUL, x, hard_sigmoid(f, x, 1.0 / 6, 0.5)); break;
   case ACTIVATION_LEAKY_RELU:
     choose(f, two(f, SCALAR_LT, x, num(f, 0)), scale(f, alpha, x), x);
     break;
-  case ACTIVATION_MISH:
-    two(f, SCALAR_MUL, x, one(f, SCALAR_TANH, softplus(f, x)));
-    break;
-  case ACTIVATION_RELU:
-    two(f, SCALAR_MAX, x, num(f, 0));
-    break;
-  case ACTIVATION_SHRINK:
-    shrink(f, x, alpha, beta);
-    break;
-  case ACTIVATION_SOFTPLUS:
-    softplus(f, x);
-    break;
-  case ACTIVATION_SOFTSIGN:
-    softsign(f, x);
-    break;
-  case ACTIVATION_SWISH:
-    two(f, SCALAR_MUL, x, one(f, SCALAR_SIGMOID, scale(f, alpha, x)));
-    break;
+  case ACTIVATION_MISH: two(f, SCALAR_MUL, x, one(f, SCALAR_TANH, softplus(f, x))); break;
+  case ACTIVATION_RELU: two(f, SCALAR_MAX, x, num(f, 0)); break;
+  case ACTIVATION_SHRINK: shrink(f, x, alpha, beta); break;
+  case ACTIVATION_SOFTPLUS: softplus(f, x); break;
+  case ACTIVATION_SOFTSIGN: softsign(f, x); break;
+  case ACTIVATION_SWISH: two(f, SCALAR_MUL, x, one(f, SCALAR_SIGMOID, scale(f, alpha, x))); break;
   case ACTIVATION_THRESHOLDED_RELU:
     choose(f, two(f, SCALAR_GT, x, num(f, alpha)), x, num(f, 0));
     break;
-  case ACTIVATION_AFFINE:
-    shift(f, scale(f, alpha, x), beta);
-    break;
-  case ACTIVATION_SCALED_TANH:
-    scale(f, alpha, one(f, SCALAR_TANH, scale(f, beta, x)));
-    break;
-  case ACTIVATION_SIGMOID:
-    one(f, SCALAR_SIGMOID, x);
-    break;
-  case ACTIVATION_TANH:
-    one(f, SCALAR_TANH, x);
-    break;
+  case ACTIVATION_AFFINE: shift(f, scale(f, alpha, x), beta); break;
+  case ACTIVATION_SCALED_TANH: scale(f, alpha, one(f, SCALAR_TANH, scale(f, beta, x))); break;
+  case ACTIVATION_SIGMOID: one(f, SCALAR_SIGMOID, x); break;
+  case ACTIVATION_TANH: one(f, SCALAR_TANH, x); break;
   }
 }
 

@@ -10,10 +10,8 @@ static bool rises(struct dim_table *t, dim d, uint32_t symbol) {
   int64_t k;
   uint32_t s;
   switch (dim_kind(t, d)) {
-  case DIM_KIND_CONST:
-    return true;
-  case DIM_KIND_SYMBOL:
-    return dim_symbol_of(t, d, &s) && s == symbol;
+  case DIM_KIND_CONST: return true;
+  case DIM_KIND_SYMBOL: return dim_symbol_of(t, d, &s) && s == symbol;
   case DIM_KIND_ADD:
   case DIM_KIND_MIN:
   case DIM_KIND_MAX:
@@ -24,8 +22,7 @@ static bool rises(struct dim_table *t, dim d, uint32_t symbol) {
             (dim_is_const(t, b, &k) && k >= 0 && rises(t, a, symbol)));
   case DIM_KIND_FLOORDIV:
     return dim_operands(t, d, &a, &b) && dim_is_const(t, b, &k) && k > 0 && rises(t, a, symbol);
-  default:
-    return false;
+  default: return false;
   }
 }
 

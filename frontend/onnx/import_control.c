@@ -118,7 +118,8 @@ static bool all_joinable(struct import_node *n, const struct branches *b) {
   return sound;
 }
 
-/* Builds the `if` of what both branches give. Results are values of the same form, or NULL, reported. */
+/* Builds the `if` of what both branches give. Results are values of the same form, or NULL,
+ * reported. */
 static struct import_value **join(struct import_node *n, const struct branches *b) {
   struct values ids[2] = {{0}, {0}};
   struct arena *arena = import_arena(n);

@@ -37,19 +37,13 @@ static double constant_float(const struct constant *c, uint64_t i, bool *known) 
   uint16_t h;
   *known = true;
   switch (c->dtype) {
-  case DTYPE_F64:
-    memcpy(&d, p + i * 8, 8);
-    return d;
-  case DTYPE_F32:
-    memcpy(&f, p + i * 4, 4);
-    return (double)f;
+  case DTYPE_F64: memcpy(&d, p + i * 8, 8); return d;
+  case DTYPE_F32: memcpy(&f, p + i * 4, 4); return (double)f;
   case DTYPE_F16:
   case DTYPE_BF16:
     memcpy(&h, p + i * 2, 2);
     return softfloat_decode(c->dtype == DTYPE_F16 ? SOFTFLOAT_F16 : SOFTFLOAT_BF16, h);
-  default:
-    *known = false;
-    return 0;
+  default: *known = false; return 0;
   }
 }
 
@@ -106,20 +100,13 @@ static struct fact truth(struct importer *im, bool known_true, bool known_false)
 static struct fact compare_dims(struct importer *im, enum scalar_op op, dim a, dim b) {
   struct dim_table *t = im->module->dims;
   switch (op) {
-  case SCALAR_EQ:
-    return truth(im, dim_known_eq(t, a, b), dim_known_ne(t, a, b));
-  case SCALAR_NE:
-    return truth(im, dim_known_ne(t, a, b), dim_known_eq(t, a, b));
-  case SCALAR_LT:
-    return truth(im, dim_known_lt(t, a, b), dim_known_le(t, b, a));
-  case SCALAR_LE:
-    return truth(im, dim_known_le(t, a, b), dim_known_lt(t, b, a));
-  case SCALAR_GT:
-    return truth(im, dim_known_lt(t, b, a), dim_known_le(t, a, b));
-  case SCALAR_GE:
-    return truth(im, dim_known_le(t, b, a), dim_known_lt(t, a, b));
-  default:
-    return unknown;
+  case SCALAR_EQ: return truth(im, dim_known_eq(t, a, b), dim_known_ne(t, a, b));
+  case SCALAR_NE: return truth(im, dim_known_ne(t, a, b), dim_known_eq(t, a, b));
+  case SCALAR_LT: return truth(im, dim_known_lt(t, a, b), dim_known_le(t, b, a));
+  case SCALAR_LE: return truth(im, dim_known_le(t, a, b), dim_known_lt(t, b, a));
+  case SCALAR_GT: return truth(im, dim_known_lt(t, b, a), dim_known_le(t, a, b));
+  case SCALAR_GE: return truth(im, dim_known_le(t, b, a), dim_known_lt(t, a, b));
+  default: return unknown;
   }
 }
 
@@ -150,39 +137,25 @@ static dim divide_trunc(struct dim_table *t, dim a, dim b) {
 static dim unary_dim(struct dim_table *t, enum scalar_op op, dim a) {
   dim zero = dim_const(t, 0);
   switch (op) {
-  case SCALAR_NEG:
-    return dim_neg(t, a);
-  case SCALAR_ABS:
-    return dim_known_le(t, zero, a) ? a : dim_max(t, a, dim_neg(t, a));
-  case SCALAR_SIGN:
-    return dim_min(t, dim_const(t, 1), dim_max(t, dim_const(t, -1), a));
-  default:
-    return DIM_NONE;
+  case SCALAR_NEG: return dim_neg(t, a);
+  case SCALAR_ABS: return dim_known_le(t, zero, a) ? a : dim_max(t, a, dim_neg(t, a));
+  case SCALAR_SIGN: return dim_min(t, dim_const(t, 1), dim_max(t, dim_const(t, -1), a));
+  default: return DIM_NONE;
   }
 }
 
 static dim binary_dim(struct dim_table *t, enum scalar_op op, dim a, dim b) {
   switch (op) {
-  case SCALAR_ADD:
-    return dim_add(t, a, b);
-  case SCALAR_SUB:
-    return dim_sub(t, a, b);
-  case SCALAR_MUL:
-    return dim_mul(t, a, b);
-  case SCALAR_DIV:
-    return divide_trunc(t, a, b);
-  case SCALAR_MOD:
-    return dim_mod(t, a, b);
-  case SCALAR_REM:
-    return both_nonnegative(t, a, b) ? dim_mod(t, a, b) : DIM_NONE;
-  case SCALAR_POW:
-    return int_pow(t, a, b);
-  case SCALAR_MAX:
-    return dim_max(t, a, b);
-  case SCALAR_MIN:
-    return dim_min(t, a, b);
-  default:
-    return DIM_NONE;
+  case SCALAR_ADD: return dim_add(t, a, b);
+  case SCALAR_SUB: return dim_sub(t, a, b);
+  case SCALAR_MUL: return dim_mul(t, a, b);
+  case SCALAR_DIV: return divide_trunc(t, a, b);
+  case SCALAR_MOD: return dim_mod(t, a, b);
+  case SCALAR_REM: return both_nonnegative(t, a, b) ? dim_mod(t, a, b) : DIM_NONE;
+  case SCALAR_POW: return int_pow(t, a, b);
+  case SCALAR_MAX: return dim_max(t, a, b);
+  case SCALAR_MIN: return dim_min(t, a, b);
+  default: return DIM_NONE;
   }
 }
 
@@ -191,61 +164,39 @@ static struct fact logic(struct importer *im, enum scalar_op op, struct fact a, 
   int64_t x = -1, y = -1;
   bool kx = fact_is_int(im, a, &x), ky = fact_is_int(im, b, &y);
   switch (op) {
-  case SCALAR_NOT:
-    return kx ? fact_int(im, !x) : unknown;
-  case SCALAR_AND:
-    return truth(im, kx && ky && x && y, (kx && !x) || (ky && !y));
-  case SCALAR_OR:
-    return truth(im, (kx && x) || (ky && y), kx && ky && !x && !y);
+  case SCALAR_NOT: return kx ? fact_int(im, !x) : unknown;
+  case SCALAR_AND: return truth(im, kx && ky && x && y, (kx && !x) || (ky && !y));
+  case SCALAR_OR: return truth(im, (kx && x) || (ky && y), kx && ky && !x && !y);
   case SCALAR_XOR:
-  case SCALAR_NE:
-    return kx && ky ? fact_int(im, x != y) : unknown;
-  case SCALAR_EQ:
-    return kx && ky ? fact_int(im, x == y) : unknown;
-  default:
-    return unknown;
+  case SCALAR_NE: return kx && ky ? fact_int(im, x != y) : unknown;
+  case SCALAR_EQ: return kx && ky ? fact_int(im, x == y) : unknown;
+  default: return unknown;
   }
 }
 
 static double float_unary(enum scalar_op op, double x) {
   switch (op) {
-  case SCALAR_NEG:
-    return -x;
-  case SCALAR_ABS:
-    return fabs(x);
-  case SCALAR_FLOOR:
-    return floor(x);
-  case SCALAR_CEIL:
-    return ceil(x);
-  case SCALAR_ROUND:
-    return nearbyint(x);
-  case SCALAR_TRUNC:
-    return trunc(x);
-  case SCALAR_SQRT:
-    return sqrt(x);
-  default:
-    return NAN;
+  case SCALAR_NEG: return -x;
+  case SCALAR_ABS: return fabs(x);
+  case SCALAR_FLOOR: return floor(x);
+  case SCALAR_CEIL: return ceil(x);
+  case SCALAR_ROUND: return nearbyint(x);
+  case SCALAR_TRUNC: return trunc(x);
+  case SCALAR_SQRT: return sqrt(x);
+  default: return NAN;
   }
 }
 
 static double float_binary(enum scalar_op op, double x, double y) {
   switch (op) {
-  case SCALAR_ADD:
-    return x + y;
-  case SCALAR_SUB:
-    return x - y;
-  case SCALAR_MUL:
-    return x * y;
-  case SCALAR_DIV:
-    return x / y;
-  case SCALAR_MAX:
-    return fmax(x, y);
-  case SCALAR_MIN:
-    return fmin(x, y);
-  case SCALAR_POW:
-    return pow(x, y);
-  default:
-    return NAN;
+  case SCALAR_ADD: return x + y;
+  case SCALAR_SUB: return x - y;
+  case SCALAR_MUL: return x * y;
+  case SCALAR_DIV: return x / y;
+  case SCALAR_MAX: return fmax(x, y);
+  case SCALAR_MIN: return fmin(x, y);
+  case SCALAR_POW: return pow(x, y);
+  default: return NAN;
   }
 }
 
@@ -353,20 +304,13 @@ static struct fact scalar_fact(struct importer *im, const struct scalar_inst *in
   if (bool_result && a.kind == FACT_FLOAT && b.kind == FACT_FLOAT && arity == 2) {
     bool lt = a.f < b.f, eq = a.f == b.f;
     switch (inst->op) {
-    case SCALAR_EQ:
-      return fact_int(im, eq);
-    case SCALAR_NE:
-      return fact_int(im, !eq);
-    case SCALAR_LT:
-      return fact_int(im, lt);
-    case SCALAR_LE:
-      return fact_int(im, lt || eq);
-    case SCALAR_GT:
-      return fact_int(im, !lt && !eq);
-    case SCALAR_GE:
-      return fact_int(im, !lt);
-    default:
-      return unknown;
+    case SCALAR_EQ: return fact_int(im, eq);
+    case SCALAR_NE: return fact_int(im, !eq);
+    case SCALAR_LT: return fact_int(im, lt);
+    case SCALAR_LE: return fact_int(im, lt || eq);
+    case SCALAR_GT: return fact_int(im, !lt && !eq);
+    case SCALAR_GE: return fact_int(im, !lt);
+    default: return unknown;
     }
   }
   if (bool_result)
@@ -547,20 +491,13 @@ static struct fact look_map(struct look *l) {
 
 static enum scalar_op combiner_op(enum combiner kind) {
   switch (kind) {
-  case COMBINER_SUM:
-    return SCALAR_ADD;
-  case COMBINER_PROD:
-    return SCALAR_MUL;
-  case COMBINER_MAX:
-    return SCALAR_MAX;
-  case COMBINER_MIN:
-    return SCALAR_MIN;
-  case COMBINER_AND:
-    return SCALAR_AND;
-  case COMBINER_OR:
-    return SCALAR_OR;
-  default:
-    return SCALAR_ARG;
+  case COMBINER_SUM: return SCALAR_ADD;
+  case COMBINER_PROD: return SCALAR_MUL;
+  case COMBINER_MAX: return SCALAR_MAX;
+  case COMBINER_MIN: return SCALAR_MIN;
+  case COMBINER_AND: return SCALAR_AND;
+  case COMBINER_OR: return SCALAR_OR;
+  default: return SCALAR_ARG;
   }
 }
 
@@ -600,29 +537,20 @@ static struct fact look_reduce(struct look *l) {
 static struct fact look(struct look *l) {
   struct importer *im = l->im;
   switch (l->op->kind) {
-  case OP_TRANSPOSE:
-    return look_transpose(l);
-  case OP_BROADCAST:
-    return look_broadcast(l);
-  case OP_SLICE:
-    return look_slice(l);
-  case OP_PAD:
-    return look_pad(l);
-  case OP_CONCAT:
-    return look_concat(l);
-  case OP_GATHER:
-    return look_gather(l);
-  case OP_MAP:
-    return look_map(l);
-  case OP_REDUCE:
-    return look_reduce(l);
+  case OP_TRANSPOSE: return look_transpose(l);
+  case OP_BROADCAST: return look_broadcast(l);
+  case OP_SLICE: return look_slice(l);
+  case OP_PAD: return look_pad(l);
+  case OP_CONCAT: return look_concat(l);
+  case OP_GATHER: return look_gather(l);
+  case OP_MAP: return look_map(l);
+  case OP_REDUCE: return look_reduce(l);
   case OP_IOTA: {
     const struct iota_attrs *a = OP_ATTRS(iota, l->op);
     int64_t x = l->at[a->axis];
     return dtype_is_float(a->type->dtype) ? fact_float((double)x) : fact_int(im, x);
   }
-  default:
-    return unknown;
+  default: return unknown;
   }
 }
 
@@ -634,12 +562,9 @@ static struct fact derive(struct importer *im, value_id v, int64_t element, bool
   switch (op->kind) {
   case OP_CONST:
     return constant_fact(im, &im->module->constants.data[OP_ATTRS(const, op)->value], element);
-  case OP_DIMS:
-    return fact_dim(OP_ATTRS(dims, op)->dims.data[element]);
-  case OP_RESHAPE:
-    return import_fact(im, op->operands[0], element, bind);
-  default:
-    break;
+  case OP_DIMS: return fact_dim(OP_ATTRS(dims, op)->dims.data[element]);
+  case OP_RESHAPE: return import_fact(im, op->operands[0], element, bind);
+  default: break;
   }
   struct look l = {.im = im, .op = op, .bind = bind, .rank = value_type(im->function, v)->rank};
   if (!static_dims(im, v, l.dims) ||

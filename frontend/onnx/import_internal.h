@@ -32,7 +32,7 @@ struct import_scope {
   const Onnx__GraphProto *graph; /* NULL in functions */
   Onnx__NodeProto *const *rest;  /* the nodes after the one being imported */
   size_t n_rest;
-  int32_t first; /* index of the first node that is imported here */
+  int32_t first;                /* index of the first node that is imported here */
   struct import_scope *rest_of; /* a scope for the rest of that one, in a branch; else NULL */
   bool done;                    /* the rest was imported into branches */
 };

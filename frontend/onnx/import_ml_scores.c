@@ -159,16 +159,11 @@ static value_id probit(struct import_node *n, value_id x) {
 
 value_id ml_transform(struct import_node *n, value_id scores, enum ml_transform kind) {
   switch (kind) {
-  case ML_TRANSFORM_NONE:
-    break;
-  case ML_TRANSFORM_SOFTMAX:
-    return import_softmax_over(n, scores, import_range(n, 1, 2));
-  case ML_TRANSFORM_LOGISTIC:
-    return build_unary(n->b, SCALAR_SIGMOID, scores);
-  case ML_TRANSFORM_SOFTMAX_ZERO:
-    return softmax_zero(n, scores);
-  case ML_TRANSFORM_PROBIT:
-    return probit(n, scores);
+  case ML_TRANSFORM_NONE: break;
+  case ML_TRANSFORM_SOFTMAX: return import_softmax_over(n, scores, import_range(n, 1, 2));
+  case ML_TRANSFORM_LOGISTIC: return build_unary(n->b, SCALAR_SIGMOID, scores);
+  case ML_TRANSFORM_SOFTMAX_ZERO: return softmax_zero(n, scores);
+  case ML_TRANSFORM_PROBIT: return probit(n, scores);
   }
   return scores;
 }

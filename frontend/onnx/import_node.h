@@ -200,14 +200,15 @@ bool import_subgraph(struct import_node *n, const Onnx__GraphProto *graph, regio
                      struct import_value *const *params, uint32_t n_params,
                      struct import_value **out_results);
 
-/* What follows a node may be imported several times, once per branch, where no one value can stand for
- * the node's output in all of them. import_rest.c. */
+/* What follows a node may be imported several times, once per branch, where no one value can stand
+ * for the node's output in all of them. import_rest.c. */
 
-/* How many values the rest gives: those outputs of the graph that are not there yet; 0 with a report
- * (E0141) where there were too many copies already. */
+/* How many values the rest gives: those outputs of the graph that are not there yet; 0 with a
+ * report (E0141) where there were too many copies already. */
 uint32_t import_rest_count(struct import_node *n);
-/* Imports the nodes after this one into `region`, with `outputs` for this node's; out_results receives
- * import_rest_count values. False with the reasons in `why` (and nowhere else) on failure. */
+/* Imports the nodes after this one into `region`, with `outputs` for this node's; out_results
+ * receives import_rest_count values. False with the reasons in `why` (and nowhere else) on failure.
+ */
 bool import_rest(struct import_node *n, region_id region, struct import_value *const *outputs,
                  struct diags *why, struct import_value **out_results);
 /* The rest is imported: its values are these, and nothing of the graph follows. */

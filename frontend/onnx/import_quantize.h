@@ -25,8 +25,8 @@ value_id import_quantize(struct import_node *n, value_id x, const struct quantiz
 value_id import_dequantize(struct import_node *n, value_id x, const struct quantization *q,
                            enum dtype to);
 
-/* The range of x (f32) over axes, made to hold 0, in 255 steps: a u8 quantization whose scale and zero
- * point have those dims as 1. */
+/* The range of x (f32) over axes, made to hold 0, in 255 steps: a u8 quantization whose scale and
+ * zero point have those dims as 1. */
 void import_dynamic_range(struct import_node *n, value_id x, struct ints axes,
                           struct quantization *out);
 

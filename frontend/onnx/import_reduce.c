@@ -27,21 +27,17 @@ static value_id reduce_composite(struct import_node *n, enum import_reduction ki
                                  struct ints axes) {
   struct builder *b = n->b;
   switch (kind) {
-  case REDUCTION_MEAN:
-    return import_reduce_mean(n, x, axes);
-  case REDUCTION_L1:
-    return import_reduce(n, build_unary(b, SCALAR_ABS, x), axes, COMBINER_SUM);
+  case REDUCTION_MEAN: return import_reduce_mean(n, x, axes);
+  case REDUCTION_L1: return import_reduce(n, build_unary(b, SCALAR_ABS, x), axes, COMBINER_SUM);
   case REDUCTION_L2:
     x = import_reduce(n, build_binary(b, SCALAR_MUL, x, x), axes, COMBINER_SUM);
     return build_unary(b, SCALAR_SQRT, x);
   case REDUCTION_LOG_SUM:
     return build_unary(b, SCALAR_LOG, import_reduce(n, x, axes, COMBINER_SUM));
-  case REDUCTION_LOG_SUM_EXP:
-    return log_sum_exp(n, x, axes);
+  case REDUCTION_LOG_SUM_EXP: return log_sum_exp(n, x, axes);
   case REDUCTION_SUM_SQUARE:
     return import_reduce(n, build_binary(b, SCALAR_MUL, x, x), axes, COMBINER_SUM);
-  default:
-    return VALUE_NONE;
+  default: return VALUE_NONE;
   }
 }
 
@@ -49,16 +45,13 @@ static value_id reduce_kind(struct import_node *n, enum import_reduction kind, v
                             struct ints axes) {
   enum dtype dtype = value_type(n->f, x)->dtype;
   switch (kind) {
-  case REDUCTION_SUM:
-    return import_reduce(n, x, axes, COMBINER_SUM);
-  case REDUCTION_PROD:
-    return import_reduce(n, x, axes, COMBINER_PROD);
+  case REDUCTION_SUM: return import_reduce(n, x, axes, COMBINER_SUM);
+  case REDUCTION_PROD: return import_reduce(n, x, axes, COMBINER_PROD);
   case REDUCTION_MAX:
     return import_reduce(n, x, axes, dtype == DTYPE_BOOL ? COMBINER_OR : COMBINER_MAX);
   case REDUCTION_MIN:
     return import_reduce(n, x, axes, dtype == DTYPE_BOOL ? COMBINER_AND : COMBINER_MIN);
-  default:
-    break;
+  default: break;
   }
   /* Integers that stay so under sums; roots, logs and quotients go through f64. */
   bool exact = dtype_is_int(dtype) && (kind == REDUCTION_L1 || kind == REDUCTION_SUM_SQUARE);

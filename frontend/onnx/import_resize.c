@@ -92,24 +92,18 @@ static value_id coordinates_of(struct import_node *n, const struct resize *r,
   value_id place = build_iota(b, DTYPE_F64, &a->out, 1, 0);
   value_id half = value_div(b, plus(n, place, 0.5), a->scale);
   switch (r->coordinates) {
-  case HALF_PIXEL:
-    return plus(n, half, -0.5);
+  case HALF_PIXEL: return plus(n, half, -0.5);
   case HALF_PIXEL_SYMMETRIC: {
     value_id cut = value_div(b, size_of(n, a->out), a->width);
     value_id offset =
         value_mul(b, times(n, size_of(n, a->in), 0.5), value_sub(b, number(n, 1), cut));
     return value_add(b, plus(n, half, -0.5), offset);
   }
-  case PYTORCH_HALF_PIXEL:
-    return if_single(n, a, number(n, 0), plus(n, half, -0.5));
-  case ALIGN_CORNERS:
-    return if_single(n, a, number(n, 0), corner_to_corner(n, a, place));
-  case ASYMMETRIC:
-    return value_div(b, place, a->scale);
-  case TF_HALF_PIXEL_FOR_NN:
-    return half;
-  case TF_CROP_AND_RESIZE:
-    return crop_coordinates(n, a, place);
+  case PYTORCH_HALF_PIXEL: return if_single(n, a, number(n, 0), plus(n, half, -0.5));
+  case ALIGN_CORNERS: return if_single(n, a, number(n, 0), corner_to_corner(n, a, place));
+  case ASYMMETRIC: return value_div(b, place, a->scale);
+  case TF_HALF_PIXEL_FOR_NN: return half;
+  case TF_CROP_AND_RESIZE: return crop_coordinates(n, a, place);
   }
   return VALUE_NONE;
 }
@@ -125,14 +119,10 @@ static value_id clamped_index(struct import_node *n, value_id index, dim size) {
 
 static value_id nearest_place(struct import_node *n, const struct resize *r, value_id c) {
   switch (r->nearest) {
-  case ROUND_PREFER_FLOOR:
-    return build_unary(n->b, SCALAR_CEIL, plus(n, c, -0.5));
-  case ROUND_PREFER_CEIL:
-    return build_unary(n->b, SCALAR_FLOOR, plus(n, c, 0.5));
-  case NEAREST_FLOOR:
-    return build_unary(n->b, SCALAR_FLOOR, c);
-  case NEAREST_CEIL:
-    return build_unary(n->b, SCALAR_CEIL, c);
+  case ROUND_PREFER_FLOOR: return build_unary(n->b, SCALAR_CEIL, plus(n, c, -0.5));
+  case ROUND_PREFER_CEIL: return build_unary(n->b, SCALAR_FLOOR, plus(n, c, 0.5));
+  case NEAREST_FLOOR: return build_unary(n->b, SCALAR_FLOOR, c);
+  case NEAREST_CEIL: return build_unary(n->b, SCALAR_CEIL, c);
   }
   return VALUE_NONE;
 }

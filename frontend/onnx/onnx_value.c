@@ -37,34 +37,25 @@ static status optional_make(struct reader *r, const Onnx__OptionalProto *o, stru
 
 static size_t sequence_length(const Onnx__SequenceProto *s) {
   switch (s->elem_type) {
-  case ONNX__SEQUENCE_PROTO__DATA_TYPE__TENSOR:
-    return s->n_tensor_values;
-  case ONNX__SEQUENCE_PROTO__DATA_TYPE__SPARSE_TENSOR:
-    return s->n_sparse_tensor_values;
-  case ONNX__SEQUENCE_PROTO__DATA_TYPE__SEQUENCE:
-    return s->n_sequence_values;
-  case ONNX__SEQUENCE_PROTO__DATA_TYPE__MAP:
-    return s->n_map_values;
-  case ONNX__SEQUENCE_PROTO__DATA_TYPE__OPTIONAL:
-    return s->n_optional_values;
-  default:
-    return 0;
+  case ONNX__SEQUENCE_PROTO__DATA_TYPE__TENSOR: return s->n_tensor_values;
+  case ONNX__SEQUENCE_PROTO__DATA_TYPE__SPARSE_TENSOR: return s->n_sparse_tensor_values;
+  case ONNX__SEQUENCE_PROTO__DATA_TYPE__SEQUENCE: return s->n_sequence_values;
+  case ONNX__SEQUENCE_PROTO__DATA_TYPE__MAP: return s->n_map_values;
+  case ONNX__SEQUENCE_PROTO__DATA_TYPE__OPTIONAL: return s->n_optional_values;
+  default: return 0;
   }
 }
 
 static status element_make(struct reader *r, const Onnx__SequenceProto *s, size_t i,
                            struct onnx_value *out) {
   switch (s->elem_type) {
-  case ONNX__SEQUENCE_PROTO__DATA_TYPE__TENSOR:
-    return tensor_make(r, s->tensor_values[i], out);
+  case ONNX__SEQUENCE_PROTO__DATA_TYPE__TENSOR: return tensor_make(r, s->tensor_values[i], out);
   case ONNX__SEQUENCE_PROTO__DATA_TYPE__SPARSE_TENSOR:
     return sparse_make(r, s->sparse_tensor_values[i], out);
   case ONNX__SEQUENCE_PROTO__DATA_TYPE__SEQUENCE:
     return sequence_make(r, s->sequence_values[i], out);
-  case ONNX__SEQUENCE_PROTO__DATA_TYPE__MAP:
-    return map_make(r, s->map_values[i], out);
-  default:
-    return optional_make(r, s->optional_values[i], out);
+  case ONNX__SEQUENCE_PROTO__DATA_TYPE__MAP: return map_make(r, s->map_values[i], out);
+  default: return optional_make(r, s->optional_values[i], out);
   }
 }
 
@@ -143,18 +134,12 @@ static status optional_make(struct reader *r, const Onnx__OptionalProto *o,
 
 static const ProtobufCMessageDescriptor *descriptor_of(const Onnx__TypeProto *type) {
   switch (type ? type->value_case : ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE) {
-  case ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE:
-    return &onnx__tensor_proto__descriptor;
-  case ONNX__TYPE_PROTO__VALUE_SPARSE_TENSOR_TYPE:
-    return &onnx__sparse_tensor_proto__descriptor;
-  case ONNX__TYPE_PROTO__VALUE_SEQUENCE_TYPE:
-    return &onnx__sequence_proto__descriptor;
-  case ONNX__TYPE_PROTO__VALUE_MAP_TYPE:
-    return &onnx__map_proto__descriptor;
-  case ONNX__TYPE_PROTO__VALUE_OPTIONAL_TYPE:
-    return &onnx__optional_proto__descriptor;
-  default:
-    return NULL;
+  case ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE: return &onnx__tensor_proto__descriptor;
+  case ONNX__TYPE_PROTO__VALUE_SPARSE_TENSOR_TYPE: return &onnx__sparse_tensor_proto__descriptor;
+  case ONNX__TYPE_PROTO__VALUE_SEQUENCE_TYPE: return &onnx__sequence_proto__descriptor;
+  case ONNX__TYPE_PROTO__VALUE_MAP_TYPE: return &onnx__map_proto__descriptor;
+  case ONNX__TYPE_PROTO__VALUE_OPTIONAL_TYPE: return &onnx__optional_proto__descriptor;
+  default: return NULL;
   }
 }
 

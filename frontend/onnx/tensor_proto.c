@@ -77,37 +77,24 @@ static status wrong_size(const struct site *s, uint64_t wanted, uint64_t found, 
 
 static size_t field_entries(const Onnx__TensorProto *t, unsigned field) {
   switch (field) {
-  case ONNX_FIELD_FLOAT_DATA:
-    return t->n_float_data;
-  case ONNX_FIELD_INT32_DATA:
-    return t->n_int32_data;
-  case ONNX_FIELD_STRING_DATA:
-    return t->n_string_data;
-  case ONNX_FIELD_INT64_DATA:
-    return t->n_int64_data;
-  case ONNX_FIELD_DOUBLE_DATA:
-    return t->n_double_data;
-  case ONNX_FIELD_UINT64_DATA:
-    return t->n_uint64_data;
-  default:
-    return 0;
+  case ONNX_FIELD_FLOAT_DATA: return t->n_float_data;
+  case ONNX_FIELD_INT32_DATA: return t->n_int32_data;
+  case ONNX_FIELD_STRING_DATA: return t->n_string_data;
+  case ONNX_FIELD_INT64_DATA: return t->n_int64_data;
+  case ONNX_FIELD_DOUBLE_DATA: return t->n_double_data;
+  case ONNX_FIELD_UINT64_DATA: return t->n_uint64_data;
+  default: return 0;
   }
 }
 
 static const void *field_data(const Onnx__TensorProto *t, unsigned field) {
   switch (field) {
-  case ONNX_FIELD_FLOAT_DATA:
-    return t->float_data;
-  case ONNX_FIELD_INT32_DATA:
-    return t->int32_data;
-  case ONNX_FIELD_INT64_DATA:
-    return t->int64_data;
-  case ONNX_FIELD_DOUBLE_DATA:
-    return t->double_data;
-  case ONNX_FIELD_UINT64_DATA:
-    return t->uint64_data;
-  default:
-    return NULL;
+  case ONNX_FIELD_FLOAT_DATA: return t->float_data;
+  case ONNX_FIELD_INT32_DATA: return t->int32_data;
+  case ONNX_FIELD_INT64_DATA: return t->int64_data;
+  case ONNX_FIELD_DOUBLE_DATA: return t->double_data;
+  case ONNX_FIELD_UINT64_DATA: return t->uint64_data;
+  default: return NULL;
   }
 }
 

@@ -240,18 +240,14 @@ static enum wire_type wire_of(ProtobufCType type) {
   switch (type) {
   case PROTOBUF_C_TYPE_FIXED64:
   case PROTOBUF_C_TYPE_SFIXED64:
-  case PROTOBUF_C_TYPE_DOUBLE:
-    return WIRE_I64;
+  case PROTOBUF_C_TYPE_DOUBLE: return WIRE_I64;
   case PROTOBUF_C_TYPE_FIXED32:
   case PROTOBUF_C_TYPE_SFIXED32:
-  case PROTOBUF_C_TYPE_FLOAT:
-    return WIRE_I32;
+  case PROTOBUF_C_TYPE_FLOAT: return WIRE_I32;
   case PROTOBUF_C_TYPE_STRING:
   case PROTOBUF_C_TYPE_BYTES:
-  case PROTOBUF_C_TYPE_MESSAGE:
-    return WIRE_LEN;
-  default:
-    return WIRE_VARINT;
+  case PROTOBUF_C_TYPE_MESSAGE: return WIRE_LEN;
+  default: return WIRE_VARINT;
   }
 }
 
@@ -262,10 +258,8 @@ static unsigned scalar_size(ProtobufCType type) {
   case PROTOBUF_C_TYPE_SINT64:
   case PROTOBUF_C_TYPE_FIXED64:
   case PROTOBUF_C_TYPE_SFIXED64:
-  case PROTOBUF_C_TYPE_DOUBLE:
-    return 8;
-  default:
-    return 4;
+  case PROTOBUF_C_TYPE_DOUBLE: return 8;
+  default: return 4;
   }
 }
 

@@ -75,8 +75,9 @@ typedef int sinter_progress(void *user, const char *phase, uint32_t done, uint32
 
 typedef struct sinter_compiler_options {
   size_t struct_size;
-  const char *target; /* "native" (the default): the best level of the psABI that this machine runs;
-                         "x86-64-v2", "x86-64-v3", "x86-64-v4", or several of them: "x86-64-v3,x86-64-v4" */
+  const char *
+      target; /* "native" (the default): the best level of the psABI that this machine runs;
+                 "x86-64-v2", "x86-64-v3", "x86-64-v4", or several of them: "x86-64-v3,x86-64-v4" */
   const char *const *shapes; /* what inputs look like where the model leaves it open, each
                                 "name:1..8x3x224x224": a number, a range, a dim's name, or ? for
                                 what the model says */

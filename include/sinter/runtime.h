@@ -194,9 +194,9 @@ typedef struct sinter_session_options {
   size_t struct_size;
   const char *devices; /* one for each of the engine's ranks: "cpu"; "cpu:4" or "cpu:0-3"; NULL: the
                           cpu, as often as there are ranks */
-  uint32_t threads; /* of all cpu devices together, the caller's included; 0: one per cpu this
-                       thread may run on. Each rank has at least one. Results do not depend on it */
-  uint64_t memory_limit; /* bytes that each device may hold; 0: what the device has */
+  uint32_t threads;    /* of all cpu devices together, the caller's included; 0: one per cpu this
+                          thread may run on. Each rank has at least one. Results do not depend on it */
+  uint64_t memory_limit;        /* bytes that each device may hold; 0: what the device has */
   sinter_profile_hook *profile; /* called on the thread that runs, after each kernel of rank 0 */
   void *profile_user;
   uint64_t deadline_ms; /* ranks that wait for one that has done nothing for so long give up; 0: ten
@@ -252,7 +252,7 @@ typedef struct sinter_session_stats {
                              outputs */
   uint64_t scratch_bytes; /* memory held for kernels' per-thread scratch */
   uint32_t threads;
-  const char *target; /* of the code in use; belongs to the engine */
+  const char *target;   /* of the code in use; belongs to the engine */
   uint64_t state_bytes; /* memory held for states */
 } sinter_session_stats;
 
@@ -281,19 +281,19 @@ SINTER_API sinter_status sinter_session_get_exchange(const sinter_session *sessi
 /*
  * --- States ---
  *
- * A decoder's engine has, beside "main", the entry points "prefill" and "decode". What they know of the
- * tokens so far (keys and values) are states of the session: neither inputs nor outputs, written in
- * place. Tokens are the first input, [batch, n]: row i of the batch goes on where row i of the states
- * is. "prefill" takes n tokens per row and, as another input, i64 [batch], how many of them are valid
- * (the first ones; the others only fill up); it may be run again with the next piece of a prompt. "decode"
- * takes one token per row. Both give the logits behind each row's last valid token, [batch, vocabulary].
- * A run of a batch of b rows works on the first b.
+ * A decoder's engine has, beside "main", the entry points "prefill" and "decode". What they know of
+ * the tokens so far (keys and values) are states of the session: neither inputs nor outputs,
+ * written in place. Tokens are the first input, [batch, n]: row i of the batch goes on where row i
+ * of the states is. "prefill" takes n tokens per row and, as another input, i64 [batch], how many
+ * of them are valid (the first ones; the others only fill up); it may be run again with the next
+ * piece of a prompt. "decode" takes one token per row. Both give the logits behind each row's last
+ * valid token, [batch, vocabulary]. A run of a batch of b rows works on the first b.
  *
- * Room grows by doubling: a run after which states have to grow, or whose batch is larger than any before,
- * allocates; sinter_session_reserve makes room beforehand. A run that fails adds no rows.
+ * Room grows by doubling: a run after which states have to grow, or whose batch is larger than any
+ * before, allocates; sinter_session_reserve makes room beforehand. A run that fails adds no rows.
  *
- * None of these functions may be called while the session runs. Errors: SINTER_USAGE for a batch row that
- * is not there, or an engine without states; SINTER_RESOURCES.
+ * None of these functions may be called while the session runs. Errors: SINTER_USAGE for a batch
+ * row that is not there, or an engine without states; SINTER_RESOURCES.
  */
 
 /* Room for `rows` batch rows of `length` tokens each; never less than there is. */

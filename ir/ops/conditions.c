@@ -127,22 +127,16 @@ static void op_own_conditions(struct conditions *c, const struct type *results) 
     for (uint32_t i = 0; i < op->n_operands; i++)
       need_reads(c, i, results->dims);
     break;
-  case OP_BROADCAST:
-    need_reads(c, 0, results->dims);
-    break;
+  case OP_BROADCAST: need_reads(c, 0, results->dims); break;
   case OP_RESHAPE:
     need(c, type_elements(c->t, op_operand(op, 0)), RELATION_EQ, type_elements(c->t, results));
     break;
-  case OP_SLICE:
-    slice_conditions(c, VIEW_ATTRS(slice, op));
-    break;
+  case OP_SLICE: slice_conditions(c, VIEW_ATTRS(slice, op)); break;
   case OP_PAD:
     need_sizes(c, &VIEW_ATTRS(pad, op)->low);
     need_sizes(c, &VIEW_ATTRS(pad, op)->high);
     break;
-  case OP_CONCAT:
-    concat_conditions(c, VIEW_ATTRS(concat, op)->axis, results);
-    break;
+  case OP_CONCAT: concat_conditions(c, VIEW_ATTRS(concat, op)->axis, results); break;
   case OP_WINDOW:
     need_sizes(c, &VIEW_ATTRS(window, op)->low);
     need_sizes(c, &VIEW_ATTRS(window, op)->high);
@@ -151,15 +145,9 @@ static void op_own_conditions(struct conditions *c, const struct type *results) 
     need_pairs(c, &VIEW_ATTRS(contract, op)->lhs_batch, &VIEW_ATTRS(contract, op)->rhs_batch);
     need_pairs(c, &VIEW_ATTRS(contract, op)->lhs_k, &VIEW_ATTRS(contract, op)->rhs_k);
     break;
-  case OP_CONV:
-    conv_conditions(c, VIEW_ATTRS(conv, op));
-    break;
-  case OP_ATTENTION:
-    attention_conditions(c, VIEW_ATTRS(attention, op));
-    break;
-  case OP_GATHER:
-    indexed_conditions(c, &VIEW_ATTRS(gather, op)->axes, 1, results);
-    break;
+  case OP_CONV: conv_conditions(c, VIEW_ATTRS(conv, op)); break;
+  case OP_ATTENTION: attention_conditions(c, VIEW_ATTRS(attention, op)); break;
+  case OP_GATHER: indexed_conditions(c, &VIEW_ATTRS(gather, op)->axes, 1, results); break;
   case OP_SCATTER:
     indexed_conditions(c, &VIEW_ATTRS(scatter, op)->axes, 2, op_operand(op, 1));
     break;
@@ -182,8 +170,7 @@ static void op_own_conditions(struct conditions *c, const struct type *results) 
     need(c, op_operand(op, 0)->dims[1], RELATION_EQ, op_operand(op, 1)->dims[2]);
     need(c, op_operand(op, 0)->dims[2], RELATION_EQ, dim_const(c->t, 4));
     break;
-  default:
-    break;
+  default: break;
   }
 }
 

@@ -91,15 +91,16 @@ struct index_walk {
   int64_t index[IR_MAX_RANK];
   const struct tensor *tensors[IR_MAX_RANK];
   int64_t strides[IR_MAX_RANK][IR_MAX_RANK];
-  int64_t data_strides[IR_MAX_RANK];     /* per index tensor */
+  int64_t data_strides[IR_MAX_RANK];    /* per index tensor */
   struct shard_part parts[IR_MAX_RANK]; /* what this rank holds of the dim that it indexes */
-  uint32_t rest_rank; /* of the data dims that are not indexed */
+  uint32_t rest_rank;                   /* of the data dims that are not indexed */
   int64_t rest_dims[IR_MAX_RANK], rest_strides[IR_MAX_RANK];
 };
 status index_walk_init(struct interp *in, const struct op *op, const struct ints *axes,
                        const struct tensor *data, uint32_t first, struct index_walk *out_walk);
-/* The offset that the present index tuple points to, negative where another rank holds it. False where an index is out of range: then
- * *out_offset is where it goes when each is clamped, *out_bad the (first) one. */
+/* The offset that the present index tuple points to, negative where another rank holds it. False
+ * where an index is out of range: then *out_offset is where it goes when each is clamped, *out_bad
+ * the (first) one. */
 bool index_walk_offset(const struct index_walk *w, int64_t *out_offset, int64_t *out_bad);
 
 /* elements of a value's type times a number. */

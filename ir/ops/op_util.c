@@ -113,21 +113,16 @@ bool op_check_same_type(struct strbuf *why, struct dim_table *t, const char *wha
 bool op_check_combiner(struct strbuf *why, enum combiner kind, enum dtype dtype) {
   bool ok = false;
   switch (kind) {
-  case COMBINER_NONE:
-    return op_refuse(why, "a combiner is needed");
+  case COMBINER_NONE: return op_refuse(why, "a combiner is needed");
   case COMBINER_SUM:
   case COMBINER_PROD:
   case COMBINER_MAX:
   case COMBINER_MIN:
   case COMBINER_ARGMAX:
-  case COMBINER_ARGMIN:
-    ok = dtype_is_number(dtype);
-    break;
+  case COMBINER_ARGMIN: ok = dtype_is_number(dtype); break;
   case COMBINER_AND:
   case COMBINER_OR:
-  case COMBINER_XOR:
-    ok = dtype_is_int(dtype) || dtype == DTYPE_BOOL;
-    break;
+  case COMBINER_XOR: ok = dtype_is_int(dtype) || dtype == DTYPE_BOOL; break;
   }
   if (ok)
     return true;

@@ -124,20 +124,13 @@ static dim flops(const struct function *f, const struct op *op) {
 /* The partial that ranks hold after reducing parts; NONE where there is none. */
 static enum partial_kind partial_of(const struct reduce_attrs *a) {
   switch (a->kind) {
-  case COMBINER_SUM:
-    return PARTIAL_SUM;
-  case COMBINER_PROD:
-    return PARTIAL_PROD;
-  case COMBINER_MAX:
-    return PARTIAL_MAX;
-  case COMBINER_MIN:
-    return PARTIAL_MIN;
-  case COMBINER_ARGMAX:
-    return a->last ? PARTIAL_NONE : PARTIAL_ARGMAX;
-  case COMBINER_ARGMIN:
-    return a->last ? PARTIAL_NONE : PARTIAL_ARGMIN;
-  default:
-    return PARTIAL_NONE;
+  case COMBINER_SUM: return PARTIAL_SUM;
+  case COMBINER_PROD: return PARTIAL_PROD;
+  case COMBINER_MAX: return PARTIAL_MAX;
+  case COMBINER_MIN: return PARTIAL_MIN;
+  case COMBINER_ARGMAX: return a->last ? PARTIAL_NONE : PARTIAL_ARGMAX;
+  case COMBINER_ARGMIN: return a->last ? PARTIAL_NONE : PARTIAL_ARGMIN;
+  default: return PARTIAL_NONE;
   }
 }
 

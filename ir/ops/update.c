@@ -47,7 +47,8 @@ static status write_rows(struct interp *in, const struct op *op, const struct ro
   for (int64_t i = 0; i < n; i++) {
     int64_t at, local;
     if (__builtin_add_overflow(start, i, &at) || at < 0 || at >= r->part.n)
-      return interp_fail(in, op, DIAG_E0610, "row %" PRId64 " of batch row %" PRId64 " is out of range", at, b);
+      return interp_fail(in, op, DIAG_E0610,
+                         "row %" PRId64 " of batch row %" PRId64 " is out of range", at, b);
     if (!shard_part_local(&r->part, at, &local))
       continue;
     for (int64_t o = 0; o < r->outer; o++)
@@ -92,13 +93,17 @@ static status eval(struct interp *in, const struct op *op) {
   return s;
 }
 
-/* Batch and what lies beside the rows are parallel; so are the state's rows, of which each rank writes
- * those that it holds. */
+/* Batch and what lies beside the rows are parallel; so are the state's rows, of which each rank
+ * writes those that it holds. */
 static void factors(const struct function *f, const struct op *op, struct factor_list *out) {
   const struct type *data = value_type(f, op->operands[0]);
   int64_t axis = OP_ATTRS(update, op)->axis;
   for (uint32_t d = 0; d < data->rank; d++) {
-    struct factor *x = factor_add(out, d == 0 ? "batch" : d == axis ? "row" : "column", data->dims[d]);
+    struct factor *x = factor_add(out,
+                                  d == 0      ? "batch"
+                                  : d == axis ? "row"
+                                              : "column",
+                                  data->dims[d]);
     x->index = d;
     factor_operand(x, 0, d);
     factor_result(x, 0, d);

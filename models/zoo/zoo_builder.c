@@ -50,7 +50,8 @@ static Onnx__TensorShapeProto__Dimension *dimension(struct zoo *z, const char *w
   return d;
 }
 
-static Onnx__ValueInfoProto *value_info(struct zoo *z, const char *name, int32_t type, const char *dims) {
+static Onnx__ValueInfoProto *value_info(struct zoo *z, const char *name, int32_t type,
+                                        const char *dims) {
   Onnx__TensorShapeProto *shape = ARENA_NEW(&z->arena, Onnx__TensorShapeProto);
   Onnx__TypeProto__Tensor *tensor = ARENA_NEW(&z->arena, Onnx__TypeProto__Tensor);
   Onnx__TypeProto *t = ARENA_NEW(&z->arena, Onnx__TypeProto);
@@ -84,9 +85,11 @@ void zoo_output(struct zoo *z, const char *name, zoo_value v, int32_t type, cons
   for (uint32_t i = 0; i < z->nodes.len; i++) {
     Onnx__NodeProto *node = z->nodes.data[i];
     for (size_t k = 0; k < node->n_output; k++)
-      if (node->output[k] == v) node->output[k] = text(z, name);
+      if (node->output[k] == v)
+        node->output[k] = text(z, name);
     for (size_t k = 0; k < node->n_input; k++)
-      if (node->input[k] == v) node->input[k] = text(z, name);
+      if (node->input[k] == v)
+        node->input[k] = text(z, name);
   }
   Onnx__ValueInfoProto *info = value_info(z, name, type, dims);
   vec_push(&z->outputs, info);
@@ -109,12 +112,13 @@ static void fill(struct zoo *z, float *out, uint64_t n, float center, float boun
   for (uint64_t i = 0; i < n; i += 2) {
     uint64_t r = next_random(z);
     out[i] = low + (float)(uint32_t)(r >> 40) * scale;
-    if (i + 1 < n) out[i + 1] = low + (float)(uint32_t)(r >> 16 & 0xFFFFFF) * scale;
+    if (i + 1 < n)
+      out[i + 1] = low + (float)(uint32_t)(r >> 16 & 0xFFFFFF) * scale;
   }
 }
 
-static Onnx__TensorProto *add_tensor(struct zoo *z, const char *name, int32_t type, const int64_t *dims,
-                                     uint32_t rank) {
+static Onnx__TensorProto *add_tensor(struct zoo *z, const char *name, int32_t type,
+                                     const int64_t *dims, uint32_t rank) {
   Onnx__TensorProto *t = ARENA_NEW(&z->arena, Onnx__TensorProto);
   onnx__tensor_proto__init(t);
   t->name = text(z, name);
@@ -125,8 +129,8 @@ static Onnx__TensorProto *add_tensor(struct zoo *z, const char *name, int32_t ty
   return t;
 }
 
-static zoo_value add_raw(struct zoo *z, const char *name, int32_t type, const int64_t *dims, uint32_t rank,
-                         const void *data, size_t bytes) {
+static zoo_value add_raw(struct zoo *z, const char *name, int32_t type, const int64_t *dims,
+                         uint32_t rank, const void *data, size_t bytes) {
   Onnx__TensorProto *t = add_tensor(z, name, type, dims, rank);
   t->raw_data.len = bytes;
   t->raw_data.data = arena_memdup(&z->arena, data, bytes);
@@ -166,24 +170,29 @@ static void place_outside(struct zoo *z, Onnx__TensorProto *t, uint64_t bytes) {
 static void write_outside(struct zoo *z, uint64_t n, float center, float bound) {
   static float block[1 << 16];
   const uint64_t room = sizeof block / sizeof *block;
-  if (!z->data && !(z->data = fopen(in_folder(z, z->external), "wb"))) die(z->external);
-  if (z->sparse) return;
+  if (!z->data && !(z->data = fopen(in_folder(z, z->external), "wb")))
+    die(z->external);
+  if (z->sparse)
+    return;
   fseeko(z->data, (off_t)z->data_bytes, SEEK_SET);
   for (uint64_t i = 0; i < n; i += room) {
     uint64_t count = n - i < room ? n - i : room;
     fill(z, block, count, center, bound);
-    if (fwrite(block, sizeof *block, count, z->data) != count) die(z->external);
+    if (fwrite(block, sizeof *block, count, z->data) != count)
+      die(z->external);
   }
 }
 
 float zoo_bound(int64_t fan_in) { return sqrtf(3.0f / (float)fan_in); }
 
-zoo_value zoo_weight(struct zoo *z, const char *name, const int64_t *dims, uint32_t rank, float center,
-                     float bound) {
+zoo_value zoo_weight(struct zoo *z, const char *name, const int64_t *dims, uint32_t rank,
+                     float center, float bound) {
   Onnx__TensorProto *t = add_tensor(z, name, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, dims, rank);
   uint64_t n = 1;
-  for (uint32_t i = 0; i < rank; i++) n *= (uint64_t)dims[i];
-  if (z->describe) return t->name;
+  for (uint32_t i = 0; i < rank; i++)
+    n *= (uint64_t)dims[i];
+  if (z->describe)
+    return t->name;
   if (z->external && n >= 256) {
     place_outside(z, t, n * sizeof(float));
     write_outside(z, n, center, bound);
@@ -199,8 +208,8 @@ zoo_value zoo_weight(struct zoo *z, const char *name, const int64_t *dims, uint3
 
 zoo_value zoo_ints(struct zoo *z, const int64_t *values, uint32_t n, bool scalar) {
   int64_t dims[1] = {n};
-  return add_raw(z, made_name(z, "Constant"), ONNX__TENSOR_PROTO__DATA_TYPE__INT64, dims, !scalar, values,
-                 n * sizeof *values);
+  return add_raw(z, made_name(z, "Constant"), ONNX__TENSOR_PROTO__DATA_TYPE__INT64, dims, !scalar,
+                 values, n * sizeof *values);
 }
 
 zoo_value zoo_float(struct zoo *z, float value) {
@@ -216,8 +225,10 @@ zoo_value zoo_floats(struct zoo *z, const float *values, uint32_t n) {
 
 zoo_value zoo_bools(struct zoo *z, const uint8_t *values, const int64_t *dims, uint32_t rank) {
   size_t n = 1;
-  for (uint32_t i = 0; i < rank; i++) n *= (size_t)dims[i];
-  return add_raw(z, made_name(z, "Constant"), ONNX__TENSOR_PROTO__DATA_TYPE__BOOL, dims, rank, values, n);
+  for (uint32_t i = 0; i < rank; i++)
+    n *= (size_t)dims[i];
+  return add_raw(z, made_name(z, "Constant"), ONNX__TENSOR_PROTO__DATA_TYPE__BOOL, dims, rank,
+                 values, n);
 }
 
 /* ---- nodes ---- */
@@ -228,7 +239,8 @@ zoo_value zoo_node(struct zoo *z, const char *op, const zoo_value *inputs, uint3
   node->op_type = text(z, op);
   node->name = made_name(z, op);
   node->input = ARENA_ARRAY(&z->arena, char *, n ? n : 1);
-  for (uint32_t i = 0; i < n; i++) node->input[i] = (char *)inputs[i];
+  for (uint32_t i = 0; i < n; i++)
+    node->input[i] = (char *)inputs[i];
   node->n_input = n;
   node->output = ARENA_ARRAY(&z->arena, char *, 1);
   node->output[0] = arena_printf(&z->arena, "%s_output_0", node->name);
@@ -251,8 +263,10 @@ void zoo_more_outputs(struct zoo *z, uint32_t n, zoo_value *out) {
 static Onnx__AttributeProto *add_attribute(struct zoo *z, const char *name,
                                            Onnx__AttributeProto__AttributeType type) {
   Onnx__NodeProto *node = vec_last(&z->nodes);
-  Onnx__AttributeProto **all = ARENA_ARRAY(&z->arena, Onnx__AttributeProto *, node->n_attribute + 1);
-  for (size_t i = 0; i < node->n_attribute; i++) all[i] = node->attribute[i];
+  Onnx__AttributeProto **all =
+      ARENA_ARRAY(&z->arena, Onnx__AttributeProto *, node->n_attribute + 1);
+  for (size_t i = 0; i < node->n_attribute; i++)
+    all[i] = node->attribute[i];
   Onnx__AttributeProto *a = ARENA_NEW(&z->arena, Onnx__AttributeProto);
   onnx__attribute_proto__init(a);
   a->name = text(z, name);
@@ -294,10 +308,13 @@ zoo_value zoo_transpose(struct zoo *z, zoo_value x, const int64_t *perm, uint32_
   return y;
 }
 
-zoo_value zoo_linear(struct zoo *z, const char *name, zoo_value x, int64_t in, int64_t out, bool bias) {
-  zoo_value w = ZOO_WEIGHT(z, arena_printf(&z->arena, "%s.weight", name), 0, zoo_bound(in), in, out);
+zoo_value zoo_linear(struct zoo *z, const char *name, zoo_value x, int64_t in, int64_t out,
+                     bool bias) {
+  zoo_value w =
+      ZOO_WEIGHT(z, arena_printf(&z->arena, "%s.weight", name), 0, zoo_bound(in), in, out);
   zoo_value y = ZOO(z, "MatMul", x, w);
-  if (!bias) return y;
+  if (!bias)
+    return y;
   zoo_value b = ZOO_WEIGHT(z, arena_printf(&z->arena, "%s.bias", name), 0, 0.1f, out);
   return ZOO(z, "Add", b, y);
 }
@@ -331,9 +348,11 @@ static void write_model(struct zoo *z, const Onnx__ModelProto *model) {
   size_t size = onnx__model_proto__get_packed_size(model);
   uint8_t *bytes = malloc(size + 1);
   FILE *f = fopen(path, "wb");
-  if (!bytes || !f) die(path);
+  if (!bytes || !f)
+    die(path);
   onnx__model_proto__pack(model, bytes);
-  if (fwrite(bytes, 1, size, f) != size || fclose(f)) die(path);
+  if (fwrite(bytes, 1, size, f) != size || fclose(f))
+    die(path);
   free(bytes);
 }
 
@@ -351,9 +370,11 @@ void zoo_finish(struct zoo *z, const char *name) {
   model.producer_name = text(z, "sinter-zoo");
   model.graph = &graph;
   model.opset_import = opsets, model.n_opset_import = 1;
-  if (!z->describe) write_model(z, &model);
+  if (!z->describe)
+    write_model(z, &model);
   if (z->data) {
-    if (ftruncate(fileno(z->data), (off_t)z->data_bytes) || fclose(z->data)) die(z->external);
+    if (ftruncate(fileno(z->data), (off_t)z->data_bytes) || fclose(z->data))
+      die(z->external);
   }
   vec_deinit(&z->nodes);
   vec_deinit(&z->weights);

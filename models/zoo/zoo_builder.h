@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Building ONNX models for the zoo: nodes one after the other, weights from a seed.
  *
- * Values are their ONNX names. Weights are uniform with zero mean; the same seed and order give the same
- * bytes. Nothing fails: a program that cannot write its file says so and exits. */
+ * Values are their ONNX names. Weights are uniform with zero mean; the same seed and order give the
+ * same bytes. Nothing fails: a program that cannot write its file says so and exits. */
 #ifndef SINTER_MODELS_ZOO_BUILDER_H
 #define SINTER_MODELS_ZOO_BUILDER_H
 
@@ -30,8 +30,8 @@ struct zoo {
   bool describe;        /* no weights are made: only cases are wanted */
   FILE *data;           /* of the external file */
   uint64_t data_bytes;
-  uint64_t state;       /* of the random numbers */
-  const char *scope;    /* put before the names of what is made: "/layer1/conv1" */
+  uint64_t state;    /* of the random numbers */
+  const char *scope; /* put before the names of what is made: "/layer1/conv1" */
   uint32_t n_values;
   VEC(Onnx__NodeProto *) nodes;
   VEC(Onnx__TensorProto *) weights;
@@ -52,16 +52,17 @@ zoo_value zoo_input(struct zoo *z, const char *name, int32_t type, const char *d
 void zoo_output(struct zoo *z, const char *name, zoo_value v, int32_t type, const char *dims);
 
 /* f32, uniform in center +- bound. A scale of `fan_in` values keeps activations at about 1. */
-zoo_value zoo_weight(struct zoo *z, const char *name, const int64_t *dims, uint32_t rank, float center,
-                     float bound);
-#define ZOO_WEIGHT(z, name, center, bound, ...)                                                              \
-  zoo_weight(z, name, (const int64_t[]){__VA_ARGS__},                                                        \
+zoo_value zoo_weight(struct zoo *z, const char *name, const int64_t *dims, uint32_t rank,
+                     float center, float bound);
+#define ZOO_WEIGHT(z, name, center, bound, ...)                                                    \
+  zoo_weight(z, name, (const int64_t[]){__VA_ARGS__},                                              \
              sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t), center, bound)
 float zoo_bound(int64_t fan_in);
 /* Given numbers; rank 1, or 0 where `scalar`. They stay inside the model. */
 zoo_value zoo_ints(struct zoo *z, const int64_t *values, uint32_t n, bool scalar);
-#define ZOO_INTS(z, ...)                                                                                     \
-  zoo_ints(z, (const int64_t[]){__VA_ARGS__}, sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t), false)
+#define ZOO_INTS(z, ...)                                                                           \
+  zoo_ints(z, (const int64_t[]){__VA_ARGS__},                                                      \
+           sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t), false)
 #define ZOO_INT(z, value) zoo_ints(z, (const int64_t[]){value}, 1, true)
 zoo_value zoo_float(struct zoo *z, float value); /* rank 0 */
 zoo_value zoo_floats(struct zoo *z, const float *values, uint32_t n);
@@ -69,16 +70,17 @@ zoo_value zoo_bools(struct zoo *z, const uint8_t *values, const int64_t *dims, u
 
 /* A node of one output; attributes are added to the node made last. "" leaves an input out. */
 zoo_value zoo_node(struct zoo *z, const char *op, const zoo_value *inputs, uint32_t n);
-#define ZOO(z, op, ...)                                                                                      \
-  zoo_node(z, op, (const zoo_value[]){__VA_ARGS__}, sizeof((const zoo_value[]){__VA_ARGS__}) / sizeof(zoo_value))
+#define ZOO(z, op, ...)                                                                            \
+  zoo_node(z, op, (const zoo_value[]){__VA_ARGS__},                                                \
+           sizeof((const zoo_value[]){__VA_ARGS__}) / sizeof(zoo_value))
 /* The node made last gets n outputs in all; `out` receives them. */
 void zoo_more_outputs(struct zoo *z, uint32_t n, zoo_value *out);
 void zoo_attr_int(struct zoo *z, const char *name, int64_t value);
 void zoo_attr_float(struct zoo *z, const char *name, float value);
 void zoo_attr_text(struct zoo *z, const char *name, const char *value);
 void zoo_attr_ints(struct zoo *z, const char *name, const int64_t *values, uint32_t n);
-#define ZOO_ATTR_INTS(z, name, ...)                                                                          \
-  zoo_attr_ints(z, name, (const int64_t[]){__VA_ARGS__},                                                     \
+#define ZOO_ATTR_INTS(z, name, ...)                                                                \
+  zoo_attr_ints(z, name, (const int64_t[]){__VA_ARGS__},                                           \
                 sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
 
 void zoo_case(struct zoo *z, const char *name, const char *format, ...)
@@ -88,13 +90,16 @@ void zoo_scope(struct zoo *z, const char *format, ...) __attribute__((format(pri
 
 /* Shorthands of what exporters write. */
 zoo_value zoo_reshape(struct zoo *z, zoo_value x, const int64_t *dims, uint32_t n);
-#define ZOO_RESHAPE(z, x, ...)                                                                               \
-  zoo_reshape(z, x, (const int64_t[]){__VA_ARGS__}, sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
+#define ZOO_RESHAPE(z, x, ...)                                                                     \
+  zoo_reshape(z, x, (const int64_t[]){__VA_ARGS__},                                                \
+              sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
 zoo_value zoo_transpose(struct zoo *z, zoo_value x, const int64_t *perm, uint32_t n);
-#define ZOO_TRANSPOSE(z, x, ...)                                                                             \
-  zoo_transpose(z, x, (const int64_t[]){__VA_ARGS__}, sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
+#define ZOO_TRANSPOSE(z, x, ...)                                                                   \
+  zoo_transpose(z, x, (const int64_t[]){__VA_ARGS__},                                              \
+                sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
 /* x * weight + bias: MatMul and Add. */
-zoo_value zoo_linear(struct zoo *z, const char *name, zoo_value x, int64_t in, int64_t out, bool bias);
+zoo_value zoo_linear(struct zoo *z, const char *name, zoo_value x, int64_t in, int64_t out,
+                     bool bias);
 zoo_value zoo_layer_norm(struct zoo *z, const char *name, zoo_value x, int64_t n, float epsilon);
 /* One element of x's shape, as a scalar: Shape and Gather. */
 zoo_value zoo_dim(struct zoo *z, zoo_value x, int64_t axis);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text models of the zoo, as exporters write them: attention in its parts, shapes computed on the way.
+/* Text models of the zoo, as exporters write them: attention in its parts, shapes computed on the
+ * way.
  *
  *   bert_base  Devlin et al., "BERT", 2018
- *   gpt2       Radford et al., "Language models are unsupervised multitask learners", 2019; keys and
- *              values of earlier tokens come in and go out */
+ *   gpt2       Radford et al., "Language models are unsupervised multitask learners", 2019; keys
+ * and values of earlier tokens come in and go out */
 #include "models/zoo/zoo_builder.h"
 
 #include <string.h>
@@ -19,11 +20,14 @@ static const char *named(struct zoo *z, const char *part) {
   return arena_printf(&z->arena, "%s.%s", z->scope + 1, part);
 }
 
-/* Dims as a tensor: those given by `known` (>= 0, or -1 for the rest), and computed ones where it is -2. */
-static zoo_value shape_of(struct zoo *z, const int64_t *known, const zoo_value *computed, uint32_t n) {
+/* Dims as a tensor: those given by `known` (>= 0, or -1 for the rest), and computed ones where it
+ * is -2. */
+static zoo_value shape_of(struct zoo *z, const int64_t *known, const zoo_value *computed,
+                          uint32_t n) {
   zoo_value parts[8];
   for (uint32_t i = 0; i < n; i++) {
-    parts[i] = known[i] == -2 ? ZOO(z, "Unsqueeze", computed[i], ZOO_INTS(z, 0)) : zoo_ints(z, known + i, 1, false);
+    parts[i] = known[i] == -2 ? ZOO(z, "Unsqueeze", computed[i], ZOO_INTS(z, 0))
+                              : zoo_ints(z, known + i, 1, false);
   }
   zoo_value y = zoo_node(z, "Concat", parts, n);
   zoo_attr_int(z, "axis", 0);
@@ -49,16 +53,20 @@ static zoo_value slice(struct zoo *z, zoo_value x, zoo_value from, zoo_value to,
   return ZOO(z, "Slice", x, from, to, ZOO_INTS(z, axis), ZOO_INTS(z, 1));
 }
 
-static zoo_value gather(struct zoo *z, const char *name, int64_t rows, int64_t hidden, zoo_value ids) {
+static zoo_value gather(struct zoo *z, const char *name, int64_t rows, int64_t hidden,
+                        zoo_value ids) {
   return ZOO(z, "Gather", ZOO_WEIGHT(z, name, 0, 1, rows, hidden), ids);
 }
 
 /* ---- bert_base ---- */
 
-static zoo_value bert_attention(struct zoo *z, const struct text_model *c, zoo_value x, zoo_value mask) {
-  zoo_value q = heads_of(z, c, zoo_linear(z, named(z, "query"), x, c->hidden, c->hidden, true), false);
+static zoo_value bert_attention(struct zoo *z, const struct text_model *c, zoo_value x,
+                                zoo_value mask) {
+  zoo_value q =
+      heads_of(z, c, zoo_linear(z, named(z, "query"), x, c->hidden, c->hidden, true), false);
   zoo_value k = heads_of(z, c, zoo_linear(z, named(z, "key"), x, c->hidden, c->hidden, true), true);
-  zoo_value v = heads_of(z, c, zoo_linear(z, named(z, "value"), x, c->hidden, c->hidden, true), false);
+  zoo_value v =
+      heads_of(z, c, zoo_linear(z, named(z, "value"), x, c->hidden, c->hidden, true), false);
   float root = __builtin_sqrtf((float)(c->hidden / c->heads));
   zoo_value scores = ZOO(z, "Div", ZOO(z, "MatMul", q, k), zoo_float(z, root));
   zoo_value p = zoo_softmax(z, ZOO(z, "Add", scores, mask));
@@ -66,7 +74,8 @@ static zoo_value bert_attention(struct zoo *z, const struct text_model *c, zoo_v
   return zoo_linear(z, named(z, "output"), y, c->hidden, c->hidden, true);
 }
 
-static zoo_value bert_layer(struct zoo *z, const struct text_model *c, int layer, zoo_value x, zoo_value mask) {
+static zoo_value bert_layer(struct zoo *z, const struct text_model *c, int layer, zoo_value x,
+                            zoo_value mask) {
   zoo_scope(z, "/encoder.layer.%d", layer);
   x = ZOO(z, "Add", bert_attention(z, c, x, mask), x);
   x = zoo_layer_norm(z, named(z, "attention.norm"), x, c->hidden, 1e-12f);
@@ -94,38 +103,47 @@ void zoo_build_bert_base(struct zoo *z) {
   zoo_value types = zoo_input(z, "token_type_ids", INT64, "batch,sequence");
   zoo_scope(z, "/embeddings");
   int64_t *numbers = ARENA_ARRAY(&z->arena, int64_t, (size_t)c.positions);
-  for (int64_t i = 0; i < c.positions; i++) numbers[i] = i;
+  for (int64_t i = 0; i < c.positions; i++)
+    numbers[i] = i;
   zoo_value length = ZOO(z, "Unsqueeze", zoo_dim(z, ids, 1), ZOO_INTS(z, 0));
-  zoo_value all = ZOO(z, "Unsqueeze", zoo_ints(z, numbers, (uint32_t)c.positions, false), ZOO_INTS(z, 0));
+  zoo_value all =
+      ZOO(z, "Unsqueeze", zoo_ints(z, numbers, (uint32_t)c.positions, false), ZOO_INTS(z, 0));
   zoo_value positions = slice(z, all, ZOO_INTS(z, 0), length, 1);
   zoo_value x = gather(z, "embeddings.word", c.words, c.hidden, ids);
   x = ZOO(z, "Add", x, gather(z, "embeddings.type", 2, c.hidden, types));
   x = ZOO(z, "Add", x, gather(z, "embeddings.position", c.positions, c.hidden, positions));
   x = zoo_layer_norm(z, "embeddings.norm", x, c.hidden, 1e-12f);
   zoo_value mask = bert_mask(z, attention_mask);
-  for (int i = 0; i < c.layers; i++) x = bert_layer(z, &c, i, x, mask);
+  for (int i = 0; i < c.layers; i++)
+    x = bert_layer(z, &c, i, x, mask);
   zoo_scope(z, "/pooler");
   zoo_value first = ZOO(z, "Gather", x, ZOO_INT(z, 0));
   zoo_attr_int(z, "axis", 1);
-  zoo_value pooled = ZOO(z, "Gemm", first, ZOO_WEIGHT(z, "pooler.weight", 0, zoo_bound(c.hidden), c.hidden, c.hidden),
+  zoo_value pooled = ZOO(z, "Gemm", first,
+                         ZOO_WEIGHT(z, "pooler.weight", 0, zoo_bound(c.hidden), c.hidden, c.hidden),
                          ZOO_WEIGHT(z, "pooler.bias", 0, 0.1f, c.hidden));
   zoo_attr_int(z, "transB", 1);
   pooled = ZOO(z, "Tanh", pooled);
   const char *dims = arena_printf(&z->arena, "batch,sequence,%lld", (long long)c.hidden);
   zoo_output(z, "last_hidden_state", x, FLOAT, dims);
-  zoo_output(z, "pooler_output", pooled, FLOAT, arena_printf(&z->arena, "batch,%lld", (long long)c.hidden));
+  zoo_output(z, "pooler_output", pooled, FLOAT,
+             arena_printf(&z->arena, "batch,%lld", (long long)c.hidden));
   long long tokens = zoo_pick(z, 7, 128, 128);
-  zoo_case(z, "text", "--shape input_ids:1x%lld --input input_ids=random:0..%lld"
-           " --input attention_mask=random:1..1 --input token_type_ids=random:0..1", tokens, (long long)c.words - 1);
+  zoo_case(z, "text",
+           "--shape input_ids:1x%lld --input input_ids=random:0..%lld"
+           " --input attention_mask=random:1..1 --input token_type_ids=random:0..1",
+           tokens, (long long)c.words - 1);
 }
 
 /* ---- gpt2 ---- */
 
 /* x * w + b over rows, the shape taken off before and put on after: what becomes of a Conv1D. */
-static zoo_value gpt2_linear(struct zoo *z, const char *part, zoo_value x, int64_t in, int64_t out) {
+static zoo_value gpt2_linear(struct zoo *z, const char *part, zoo_value x, int64_t in,
+                             int64_t out) {
   zoo_value batch = zoo_dim(z, x, 0), length = zoo_dim(z, x, 1);
   zoo_value rows = ZOO_RESHAPE(z, x, -1, in);
-  zoo_value w = ZOO_WEIGHT(z, named(z, arena_printf(&z->arena, "%s.weight", part)), 0, zoo_bound(in), in, out);
+  zoo_value w = ZOO_WEIGHT(z, named(z, arena_printf(&z->arena, "%s.weight", part)), 0,
+                           zoo_bound(in), in, out);
   zoo_value b = ZOO_WEIGHT(z, named(z, arena_printf(&z->arena, "%s.bias", part)), 0, 0.1f, out);
   zoo_value y = ZOO(z, "Gemm", rows, w, b);
   zoo_attr_float(z, "alpha", 1);
@@ -136,7 +154,8 @@ static zoo_value gpt2_linear(struct zoo *z, const char *part, zoo_value x, int64
 }
 
 /* The part of the triangle that these queries and keys meet in. */
-static zoo_value gpt2_masked(struct zoo *z, zoo_value scores, zoo_value triangle, zoo_value q, zoo_value k) {
+static zoo_value gpt2_masked(struct zoo *z, zoo_value scores, zoo_value triangle, zoo_value q,
+                             zoo_value k) {
   zoo_value total = zoo_dim(z, k, 3), length = zoo_dim(z, q, 2);
   zoo_value from = ZOO(z, "Unsqueeze", ZOO(z, "Sub", total, length), ZOO_INTS(z, 0));
   zoo_value to = ZOO(z, "Unsqueeze", total, ZOO_INTS(z, 0));
@@ -154,11 +173,13 @@ struct gpt2_cache {
   zoo_value keys, values; /* in: past; out: present */
 };
 
-static zoo_value gpt2_attention(struct zoo *z, const struct text_model *c, zoo_value x, zoo_value triangle,
-                                struct gpt2_cache *cache) {
+static zoo_value gpt2_attention(struct zoo *z, const struct text_model *c, zoo_value x,
+                                zoo_value triangle, struct gpt2_cache *cache) {
   zoo_value qkv[3];
-  zoo_node(z, "Split", (zoo_value[]){gpt2_linear(z, "attn", x, c->hidden, 3 * c->hidden),
-                                     ZOO_INTS(z, c->hidden, c->hidden, c->hidden)}, 2);
+  zoo_node(z, "Split",
+           (zoo_value[]){gpt2_linear(z, "attn", x, c->hidden, 3 * c->hidden),
+                         ZOO_INTS(z, c->hidden, c->hidden, c->hidden)},
+           2);
   zoo_attr_int(z, "axis", 2);
   zoo_more_outputs(z, 3, qkv);
   zoo_value q = heads_of(z, c, qkv[0], false);
@@ -191,7 +212,8 @@ static zoo_value gpt2_layer(struct zoo *z, const struct text_model *c, int layer
 
 static zoo_value gpt2_triangle(struct zoo *z, int64_t n) {
   uint8_t *bits = arena_alloc(&z->arena, (size_t)(n * n));
-  for (int64_t i = 0; i < n; i++) memset(bits + i * n, 1, (size_t)(i + 1));
+  for (int64_t i = 0; i < n; i++)
+    memset(bits + i * n, 1, (size_t)(i + 1));
   return zoo_bools(z, bits, (int64_t[]){1, 1, n, n}, 4);
 }
 
@@ -200,8 +222,11 @@ static void gpt2_cases(struct zoo *z, const struct text_model *c) {
   long long past[2] = {0, zoo_pick(z, 5, 128, 128)}, tokens[2] = {zoo_pick(z, 6, 128, 128), 1};
   static const char *const names[2] = {"prompt", "decode"};
   for (int i = 0; i < 2; i++) {
-    zoo_case(z, names[i], "--shape input_ids:1x%lld --input input_ids=random:0..%lld --input position_ids=random:%lld..%lld"
-             " --shape past_key_values.0.key:1x%lldx%lldx%lld", tokens[i], word, past[i], past[i], heads, past[i], size);
+    zoo_case(z, names[i],
+             "--shape input_ids:1x%lld --input input_ids=random:0..%lld --input "
+             "position_ids=random:%lld..%lld"
+             " --shape past_key_values.0.key:1x%lldx%lldx%lld",
+             tokens[i], word, past[i], past[i], heads, past[i], size);
   }
 }
 
@@ -210,26 +235,35 @@ void zoo_build_gpt2(struct zoo *z) {
                          zoo_pick(z, 32, 1024, 1024), zoo_pick(z, 64, 50257, 50257)};
   struct gpt2_cache caches[12];
   const char *cache_dims = "batch,%lld,%s,%lld";
-  const char *past_dims = arena_printf(&z->arena, cache_dims, (long long)c.heads, "past_sequence", (long long)(c.hidden / c.heads));
-  const char *present_dims = arena_printf(&z->arena, cache_dims, (long long)c.heads, "total_sequence", (long long)(c.hidden / c.heads));
+  const char *past_dims = arena_printf(&z->arena, cache_dims, (long long)c.heads, "past_sequence",
+                                       (long long)(c.hidden / c.heads));
+  const char *present_dims = arena_printf(&z->arena, cache_dims, (long long)c.heads,
+                                          "total_sequence", (long long)(c.hidden / c.heads));
   zoo_value ids = zoo_input(z, "input_ids", INT64, "batch,sequence");
   zoo_value positions = zoo_input(z, "position_ids", INT64, "batch,sequence");
   for (int i = 0; i < c.layers; i++) {
-    caches[i].keys = zoo_input(z, arena_printf(&z->arena, "past_key_values.%d.key", i), FLOAT, past_dims);
-    caches[i].values = zoo_input(z, arena_printf(&z->arena, "past_key_values.%d.value", i), FLOAT, past_dims);
+    caches[i].keys =
+        zoo_input(z, arena_printf(&z->arena, "past_key_values.%d.key", i), FLOAT, past_dims);
+    caches[i].values =
+        zoo_input(z, arena_printf(&z->arena, "past_key_values.%d.value", i), FLOAT, past_dims);
   }
   zoo_scope(z, "/wte");
   zoo_value words = ZOO_WEIGHT(z, "wte.weight", 0, 0.1f, c.words, c.hidden);
-  zoo_value x = ZOO(z, "Add", ZOO(z, "Gather", words, ids), gather(z, "wpe.weight", c.positions, c.hidden, positions));
+  zoo_value x = ZOO(z, "Add", ZOO(z, "Gather", words, ids),
+                    gather(z, "wpe.weight", c.positions, c.hidden, positions));
   zoo_value triangle = gpt2_triangle(z, c.positions);
-  for (int i = 0; i < c.layers; i++) x = gpt2_layer(z, &c, i, x, triangle, &caches[i]);
+  for (int i = 0; i < c.layers; i++)
+    x = gpt2_layer(z, &c, i, x, triangle, &caches[i]);
   zoo_scope(z, "/ln_f");
   x = zoo_layer_norm(z, "ln_f", x, c.hidden, 1e-5f);
   x = ZOO(z, "MatMul", x, ZOO_TRANSPOSE(z, words, 1, 0));
-  zoo_output(z, "logits", x, FLOAT, arena_printf(&z->arena, "batch,sequence,%lld", (long long)c.words));
+  zoo_output(z, "logits", x, FLOAT,
+             arena_printf(&z->arena, "batch,sequence,%lld", (long long)c.words));
   for (int i = 0; i < c.layers; i++) {
-    zoo_output(z, arena_printf(&z->arena, "present.%d.key", i), caches[i].keys, FLOAT, present_dims);
-    zoo_output(z, arena_printf(&z->arena, "present.%d.value", i), caches[i].values, FLOAT, present_dims);
+    zoo_output(z, arena_printf(&z->arena, "present.%d.key", i), caches[i].keys, FLOAT,
+               present_dims);
+    zoo_output(z, arena_printf(&z->arena, "present.%d.value", i), caches[i].values, FLOAT,
+               present_dims);
   }
   gpt2_cases(z, &c);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Image models of the zoo, as exporters write them in inference mode: norms over the batch are folded
- * into the convolutions before them.
+/* Image models of the zoo, as exporters write them in inference mode: norms over the batch are
+ * folded into the convolutions before them.
  *
- *   resnet50      He et al., "Deep residual learning for image recognition", 2015; stride in the 3x3
- *   mobilenet_v2  Sandler et al., "Inverted residuals and linear bottlenecks", 2018
- *   vit_b16       Dosovitskiy et al., "An image is worth 16x16 words", 2020 */
+ *   resnet50      He et al., "Deep residual learning for image recognition", 2015; stride in the
+ * 3x3 mobilenet_v2  Sandler et al., "Inverted residuals and linear bottlenecks", 2018 vit_b16
+ * Dosovitskiy et al., "An image is worth 16x16 words", 2020 */
 #include "models/zoo/zoo_builder.h"
 
 #define FLOAT ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT
@@ -16,8 +16,8 @@ struct conv {
 static zoo_value conv(struct zoo *z, zoo_value x, struct conv c) {
   int64_t pad = c.kernel / 2, fan_in = c.in / c.group * c.kernel * c.kernel;
   const char *scope = z->scope + 1;
-  zoo_value w = ZOO_WEIGHT(z, arena_printf(&z->arena, "%s.weight", scope), 0, zoo_bound(fan_in), c.out,
-                           c.in / c.group, c.kernel, c.kernel);
+  zoo_value w = ZOO_WEIGHT(z, arena_printf(&z->arena, "%s.weight", scope), 0, zoo_bound(fan_in),
+                           c.out, c.in / c.group, c.kernel, c.kernel);
   zoo_value b = ZOO_WEIGHT(z, arena_printf(&z->arena, "%s.bias", scope), 0, 0.1f, c.out);
   zoo_value y = ZOO(z, "Conv", x, w, b);
   ZOO_ATTR_INTS(z, "dilations", 1, 1);
@@ -53,8 +53,8 @@ static void image_cases(struct zoo *z, int64_t image) {
 
 /* ---- resnet50 ---- */
 
-static zoo_value bottleneck(struct zoo *z, int stage, int block, zoo_value x, int64_t in, int64_t width,
-                            int64_t stride) {
+static zoo_value bottleneck(struct zoo *z, int stage, int block, zoo_value x, int64_t in,
+                            int64_t width, int64_t stride) {
   int64_t out = width * 4;
   zoo_scope(z, "/layer%d.%d.conv1", stage, block);
   zoo_value y = ZOO(z, "Relu", conv(z, x, (struct conv){in, width, 1, 1, 1}));
@@ -72,8 +72,9 @@ static zoo_value bottleneck(struct zoo *z, int stage, int block, zoo_value x, in
 void zoo_build_resnet50(struct zoo *z) {
   static const int64_t depths[] = {3, 4, 6, 3};
   int64_t image = zoo_pick(z, 32, 224, 224), width = zoo_pick(z, 8, 64, 64), in = width;
-  zoo_value x = zoo_input(z, "pixel_values", FLOAT,
-                          arena_printf(&z->arena, "batch,3,%lld,%lld", (long long)image, (long long)image));
+  zoo_value x =
+      zoo_input(z, "pixel_values", FLOAT,
+                arena_printf(&z->arena, "batch,3,%lld,%lld", (long long)image, (long long)image));
   zoo_scope(z, "/conv1");
   x = ZOO(z, "Relu", conv(z, x, (struct conv){3, width, 7, 2, 1}));
   x = ZOO(z, "MaxPool", x);
@@ -120,8 +121,9 @@ void zoo_build_mobilenet_v2(struct zoo *z) {
   int64_t image = zoo_pick(z, 32, 224, 224), by = zoo_pick(z, 4, 1, 1), in = 32 / by;
   int64_t last = 1280 / by, classes = zoo_pick(z, 10, 1000, 1000);
   int block = 0;
-  zoo_value x = zoo_input(z, "pixel_values", FLOAT,
-                          arena_printf(&z->arena, "batch,3,%lld,%lld", (long long)image, (long long)image));
+  zoo_value x =
+      zoo_input(z, "pixel_values", FLOAT,
+                arena_printf(&z->arena, "batch,3,%lld,%lld", (long long)image, (long long)image));
   zoo_scope(z, "/features.0");
   x = clip6(z, conv(z, x, (struct conv){3, in, 3, 2, 1}));
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -151,9 +153,12 @@ static zoo_value heads_of(struct zoo *z, const struct vit *c, zoo_value x, bool 
 
 static zoo_value vit_attention(struct zoo *z, const struct vit *c, int layer, zoo_value x) {
   const char *name = arena_printf(&z->arena, "encoder.layer.%d.attention", layer);
-  zoo_value q = zoo_linear(z, arena_printf(&z->arena, "%s.query", name), x, c->hidden, c->hidden, true);
-  zoo_value k = zoo_linear(z, arena_printf(&z->arena, "%s.key", name), x, c->hidden, c->hidden, true);
-  zoo_value v = zoo_linear(z, arena_printf(&z->arena, "%s.value", name), x, c->hidden, c->hidden, true);
+  zoo_value q =
+      zoo_linear(z, arena_printf(&z->arena, "%s.query", name), x, c->hidden, c->hidden, true);
+  zoo_value k =
+      zoo_linear(z, arena_printf(&z->arena, "%s.key", name), x, c->hidden, c->hidden, true);
+  zoo_value v =
+      zoo_linear(z, arena_printf(&z->arena, "%s.value", name), x, c->hidden, c->hidden, true);
   zoo_value scores = ZOO(z, "MatMul", heads_of(z, c, q, false), heads_of(z, c, k, true));
   float root = __builtin_sqrtf((float)(c->hidden / c->heads));
   zoo_value p = zoo_softmax(z, ZOO(z, "Div", scores, zoo_float(z, root)));
@@ -176,7 +181,8 @@ static zoo_value vit_layer(struct zoo *z, const struct vit *c, int layer, zoo_va
   x = ZOO(z, "Add", vit_attention(z, c, layer, y), x);
   y = zoo_layer_norm(z, arena_printf(&z->arena, "%s.after", name), x, c->hidden, 1e-12f);
   y = zoo_linear(z, arena_printf(&z->arena, "%s.up", name), y, c->hidden, c->hidden * 4, true);
-  y = zoo_linear(z, arena_printf(&z->arena, "%s.down", name), gelu(z, y), c->hidden * 4, c->hidden, true);
+  y = zoo_linear(z, arena_printf(&z->arena, "%s.down", name), gelu(z, y), c->hidden * 4, c->hidden,
+                 true);
   return ZOO(z, "Add", y, x);
 }
 
@@ -184,11 +190,12 @@ void zoo_build_vit_b16(struct zoo *z) {
   int64_t image = zoo_pick(z, 16, 224, 224), patch = zoo_pick(z, 4, 16, 16), side = image / patch;
   struct vit c = {zoo_pick(z, 32, 768, 768), zoo_pick(z, 4, 12, 12), side * side + 1};
   int64_t classes = zoo_pick(z, 10, 1000, 1000);
-  zoo_value pixels = zoo_input(z, "pixel_values", FLOAT,
-                               arena_printf(&z->arena, "batch,3,%lld,%lld", (long long)image, (long long)image));
+  zoo_value pixels =
+      zoo_input(z, "pixel_values", FLOAT,
+                arena_printf(&z->arena, "batch,3,%lld,%lld", (long long)image, (long long)image));
   zoo_scope(z, "/embeddings");
-  zoo_value w = ZOO_WEIGHT(z, "embeddings.projection.weight", 0, zoo_bound(3 * patch * patch), c.hidden, 3,
-                           patch, patch);
+  zoo_value w = ZOO_WEIGHT(z, "embeddings.projection.weight", 0, zoo_bound(3 * patch * patch),
+                           c.hidden, 3, patch, patch);
   zoo_value b = ZOO_WEIGHT(z, "embeddings.projection.bias", 0, 0.1f, c.hidden);
   zoo_value x = ZOO(z, "Conv", pixels, w, b);
   ZOO_ATTR_INTS(z, "kernel_shape", patch, patch);
@@ -197,11 +204,13 @@ void zoo_build_vit_b16(struct zoo *z) {
   zoo_value batch = ZOO(z, "Unsqueeze", zoo_dim(z, pixels, 0), ZOO_INTS(z, 0));
   zoo_value shape = ZOO(z, "Concat", batch, ZOO_INTS(z, 1), ZOO_INTS(z, c.hidden));
   zoo_attr_int(z, "axis", 0);
-  zoo_value cls = ZOO(z, "Expand", ZOO_WEIGHT(z, "embeddings.cls_token", 0, 0.1f, 1, 1, c.hidden), shape);
+  zoo_value cls =
+      ZOO(z, "Expand", ZOO_WEIGHT(z, "embeddings.cls_token", 0, 0.1f, 1, 1, c.hidden), shape);
   x = ZOO(z, "Concat", cls, x);
   zoo_attr_int(z, "axis", 1);
   x = ZOO(z, "Add", x, ZOO_WEIGHT(z, "embeddings.position", 0, 0.1f, 1, c.tokens, c.hidden));
-  for (int layer = 0; layer < zoo_pick(z, 2, 12, 12); layer++) x = vit_layer(z, &c, layer, x);
+  for (int layer = 0; layer < zoo_pick(z, 2, 12, 12); layer++)
+    x = vit_layer(z, &c, layer, x);
   zoo_scope(z, "/norm");
   x = zoo_layer_norm(z, "norm", x, c.hidden, 1e-12f);
   x = ZOO(z, "Gather", x, ZOO_INT(z, 0));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An assignment: for each op of a function, which factors (ir/factor.h) are split over which axes of
- * a mesh. It is what the search finds, what --parallel and annotations constrain and what
+/* An assignment: for each op of a function, which factors (ir/factor.h) are split over which axes
+ * of a mesh. It is what the search finds, what --parallel and annotations constrain and what
  * apply_sharding turns into shardings of types and collectives. Everything else follows: operands
  * are wanted, and results are made, in the shardings that the factors' maps give. */
 #ifndef SINTER_PASSES_ASSIGNMENT_H
@@ -9,7 +9,7 @@
 #include "ir/op_split.h"
 
 struct assignment {
-  uint32_t mesh; /* into module.meshes */
+  uint32_t mesh;        /* into module.meshes */
   struct op_split *ops; /* by op_id of the function, regions' ops too; `n_ops` entries */
   uint32_t n_ops;
   /* Shardings of the function's parameters and results; 0 and NULL: whole on every rank. What an

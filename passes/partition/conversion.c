@@ -134,12 +134,9 @@ static void drop_partial(struct planner *p, const struct refs *axes) {
 static bool may_scatter(enum partial_kind kind, uint32_t d) {
   switch (kind) {
   case PARTIAL_TOPK:
-  case PARTIAL_BOTTOMK:
-    return false;
-  case PARTIAL_SOFTMAX:
-    return d < 3; /* of both results */
-  default:
-    return true;
+  case PARTIAL_BOTTOMK: return false;
+  case PARTIAL_SOFTMAX: return d < 3; /* of both results */
+  default: return true;
   }
 }
 
@@ -308,15 +305,11 @@ static op_id build_step(struct builder *b, const struct conversion_step *step,
     struct merge_attrs merge;
   } a;
   switch (step->kind) {
-  case OP_ALL_REDUCE:
-    a.all_reduce = (struct all_reduce_attrs){axes, parts};
-    break;
+  case OP_ALL_REDUCE: a.all_reduce = (struct all_reduce_attrs){axes, parts}; break;
   case OP_REDUCE_SCATTER:
     a.reduce_scatter = (struct reduce_scatter_attrs){axes, parts, step->dim};
     break;
-  case OP_ALL_GATHER:
-    a.all_gather = (struct all_gather_attrs){axes, parts, step->dim};
-    break;
+  case OP_ALL_GATHER: a.all_gather = (struct all_gather_attrs){axes, parts, step->dim}; break;
   case OP_ALL_TO_ALL:
     a.all_to_all = (struct all_to_all_attrs){axes, parts, step->dim, step->split};
     break;
@@ -326,11 +319,8 @@ static op_id build_step(struct builder *b, const struct conversion_step *step,
     a.permute = (struct permute_attrs){axes, parts, {step->from, (uint32_t)places}};
     break;
   }
-  case OP_MERGE:
-    a.merge = (struct merge_attrs){axes, parts, axis};
-    break;
-  default:
-    a.shard = (struct shard_attrs){};
+  case OP_MERGE: a.merge = (struct merge_attrs){axes, parts, axis}; break;
+  default: a.shard = (struct shard_attrs){};
   }
   return build_op(b, step->kind, operands, n, NULL, 0, &a);
 }
@@ -395,8 +385,7 @@ uint64_t conversion_step_elements(const struct module *m, const struct conversio
   uint64_t others = (uint64_t)axis_refs_size(mesh, step->axes, step->n_axes) - 1, each;
   struct dim_split splits[IR_MAX_RANK];
   switch (step->kind) {
-  case OP_SHARD:
-    return 0;
+  case OP_SHARD: return 0;
   case OP_ALL_REDUCE:
     each = most_elements(mesh, before->dims, rank, dims);
     each = each / (others + 1) + (each % (others + 1) != 0);
@@ -411,14 +400,11 @@ uint64_t conversion_step_elements(const struct module *m, const struct conversio
     others = 1;
     each = most_elements(mesh, before->dims, rank, dims);
     break;
-  case OP_REDUCE_SCATTER:
-    each = most_elements(mesh, after->dims, rank, dims);
-    break;
+  case OP_REDUCE_SCATTER: each = most_elements(mesh, after->dims, rank, dims); break;
   case OP_MERGE:
     each = most_elements(mesh, (step->dim == CONVERSION_NO_DIM ? before : after)->dims, rank, dims);
     break;
-  default:
-    each = most_elements(mesh, before->dims, rank, dims);
+  default: each = most_elements(mesh, before->dims, rank, dims);
   }
   return u64_mul(each, others, &each) ? each : UINT64_MAX;
 }

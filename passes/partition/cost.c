@@ -226,8 +226,7 @@ static double step_time(const struct cost *c, const struct type *type,
     return machine_collective_time(c->machine, COLLECTIVE_REDUCE_SCATTER, group, before);
   case OP_ALL_TO_ALL:
     return machine_collective_time(c->machine, COLLECTIVE_ALL_TO_ALL, group, before);
-  case OP_PERMUTE:
-    return machine_collective_time(c->machine, COLLECTIVE_PERMUTE, group, before);
+  case OP_PERMUTE: return machine_collective_time(c->machine, COLLECTIVE_PERMUTE, group, before);
   case OP_MERGE: {
     /* Every rank gathers the parts of all, which are f32 with a weight per row, and merges its own.
      */
@@ -240,8 +239,7 @@ static double step_time(const struct cost *c, const struct type *type,
                                      bytes * (double)group.size);
     return machine_collective_time(c->machine, COLLECTIVE_ALL_TO_ALL, group, bytes);
   }
-  default:
-    return 0;
+  default: return 0;
   }
 }
 

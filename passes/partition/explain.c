@@ -35,17 +35,10 @@ static const char *scale_constant(struct machine *m, uint32_t n, double factor,
     for (int t = 0; t < DTYPE_COUNT; t++)
       m->peak[t] *= factor;
     return "peak of products";
-  case 1:
-    scale_curve(&m->bandwidth, factor, arena);
-    return "memory bandwidth";
-  case 2:
-    m->launch *= factor;
-    return "launch";
-  case 3:
-    m->memory = (uint64_t)((double)m->memory * factor);
-    return "memory";
-  default:
-    break;
+  case 1: scale_curve(&m->bandwidth, factor, arena); return "memory bandwidth";
+  case 2: m->launch *= factor; return "launch";
+  case 3: m->memory = (uint64_t)((double)m->memory * factor); return "memory";
+  default: break;
   }
   uint32_t level = (n - 4) / 2;
   if (level >= m->n_levels)

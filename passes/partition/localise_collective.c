@@ -268,30 +268,14 @@ bool localise_collective(struct localise *l, const struct op *op) {
   if (!group_of(l, op, &g))
     return true;
   switch (op->kind) {
-  case OP_SHARD:
-    shard(l, op, &g);
-    break;
-  case OP_ALL_REDUCE:
-    all_reduce(l, op, &g);
-    break;
-  case OP_REDUCE_SCATTER:
-    reduce_scatter(l, op, &g);
-    break;
-  case OP_ALL_GATHER:
-    all_gather(l, op, &g);
-    break;
-  case OP_ALL_TO_ALL:
-    all_to_all(l, op, &g);
-    break;
-  case OP_PERMUTE:
-    permute(l, op, &g);
-    break;
-  case OP_MERGE:
-    merge(l, op, &g);
-    break;
-  default:
-    localise_fail(l, op, "is not known here");
-    break;
+  case OP_SHARD: shard(l, op, &g); break;
+  case OP_ALL_REDUCE: all_reduce(l, op, &g); break;
+  case OP_REDUCE_SCATTER: reduce_scatter(l, op, &g); break;
+  case OP_ALL_GATHER: all_gather(l, op, &g); break;
+  case OP_ALL_TO_ALL: all_to_all(l, op, &g); break;
+  case OP_PERMUTE: permute(l, op, &g); break;
+  case OP_MERGE: merge(l, op, &g); break;
+  default: localise_fail(l, op, "is not known here"); break;
   }
   return true;
 }

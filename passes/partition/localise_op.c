@@ -212,16 +212,10 @@ static void local_conv(struct localise *l, const struct op *op) {
 
 bool localise_special(struct localise *l, const struct op *op) {
   switch (op->kind) {
-  case OP_CONST:
-    local_const(l, op);
-    return true;
+  case OP_CONST: local_const(l, op); return true;
   case OP_IOTA:
-  case OP_RANDOM:
-    local_whole(l, op);
-    return true;
-  case OP_CONV:
-    local_conv(l, op);
-    return true;
+  case OP_RANDOM: local_whole(l, op); return true;
+  case OP_CONV: local_conv(l, op); return true;
   case OP_REDUCE:
     if (op->n_results < 2 ||
         !is_split(l, op->operands[0], (uint32_t)OP_ATTRS(reduce, op)->axes.data[0]))
@@ -241,7 +235,6 @@ bool localise_special(struct localise *l, const struct op *op) {
       local_gather(l, op);
     return rows;
   }
-  default:
-    return false;
+  default: return false;
   }
 }

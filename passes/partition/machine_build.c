@@ -344,24 +344,16 @@ void machine_figure_add(struct machine_parser *p, const struct machine_entry *e)
   }
   remember(p, e);
   switch (rule->form) {
-  case FORM_NUMBER:
-    take_number(p, e, rule);
-    break;
-  case FORM_DTYPE:
-    take_dtype(p, e, rule);
-    break;
+  case FORM_NUMBER: take_number(p, e, rule); break;
+  case FORM_DTYPE: take_dtype(p, e, rule); break;
   case FORM_CURVE:
     if (e->arguments.len)
       machine_error_at(p, &e->at, NULL, "'%s' takes points only", e->name);
     else
       curve_make(p, e, rule, &p->out->bandwidth);
     break;
-  case FORM_COLUMNS:
-    take_columns(p, e, rule);
-    break;
-  case FORM_RANKS:
-    take_ranks(p, e, rule);
-    break;
+  case FORM_COLUMNS: take_columns(p, e, rule); break;
+  case FORM_RANKS: take_ranks(p, e, rule); break;
   }
 }
 

@@ -240,14 +240,9 @@ double machine_collective_time(const struct machine *m, enum machine_collective 
   const struct machine_level *level = &m->levels[i];
   double n = (double)group.size, steps = ceil(log2(n)), moved = bytes * (n - 1) / n;
   switch (kind) {
-  case COLLECTIVE_ALL_REDUCE:
-    moved *= 2, steps *= 2;
-    break;
-  case COLLECTIVE_PERMUTE:
-    moved = bytes, steps = 1;
-    break;
-  default:
-    break;
+  case COLLECTIVE_ALL_REDUCE: moved *= 2, steps *= 2; break;
+  case COLLECTIVE_PERMUTE: moved = bytes, steps = 1; break;
+  default: break;
   }
   double time;
   if (table_time(level, kind, group.size, bytes, moved, &time))

@@ -4,9 +4,9 @@
  *     @main of whole values  =>  assignment  =>  shardings and collectives  =>  local ops,
  * exchanges
  *
- * Runs where a mesh (--parallel) or a machine (--machine) was asked for; a function that has shardings already, as text may,
- * is only localised. Else nothing changes. Requires: check_shapes ran, nothing is fused. Inputs and
- * outputs of entries stay whole on every rank. */
+ * Runs where a mesh (--parallel) or a machine (--machine) was asked for; a function that has
+ * shardings already, as text may, is only localised. Else nothing changes. Requires: check_shapes
+ * ran, nothing is fused. Inputs and outputs of entries stay whole on every rank. */
 #include "ir/sharding.h"
 #include "passes/partition/apply_sharding.h"
 #include "passes/partition/localise.h"
@@ -94,7 +94,6 @@ status pass_partition(struct pass_context *ctx) {
     st = parallel_parse(m, ctx->parallel, ctx->diags, &mesh);
   for (uint32_t i = 0; i < m->entries.len && st == STATUS_OK; i++)
     for (uint32_t k = 0; k < m->entries.data[i].variants.len && st == STATUS_OK; k++)
-      st = partition_function(ctx, &m->entries.data[i].variants.data[k].function,
-                              forced, mesh);
+      st = partition_function(ctx, &m->entries.data[i].variants.data[k].function, forced, mesh);
   return st;
 }

@@ -15,9 +15,10 @@ struct partition_request {
   const char *machine, *workload, *parallel;
 };
 
-/* The assignment that the search finds for the function of the module's one entry, prepared, with one
- * phase of workload. It lives in the arena, its mesh in the module. Errors: those of machine_find,
- * workload_parse and search_plan; E0340 for more phases, E0350 for several entries or variants. */
+/* The assignment that the search finds for the function of the module's one entry, prepared, with
+ * one phase of workload. It lives in the arena, its mesh in the module. Errors: those of
+ * machine_find, workload_parse and search_plan; E0340 for more phases, E0350 for several entries or
+ * variants. */
 status partition_search(struct module *m, const struct partition_request *request,
                         struct arena *arena, struct diags *diags, struct assignment *out);
 

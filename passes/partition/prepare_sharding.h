@@ -5,8 +5,8 @@
 
 #include "ir/graph.h"
 
-/* Gives every attention its positions as operands, where it is causal or has a window, and the lse of
- * its rows, so that queries and keys are factors. Ops get other ids. Values stay the same. */
+/* Gives every attention its positions as operands, where it is causal or has a window, and the lse
+ * of its rows, so that queries and keys are factors. Ops get other ids. Values stay the same. */
 status prepare_sharding(struct function *f, struct diags *diags);
 
 /* After apply_sharding: drops positions that say what attention takes them to be without, where

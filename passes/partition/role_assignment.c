@@ -173,20 +173,14 @@ static void split_attention(struct roles *r, struct op_split *s, bool keys) {
   for (uint32_t i = 0; i < r->mesh->n_axes; i++) {
     struct axis_ref axis = {.axis = i};
     switch (role_of(r->mesh->axes[i].name)) {
-    case ROLE_BATCH:
-      split_by(r, s, number_of(r, "batch", 0), axis, SPLIT_BLOCK, 0);
-      break;
-    case ROLE_QUERY:
-      split_by(r, s, number_of(r, "query", 0), axis, SPLIT_BLOCK, 0);
-      break;
+    case ROLE_BATCH: split_by(r, s, number_of(r, "batch", 0), axis, SPLIT_BLOCK, 0); break;
+    case ROLE_QUERY: split_by(r, s, number_of(r, "query", 0), axis, SPLIT_BLOCK, 0); break;
     case ROLE_KEY:
       if (keys)
         split_by(r, s, number_of(r, "key", 0), axis, SPLIT_INTERLEAVED, CACHE_BLOCK);
       break;
-    case ROLE_EXPERT:
-      break;
-    case ROLE_TENSOR:
-      split_heads(r, s, axis);
+    case ROLE_EXPERT: break;
+    case ROLE_TENSOR: split_heads(r, s, axis);
     }
   }
 }

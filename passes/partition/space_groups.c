@@ -30,16 +30,11 @@ uint32_t space_role_of(const char *axis) {
 
 const char *space_role_name(uint32_t role) {
   switch (role) {
-  case SPACE_BATCH:
-    return "dp";
-  case SPACE_QUERY:
-    return "cp";
-  case SPACE_KEY:
-    return "cache";
-  case SPACE_EXPERT:
-    return "ep";
-  default:
-    return "tp";
+  case SPACE_BATCH: return "dp";
+  case SPACE_QUERY: return "cp";
+  case SPACE_KEY: return "cache";
+  case SPACE_EXPERT: return "ep";
+  default: return "tp";
   }
 }
 

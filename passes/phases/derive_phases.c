@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* derive_phases: entries `prefill` and `decode` for a decoder whose caches come in as past and go out as
- * present.
+/* derive_phases: entries `prefill` and `decode` for a decoder whose caches come in as past and go
+ * out as present.
  *
  *     entry @main("input_ids", "attention_mask", "past") -> ("logits", "present") { @main; }
  *
@@ -11,13 +11,14 @@
  *     entry @decode("input_ids", "length", "past") -> ("logits", "present")
  *       state ("length") ("past") -> ("present") { @decode; }
  *
- * There past and present are one state f32[batch, 2, capacity, 16], written in place. `main` stays as it
- * is. Both take tokens [batch, sequence] (decode: [batch, 1]) that lie behind the `length` rows that each
- * batch row has; in prefill `count` of them are valid, the others only fill up. Logits are those of each
- * row's last valid token, [batch, vocabulary]. A prompt may be given in pieces.
+ * There past and present are one state f32[batch, 2, capacity, 16], written in place. `main` stays
+ * as it is. Both take tokens [batch, sequence] (decode: [batch, 1]) that lie behind the `length`
+ * rows that each batch row has; in prefill `count` of them are valid, the others only fill up.
+ * Logits are those of each row's last valid token, [batch, vocabulary]. A prompt may be given in
+ * pieces.
  *
- * Who has which role is told by names (phase_role.def) or by the option --roles. A model that is no such
- * decoder, or does something with its caches that this does not know, keeps its one entry;
+ * Who has which role is told by names (phase_role.def) or by the option --roles. A model that is no
+ * such decoder, or does something with its caches that this does not know, keeps its one entry;
  * SINTER_LOG=phases:1 says why.
  *
  * For several ranks there is `main` alone so far.
@@ -73,7 +74,8 @@ static void add_entry(struct derive *d, const struct phase *p) {
   const struct phase_roles *r = &d->roles;
   vec_push(&e.input_names, d->main->input_names.data[r->port[PHASE_TOKENS]]);
   for (uint32_t i = 0; i < d->main->input_names.len; i++)
-    if (i != r->port[PHASE_TOKENS] && i != r->port[PHASE_MASK] && i != r->port[PHASE_POSITIONS] && !is_state_input(d, i))
+    if (i != r->port[PHASE_TOKENS] && i != r->port[PHASE_MASK] && i != r->port[PHASE_POSITIONS] &&
+        !is_state_input(d, i))
       vec_push(&e.input_names, d->main->input_names.data[i]);
   if (!p->decode) {
     vec_push(&e.input_names, free_name(d, "count"));
@@ -95,7 +97,10 @@ static void add_entry(struct derive *d, const struct phase *p) {
 
 /* Both, or none. */
 static void derive(struct derive *d, struct strbuf *why) {
-  struct phase prefill = {.from = d->from, .roles = &d->roles, .name = "prefill", .affines = &d->affines,
+  struct phase prefill = {.from = d->from,
+                          .roles = &d->roles,
+                          .name = "prefill",
+                          .affines = &d->affines,
                           .capacity = d->capacity};
   struct phase decode = prefill;
   decode.name = "decode";
@@ -116,17 +121,22 @@ static void derive(struct derive *d, struct strbuf *why) {
 static dim new_symbol(struct dim_table *t) {
   uint32_t before = dim_symbol_count(t);
   dim d = dim_symbol(t, "capacity", 1, DIM_UNBOUNDED_HI);
-  return d != DIM_NONE && dim_symbol_count(t) > before ? d : dim_fresh(t, "capacity", 1, DIM_UNBOUNDED_HI);
+  return d != DIM_NONE && dim_symbol_count(t) > before
+             ? d
+             : dim_fresh(t, "capacity", 1, DIM_UNBOUNDED_HI);
 }
 
 status pass_derive_phases(struct pass_context *ctx) {
   struct module *m = ctx->module;
   struct strbuf why = {0};
   bool wrong = false;
-  if (ctx->parallel || ctx->machine || m->entries.len != 1 || !m->entries.data[0].variants.len || m->entries.data[0].states.len)
+  if (ctx->parallel || ctx->machine || m->entries.len != 1 || !m->entries.data[0].variants.len ||
+      m->entries.data[0].states.len)
     return STATUS_OK;
   /* Of an entry with variants, the general one. */
-  struct derive d = {.ctx = ctx, .main = &m->entries.data[0], .from = vec_last(&m->entries.data[0].variants).function};
+  struct derive d = {.ctx = ctx,
+                     .main = &m->entries.data[0],
+                     .from = vec_last(&m->entries.data[0].variants).function};
   if (phase_roles_find(d.main, d.from, ctx->roles, &d.roles, &why, &wrong)) {
     d.capacity = new_symbol(m->dims);
     affines_init(&d.affines, d.from);
@@ -135,7 +145,8 @@ status pass_derive_phases(struct pass_context *ctx) {
   }
   status st = STATUS_OK;
   if (wrong || (why.len && ctx->roles))
-    st = diag_report(ctx->diags, DIAG_E0324, NULL, NULL, "no prefill and decode: %s", strbuf_c(&why));
+    st = diag_report(ctx->diags, DIAG_E0324, NULL, NULL, "no prefill and decode: %s",
+                     strbuf_c(&why));
   else if (why.len)
     LOG("phases", 1, "no prefill and decode: %s", strbuf_c(&why));
   phase_roles_deinit(&d.roles);

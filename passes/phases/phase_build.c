@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The functions of prefill and decode; see phase_build.h.
  *
- * The model's own function is walked once, from what its results need, and copied with other dims: the
- * caches' rows together with the new ones are `capacity` rows of a state, so that past becomes
- * capacity - tokens. Row k of a state is the key of position k, in a state as in the model's concat;
- * what differs is that each batch row has its own length, which is data.
+ * The model's own function is walked once, from what its results need, and copied with other dims:
+ * the caches' rows together with the new ones are `capacity` rows of a state, so that past becomes
+ * capacity - tokens. Row k of a state is the key of position k, in a state as in the model's
+ * concat; what differs is that each batch row has its own length, which is data.
  *
  *     %k = concat %past, %new               =>   %k = update %state, %new, %length, %count
  *     attention %q, %k, %v, %mask           =>   attention %q, %k, %v, %positions, iota { causal }
  *
- * The mask is all ones, and positions follow from the length, because a row's tokens lie together from
- * position 0 on: padding on the left is the caller's to leave out. A mask that says more than which
- * keys are there (causal, windows) is read as positions; any other stays a bias, and keys behind the
- * row's length are masked besides. */
+ * The mask is all ones, and positions follow from the length, because a row's tokens lie together
+ * from position 0 on: padding on the left is the caller's to leave out. A mask that says more than
+ * which keys are there (causal, windows) is read as positions; any other stays a bias, and keys
+ * behind the row's length are masked besides. */
 #include "passes/phases/phase_build.h"
 
 #include <string.h>
@@ -75,7 +75,8 @@ static void name_symbols(struct phase *p) {
   n = dim_symbol_count(t);
   p->known = mem_calloc(n, sizeof *p->known);
   p->by_symbol = mem_calloc(n, sizeof *p->by_symbol);
-  if (p->roles->total != DIM_NONE && dim_symbol_of(t, p->roles->total, &total) && total != p->roles->past)
+  if (p->roles->total != DIM_NONE && dim_symbol_of(t, p->roles->total, &total) &&
+      total != p->roles->past)
     p->known[total] = dim_add(t, p->past, sequence);
   take_facts(p);
   memcpy(p->by_symbol, p->known, n * sizeof *p->known);
@@ -113,18 +114,21 @@ static bool is_widened_past(const struct phase *p, const struct phase_state *s, 
 }
 
 /* scatter of rows at (batch row, position): what GroupQueryAttention does. */
-static bool is_row_scatter(const struct phase *p, const struct phase_state *s, const struct op *op) {
+static bool is_row_scatter(const struct phase *p, const struct phase_state *s,
+                           const struct op *op) {
   const struct scatter_attrs *a = OP_ATTRS(scatter, op);
-  if (a->kind != COMBINER_NONE || a->axes.len != 2 || a->axes.data[0] != 0 || a->axes.data[1] != s->axis ||
-      value_type(p->from, op->operands[2])->rank != 2 || !is_widened_past(p, s, op->operands[0]))
+  if (a->kind != COMBINER_NONE || a->axes.len != 2 || a->axes.data[0] != 0 ||
+      a->axes.data[1] != s->axis || value_type(p->from, op->operands[2])->rank != 2 ||
+      !is_widened_past(p, s, op->operands[0]))
     return false;
   struct affine row = affine_of(p->affines, op->operands[2]);
-  return row.known && dim_is_const_value(p->t, row.base, 0) && dim_is_const_value(p->t, row.stride[0], 1) &&
-         dim_is_const_value(p->t, row.stride[1], 0);
+  return row.known && dim_is_const_value(p->t, row.base, 0) &&
+         dim_is_const_value(p->t, row.stride[0], 1) && dim_is_const_value(p->t, row.stride[1], 0);
 }
 
 static bool is_row_concat(const struct phase *p, const struct phase_state *s, const struct op *op) {
-  return op->n_operands == 2 && OP_ATTRS(concat, op)->axis == s->axis && op->operands[0] == past_value(p, s);
+  return op->n_operands == 2 && OP_ATTRS(concat, op)->axis == s->axis &&
+         op->operands[0] == past_value(p, s);
 }
 
 static bool find_states(struct phase *p) {
@@ -134,7 +138,8 @@ static bool find_states(struct phase *p) {
     bool fits = op && ((op->kind == OP_CONCAT && is_row_concat(p, s, op)) ||
                        (op->kind == OP_SCATTER && is_row_scatter(p, s, op)));
     if (!fits)
-      return fail(p, op ? op->provenance : 0, "a cache goes out as something else than itself with rows behind it");
+      return fail(p, op ? op->provenance : 0,
+                  "a cache goes out as something else than itself with rows behind it");
     p->state_of[function_value(p->from, op->results[0])->def] = i + 1;
   }
   return true;
@@ -144,7 +149,11 @@ static bool find_states(struct phase *p) {
  * else would see what lies behind the rows that are there. */
 static bool keeps_rows(enum op_kind kind) {
   switch (kind) {
-  case OP_MAP: case OP_RESHAPE: case OP_TRANSPOSE: case OP_BROADCAST: case OP_BITCAST: return true;
+  case OP_MAP:
+  case OP_RESHAPE:
+  case OP_TRANSPOSE:
+  case OP_BROADCAST:
+  case OP_BITCAST: return true;
   default: return false;
   }
 }
@@ -207,7 +216,8 @@ static void find_live(struct phase *p) {
   for (uint32_t i = 0; i < r->results.len; i++)
     need(p, r->results.data[i], &stack, &n);
   for (uint32_t i = 0; i < r->ops.len; i++) {
-    if (!(op_infos[function_op(f, r->ops.data[i])->kind].flags & OP_FLAG_EFFECT) || p->live[r->ops.data[i]])
+    if (!(op_infos[function_op(f, r->ops.data[i])->kind].flags & OP_FLAG_EFFECT) ||
+        p->live[r->ops.data[i]])
       continue;
     p->live[r->ops.data[i]] = true;
     stack[n++] = r->ops.data[i];
@@ -236,7 +246,8 @@ static value_id row_iota(struct phase *p, dim n) {
   return build_iota(&p->b, DTYPE_I64, dims, 2, 1);
 }
 
-/* length + i; of tokens that are only padding, the last valid one's, which no table is too short for. */
+/* length + i; of tokens that are only padding, the last valid one's, which no table is too short
+ * for. */
 static value_id make_positions(struct phase *p) {
   value_id length = per_row(p, p->length);
   if (p->decode)
@@ -249,8 +260,10 @@ static value_id make_positions(struct phase *p) {
 
 /* Ones up to what the run adds. */
 static value_id make_mask(struct phase *p, const struct type *type) {
-  value_id end = build_binary(&p->b, SCALAR_ADD, per_row(p, p->length), build_dims(&p->b, &p->tokens, 1));
-  return build_cast(&p->b, build_binary(&p->b, SCALAR_LT, row_iota(p, p->capacity), end), type->dtype);
+  value_id end =
+      build_binary(&p->b, SCALAR_ADD, per_row(p, p->length), build_dims(&p->b, &p->tokens, 1));
+  return build_cast(&p->b, build_binary(&p->b, SCALAR_LT, row_iota(p, p->capacity), end),
+                    type->dtype);
 }
 
 static bool is_state_input(const struct phase *p, uint32_t input) {
@@ -283,7 +296,8 @@ static void add_inputs(struct phase *p) {
   const uint32_t *port = p->roles->port;
   add_input(p, port[PHASE_TOKENS]);
   for (uint32_t i = 0; i < r->params.len; i++)
-    if (i != port[PHASE_TOKENS] && i != port[PHASE_MASK] && i != port[PHASE_POSITIONS] && !is_state_input(p, i))
+    if (i != port[PHASE_TOKENS] && i != port[PHASE_MASK] && i != port[PHASE_POSITIONS] &&
+        !is_state_input(p, i))
       add_input(p, i);
   if (!p->decode)
     p->count = counter(p, "count");
@@ -386,7 +400,8 @@ static bool build_mask_sum(struct phase *p, const struct op *op) {
   if (v != p->mask.ones || a->kind != COMBINER_SUM || a->axes.len != 1 || a->axes.data[0] != 1 ||
       !dtype_is_int(dtype))
     return false;
-  value_id sum = build_binary(&p->b, SCALAR_ADD, per_row(p, p->length), build_dims(&p->b, &p->tokens, 1));
+  value_id sum =
+      build_binary(&p->b, SCALAR_ADD, per_row(p, p->length), build_dims(&p->b, &p->tokens, 1));
   p->map[op->results[0]] = build_cast(&p->b, sum, dtype);
   return true;
 }
@@ -399,7 +414,8 @@ static value_id all_rows(struct phase *p) { return row_iota(p, p->capacity); }
 static value_id last_positions(struct phase *p) {
   if (p->decode)
     return p->positions;
-  value_id added = build_binary(&p->b, SCALAR_MIN, per_row(p, p->count), build_dims(&p->b, &p->tokens, 1));
+  value_id added =
+      build_binary(&p->b, SCALAR_MIN, per_row(p, p->count), build_dims(&p->b, &p->tokens, 1));
   value_id end = build_binary(&p->b, SCALAR_ADD, per_row(p, p->length), added);
   const dim dims[2] = {p->roles->batch, p->tokens};
   return build_broadcast(&p->b, build_binary_i64(&p->b, SCALAR_ADD, end, -1), dims, 2);
@@ -415,7 +431,8 @@ static bool build_attention(struct phase *p, op_id id) {
   bool read = phase_mask_read(&p->mask, op, &sight);
   if (a.has_pos || (!read && (a.causal || a.window)))
     return fail(p, op->provenance, "an attention's mask is of a form that is not known");
-  value_id operands[6] = {mapped(p, op->operands[0]), mapped(p, op->operands[1]), mapped(p, op->operands[2])};
+  value_id operands[6] = {mapped(p, op->operands[0]), mapped(p, op->operands[1]),
+                          mapped(p, op->operands[2])};
   uint32_t n = 3;
   a.causal = a.has_pos = true;
   a.has_bias = a.has_bias && !read;
@@ -455,8 +472,10 @@ static struct place place_sum(const struct phase *p, struct place a, struct plac
 static struct place place_max(const struct phase *p, struct place a, struct place b) {
   struct dim_table *t = p->t;
   dim zero = dim_const(t, 0);
-  bool plain = b.known && !b.lengths && dim_is_const_value(t, b.base, 0) && dim_is_const_value(t, b.step, 0);
-  bool above = a.known && a.lengths >= 0 && dim_known_le(t, zero, a.base) && dim_known_le(t, zero, a.step);
+  bool plain =
+      b.known && !b.lengths && dim_is_const_value(t, b.base, 0) && dim_is_const_value(t, b.step, 0);
+  bool above =
+      a.known && a.lengths >= 0 && dim_known_le(t, zero, a.base) && dim_known_le(t, zero, a.step);
   return plain && above ? a : (struct place){0};
 }
 
@@ -493,8 +512,9 @@ static struct place place_of(const struct phase *p, value_id v, uint32_t depth) 
   switch (op->kind) {
   case OP_MAP: return place_of_map(p, op, depth);
   case OP_DIMS:
-    return OP_ATTRS(dims, op)->dims.len == 1 ? (struct place){true, 0, OP_ATTRS(dims, op)->dims.data[0], zero}
-                                             : (struct place){0};
+    return OP_ATTRS(dims, op)->dims.len == 1
+               ? (struct place){true, 0, OP_ATTRS(dims, op)->dims.data[0], zero}
+               : (struct place){0};
   case OP_IOTA:
     return OP_ATTRS(iota, op)->axis == 1 && value_type(p->to, v)->rank == 2
                ? (struct place){true, 0, zero, dim_const(p->t, 1)}
@@ -514,8 +534,8 @@ static bool is_next_position(struct phase *p, value_id v) {
          (p->decode || dim_is_const_value(p->t, x.step, 1));
 }
 
-/* Positions that rows are scattered to, once it is shown that they are the next ones, are ours: those do
- * not leave tables where a row is only padding. */
+/* Positions that rows are scattered to, once it is shown that they are the next ones, are ours:
+ * those do not leave tables where a row is only padding. */
 static bool settle_positions(struct phase *p, const struct op *op) {
   value_id index = op->operands[3];
   enum dtype dtype = value_type(p->from, index)->dtype;
@@ -572,11 +592,13 @@ static bool build_one(struct phase *p, op_id id) {
   return check_data(p, op) && clone_op(p, 0, id) && settle_after(p, id);
 }
 
-/* Sizes grow with the capacity, or do not know it: nothing has as many rows as there were before. */
+/* Sizes grow with the capacity, or do not know it: nothing has as many rows as there were before.
+ */
 static void check_size(void *user, dim d) {
   struct phase *p = user;
   uint32_t capacity;
-  if (d == DIM_NONE || !dim_symbol_of(p->t, p->capacity, &capacity) || !dim_uses_symbol(p->t, d, capacity))
+  if (d == DIM_NONE || !dim_symbol_of(p->t, p->capacity, &capacity) ||
+      !dim_uses_symbol(p->t, d, capacity))
     return;
   dim *twice = mem_calloc(dim_symbol_count(p->t), sizeof *twice), two = dim_const(p->t, 2);
   twice[capacity] = dim_mul(p->t, p->capacity, two);
@@ -653,7 +675,10 @@ bool phase_build(struct phase *p, struct strbuf *why) {
   p->map = mem_calloc(p->from->values.len, sizeof *p->map);
   p->live = mem_calloc(p->from->ops.len, sizeof *p->live);
   p->state_of = mem_calloc(p->from->ops.len, sizeof *p->state_of);
-  p->mask = (struct phase_mask){.f = p->from, .affines = p->affines, .by_symbol = p->known, .past = p->past,
+  p->mask = (struct phase_mask){.f = p->from,
+                                .affines = p->affines,
+                                .by_symbol = p->known,
+                                .past = p->past,
                                 .ones = mask == PORT_NONE ? VALUE_NONE : r->params.data[mask]};
   p->to = function_create(p->from->module, p->name);
   builder_init(&p->b, p->to, 0, &ignored);

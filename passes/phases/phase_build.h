@@ -18,26 +18,26 @@ struct phase {
   struct function *to;
   struct builder b;
   struct dim_table *t;
-  dim tokens; /* of a run */
-  dim past;   /* the symbol, in `from` */
-  dim *by_symbol;       /* from's symbols in `to` */
-  dim *known;           /* from's symbols in `from`: what is known of them */
+  dim tokens;     /* of a run */
+  dim past;       /* the symbol, in `from` */
+  dim *by_symbol; /* from's symbols in `to` */
+  dim *known;     /* from's symbols in `from`: what is known of them */
   struct phase_mask mask;
-  value_id *map;        /* by value of `from` */
-  bool *live;           /* by op of `from` */
-  uint32_t *state_of;   /* by op of `from`: 1 + the state that it makes */
+  value_id *map;                     /* by value of `from` */
+  bool *live;                        /* by op of `from` */
+  uint32_t *state_of;                /* by op of `from`: 1 + the state that it makes */
   value_id length, count, positions; /* in `to`: i64 [batch], i64 [batch], i64 [batch, tokens] */
   struct strbuf *why;
 };
 
 /* Builds the function, with inputs: those of the model that are no mask, positions or cache, the
- * tokens first; count (not in decode); length; the states. And outputs: logits [batch, ...] of each row's last
- * valid token, other outputs, states. False, with a reason, where that cannot be done; what was built is
- * gone then. */
+ * tokens first; count (not in decode); length; the states. And outputs: logits [batch, ...] of each
+ * row's last valid token, other outputs, states. False, with a reason, where that cannot be done;
+ * what was built is gone then. */
 bool phase_build(struct phase *p, struct strbuf *why);
 
-/* From logits of all tokens to those of the last valid token of each row, computing no more than that
- * from where on nothing else needs the others. phase_tail.c. */
+/* From logits of all tokens to those of the last valid token of each row, computing no more than
+ * that from where on nothing else needs the others. phase_tail.c. */
 value_id phase_tail(struct phase *p, value_id logits);
 
 #endif

@@ -18,22 +18,26 @@ static bool value_ones(const struct phase_mask *m, value_id v, uint32_t depth) {
   if (!op || depth > MAX_DEPTH)
     return false;
   switch (op->kind) {
-  case OP_RESHAPE: case OP_TRANSPOSE: case OP_BROADCAST: case OP_SLICE:
-    return value_ones(m, op->operands[0], depth + 1);
+  case OP_RESHAPE:
+  case OP_TRANSPOSE:
+  case OP_BROADCAST:
+  case OP_SLICE: return value_ones(m, op->operands[0], depth + 1);
   case OP_GATHER:
-    return OP_ATTRS(gather, op)->mode != OUT_OF_RANGE_FILL && value_ones(m, op->operands[0], depth + 1);
-  case OP_MAP:
-    return inst_ones(m, op, OP_ATTRS(map, op)->body->len - 1, depth + 1);
+    return OP_ATTRS(gather, op)->mode != OUT_OF_RANGE_FILL &&
+           value_ones(m, op->operands[0], depth + 1);
+  case OP_MAP: return inst_ones(m, op, OP_ATTRS(map, op)->body->len - 1, depth + 1);
   default: return false;
   }
 }
 
 static bool is_number(const struct scalar_inst *i, double x) {
-  return i->op == SCALAR_CONST && (dtype_is_float(i->dtype) ? i->imm.f64 == x : (double)i->imm.i64 == x);
+  return i->op == SCALAR_CONST &&
+         (dtype_is_float(i->dtype) ? i->imm.f64 == x : (double)i->imm.i64 == x);
 }
 
 /* Casts, comparisons with 0 and 1, products and conjunctions of ones. */
-static bool inst_ones(const struct phase_mask *m, const struct op *map, uint32_t i, uint32_t depth) {
+static bool inst_ones(const struct phase_mask *m, const struct op *map, uint32_t i,
+                      uint32_t depth) {
   const struct scalar_body *body = OP_ATTRS(map, map)->body;
   const struct scalar_inst *inst = &body->insts[i];
   if (depth > MAX_DEPTH)
@@ -42,9 +46,13 @@ static bool inst_ones(const struct phase_mask *m, const struct op *map, uint32_t
   case SCALAR_ARG: return value_ones(m, map->operands[inst->args[0]], depth + 1);
   case SCALAR_CONST: return is_number(inst, 1);
   case SCALAR_CAST: return inst_ones(m, map, inst->args[0], depth + 1);
-  case SCALAR_AND: case SCALAR_MUL: case SCALAR_EQ:
-    return inst_ones(m, map, inst->args[0], depth + 1) && inst_ones(m, map, inst->args[1], depth + 1);
-  case SCALAR_NE: case SCALAR_GT:
+  case SCALAR_AND:
+  case SCALAR_MUL:
+  case SCALAR_EQ:
+    return inst_ones(m, map, inst->args[0], depth + 1) &&
+           inst_ones(m, map, inst->args[1], depth + 1);
+  case SCALAR_NE:
+  case SCALAR_GT:
     return is_number(&body->insts[inst->args[1]], 0) && inst_ones(m, map, inst->args[0], depth + 1);
   default: return false;
   }
@@ -60,8 +68,8 @@ static dim known(const struct phase_mask *m, dim d) {
   return d == DIM_NONE ? d : dim_substitute(m->f->module->dims, d, m->by_symbol);
 }
 
-/* d = base + i_factor * i + j_factor * j must be <= 0. Query i has position past + i, key j position j:
- * j - i - past <= 0 is causal, i + past - j - (window - 1) <= 0 a window. */
+/* d = base + i_factor * i + j_factor * j must be <= 0. Query i has position past + i, key j
+ * position j: j - i - past <= 0 is causal, i + past - j - (window - 1) <= 0 a window. */
 static bool read_bound(const struct phase_mask *m, dim base, dim i_factor, dim j_factor,
                        struct phase_sight *s) {
   struct dim_table *t = m->f->module->dims;
@@ -81,8 +89,8 @@ static bool read_bound(const struct phase_mask *m, dim base, dim i_factor, dim j
   return true;
 }
 
-static bool read_comparison(const struct phase_mask *m, const struct op *map, const struct scalar_inst *inst,
-                            struct phase_sight *s) {
+static bool read_comparison(const struct phase_mask *m, const struct op *map,
+                            const struct scalar_inst *inst, struct phase_sight *s) {
   struct dim_table *t = m->f->module->dims;
   bool swapped = inst->op == SCALAR_GE || inst->op == SCALAR_GT;
   bool strict = inst->op == SCALAR_LT || inst->op == SCALAR_GT;
@@ -112,8 +120,8 @@ static value_id behind_ones(const struct phase_mask *m, value_id v) {
   return v;
 }
 
-static bool read_inst(const struct phase_mask *m, const struct op *map, uint32_t i, struct phase_sight *s,
-                      uint32_t depth) {
+static bool read_inst(const struct phase_mask *m, const struct op *map, uint32_t i,
+                      struct phase_sight *s, uint32_t depth) {
   const struct scalar_inst *inst = &OP_ATTRS(map, map)->body->insts[i];
   if (depth > MAX_DEPTH)
     return false;
@@ -121,9 +129,12 @@ static bool read_inst(const struct phase_mask *m, const struct op *map, uint32_t
     return true;
   switch (inst->op) {
   case SCALAR_AND:
-    return read_inst(m, map, inst->args[0], s, depth + 1) && read_inst(m, map, inst->args[1], s, depth + 1);
-  case SCALAR_LE: case SCALAR_LT: case SCALAR_GE: case SCALAR_GT:
-    return read_comparison(m, map, inst, s);
+    return read_inst(m, map, inst->args[0], s, depth + 1) &&
+           read_inst(m, map, inst->args[1], s, depth + 1);
+  case SCALAR_LE:
+  case SCALAR_LT:
+  case SCALAR_GE:
+  case SCALAR_GT: return read_comparison(m, map, inst, s);
   case SCALAR_ARG: {
     value_id v = behind_ones(m, map->operands[inst->args[0]]);
     const struct op *op = def_of_kind(m->f, v, OP_MAP);
@@ -150,7 +161,8 @@ static bool read_bias(const struct phase_mask *m, value_id bias, struct phase_si
 /* Without positions as operands, query i is at i + keys - queries. */
 static bool read_implicit(const struct phase_mask *m, const struct op *op) {
   struct dim_table *t = m->f->module->dims;
-  dim keys = value_type(m->f, op->operands[1])->dims[2], queries = value_type(m->f, op->operands[0])->dims[2];
+  dim keys = value_type(m->f, op->operands[1])->dims[2],
+      queries = value_type(m->f, op->operands[0])->dims[2];
   dim first = known(m, dim_sub(t, keys, queries));
   return first != DIM_NONE && dim_known_eq(t, first, m->past);
 }

@@ -21,8 +21,9 @@ struct phase_sight {
 
 /* Whether every element of v is true (or 1) because the mask's are. */
 bool phase_mask_ones(const struct phase_mask *m, value_id v);
-/* Whether an attention's mask or bias is of that form, and nothing else. Key j has position j, query i
- * position past + i. */
-bool phase_mask_read(const struct phase_mask *m, const struct op *attention, struct phase_sight *out);
+/* Whether an attention's mask or bias is of that form, and nothing else. Key j has position j,
+ * query i position past + i. */
+bool phase_mask_read(const struct phase_mask *m, const struct op *attention,
+                     struct phase_sight *out);
 
 #endif

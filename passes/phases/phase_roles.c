@@ -43,7 +43,8 @@ static uint32_t find_output(const struct entry *e, const char *name, size_t len)
   return find_name(e->output_names.data, e->output_names.len, name, len);
 }
 
-static uint32_t find_port(const struct entry *e, enum phase_role role, const char *name, size_t len) {
+static uint32_t find_port(const struct entry *e, enum phase_role role, const char *name,
+                          size_t len) {
   return role == PHASE_LOGITS ? find_output(e, name, len)
                               : find_name(e->input_names.data, e->input_names.len, name, len);
 }
@@ -113,7 +114,8 @@ static bool ask_one(const struct entry *e, const char *text, size_t len, struct 
   return false;
 }
 
-static bool ask_all(const struct entry *e, const char *asked, struct phase_roles *r, struct strbuf *why) {
+static bool ask_all(const struct entry *e, const char *asked, struct phase_roles *r,
+                    struct strbuf *why) {
   while (asked && *asked) {
     size_t n = strcspn(asked, ",");
     if (!ask_one(e, asked, n, r)) {
@@ -139,7 +141,8 @@ static bool find_rows(const struct function *f, struct phase_roles *r, struct ph
   const struct type *type = input_type(f, s->past);
   uint32_t symbol, found = 0;
   for (uint32_t d = 1; d < type->rank; d++) {
-    if (!dim_symbol_of(t, type->dims[d], &symbol) || type->dims[d] == r->batch || symbol == r->sequence)
+    if (!dim_symbol_of(t, type->dims[d], &symbol) || type->dims[d] == r->batch ||
+        symbol == r->sequence)
       continue;
     bool same = r->past == symbol;
     if (r->past != PORT_NONE && !same)
@@ -155,7 +158,8 @@ static bool find_rows(const struct function *f, struct phase_roles *r, struct ph
 static bool check_types(const struct function *f, struct phase_roles *r, struct strbuf *why) {
   const struct dim_table *t = f->module->dims;
   const struct type *tokens = input_type(f, r->port[PHASE_TOKENS]);
-  if (tokens->rank != 2 || !is_counting(tokens->dtype) || !dim_symbol_of(t, tokens->dims[1], &r->sequence))
+  if (tokens->rank != 2 || !is_counting(tokens->dtype) ||
+      !dim_symbol_of(t, tokens->dims[1], &r->sequence))
     return refuse(why, "the tokens are not integers of a dynamic length");
   r->batch = tokens->dims[0];
   for (uint32_t i = 0; i < r->states.len; i++) {
@@ -163,13 +167,15 @@ static bool check_types(const struct function *f, struct phase_roles *r, struct 
       return refuse(why, "a cache has not the tokens' batch first, and one dynamic number of rows");
   }
   uint32_t mask = r->port[PHASE_MASK], positions = r->port[PHASE_POSITIONS];
-  if (mask != PORT_NONE && (input_type(f, mask)->rank != 2 || input_type(f, mask)->dims[0] != r->batch))
+  if (mask != PORT_NONE &&
+      (input_type(f, mask)->rank != 2 || input_type(f, mask)->dims[0] != r->batch))
     r->port[PHASE_MASK] = PORT_NONE;
   else if (mask != PORT_NONE)
     r->total = input_type(f, mask)->dims[1];
   if (positions != PORT_NONE &&
       (input_type(f, positions)->rank != 2 || !is_counting(input_type(f, positions)->dtype) ||
-       input_type(f, positions)->dims[0] != r->batch || input_type(f, positions)->dims[1] != tokens->dims[1]))
+       input_type(f, positions)->dims[0] != r->batch ||
+       input_type(f, positions)->dims[1] != tokens->dims[1]))
     r->port[PHASE_POSITIONS] = PORT_NONE;
   return true;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the ports of a decoder are for: tokens, mask, positions, logits, and the caches that come in as
- * past and go out as present. By their names (phase_role.def) or as asked for, then by their types. */
+/* What the ports of a decoder are for: tokens, mask, positions, logits, and the caches that come in
+ * as past and go out as present. By their names (phase_role.def) or as asked for, then by their
+ * types. */
 #ifndef SINTER_PASSES_PHASE_ROLES_H
 #define SINTER_PASSES_PHASE_ROLES_H
 
@@ -23,9 +24,9 @@ struct phase_roles {
   dim total;               /* the mask's columns; DIM_NONE without a mask */
 };
 
-/* `asked`: "tokens=ids,mask=m,positions=p,logits=y,state=past:present", or NULL: any of them in place of
- * what names say; states that are asked for are all there are. False, with a reason, where the entry is
- * no decoder with caches; *out_wrong is set where what was asked for names no port. */
+/* `asked`: "tokens=ids,mask=m,positions=p,logits=y,state=past:present", or NULL: any of them in
+ * place of what names say; states that are asked for are all there are. False, with a reason, where
+ * the entry is no decoder with caches; *out_wrong is set where what was asked for names no port. */
 bool phase_roles_find(const struct entry *e, const struct function *f, const char *asked,
                       struct phase_roles *out, struct strbuf *why, bool *out_wrong);
 void phase_roles_deinit(struct phase_roles *r);

@@ -5,33 +5,35 @@
  *     %l = contract %x, %head                 =>    %l = contract %y, %head
  *     return %l, states                             return %l, states
  *
- * What the states need is needed of every token. Behind it, ops that treat tokens one by one (as their
- * attributes show) are built again with one token per row, that is with `sequence` = 1, up to the first
- * that does not, or whose operand is needed whole: there the rows are gathered. Ops that were only there
- * for the logits are swept away. */
+ * What the states need is needed of every token. Behind it, ops that treat tokens one by one (as
+ * their attributes show) are built again with one token per row, that is with `sequence` = 1, up to
+ * the first that does not, or whose operand is needed whole: there the rows are gathered. Ops that
+ * were only there for the logits are swept away. */
 #include <string.h>
 
 #include "base/mem.h"
-#include "passes/phases/phase_build.h"
 #include "passes/pattern.h"
+#include "passes/phases/phase_build.h"
 #include "passes/substitute.h"
 
 struct tail {
   struct phase *p;
-  uint32_t symbol;  /* of the tokens */
-  dim *one;         /* dim_substitute's form: one token */
-  bool *whole;      /* by value: needed of every token */
-  value_id *taken;  /* by value: for one token per row */
-  uint32_t n;       /* values when it began */
+  uint32_t symbol;     /* of the tokens */
+  dim *one;            /* dim_substitute's form: one token */
+  bool *whole;         /* by value: needed of every token */
+  value_id *taken;     /* by value: for one token per row */
+  uint32_t n;          /* values when it began */
   value_id rows, last; /* i64 [batch] each: which to gather */
 };
 
 static value_id take(struct tail *t, value_id v, uint32_t depth);
 
-static const struct type *type_of(const struct tail *t, value_id v) { return value_type(t->p->to, v); }
+static const struct type *type_of(const struct tail *t, value_id v) {
+  return value_type(t->p->to, v);
+}
 
-/* The dim that has the tokens, alone or as the inner part of batch * tokens; rank if none, rank + 1 if
- * several have. */
+/* The dim that has the tokens, alone or as the inner part of batch * tokens; rank if none, rank + 1
+ * if several have. */
 static uint32_t token_dim(const struct tail *t, const struct type *type) {
   uint32_t found = type->rank;
   for (uint32_t d = 0; d < type->rank; d++) {
@@ -46,7 +48,8 @@ static uint32_t token_dim(const struct tail *t, const struct type *type) {
 
 /* ---- gathering ---- */
 
-/* Rows of v : [batch, ..., tokens, ...] or [batch * tokens, ...]; VALUE_NONE where it is neither. */
+/* Rows of v : [batch, ..., tokens, ...] or [batch * tokens, ...]; VALUE_NONE where it is neither.
+ */
 static value_id gather_last(struct tail *t, value_id v) {
   struct phase *p = t->p;
   struct type type = *type_of(t, v), result = type;
@@ -55,7 +58,8 @@ static value_id gather_last(struct tail *t, value_id v) {
   if (d >= type.rank)
     return VALUE_NONE;
   result.dims[d] = dim_substitute(p->t, type.dims[d], t->one);
-  if (d == 0 && dim_known_eq(p->t, type.dims[0], dim_mul(p->t, batch, p->tokens)) && type.rank < IR_MAX_RANK) {
+  if (d == 0 && dim_known_eq(p->t, type.dims[0], dim_mul(p->t, batch, p->tokens)) &&
+      type.rank < IR_MAX_RANK) {
     memmove(type.dims + 2, type.dims + 1, (type.rank - 1) * sizeof(dim));
     type.rank++;
     type.dims[0] = batch;
@@ -102,7 +106,10 @@ static bool slice_keeps(const struct tail *t, const struct op *op, uint32_t d) {
 /* Operand i, whose dim d has the tokens, meets the others token by token. */
 static bool keeps_tokens(const struct tail *t, const struct op *op, uint32_t i, uint32_t d) {
   switch (op->kind) {
-  case OP_MAP: case OP_TRANSPOSE: case OP_BITCAST: case OP_BROADCAST: return true;
+  case OP_MAP:
+  case OP_TRANSPOSE:
+  case OP_BITCAST:
+  case OP_BROADCAST: return true;
   case OP_RESHAPE: return reshape_keeps(t, op);
   case OP_SLICE: return slice_keeps(t, op, d);
   case OP_CONCAT: return OP_ATTRS(concat, op)->axis != d;

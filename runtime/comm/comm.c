@@ -21,8 +21,7 @@ static uint64_t blocks_received(const struct plan_exchange *exchange, uint64_t n
     for (size_t i = 0; i < body->n_from; i++)
       moved += body->from[i] != i;
     return moved;
-  default:
-    return n * (n - 1);
+  default: return n * (n - 1);
   }
 }
 

@@ -116,9 +116,7 @@ DECLARE(cuDeviceGetAttribute, (int *value, int attribute, CUdevice device)) {
   NEED(value);
   switch (attribute) {
 #define CUATTRIBUTE(number, v)                                                                     \
-  case number:                                                                                     \
-    *value = v;                                                                                    \
-    return CUDA_SUCCESS;
+  case number: *value = v; return CUDA_SUCCESS;
 #include "sim/cuda/cuda_attributes.def"
 #undef CUATTRIBUTE
   default:

@@ -120,38 +120,20 @@ DECLARE(cuPointerGetAttribute, (void *out, int attribute, CUdeviceptr address)) 
     return CUDA_ERROR_INVALID_VALUE;
   bool host = a.kind == ALLOCATION_HOST || a.kind == ALLOCATION_PINNED;
   switch (attribute) {
-  case 1:
-    *(CUcontext *)out = context_primary((int)a.device);
-    return CUDA_SUCCESS;
-  case 2:
-    *(unsigned *)out = host ? MEMORY_HOST : MEMORY_DEVICE;
-    return CUDA_SUCCESS;
-  case 3:
-    *(CUdeviceptr *)out = address;
-    return CUDA_SUCCESS;
+  case 1: *(CUcontext *)out = context_primary((int)a.device); return CUDA_SUCCESS;
+  case 2: *(unsigned *)out = host ? MEMORY_HOST : MEMORY_DEVICE; return CUDA_SUCCESS;
+  case 3: *(CUdeviceptr *)out = address; return CUDA_SUCCESS;
   case 4:
     if (!host && a.kind != ALLOCATION_MANAGED)
       return CUDA_ERROR_INVALID_VALUE;
     *(void **)out = P(address);
     return CUDA_SUCCESS;
-  case 7:
-    *(unsigned long long *)out = a.address;
-    return CUDA_SUCCESS;
-  case 8:
-    *(int *)out = a.kind == ALLOCATION_MANAGED;
-    return CUDA_SUCCESS;
-  case 9:
-    *(int *)out = (int)a.device;
-    return CUDA_SUCCESS;
-  case 11:
-    *(CUdeviceptr *)out = a.address;
-    return CUDA_SUCCESS;
-  case 12:
-    *(size_t *)out = a.size;
-    return CUDA_SUCCESS;
-  case 13:
-    *(int *)out = 1;
-    return CUDA_SUCCESS;
+  case 7: *(unsigned long long *)out = a.address; return CUDA_SUCCESS;
+  case 8: *(int *)out = a.kind == ALLOCATION_MANAGED; return CUDA_SUCCESS;
+  case 9: *(int *)out = (int)a.device; return CUDA_SUCCESS;
+  case 11: *(CUdeviceptr *)out = a.address; return CUDA_SUCCESS;
+  case 12: *(size_t *)out = a.size; return CUDA_SUCCESS;
+  case 13: *(int *)out = 1; return CUDA_SUCCESS;
   default:
     return attribute > 0 && attribute < 22 ? CUDA_ERROR_NOT_SUPPORTED : CUDA_ERROR_INVALID_VALUE;
   }

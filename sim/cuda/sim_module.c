@@ -171,36 +171,20 @@ DECLARE(cuFuncGetAttribute, (int *value, int attribute, CUfunction f)) {
   if (!f)
     return CUDA_ERROR_INVALID_HANDLE;
   switch (attribute) {
-  case 0:
-    *value = threads_of(f);
-    return CUDA_SUCCESS;
-  case 1:
-    *value = (int)f->shared_bytes;
-    return CUDA_SUCCESS;
-  case 3:
-    *value = (int)f->local_bytes;
-    return CUDA_SUCCESS;
+  case 0: *value = threads_of(f); return CUDA_SUCCESS;
+  case 1: *value = (int)f->shared_bytes; return CUDA_SUCCESS;
+  case 3: *value = (int)f->local_bytes; return CUDA_SUCCESS;
   case 4:
     *value = 32; /* there is no register allocation */
     return CUDA_SUCCESS;
   case 5:
-  case 6:
-    *value = 90;
-    return CUDA_SUCCESS;
-  case 8:
-    *value = f->attribute_dynamic;
-    return CUDA_SUCCESS;
-  case 9:
-    *value = -1;
-    return CUDA_SUCCESS;
+  case 6: *value = 90; return CUDA_SUCCESS;
+  case 8: *value = f->attribute_dynamic; return CUDA_SUCCESS;
+  case 9: *value = -1; return CUDA_SUCCESS;
   case 11:
   case 12:
-  case 13:
-    *value = (int)f->source->cluster[attribute - 11];
-    return CUDA_SUCCESS;
-  case 14:
-    *value = f->large_clusters;
-    return CUDA_SUCCESS;
+  case 13: *value = (int)f->source->cluster[attribute - 11]; return CUDA_SUCCESS;
+  case 14: *value = f->large_clusters; return CUDA_SUCCESS;
   default:
     *value = 0;
     return attribute >= 0 && attribute < 16 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
@@ -214,17 +198,11 @@ DECLARE(cuFuncSetAttribute, (CUfunction f, int attribute, int value)) {
     NEED(value >= 0 && (uint32_t)value + f->shared_bytes <= 232448);
     f->attribute_dynamic = value;
     return CUDA_SUCCESS;
-  case 9:
-    NEED(value >= -1 && value <= 100);
-    return CUDA_SUCCESS;
-  case 14:
-    f->large_clusters = value != 0;
-    return CUDA_SUCCESS;
+  case 9: NEED(value >= -1 && value <= 100); return CUDA_SUCCESS;
+  case 14: f->large_clusters = value != 0; return CUDA_SUCCESS;
   case 10:
-  case 15:
-    return CUDA_SUCCESS;
-  default:
-    return CUDA_ERROR_INVALID_VALUE;
+  case 15: return CUDA_SUCCESS;
+  default: return CUDA_ERROR_INVALID_VALUE;
   }
 }
 DECLARE(cuKernelGetAttribute, (int *value, int attribute, CUkernel k, CUdevice device)) {

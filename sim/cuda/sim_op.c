@@ -152,38 +152,22 @@ static bool value_reached(const struct op *o) {
   switch (o->value.flags & 3) {
   case 0:
     return o->value.wide ? (int64_t)(v - want) >= 0 : (int32_t)((uint32_t)v - (uint32_t)want) >= 0;
-  case 1:
-    return v == want;
-  case 2:
-    return (v & want) != 0;
-  default:
-    return (~(v | want) & (o->value.wide ? UINT64_MAX : UINT32_MAX)) != 0;
+  case 1: return v == want;
+  case 2: return (v & want) != 0;
+  default: return (~(v | want) & (o->value.wide ? UINT64_MAX : UINT32_MAX)) != 0;
   }
 }
 
 bool op_poll(struct item *i, CUresult *result) {
   struct op *o = i->op;
   switch (o->kind) {
-  case OP_KERNEL:
-    *result = run_kernel(o);
-    return true;
-  case OP_COPY:
-    *result = run_copy(o);
-    return true;
-  case OP_SET:
-    *result = run_set(o);
-    return true;
-  case OP_HOST:
-    o->host.fn(o->host.data);
-    return true;
-  case OP_RECORD:
-    complete_event(o->event, i->generation);
-    return true;
-  case OP_WAIT:
-    return __atomic_load_n(&o->event->completed, __ATOMIC_ACQUIRE) >= i->generation;
-  case OP_ALLOC:
-    device_revive(o->address);
-    return true;
+  case OP_KERNEL: *result = run_kernel(o); return true;
+  case OP_COPY: *result = run_copy(o); return true;
+  case OP_SET: *result = run_set(o); return true;
+  case OP_HOST: o->host.fn(o->host.data); return true;
+  case OP_RECORD: complete_event(o->event, i->generation); return true;
+  case OP_WAIT: return __atomic_load_n(&o->event->completed, __ATOMIC_ACQUIRE) >= i->generation;
+  case OP_ALLOC: device_revive(o->address); return true;
   case OP_FREE:
     *result = device_suspend(o->address) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     return true;
@@ -193,12 +177,9 @@ bool op_poll(struct item *i, CUresult *result) {
     else
       __atomic_store_n((uint32_t *)P(o->value.address), (uint32_t)o->value.value, __ATOMIC_RELEASE);
     return true;
-  case OP_WAIT_VALUE:
-    return value_reached(o);
-  case OP_CUSTOM:
-    return o->custom.work->poll(i->run, result);
-  default:
-    return true;
+  case OP_WAIT_VALUE: return value_reached(o);
+  case OP_CUSTOM: return o->custom.work->poll(i->run, result);
+  default: return true;
   }
 }
 
@@ -206,9 +187,7 @@ bool op_poll(struct item *i, CUresult *result) {
 
 static bool take_attribute(const CUlaunchAttribute *a, struct op *o) {
   switch (a->id) {
-  case ATTRIBUTE_COOPERATIVE:
-    o->kernel.cooperative = a->value.number != 0;
-    return true;
+  case ATTRIBUTE_COOPERATIVE: o->kernel.cooperative = a->value.number != 0; return true;
   case ATTRIBUTE_CLUSTER:
     o->kernel.cluster[0] = a->value.cluster.x;
     o->kernel.cluster[1] = a->value.cluster.y;
@@ -226,8 +205,7 @@ static bool take_attribute(const CUlaunchAttribute *a, struct op *o) {
   case ATTRIBUTE_MEM_SYNC_DOMAIN_MAP:
   case ATTRIBUTE_MEM_SYNC_DOMAIN:
   case ATTRIBUTE_PREFERRED_CLUSTER:
-  case ATTRIBUTE_SHARED_CARVEOUT:
-    return true;
+  case ATTRIBUTE_SHARED_CARVEOUT: return true;
   default:
     fprintf(stderr, "sim: error: launch attribute %d is not simulated\n", a->id);
     return false;

@@ -141,8 +141,7 @@ uint8_t *resolve(struct warp *w, const struct inst *i, uint32_t lane, uint64_t a
       return l->params + a;
     break;
   }
-  default:
-    return resolve_global(w, i, lane, a, n, access & ACCESS_WRITE);
+  default: return resolve_global(w, i, lane, a, n, access & ACCESS_WRITE);
   }
   memory_fault_report(w, i, (int)lane, FAULT_ILLEGAL_ADDRESS,
                       "out of bounds: %s of %llu bytes at byte %llu of %s memory", what_of(i),
@@ -224,18 +223,10 @@ static void ld(struct warp *w, const struct inst *i, uint32_t mask) {
     for (uint32_t k = 0; k < i->vector; k++, p += step) {
       uint64_t v = 0;
       switch (step) {
-      case 4:
-        v = __atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED);
-        break;
-      case 8:
-        v = __atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED);
-        break;
-      case 16:
-        memcpy((uint8_t *)lanes(w, &i->op[k]) + 16 * l, p, 16);
-        continue;
-      default:
-        memcpy(&v, p, step);
-        break;
+      case 4: v = __atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED); break;
+      case 8: v = __atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED); break;
+      case 16: memcpy((uint8_t *)lanes(w, &i->op[k]) + 16 * l, p, 16); continue;
+      default: memcpy(&v, p, step); break;
       }
       if (is_signed && (v >> (bits - 1) & 1))
         v |= UINT64_MAX << bits;
@@ -293,15 +284,9 @@ static void st(struct warp *w, const struct inst *i, uint32_t mask) {
       uint64_t v = 0;
       memcpy(&v, bytes + k, step < 8 ? step : 8);
       switch (step) {
-      case 4:
-        __atomic_store_n((uint32_t *)(void *)(p + k), (uint32_t)v, __ATOMIC_RELAXED);
-        break;
-      case 8:
-        __atomic_store_n((uint64_t *)(void *)(p + k), v, __ATOMIC_RELAXED);
-        break;
-      default:
-        memcpy(p + k, bytes + k, step);
-        break;
+      case 4: __atomic_store_n((uint32_t *)(void *)(p + k), (uint32_t)v, __ATOMIC_RELAXED); break;
+      case 8: __atomic_store_n((uint64_t *)(void *)(p + k), v, __ATOMIC_RELAXED); break;
+      default: memcpy(p + k, bytes + k, step); break;
       }
     }
   }

@@ -66,14 +66,10 @@ static exec_fn by_width(struct binding *b, exec_fn f16, exec_fn f32, exec_fn f64
   if (class == CLASS_FLOAT || class == CLASS_PACKED)
     return NULL;
   switch (ptx_type_bytes(b->types[0])) {
-  case 2:
-    return f16;
-  case 4:
-    return f32;
-  case 8:
-    return f64;
-  default:
-    return NULL;
+  case 2: return f16;
+  case 4: return f32;
+  case 8: return f64;
+  default: return NULL;
   }
 }
 #define BY_WIDTH(b, op) by_width(b, op##_b16, op##_b32, op##_b64)
@@ -270,16 +266,11 @@ exec_fn bind_sub(struct binding *b) {
 
 static exec_fn wide_of(struct binding *b, exec_fn u16, exec_fn s16, exec_fn u32, exec_fn s32) {
   switch (b->type_count ? b->types[0] : TYPE_NONE) {
-  case TYPE_u16:
-    return u16;
-  case TYPE_s16:
-    return s16;
-  case TYPE_u32:
-    return u32;
-  case TYPE_s32:
-    return s32;
-  default:
-    return NULL;
+  case TYPE_u16: return u16;
+  case TYPE_s16: return s16;
+  case TYPE_u32: return u32;
+  case TYPE_s32: return s32;
+  default: return NULL;
   }
 }
 exec_fn bind_mul(struct binding *b) {
@@ -414,20 +405,13 @@ exec_fn bind_lop3(struct binding *b) { return by_width(b, NULL, lop3, NULL); }
 static uint32_t prmt_selector(uint8_t mode, uint32_t c) {
   uint32_t n = c & 3;
   switch (mode) {
-  case MOD_f4e:
-    return n | (n + 1) << 4 | (n + 2) << 8 | (n + 3) << 12;
-  case MOD_b4e:
-    return n | ((n - 1) & 7) << 4 | ((n - 2) & 7) << 8 | ((n - 3) & 7) << 12;
-  case MOD_rc8:
-    return n * 0x1111;
-  case MOD_ecl:
-    return n | (n > 1 ? n : 1) << 4 | (n > 2 ? n : 2) << 8 | 3 << 12;
-  case MOD_ecr:
-    return (n < 1 ? n : 1) << 4 | (n < 2 ? n : 2) << 8 | n << 12;
-  case MOD_rc16:
-    return (c & 1) ? 0x3232 : 0x1010;
-  default:
-    return c;
+  case MOD_f4e: return n | (n + 1) << 4 | (n + 2) << 8 | (n + 3) << 12;
+  case MOD_b4e: return n | ((n - 1) & 7) << 4 | ((n - 2) & 7) << 8 | ((n - 3) & 7) << 12;
+  case MOD_rc8: return n * 0x1111;
+  case MOD_ecl: return n | (n > 1 ? n : 1) << 4 | (n > 2 ? n : 2) << 8 | 3 << 12;
+  case MOD_ecr: return (n < 1 ? n : 1) << 4 | (n < 2 ? n : 2) << 8 | n << 12;
+  case MOD_rc16: return (c & 1) ? 0x3232 : 0x1010;
+  default: return c;
   }
 }
 static void prmt(struct warp *w, const struct inst *i, uint32_t mask) {
@@ -504,18 +488,12 @@ exec_fn bind_mov(struct binding *b) {
     return NULL;
   i->copies = true;
   switch (i->op[0].width) {
-  case 0:
-    return copy_pred;
-  case 2:
-    return copy_b16;
-  case 4:
-    return copy_b32;
-  case 8:
-    return copy_b64;
-  case 16:
-    return i->op[1].bank == BANK_REGISTER ? copy_b128 : NULL;
-  default:
-    return NULL;
+  case 0: return copy_pred;
+  case 2: return copy_b16;
+  case 4: return copy_b32;
+  case 8: return copy_b64;
+  case 16: return i->op[1].bank == BANK_REGISTER ? copy_b128 : NULL;
+  default: return NULL;
   }
 }
 
@@ -584,14 +562,10 @@ SELECT(selp_b32, uint32_t)
 SELECT(selp_b64, uint64_t)
 exec_fn bind_selp(struct binding *b) {
   switch (b->inst->op[0].width) {
-  case 2:
-    return selp_b16;
-  case 4:
-    return selp_b32;
-  case 8:
-    return selp_b64;
-  default:
-    return NULL;
+  case 2: return selp_b16;
+  case 4: return selp_b32;
+  case 8: return selp_b64;
+  default: return NULL;
   }
 }
 
@@ -646,12 +620,9 @@ uint32_t compare_any(struct warp *w, const struct inst *i) {
   if (ptx_type_class(t) == CLASS_FLOAT)
     return compare_float(w, i, 0);
   switch (ptx_type_bytes(t)) {
-  case 2:
-    return is_signed ? compare_s16(w, i) : compare_u16(w, i);
-  case 4:
-    return is_signed ? compare_s32(w, i) : compare_u32(w, i);
-  default:
-    return is_signed ? compare_s64(w, i) : compare_u64(w, i);
+  case 2: return is_signed ? compare_s16(w, i) : compare_u16(w, i);
+  case 4: return is_signed ? compare_s32(w, i) : compare_u32(w, i);
+  default: return is_signed ? compare_s64(w, i) : compare_u64(w, i);
   }
 }
 static void setp(struct warp *w, const struct inst *i, uint32_t mask) {

@@ -11,14 +11,10 @@
 static uint64_t combine_float(enum ptx_type t, uint16_t operation, uint64_t old, uint64_t b) {
   double x = float_decode(t, old), y = float_decode(t, b);
   switch (operation) {
-  case MOD_add:
-    return float_encode(t, t == TYPE_f64 ? x + y : fma_to_odd(x, 1, y), ROUND_NEAREST);
-  case MOD_min:
-    return isnan(x) || y < x || (x == y && signbit(y)) ? b : old;
-  case MOD_max:
-    return isnan(x) || y > x || (x == y && signbit(x)) ? b : old;
-  default:
-    return b;
+  case MOD_add: return float_encode(t, t == TYPE_f64 ? x + y : fma_to_odd(x, 1, y), ROUND_NEAREST);
+  case MOD_min: return isnan(x) || y < x || (x == y && signbit(y)) ? b : old;
+  case MOD_max: return isnan(x) || y > x || (x == y && signbit(x)) ? b : old;
+  default: return b;
   }
 }
 
@@ -35,26 +31,16 @@ uint64_t atomic_combine(enum ptx_type t, uint16_t operation, uint64_t old, uint6
   int64_t so = (int64_t)(old << (64 - bits)) >> (64 - bits),
           sb = (int64_t)(b << (64 - bits)) >> (64 - bits);
   switch (operation) {
-  case MOD_add:
-    return old + b;
-  case MOD_and:
-    return old & b;
-  case MOD_or:
-    return old | b;
-  case MOD_xor:
-    return old ^ b;
-  case MOD_exch:
-    return b;
-  case MOD_cas:
-    return old == b ? c : old;
-  case MOD_min:
-    return is_signed ? (so < sb ? old : b) : (old < b ? old : b);
-  case MOD_max:
-    return is_signed ? (so > sb ? old : b) : (old > b ? old : b);
-  case MOD_inc:
-    return old >= b ? 0 : old + 1;
-  default:
-    return old == 0 || old > b ? b : old - 1;
+  case MOD_add: return old + b;
+  case MOD_and: return old & b;
+  case MOD_or: return old | b;
+  case MOD_xor: return old ^ b;
+  case MOD_exch: return b;
+  case MOD_cas: return old == b ? c : old;
+  case MOD_min: return is_signed ? (so < sb ? old : b) : (old < b ? old : b);
+  case MOD_max: return is_signed ? (so > sb ? old : b) : (old > b ? old : b);
+  case MOD_inc: return old >= b ? 0 : old + 1;
+  default: return old == 0 || old > b ? b : old - 1;
   }
 }
 

@@ -105,18 +105,12 @@ exec_fn bind_dp2a(struct binding *b) {
 
 static bool in_class(double v, bool subnormal, uint16_t class) {
   switch (class) {
-  case MOD_finite:
-    return isfinite(v);
-  case MOD_infinite:
-    return isinf(v);
-  case MOD_number:
-    return !isnan(v);
-  case MOD_notanumber:
-    return isnan(v);
-  case MOD_normal:
-    return isfinite(v) && v != 0 && !subnormal;
-  default:
-    return subnormal;
+  case MOD_finite: return isfinite(v);
+  case MOD_infinite: return isinf(v);
+  case MOD_number: return !isnan(v);
+  case MOD_notanumber: return isnan(v);
+  case MOD_normal: return isfinite(v) && v != 0 && !subnormal;
+  default: return subnormal;
   }
 }
 BY_LANE(testp, double v = float_decode((enum ptx_type)i->type, GET(1));
@@ -135,16 +129,11 @@ static bool in_space(const struct warp *w, const struct inst *i, uint64_t a) {
   bool in_local = a - window_local < WINDOW_BYTES;
   bool in_param = a - params < w->cta->launch->kernel->param_bytes;
   switch (i->space) {
-  case IN_SHARED:
-    return in_shared;
-  case IN_LOCAL:
-    return in_local;
-  case IN_ENTRY_PARAM:
-    return in_param;
-  case IN_CONST:
-    return false;
-  default:
-    return !(a - window_shared < SHARED_WINDOWS * WINDOW_BYTES) && !in_local && !in_param;
+  case IN_SHARED: return in_shared;
+  case IN_LOCAL: return in_local;
+  case IN_ENTRY_PARAM: return in_param;
+  case IN_CONST: return false;
+  default: return !(a - window_shared < SHARED_WINDOWS * WINDOW_BYTES) && !in_local && !in_param;
   }
 }
 BY_LANE(isspacep, pred_set(w, &o[0], 1u << l, (uint32_t)in_space(w, i, GET(1)) << l);)
@@ -235,18 +224,12 @@ exec_fn bind_policy(struct binding *b) { return b->inst->op[0].width == 8 ? poli
 enum { VIDEO_ADD, VIDEO_SUB, VIDEO_ABSDIFF, VIDEO_MIN, VIDEO_MAX, VIDEO_AVRG };
 static int64_t video(uint32_t what, int64_t a, int64_t b) {
   switch (what) {
-  case VIDEO_ADD:
-    return a + b;
-  case VIDEO_SUB:
-    return a - b;
-  case VIDEO_ABSDIFF:
-    return a < b ? b - a : a - b;
-  case VIDEO_MIN:
-    return a < b ? a : b;
-  case VIDEO_MAX:
-    return a > b ? a : b;
-  default:
-    return (a + b + (a + b >= 0)) >> 1;
+  case VIDEO_ADD: return a + b;
+  case VIDEO_SUB: return a - b;
+  case VIDEO_ABSDIFF: return a < b ? b - a : a - b;
+  case VIDEO_MIN: return a < b ? a : b;
+  case VIDEO_MAX: return a > b ? a : b;
+  default: return (a + b + (a + b >= 0)) >> 1;
   }
 }
 static int64_t limited(int64_t v, bool is_signed_result, uint32_t bits) {

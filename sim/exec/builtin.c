@@ -86,9 +86,7 @@ static const char *conversion(struct printing *p, const char *format) {
     wide |= *format != 'h';
   char letter = *format;
   switch (letter) {
-  case '%':
-    putchar('%');
-    break;
+  case '%': putchar('%'); break;
   case 'd':
   case 'i':
     memcpy(piece + n, "lld", 4);
@@ -129,9 +127,7 @@ static const char *conversion(struct printing *p, const char *format) {
     printf(piece, v);
     break;
   }
-  default:
-    fputs(piece, stdout);
-    return letter ? format + 1 : format;
+  default: fputs(piece, stdout); return letter ? format + 1 : format;
   }
   return format + 1;
 }

@@ -31,9 +31,7 @@ double float_decode(enum ptx_type t, uint64_t bits) {
     double d;
   } y;
   switch (t) {
-  case TYPE_bf16:
-    x.u = (uint32_t)(bits & 0xffff) << 16;
-    return (double)x.f;
+  case TYPE_bf16: x.u = (uint32_t)(bits & 0xffff) << 16; return (double)x.f;
   case TYPE_f16: {
     uint32_t exponent = bits >> 10 & 31, mantissa = bits & 1023;
     double v = exponent == 31 ? (mantissa ? (double)NAN : (double)INFINITY)
@@ -41,8 +39,7 @@ double float_decode(enum ptx_type t, uint64_t bits) {
                               : ldexp(mantissa, -24);
     return bits & 0x8000 ? -v : v;
   }
-  case TYPE_e5m2:
-    return float_decode(TYPE_f16, (bits & 255) << 8);
+  case TYPE_e5m2: return float_decode(TYPE_f16, (bits & 255) << 8);
   case TYPE_e4m3: {
     uint32_t exponent = bits >> 3 & 15, mantissa = bits & 7;
     double v = (bits & 127) == 127 ? (double)NAN
@@ -50,27 +47,18 @@ double float_decode(enum ptx_type t, uint64_t bits) {
                                    : ldexp(mantissa, -9);
     return bits & 0x80 ? -v : v;
   }
-  case TYPE_f64:
-    y.u = bits;
-    return y.d;
-  default:
-    x.u = (uint32_t)bits;
-    return (double)x.f;
+  case TYPE_f64: y.u = bits; return y.d;
+  default: x.u = (uint32_t)bits; return (double)x.f;
   }
 }
 
 static double round_integral(double v, enum rounding mode) {
   switch (mode) {
-  case ROUND_ZERO:
-    return trunc(v);
-  case ROUND_DOWN:
-    return floor(v);
-  case ROUND_UP:
-    return ceil(v);
-  case ROUND_AWAY:
-    return round(v);
-  default:
-    return nearbyint(v);
+  case ROUND_ZERO: return trunc(v);
+  case ROUND_DOWN: return floor(v);
+  case ROUND_UP: return ceil(v);
+  case ROUND_AWAY: return round(v);
+  default: return nearbyint(v);
   }
 }
 

@@ -416,45 +416,19 @@ static void operand(struct decoder *d, char letter, const struct ptx_arg *a) {
   enum ptx_type last = b->type_count ? b->types[b->type_count - 1] : TYPE_b32;
   uint32_t bytes = ptx_type_bytes(first), wide = has(b, MOD_wide) ? 2 * bytes : bytes;
   switch (letter) {
-  case 'd':
-    destination(d, a, wide, false);
-    break;
-  case 'c':
-    source(d, a, wide, false, first);
-    break;
-  case 's':
-    source(d, a, bytes, false, first);
-    break;
-  case 't':
-    source(d, a, ptx_type_bytes(last), false, last);
-    break;
-  case 'u':
-    source(d, a, 4, false, TYPE_u32);
-    break;
-  case 'p':
-    source(d, a, 0, false, TYPE_pred);
-    break;
-  case 'q':
-    destination(d, a, 0, false);
-    break;
-  case 'k':
-    destination(d, a, first == TYPE_pred ? 0 : 4, false);
-    break;
-  case 'x':
-    destination(d, a, first == TYPE_b8 ? 1 : bytes, true);
-    break;
-  case 'y':
-    source(d, a, ptx_type_bytes(last), true, last);
-    break;
-  case 'v':
-    each(d, a, bytes, true);
-    break;
-  case 'V':
-    each(d, a, bytes, false);
-    break;
-  case 'm':
-    address(d, a, false);
-    break;
+  case 'd': destination(d, a, wide, false); break;
+  case 'c': source(d, a, wide, false, first); break;
+  case 's': source(d, a, bytes, false, first); break;
+  case 't': source(d, a, ptx_type_bytes(last), false, last); break;
+  case 'u': source(d, a, 4, false, TYPE_u32); break;
+  case 'p': source(d, a, 0, false, TYPE_pred); break;
+  case 'q': destination(d, a, 0, false); break;
+  case 'k': destination(d, a, first == TYPE_pred ? 0 : 4, false); break;
+  case 'x': destination(d, a, first == TYPE_b8 ? 1 : bytes, true); break;
+  case 'y': source(d, a, ptx_type_bytes(last), true, last); break;
+  case 'v': each(d, a, bytes, true); break;
+  case 'V': each(d, a, bytes, false); break;
+  case 'm': address(d, a, false); break;
   case 'M': { /* a tensor map with coordinates */
     static const struct ptx_arg none = {.kind = PTX_VECTOR};
     address(d, a, true);
@@ -462,15 +436,9 @@ static void operand(struct decoder *d, char letter, const struct ptx_arg *a) {
     list(d, a->count == 1 ? a->items : &none, false);
     break;
   }
-  case 'D':
-    list(d, a, true);
-    break;
-  case 'S':
-    list(d, a, false);
-    break;
-  case 'T':
-    branch_targets(d, a);
-    break;
+  case 'D': list(d, a, true); break;
+  case 'S': list(d, a, false); break;
+  case 'T': branch_targets(d, a); break;
   case 'Q':
   case 'n':
     destination(d, a->kind == PTX_PAIR ? &a->items[0] : a, letter == 'Q' ? 0 : bytes, false);
@@ -483,8 +451,7 @@ static void operand(struct decoder *d, char letter, const struct ptx_arg *a) {
     if (a->kind != PTX_NAME || !find_label(d, a->name, &b->inst->target))
       fail(d, DIAG_E0752, "the branch goes to no label");
     break;
-  default:
-    break;
+  default: break;
   }
 }
 

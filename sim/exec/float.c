@@ -144,17 +144,14 @@ static exec_fn choose(struct binding *b, exec_fn f32, exec_fn f64, exec_fn narro
   if (b->type_count != 1)
     return NULL;
   switch (b->types[0]) {
-  case TYPE_f32:
-    return bind_rounded(b, f32);
+  case TYPE_f32: return bind_rounded(b, f32);
   case TYPE_f64:
     return b->inst->sat || (b->inst->ftz && !has(b, MOD_approx)) ? NULL : bind_rounded(b, f64);
   case TYPE_f16:
   case TYPE_f16x2:
   case TYPE_bf16:
-  case TYPE_bf16x2:
-    return b->inst->rounding == ROUND_NEAREST ? narrow : NULL;
-  default:
-    return NULL;
+  case TYPE_bf16x2: return b->inst->rounding == ROUND_NEAREST ? narrow : NULL;
+  default: return NULL;
   }
 }
 #define CHOOSE(b, name) choose(b, name##_f32, name##_f64, name##_short)
@@ -228,34 +225,20 @@ exec_fn bind_copysign(struct binding *b) {
 static bool compare_one(double a, double b, uint8_t how) {
   bool unordered = isnan(a) || isnan(b);
   switch (how) {
-  case MOD_eq:
-    return a == b;
-  case MOD_ne:
-    return !unordered && a != b;
-  case MOD_lt:
-    return a < b;
-  case MOD_le:
-    return a <= b;
-  case MOD_gt:
-    return a > b;
-  case MOD_ge:
-    return a >= b;
-  case MOD_equ:
-    return unordered || a == b;
-  case MOD_neu:
-    return unordered || a != b;
-  case MOD_ltu:
-    return unordered || a < b;
-  case MOD_leu:
-    return unordered || a <= b;
-  case MOD_gtu:
-    return unordered || a > b;
-  case MOD_geu:
-    return unordered || a >= b;
-  case MOD_num:
-    return !unordered;
-  default:
-    return unordered;
+  case MOD_eq: return a == b;
+  case MOD_ne: return !unordered && a != b;
+  case MOD_lt: return a < b;
+  case MOD_le: return a <= b;
+  case MOD_gt: return a > b;
+  case MOD_ge: return a >= b;
+  case MOD_equ: return unordered || a == b;
+  case MOD_neu: return unordered || a != b;
+  case MOD_ltu: return unordered || a < b;
+  case MOD_leu: return unordered || a <= b;
+  case MOD_gtu: return unordered || a > b;
+  case MOD_geu: return unordered || a >= b;
+  case MOD_num: return !unordered;
+  default: return unordered;
   }
 }
 /* One half of packed operands, or scalars at half 0. */

@@ -326,36 +326,21 @@ static inline void pred_set(struct warp *w, const struct operand *o, uint32_t ma
 static inline uint64_t lane_get(struct warp *w, const struct operand *o, uint32_t lane) {
   const uint8_t *p = lanes(w, o);
   switch (o->width) {
-  case 0:
-    return pred_get(w, o) >> lane & 1;
-  case 1:
-    return p[lane];
-  case 2:
-    return ((const uint16_t *)p)[lane];
-  case 4:
-    return ((const uint32_t *)p)[lane];
-  default:
-    return ((const uint64_t *)p)[lane];
+  case 0: return pred_get(w, o) >> lane & 1;
+  case 1: return p[lane];
+  case 2: return ((const uint16_t *)p)[lane];
+  case 4: return ((const uint32_t *)p)[lane];
+  default: return ((const uint64_t *)p)[lane];
   }
 }
 static inline void lane_set(struct warp *w, const struct operand *o, uint32_t lane, uint64_t v) {
   uint8_t *p = lanes(w, o);
   switch (o->width) {
-  case 0:
-    pred_set(w, o, UINT32_C(1) << lane, (uint32_t)v << lane);
-    break;
-  case 1:
-    p[lane] = (uint8_t)v;
-    break;
-  case 2:
-    ((uint16_t *)p)[lane] = (uint16_t)v;
-    break;
-  case 4:
-    ((uint32_t *)p)[lane] = (uint32_t)v;
-    break;
-  default:
-    ((uint64_t *)p)[lane] = v;
-    break;
+  case 0: pred_set(w, o, UINT32_C(1) << lane, (uint32_t)v << lane); break;
+  case 1: p[lane] = (uint8_t)v; break;
+  case 2: ((uint16_t *)p)[lane] = (uint16_t)v; break;
+  case 4: ((uint32_t *)p)[lane] = (uint32_t)v; break;
+  default: ((uint64_t *)p)[lane] = v; break;
   }
 }
 

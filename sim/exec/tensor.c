@@ -10,16 +10,11 @@ bool element_is_integer(enum ptx_type t) {
 
 int32_t element_integer(enum ptx_type t, uint32_t bits) {
   switch (t) {
-  case TYPE_s8:
-    return (int8_t)bits;
-  case TYPE_u8:
-    return (uint8_t)bits;
-  case TYPE_s4:
-    return (int32_t)(bits << 28) >> 28;
-  case TYPE_u4:
-    return (int32_t)(bits & 15);
-  default:
-    return (int32_t)(bits & 1);
+  case TYPE_s8: return (int8_t)bits;
+  case TYPE_u8: return (uint8_t)bits;
+  case TYPE_s4: return (int32_t)(bits << 28) >> 28;
+  case TYPE_u4: return (int32_t)(bits & 15);
+  default: return (int32_t)(bits & 1);
   }
 }
 
@@ -31,10 +26,8 @@ static float bits_float(uint32_t u) {
 
 float element_float(enum ptx_type t, uint32_t bits) {
   switch (t) {
-  case TYPE_bf16:
-    return bits_float(bits << 16);
-  case TYPE_tf32:
-    return bits_float(bits & UINT32_C(0xffffe000));
+  case TYPE_bf16: return bits_float(bits << 16);
+  case TYPE_tf32: return bits_float(bits & UINT32_C(0xffffe000));
   case TYPE_f16: {
     uint32_t sign = (bits & 0x8000) << 16, rest = bits & 0x7fff;
     if (rest >= 0x7c00)
@@ -44,8 +37,7 @@ float element_float(enum ptx_type t, uint32_t bits) {
     float v = (float)rest * 0x1p-24f;
     return sign ? -v : v;
   }
-  default:
-    return (float)float_decode(t, bits);
+  default: return (float)float_decode(t, bits);
   }
 }
 

@@ -74,14 +74,10 @@ static bool box_of(struct warp *w, const struct inst *i, uint32_t lane, uint64_t
 /* The address bits of shared memory that a swizzle exchanges. */
 static uint32_t swizzled(uint8_t mode, uint32_t at) {
   switch (mode) {
-  case SWIZZLE_32:
-    return at ^ (at >> 3 & 0x10);
-  case SWIZZLE_64:
-    return at ^ (at >> 3 & 0x30);
-  case SWIZZLE_128:
-    return at ^ (at >> 3 & 0x70);
-  default:
-    return at;
+  case SWIZZLE_32: return at ^ (at >> 3 & 0x10);
+  case SWIZZLE_64: return at ^ (at >> 3 & 0x30);
+  case SWIZZLE_128: return at ^ (at >> 3 & 0x70);
+  default: return at;
   }
 }
 
@@ -377,33 +373,15 @@ static void replace(struct warp *w, const struct inst *i, uint32_t mask) {
       return;
     }
     switch (i->operation) {
-    case MOD_global_address:
-      m.address = v;
-      break;
-    case MOD_rank:
-      m.rank = (uint8_t)(v + 1);
-      break;
-    case MOD_box_dim:
-      m.box[k] = (uint16_t)v;
-      break;
-    case MOD_global_dim:
-      m.dims[k] = v & UINT32_MAX;
-      break;
-    case MOD_global_stride:
-      m.strides[k & 3] = v;
-      break;
-    case MOD_element_stride:
-      m.steps[k] = (uint8_t)v;
-      break;
-    case MOD_elemtype:
-      m.type = (uint8_t)v;
-      break;
-    case MOD_swizzle_mode:
-      m.swizzle = (uint8_t)v;
-      break;
-    default:
-      m.nan_fill = (uint8_t)v;
-      break;
+    case MOD_global_address: m.address = v; break;
+    case MOD_rank: m.rank = (uint8_t)(v + 1); break;
+    case MOD_box_dim: m.box[k] = (uint16_t)v; break;
+    case MOD_global_dim: m.dims[k] = v & UINT32_MAX; break;
+    case MOD_global_stride: m.strides[k & 3] = v; break;
+    case MOD_element_stride: m.steps[k] = (uint8_t)v; break;
+    case MOD_elemtype: m.type = (uint8_t)v; break;
+    case MOD_swizzle_mode: m.swizzle = (uint8_t)v; break;
+    default: m.nan_fill = (uint8_t)v; break;
     }
     memcpy(p, &m, sizeof m);
   }

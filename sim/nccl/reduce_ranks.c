@@ -46,14 +46,10 @@ static double combine_float(int op, double a, double b, bool single) {
 static uint64_t combine_integer(int type, int op, uint64_t a, uint64_t b) {
   bool less = is_signed(type) ? (int64_t)a < (int64_t)b : a < b;
   switch (op) {
-  case ncclProd:
-    return a * b;
-  case ncclMax:
-    return less ? b : a;
-  case ncclMin:
-    return less ? a : b;
-  default:
-    return a + b;
+  case ncclProd: return a * b;
+  case ncclMax: return less ? b : a;
+  case ncclMin: return less ? a : b;
+  default: return a + b;
   }
 }
 

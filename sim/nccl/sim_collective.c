@@ -46,17 +46,12 @@ static uint64_t posted_bytes(const struct call *c) {
   uint64_t n = c->count * type_bytes(c->type);
   bool root = c->root == c->comm->rank;
   switch (c->kind) {
-  case CALL_BROADCAST:
-    return root ? n : 0;
+  case CALL_BROADCAST: return root ? n : 0;
   case CALL_REDUCE_SCATTER:
-  case CALL_ALL_TO_ALL:
-    return n * c->comm->ranks;
-  case CALL_SCATTER:
-    return root ? n * c->comm->ranks : 0;
-  case CALL_RECV:
-    return 0;
-  default:
-    return n;
+  case CALL_ALL_TO_ALL: return n * c->comm->ranks;
+  case CALL_SCATTER: return root ? n * c->comm->ranks : 0;
+  case CALL_RECV: return 0;
+  default: return n;
   }
 }
 static uint64_t taken_bytes(const struct call *c) {
@@ -64,16 +59,11 @@ static uint64_t taken_bytes(const struct call *c) {
   bool root = c->root == c->comm->rank;
   switch (c->kind) {
   case CALL_ALL_GATHER:
-  case CALL_ALL_TO_ALL:
-    return n * c->comm->ranks;
-  case CALL_GATHER:
-    return root ? n * c->comm->ranks : 0;
-  case CALL_REDUCE:
-    return root ? n : 0;
-  case CALL_SEND:
-    return 0;
-  default:
-    return n;
+  case CALL_ALL_TO_ALL: return n * c->comm->ranks;
+  case CALL_GATHER: return root ? n * c->comm->ranks : 0;
+  case CALL_REDUCE: return root ? n : 0;
+  case CALL_SEND: return 0;
+  default: return n;
   }
 }
 
@@ -109,11 +99,8 @@ static bool fault(struct sim_comm *c, bool *corrupt) {
     fprintf(stderr, "sim: fault: rank %u stalls\n", c->world_rank);
     c->stalled = true;
     return false;
-  case FAULT_CORRUPT:
-    *corrupt = true;
-    return true;
-  default:
-    return true;
+  case FAULT_CORRUPT: *corrupt = true; return true;
+  default: return true;
   }
 }
 
@@ -236,16 +223,11 @@ static bool take(struct running *r) {
   uint64_t n = x->count * type_bytes(x->type);
   bool root = x->root == c->rank, good = true;
   switch (x->kind) {
-  case CALL_ALL_REDUCE:
-    return reduce_from_all(r, 0);
-  case CALL_REDUCE:
-    return !root || reduce_from_all(r, 0);
-  case CALL_REDUCE_SCATTER:
-    return reduce_from_all(r, c->rank * n);
-  case CALL_BROADCAST:
-    return copy_from(r, x->root, 0, n, x->to);
-  case CALL_SCATTER:
-    return copy_from(r, x->root, c->rank * n, n, x->to);
+  case CALL_ALL_REDUCE: return reduce_from_all(r, 0);
+  case CALL_REDUCE: return !root || reduce_from_all(r, 0);
+  case CALL_REDUCE_SCATTER: return reduce_from_all(r, c->rank * n);
+  case CALL_BROADCAST: return copy_from(r, x->root, 0, n, x->to);
+  case CALL_SCATTER: return copy_from(r, x->root, c->rank * n, n, x->to);
   default:
     for (uint32_t k = 0; k < c->ranks && good; k++)
       if (x->kind == CALL_ALL_GATHER || (x->kind == CALL_GATHER && root))

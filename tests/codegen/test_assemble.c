@@ -73,8 +73,8 @@ static status build_broken(void *user, uint32_t i, struct target *target, LLVMMo
   return STATUS_OK;
 }
 
-static status build_calling_out(void *user, uint32_t i, struct target *target,
-                                LLVMModuleRef module, struct diags *diags) {
+static status build_calling_out(void *user, uint32_t i, struct target *target, LLVMModuleRef module,
+                                struct diags *diags) {
   (void)user, (void)diags;
   LLVMContextRef c = target_context(target);
   LLVMTypeRef i64 = LLVMInt64TypeInContext(c);

@@ -68,14 +68,10 @@ static LLVMValueRef convert(const struct job *job, struct target *target, LLVMBu
   LLVMContextRef c = target_context(target);
   LLVMTypeRef f = job->f64 ? LLVMDoubleTypeInContext(c) : LLVMFloatTypeInContext(c);
   switch (job->direction) {
-  case DECODE:
-    return convert_decode(target, b, job->kind, in);
-  case ENCODE:
-    return convert_encode(target, b, job->kind, in, job->saturate, job->round);
-  case TO_INT:
-    return convert_float_to_int(b, in, job->bits, job->is_signed);
-  case TO_FLOAT:
-    return convert_int_to_float(b, in, job->is_signed, f);
+  case DECODE: return convert_decode(target, b, job->kind, in);
+  case ENCODE: return convert_encode(target, b, job->kind, in, job->saturate, job->round);
+  case TO_INT: return convert_float_to_int(b, in, job->bits, job->is_signed);
+  case TO_FLOAT: return convert_int_to_float(b, in, job->is_signed, f);
   }
   abort();
 }

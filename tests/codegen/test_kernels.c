@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Schedules against the interpreter: random shapes of every root that has a fast schedule, with an
- * epilogue, compiled, run (code of GPUs on simulated ones) and compared to exact arithmetic. A failure
- * prints the module and its seed; SINTER_SEED and SINTER_COUNT choose others. */
+ * epilogue, compiled, run (code of GPUs on simulated ones) and compared to exact arithmetic. A
+ * failure prints the module and its seed; SINTER_SEED and SINTER_COUNT choose others. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,20 +53,25 @@ static void fail_run(struct run *r, const char *what) {
 static struct module *parse(struct run *r) {
   struct module *m = NULL;
   module_parse("kernel.sir", r->text, strlen(r->text), &r->diags, &m);
-  if (!m) fail_run(r, "parsing failed");
+  if (!m)
+    fail_run(r, "parsing failed");
   return m;
 }
 
 static bool build(struct run *r) {
   struct target_isa isa;
-  if (target_isa_resolve(&r->diags, r->target, &isa) != STATUS_OK) fail_run(r, "no target");
+  if (target_isa_resolve(&r->diags, r->target, &isa) != STATUS_OK)
+    fail_run(r, "no target");
   r->devices = isa.kind == TARGET_NVPTX ? "sim:1" : "cpu";
-  if (isa.kind == TARGET_CPU && !target_isa_runs_here(&isa)) return false;
+  if (isa.kind == TARGET_CPU && !target_isa_runs_here(&isa))
+    return false;
   struct module *m = parse(r);
   struct pipeline_options passes = {.verify_each = true};
   struct engine_build_options options = {.isa = &isa, .threads = 1};
-  if (pipeline_run(m, &passes, &r->diags) != STATUS_OK) fail_run(r, "a pass failed");
-  if (engine_build(m, &options, r->path, &r->diags) != STATUS_OK) fail_run(r, "code generation failed");
+  if (pipeline_run(m, &passes, &r->diags) != STATUS_OK)
+    fail_run(r, "a pass failed");
+  if (engine_build(m, &options, r->path, &r->diags) != STATUS_OK)
+    fail_run(r, "code generation failed");
   module_destroy(m);
   return true;
 }
@@ -80,7 +85,8 @@ static void run_engine(struct run *r, struct tensor **in, uint32_t n_in, sinter_
     memcpy(tensors[i].dims, in[i]->dims, in[i]->rank * sizeof *in[i]->dims);
     tensors[i].data = tensor_to_bytes(&r->arena, in[i], &tensors[i].bytes);
   }
-  sinter_session_options options = {.struct_size = sizeof options, .devices = r->devices, .threads = 2};
+  sinter_session_options options = {
+      .struct_size = sizeof options, .devices = r->devices, .threads = 2};
   if (sinter_engine_open(r->path, NULL, out_engine) ||
       sinter_session_create(*out_engine, &options, out_session) ||
       sinter_session_run(*out_session, "main", tensors, n_in, out, n_out)) {
@@ -96,15 +102,20 @@ static void compare(struct run *r, const struct tensor *want, const sinter_tenso
   struct tensor *x = tensor_from_bytes(&r->arena, want->dtype, want->dims, want->rank, have->data);
   if (!dtype_is_float(want->dtype)) {
     for (int64_t i = 0; i < want->count; i++) {
-      if (x->i64[i] != want->i64[i]) fail_run(r, "integers differ");
+      if (x->i64[i] != want->i64[i])
+        fail_run(r, "integers differ");
     }
     return;
   }
-  double most = 0, limit = want->dtype == DTYPE_F64 ? 1e-12 : want->dtype == DTYPE_F32 ? 1e-5 : 1e-2;
-  for (int64_t i = 0; i < want->count; i++) most = fmax(most, isfinite(want->f64[i]) ? fabs(want->f64[i]) : 0);
+  double most = 0, limit = want->dtype == DTYPE_F64   ? 1e-12
+                           : want->dtype == DTYPE_F32 ? 1e-5
+                                                      : 1e-2;
+  for (int64_t i = 0; i < want->count; i++)
+    most = fmax(most, isfinite(want->f64[i]) ? fabs(want->f64[i]) : 0);
   for (int64_t i = 0; i < want->count; i++) {
     double a = want->f64[i], b = x->f64[i];
-    if (a == b || (isnan(a) && isnan(b)) || fabs(a - b) <= limit * most) continue;
+    if (a == b || (isnan(a) && isnan(b)) || fabs(a - b) <= limit * most)
+      continue;
     fprintf(stderr, "element %lld: %.9g instead of %.9g\n", (long long)i, b, a);
     fail_run(r, "values differ");
   }
@@ -113,7 +124,8 @@ static void compare(struct run *r, const struct tensor *want, const sinter_tenso
 static void check_on(const char *text, const char *target, uint64_t seed) {
   struct run r = {.text = text, .target = target, .seed = seed};
   snprintf(r.path, sizeof r.path, "/tmp/test_kernels.%d.sinter", (int)getpid());
-  if (!build(&r)) return;
+  if (!build(&r))
+    return;
   struct module *m = parse(&r);
   const struct function *f = m->functions.data[0];
   uint32_t n_in = f->regions.data[0].params.len, n_out = f->regions.data[0].results.len;
@@ -122,10 +134,13 @@ static void check_on(const char *text, const char *target, uint64_t seed) {
   sinter_tensor *out = ARENA_ARRAY(&r.arena, sinter_tensor, n_out);
   sinter_session *session;
   sinter_engine *engine;
-  if (!random_inputs(f, seed, &r.arena, in)) fail_run(&r, "no inputs");
-  if (interp_run(f, INTERP_EXACT, in, &r.arena, &r.diags, want) != STATUS_OK) fail_run(&r, "the interpreter failed");
+  if (!random_inputs(f, seed, &r.arena, in))
+    fail_run(&r, "no inputs");
+  if (interp_run(f, INTERP_EXACT, in, &r.arena, &r.diags, want) != STATUS_OK)
+    fail_run(&r, "the interpreter failed");
   run_engine(&r, in, n_in, out, n_out, &session, &engine);
-  for (uint32_t i = 0; i < n_out; i++) compare(&r, want[i], &out[i]);
+  for (uint32_t i = 0; i < n_out; i++)
+    compare(&r, want[i], &out[i]);
   sinter_session_destroy(session);
   sinter_engine_close(engine);
   unlink(r.path);
@@ -143,7 +158,8 @@ typedef void (*make_text)(struct strbuf *text);
 
 static void check_many(make_text make, int64_t usual) {
   const char *seed = getenv("SINTER_SEED"), *count = getenv("SINTER_COUNT");
-  uint64_t first = seed ? strtoull(seed, NULL, 10) : 0, n = count ? strtoull(count, NULL, 10) : (uint64_t)usual;
+  uint64_t first = seed ? strtoull(seed, NULL, 10) : 0,
+           n = count ? strtoull(count, NULL, 10) : (uint64_t)usual;
   for (uint64_t i = first; i < first + n; i++) {
     struct strbuf text = {0};
     state_of_random = i * 0x9e3779b97f4a7c15u + 1;
@@ -172,8 +188,11 @@ static void pick_spatial(struct spatial *s, int64_t most) {
     s->high[i] = plain ? 0 : pick(0, s->size[i] - 1);
     int64_t least = (s->size[i] - 1) * s->dilation[i] + 1 - s->low[i] - s->high[i];
     s->in[i] = pick(0, 7) == 0 ? 130 : size(most);
-    if (s->in[i] < least) s->in[i] = least;
-    s->out[i] = (s->in[i] + s->low[i] + s->high[i] - (s->size[i] - 1) * s->dilation[i] - 1) / s->stride[i] + 1;
+    if (s->in[i] < least)
+      s->in[i] = least;
+    s->out[i] =
+        (s->in[i] + s->low[i] + s->high[i] - (s->size[i] - 1) * s->dilation[i] - 1) / s->stride[i] +
+        1;
   }
   s->open = s->stride[s->n - 1] == 1 && pick(0, 2) == 0;
 }
@@ -189,16 +208,20 @@ static void put_dims(struct strbuf *b, const struct spatial *s, bool out) {
   }
 }
 
-static void put_ints(struct strbuf *b, const char *name, const int64_t *x, uint32_t n, int64_t before) {
+static void put_ints(struct strbuf *b, const char *name, const int64_t *x, uint32_t n,
+                     int64_t before) {
   strbuf_printf(b, "%s = [", name);
-  for (int64_t i = 0; before >= 0 && i < 2; i++) strbuf_printf(b, "%lld, ", (long long)before);
-  for (uint32_t i = 0; i < n; i++) strbuf_printf(b, "%s%lld", i ? ", " : "", (long long)x[i]);
+  for (int64_t i = 0; before >= 0 && i < 2; i++)
+    strbuf_printf(b, "%lld, ", (long long)before);
+  for (uint32_t i = 0; i < n; i++)
+    strbuf_printf(b, "%s%lld", i ? ", " : "", (long long)x[i]);
   strbuf_printf(b, "], ");
 }
 
 static void put_where(struct strbuf *b, const struct spatial *s) {
   int64_t n = s->in[s->n - 1];
-  if (s->open) strbuf_printf(b, " where w in %lld..%lld", (long long)n, (long long)n + 3);
+  if (s->open)
+    strbuf_printf(b, " where w in %lld..%lld", (long long)n, (long long)n + 3);
 }
 
 static const char *pick_float(void) { return pick(0, 4) ? "f32" : pick(0, 1) ? "f16" : "f64"; }
@@ -207,44 +230,54 @@ static const char *pick_float(void) { return pick(0, 4) ? "f32" : pick(0, 1) ? "
 static const char *pick_small(void) { return pick(0, 2) == 0 ? "i16" : pick(0, 1) ? "i8" : "u8"; }
 static const char *pick_operand(void) { return pick(0, 2) ? pick_float() : pick_small(); }
 
-static void put_weight_type(struct strbuf *b, const struct spatial *s, const char *t, int64_t co, int64_t ci) {
+static void put_weight_type(struct strbuf *b, const struct spatial *s, const char *t, int64_t co,
+                            int64_t ci) {
   strbuf_printf(b, "%s[%lld, %lld", t, (long long)co, (long long)ci);
-  for (uint32_t i = 0; i < s->n; i++) strbuf_printf(b, ", %lld", (long long)s->size[i]);
+  for (uint32_t i = 0; i < s->n; i++)
+    strbuf_printf(b, ", %lld", (long long)s->size[i]);
   strbuf_printf(b, "]");
 }
 
 /* Weights that the compiler knows: it packs them. */
-static bool put_constant(struct strbuf *b, const struct spatial *s, const char *t, int64_t co, int64_t ci) {
+static bool put_constant(struct strbuf *b, const struct spatial *s, const char *t, int64_t co,
+                         int64_t ci) {
   int64_t n = co * ci * s->size[0] * (s->n == 2 ? s->size[1] : 1);
-  if (n > 20000 || pick(0, 1)) return false;
+  if (n > 20000 || pick(0, 1))
+    return false;
   strbuf_printf(b, "constant @w : ");
   put_weight_type(b, s, t, co, ci);
   bool real = strchr(t, 'f'), sign = t[0] != 'u';
   for (int64_t i = 0; i < n; i++) {
     int64_t x = pick(-16, 16);
-    if (real) strbuf_printf(b, "%s%.3f", i ? ", " : " = [", (double)x / 8);
-    else strbuf_printf(b, "%s%lld", i ? ", " : " = [", (long long)(sign ? x * 7 : (x + 16) * 7));
+    if (real)
+      strbuf_printf(b, "%s%.3f", i ? ", " : " = [", (double)x / 8);
+    else
+      strbuf_printf(b, "%s%lld", i ? ", " : " = [", (long long)(sign ? x * 7 : (x + 16) * 7));
   }
   strbuf_printf(b, "]\n");
   return true;
 }
 
 /* A type of [n, c, spatial...], or with channels last. */
-static void put_plane(struct strbuf *b, const struct spatial *s, const char *t, int64_t n, int64_t c, bool out,
-                      bool last) {
+static void put_plane(struct strbuf *b, const struct spatial *s, const char *t, int64_t n,
+                      int64_t c, bool out, bool last) {
   strbuf_printf(b, "%s[%lld", t, (long long)n);
-  if (!last) strbuf_printf(b, ", %lld", (long long)c);
+  if (!last)
+    strbuf_printf(b, ", %lld", (long long)c);
   put_dims(b, s, out);
-  if (last) strbuf_printf(b, ", %lld", (long long)c);
+  if (last)
+    strbuf_printf(b, ", %lld", (long long)c);
   strbuf_printf(b, "]");
 }
 
-/* x, w, a bias per channel and a residual; relu. With `last`, x and the result have channels last. */
+/* x, w, a bias per channel and a residual; relu. With `last`, x and the result have channels last.
+ */
 static void put_conv(struct strbuf *b, int64_t groups, int64_t ci, int64_t co, int64_t most) {
   struct spatial s = {0};
   pick_spatial(&s, most);
   int64_t n = pick(1, 2);
-  const char *t = pick_operand(), *w = strchr(t, 'f') ? t : pick_small(), *r = strchr(t, 'f') ? t : "i32";
+  const char *t = pick_operand(), *w = strchr(t, 'f') ? t : pick_small(),
+             *r = strchr(t, 'f') ? t : "i32";
   bool constant = put_constant(b, &s, w, groups * co, ci), last = constant && pick(0, 2);
   strbuf_printf(b, "func @main(%%x: ");
   put_plane(b, &s, t, n, groups * ci, false, last);
@@ -252,24 +285,31 @@ static void put_conv(struct strbuf *b, int64_t groups, int64_t ci, int64_t co, i
     strbuf_printf(b, ", %%w: ");
     put_weight_type(b, &s, w, groups * co, ci);
   }
-  strbuf_printf(b, ", %%b: %s[1, %lld%s], %%r: ", r, (long long)(groups * co), s.n == 2 ? ", 1, 1" : ", 1");
+  strbuf_printf(b, ", %%b: %s[1, %lld%s], %%r: ", r, (long long)(groups * co),
+                s.n == 2 ? ", 1, 1" : ", 1");
   put_plane(b, &s, r, n, groups * co, true, false);
   strbuf_printf(b, ") -> (");
   put_plane(b, &s, r, n, groups * co, true, last);
   strbuf_printf(b, ")");
   put_where(b, &s);
   strbuf_printf(b, " {\n%s", constant ? "  %w = const @w\n" : "");
-  if (last) strbuf_printf(b, "  %%f = transpose %%x { perm = [%s] }\n", s.n == 2 ? "0, 3, 1, 2" : "0, 2, 1");
+  if (last)
+    strbuf_printf(b, "  %%f = transpose %%x { perm = [%s] }\n",
+                  s.n == 2 ? "0, 3, 1, 2" : "0, 2, 1");
   strbuf_printf(b, "  %%y = conv %s, %%w { ", last ? "%f" : "%x");
   put_ints(b, "stride", s.stride, s.n, -1);
   put_ints(b, "dilation", s.dilation, s.n, -1);
   put_ints(b, "low", s.low, s.n, -1);
   put_ints(b, "high", s.high, s.n, -1);
   strbuf_printf(b, "groups = %lld, dtype = %s }\n", (long long)groups, r);
-  strbuf_printf(b, "  %%z = map %%y, %%b, %%r { max(add(add($0, $1), $2), %s) }\n", r == t ? "0.0" : "0");
-  if (last) strbuf_printf(b, "  %%l = transpose %%z { perm = [%s] }\n", s.n == 2 ? "0, 2, 3, 1" : "0, 2, 1");
+  strbuf_printf(b, "  %%z = map %%y, %%b, %%r { max(add(add($0, $1), $2), %s) }\n",
+                r == t ? "0.0" : "0");
+  if (last)
+    strbuf_printf(b, "  %%l = transpose %%z { perm = [%s] }\n",
+                  s.n == 2 ? "0, 2, 3, 1" : "0, 2, 1");
   strbuf_printf(b, "  return %s\n}\n", last ? "%l" : "%z");
-  strbuf_printf(b, "entry @main(\"x\", %s\"b\", \"r\") -> (\"z\") { @main; }\n", constant ? "" : "\"w\", ");
+  strbuf_printf(b, "entry @main(\"x\", %s\"b\", \"r\") -> (\"z\") { @main; }\n",
+                constant ? "" : "\"w\", ");
 }
 
 static void conv_text(struct strbuf *b) {
@@ -292,11 +332,15 @@ static void test_conv_depth(void **state) {
 /* ---- pooling ---- */
 
 /* One entry per dim. */
-static void put_all(struct strbuf *b, const char *name, const int64_t *x, uint32_t n, int64_t other, bool last) {
+static void put_all(struct strbuf *b, const char *name, const int64_t *x, uint32_t n, int64_t other,
+                    bool last) {
   strbuf_printf(b, "%s = [%lld", name, (long long)other);
-  if (!last) strbuf_printf(b, ", %lld", (long long)other);
-  for (uint32_t i = 0; i < n; i++) strbuf_printf(b, ", %lld", (long long)x[i]);
-  if (last) strbuf_printf(b, ", %lld", (long long)other);
+  if (!last)
+    strbuf_printf(b, ", %lld", (long long)other);
+  for (uint32_t i = 0; i < n; i++)
+    strbuf_printf(b, ", %lld", (long long)x[i]);
+  if (last)
+    strbuf_printf(b, ", %lld", (long long)other);
   strbuf_printf(b, "]");
 }
 
@@ -316,7 +360,8 @@ static void window_text(struct strbuf *b) {
   strbuf_printf(b, " {\n  %%y = window %%x { kind = %s, ", kinds[pick(0, 2)]);
   const char *const names[] = {"size", ", stride", ", dilation", ", low", ", high"};
   const int64_t *const lists[] = {s.size, s.stride, s.dilation, s.low, s.high};
-  for (uint32_t i = 0; i < 5; i++) put_all(b, names[i], lists[i], s.n, i < 3, last);
+  for (uint32_t i = 0; i < 5; i++)
+    put_all(b, names[i], lists[i], s.n, i < 3, last);
   strbuf_printf(b, " }\n  %%z = map %%y { add($0, $0) }\n  return %%z\n}\n");
   strbuf_printf(b, "entry @main(\"x\") -> (\"z\") { @main; }\n");
 }
@@ -329,25 +374,30 @@ static void test_window(void **state) {
 /* ---- attention ---- */
 
 static void attention_text(struct strbuf *b) {
-  long long n = pick(1, 2), g = pick(1, 2), h = g * pick(1, 3), s = size(140), t = size(220), d = size(70), v = size(70);
+  long long n = pick(1, 2), g = pick(1, 2), h = g * pick(1, 3), s = size(140), t = size(220),
+            d = size(70), v = size(70);
   const char *dtype = pick(0, 3) ? "f32" : "f16";
   bool bias = pick(0, 2) == 0, open = pick(0, 2) == 0;
   char ts[32];
   snprintf(ts, sizeof ts, open ? "t" : "%lld", t);
-  strbuf_printf(b, "func @main(%%q: %s[%lld, %lld, %lld, %lld], %%k: %s[%lld, %lld, %s, %lld], ", dtype, n, h, s, d,
-                dtype, n, g, ts, d);
+  strbuf_printf(b, "func @main(%%q: %s[%lld, %lld, %lld, %lld], %%k: %s[%lld, %lld, %s, %lld], ",
+                dtype, n, h, s, d, dtype, n, g, ts, d);
   strbuf_printf(b, "%%v: %s[%lld, %lld, %s, %lld]", dtype, n, g, ts, v);
   if (bias) {
-    strbuf_printf(b, ", %%b: %s[%lld, %lld, %lld, %s]", dtype, pick(0, 1) ? n : 1ll, pick(0, 1) ? h : 1ll,
-                  pick(0, 1) ? s : 1ll, ts);
+    strbuf_printf(b, ", %%b: %s[%lld, %lld, %lld, %s]", dtype, pick(0, 1) ? n : 1ll,
+                  pick(0, 1) ? h : 1ll, pick(0, 1) ? s : 1ll, ts);
   }
   strbuf_printf(b, ") -> (%s[%lld, %lld, %lld, %lld])", dtype, n, h, s, v);
-  if (open) strbuf_printf(b, " where t in %lld..%lld", t, t + 3);
+  if (open)
+    strbuf_printf(b, " where t in %lld..%lld", t, t + 3);
   strbuf_printf(b, " {\n  %%y = attention %%q, %%k, %%v%s { scale = 0.25%s%s", bias ? ", %b" : "",
                 pick(0, 3) ? "" : ", softcap = 2.0", pick(0, 1) ? ", causal = true" : "");
-  if (pick(0, 3) == 0) strbuf_printf(b, ", window = %lld", (long long)pick(1, 100));
-  strbuf_printf(b, "%s }\n  %%z = map %%y { mul($0, 2.0) }\n  return %%z\n}\n", bias ? ", has_bias = true" : "");
-  strbuf_printf(b, "entry @main(\"q\", \"k\", \"v\"%s) -> (\"z\") { @main; }\n", bias ? ", \"b\"" : "");
+  if (pick(0, 3) == 0)
+    strbuf_printf(b, ", window = %lld", (long long)pick(1, 100));
+  strbuf_printf(b, "%s }\n  %%z = map %%y { mul($0, 2.0) }\n  return %%z\n}\n",
+                bias ? ", has_bias = true" : "");
+  strbuf_printf(b, "entry @main(\"q\", \"k\", \"v\"%s) -> (\"z\") { @main; }\n",
+                bias ? ", \"b\"" : "");
 }
 
 static void test_attention(void **state) {
@@ -359,13 +409,16 @@ static void test_attention(void **state) {
 
 /* Weights of the compiler, for packing: k x c numbers. */
 static bool put_matrix(struct strbuf *b, const char *t, long long k, long long c, bool turned) {
-  if (k * c > 12000 || k == 0 || pick(0, 1)) return false;
+  if (k * c > 12000 || k == 0 || pick(0, 1))
+    return false;
   strbuf_printf(b, "constant @w : %s[%lld, %lld]", t, turned ? c : k, turned ? k : c);
   bool real = strchr(t, 'f'), sign = t[0] != 'u';
   for (int64_t i = 0; i < k * c; i++) {
     int64_t x = pick(-16, 16);
-    if (real) strbuf_printf(b, "%s%.3f", i ? ", " : " = [", (double)x / 8);
-    else strbuf_printf(b, "%s%lld", i ? ", " : " = [", (long long)(sign ? x * 7 : (x + 16) * 7));
+    if (real)
+      strbuf_printf(b, "%s%.3f", i ? ", " : " = [", (double)x / 8);
+    else
+      strbuf_printf(b, "%s%lld", i ? ", " : " = [", (long long)(sign ? x * 7 : (x + 16) * 7));
   }
   strbuf_printf(b, "]\n");
   return true;
@@ -373,27 +426,33 @@ static bool put_matrix(struct strbuf *b, const char *t, long long k, long long c
 
 static void contract_text(struct strbuf *b) {
   long long n = pick(1, 3), m = size(120), k = pick(0, 9) ? size(600) : 0, c = size(200);
-  const char *t = pick_operand(), *w = strchr(t, 'f') ? t : pick_small(), *r = strchr(t, 'f') ? t : "i32";
+  const char *t = pick_operand(), *w = strchr(t, 'f') ? t : pick_small(),
+             *r = strchr(t, 'f') ? t : "i32";
   bool open = pick(0, 2) == 0, turned = pick(0, 1), constant = put_matrix(b, w, k, c, turned);
   char ms[32], ws[64];
   snprintf(ms, sizeof ms, open ? "m" : "%lld", m);
   snprintf(ws, sizeof ws, "%s[%lld, %lld, %lld]", w, n, turned ? c : k, turned ? k : c);
   strbuf_printf(b, "func @main(%%x: %s[%lld, %s, %lld]", t, n, ms, k);
-  if (!constant) strbuf_printf(b, ", %%w: %s", ws);
+  if (!constant)
+    strbuf_printf(b, ", %%w: %s", ws);
   strbuf_printf(b, ", %%b: %s[1, 1, %lld]) -> (%s[%lld, %s, %lld])", r, c, r, n, ms, c);
-  if (open) strbuf_printf(b, " where m in %lld..%lld", m, m + 3);
+  if (open)
+    strbuf_printf(b, " where m in %lld..%lld", m, m + 3);
   strbuf_printf(b, " {\n%s  %%y = contract %%x, %%w { %s", constant ? "  %w = const @w\n" : "",
                 constant ? "" : "lhs_batch = [0], rhs_batch = [0], ");
-  strbuf_printf(b, "lhs_k = [2], rhs_k = [%d], dtype = %s }\n", (turned ? 2 : 1) - (constant ? 1 : 0), r);
+  strbuf_printf(b, "lhs_k = [2], rhs_k = [%d], dtype = %s }\n",
+                (turned ? 2 : 1) - (constant ? 1 : 0), r);
   strbuf_printf(b, "  %%z = map %%y, %%b { add($0, $1) }\n  return %%z\n}\n");
-  strbuf_printf(b, "entry @main(\"x\", %s\"b\") -> (\"z\") { @main; }\n", constant ? "" : "\"w\", ");
+  strbuf_printf(b, "entry @main(\"x\", %s\"b\") -> (\"z\") { @main; }\n",
+                constant ? "" : "\"w\", ");
 }
 
 /* Weights in blocks of few bits with scales, widened on the way. */
 static void blocks_text(struct strbuf *b) {
   static const char *const dtypes[] = {"u4", "i4", "u8", "i8"};
   static const int64_t lows[] = {0, -8, 0, -100}, highs[] = {15, 7, 200, 100};
-  long long block = pick(0, 1) ? 32 : 16, blocks = pick(1, 8), c = size(40), m = pick(0, 1) ? pick(1, 3) : size(80);
+  long long block = pick(0, 1) ? 32 : 16, blocks = pick(1, 8), c = size(40),
+            m = pick(0, 1) ? pick(1, 3) : size(80);
   bool open = pick(0, 2) == 0;
   int64_t kind = pick(0, 3);
   char ms[32];
@@ -401,14 +460,18 @@ static void blocks_text(struct strbuf *b) {
   strbuf_printf(b, "constant @w : %s[%lld, %lld, %lld]", dtypes[kind], c, blocks, block);
   for (int64_t i = 0; i < c * blocks * block; i++)
     strbuf_printf(b, "%s%lld", i ? ", " : " = [", (long long)pick(lows[kind], highs[kind]));
-  strbuf_printf(b, "]\nfunc @main(%%x: f32[%s, %lld], %%s: f32[%lld, %lld, 1]) -> (f32[%s, %lld])", ms, blocks * block, c,
-                blocks, ms, c);
-  if (open) strbuf_printf(b, " where m in %lld..%lld", m, m + 3);
+  strbuf_printf(b, "]\nfunc @main(%%x: f32[%s, %lld], %%s: f32[%lld, %lld, 1]) -> (f32[%s, %lld])",
+                ms, blocks * block, c, blocks, ms, c);
+  if (open)
+    strbuf_printf(b, " where m in %lld..%lld", m, m + 3);
   strbuf_printf(b, " {\n  %%w = const @w\n  %%0 = map %%w { sub(f32($0), 3.0) }\n");
   bool scaled = pick(0, 1);
-  if (scaled) strbuf_printf(b, "  %%1 = map %%0, %%s { mul($0, $1) }\n");
-  strbuf_printf(b, "  %%2 = reshape %s { dims = [%lld, %lld] }\n", scaled ? "%1" : "%0", c, blocks * block);
-  strbuf_printf(b, "  %%z = contract %%x, %%2 { lhs_k = [1], rhs_k = [1], dtype = f32 }\n  return %%z\n}\n");
+  if (scaled)
+    strbuf_printf(b, "  %%1 = map %%0, %%s { mul($0, $1) }\n");
+  strbuf_printf(b, "  %%2 = reshape %s { dims = [%lld, %lld] }\n", scaled ? "%1" : "%0", c,
+                blocks * block);
+  strbuf_printf(
+      b, "  %%z = contract %%x, %%2 { lhs_k = [1], rhs_k = [1], dtype = f32 }\n  return %%z\n}\n");
   strbuf_printf(b, "entry @main(\"x\", \"s\") -> (\"z\") { @main; }\n");
 }
 
@@ -433,11 +496,13 @@ static void pointwise_text(struct strbuf *b) {
   }
   uint32_t ones = (uint32_t)pick(0, rank); /* trailing, or leading */
   bool leading = pick(0, 1);
-  for (uint32_t i = 0; i < ones; i++) part[leading ? i : rank - 1 - i] = 1;
+  for (uint32_t i = 0; i < ones; i++)
+    part[leading ? i : rank - 1 - i] = 1;
   const char *t = pick(0, 2) ? "f32" : "i8";
   for (int j = 0; j < 3; j++) {
     strbuf_printf(b, j == 0 ? "func @main(%%x: %s[" : j == 1 ? "], %%y: %s[" : "]) -> (%s[", t);
-    for (uint32_t i = 0; i < rank; i++) strbuf_printf(b, "%s%lld", i ? ", " : "", j == 1 ? part[i] : full[i]);
+    for (uint32_t i = 0; i < rank; i++)
+      strbuf_printf(b, "%s%lld", i ? ", " : "", j == 1 ? part[i] : full[i]);
   }
   strbuf_printf(b, "]) {\n  %%z = map %%x, %%y { sub(add($0, $0), $1) }\n  return %%z\n}\n");
   strbuf_printf(b, "entry @main(\"x\", \"y\") -> (\"z\") { @main; }\n");

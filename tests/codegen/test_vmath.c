@@ -134,8 +134,7 @@ static long double sigmoidl(long double x) { return 1 / (1 + expl(-x)); }
 static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 
 #define REFERENCE(name)                                                                            \
-  case VMATH_##name:                                                                               \
-    return name(x)
+  case VMATH_##name: return name(x)
 static double reference(enum vmath_fn fn, double x, double y) {
   switch (fn) {
     REFERENCE(acos);
@@ -158,20 +157,16 @@ static double reference(enum vmath_fn fn, double x, double y) {
     REFERENCE(sinh);
     REFERENCE(tan);
     REFERENCE(tanh);
-  case VMATH_fmod:
-    return fmod(x, y);
-  case VMATH_pow:
-    return pow(x, y);
-  case VMATH_COUNT:
-    break;
+  case VMATH_fmod: return fmod(x, y);
+  case VMATH_pow: return pow(x, y);
+  case VMATH_COUNT: break;
   }
   abort();
 }
 #undef REFERENCE
 
 #define REFERENCE(name)                                                                            \
-  case VMATH_##name:                                                                               \
-    return name##l(x)
+  case VMATH_##name: return name##l(x)
 static long double reference_long(enum vmath_fn fn, long double x, long double y) {
   switch (fn) {
     REFERENCE(acos);
@@ -194,12 +189,9 @@ static long double reference_long(enum vmath_fn fn, long double x, long double y
     REFERENCE(sinh);
     REFERENCE(tan);
     REFERENCE(tanh);
-  case VMATH_fmod:
-    return fmodl(x, y);
-  case VMATH_pow:
-    return powl(x, y);
-  case VMATH_COUNT:
-    break;
+  case VMATH_fmod: return fmodl(x, y);
+  case VMATH_pow: return powl(x, y);
+  case VMATH_COUNT: break;
   }
   abort();
 }
@@ -276,20 +268,13 @@ static double interesting(uint64_t *state) {
   double x = from_bits(next_random(state));
   double unit = ldexp((double)(next_random(state) >> 11), -52) - 1;
   switch (r % 8) {
-  case 0:
-    return unit * 20;
-  case 1:
-    return unit * 800;
-  case 2:
-    return unit * 1.5;
-  case 3:
-    return 1 + unit * 0x1p-8;
-  case 4:
-    return ldexp(unit, (int)(r >> 8 & 63) - 32);
-  case 5:
-    return (double)((int)(r >> 8 & 63) - 32) / 2;
-  default:
-    return x;
+  case 0: return unit * 20;
+  case 1: return unit * 800;
+  case 2: return unit * 1.5;
+  case 3: return 1 + unit * 0x1p-8;
+  case 4: return ldexp(unit, (int)(r >> 8 & 63) - 32);
+  case 5: return (double)((int)(r >> 8 & 63) - 32) / 2;
+  default: return x;
   }
 }
 

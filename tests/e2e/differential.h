@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One module, given as text, compiled in several ways and compared with the interpreter.
  *
- * What counts as equal: the interpreter runs in both modes, and a few more times with the results of
- * inexact ops (transcendental functions, sums of numbers that are not short) moved by a unit or two
- * in the last place. An engine's element must lie within what these runs gave, or beyond it by as
- * much again and a few units; where one of them is NaN or infinite, that is allowed too. Thus a
+ * What counts as equal: the interpreter runs in both modes, and a few more times with the results
+ * of inexact ops (transcendental functions, sums of numbers that are not short) moved by a unit or
+ * two in the last place. An engine's element must lie within what these runs gave, or beyond it by
+ * as much again and a few units; where one of them is NaN or infinite, that is allowed too. Thus a
  * comparison or a rounding that hangs on the last bit excuses what follows from it, and nothing
  * else. */
 #ifndef SINTER_TESTS_E2E_DIFFERENTIAL_H
@@ -72,8 +72,10 @@ static inline double dtype_unit(enum dtype t) {
   case DTYPE_F32: return 0x1p-23;
   case DTYPE_F16: return 0x1p-10;
   case DTYPE_BF16: return 0x1p-7;
-  case DTYPE_F8E4M3FN: case DTYPE_F8E4M3FNUZ: return 0x1p-3;
-  case DTYPE_F8E5M2: case DTYPE_F8E5M2FNUZ: return 0x1p-2;
+  case DTYPE_F8E4M3FN:
+  case DTYPE_F8E4M3FNUZ: return 0x1p-3;
+  case DTYPE_F8E5M2:
+  case DTYPE_F8E5M2FNUZ: return 0x1p-2;
   default: return 0.5;
   }
 }
@@ -87,18 +89,27 @@ static inline bool inexact_body(const struct scalar_body *body) {
   return false;
 }
 
-static inline bool short_number(double x) { return !isfinite(x) || (fabs(x) < 1024 && x * 64 == floor(x * 64)); }
+static inline bool short_number(double x) {
+  return !isfinite(x) || (fabs(x) < 1024 && x * 64 == floor(x * 64));
+}
 
 /* Whether how terms are summed shows: not for a few small multiples of 1/64. */
 static inline bool inexact_op(const struct interp *in, const struct op *op) {
   switch (op->kind) {
   case OP_MAP: return inexact_body(OP_ATTRS(map, op)->body);
-  case OP_RANDOM: case OP_ATTENTION: return true;
-  case OP_REDUCE: case OP_SCAN: case OP_WINDOW: case OP_CONTRACT: case OP_CONV: case OP_SCATTER:
+  case OP_RANDOM:
+  case OP_ATTENTION: return true;
+  case OP_REDUCE:
+  case OP_SCAN:
+  case OP_WINDOW:
+  case OP_CONTRACT:
+  case OP_CONV:
+  case OP_SCATTER:
     for (uint32_t i = 0; i < op->n_operands && i < 2; i++) {
       const struct tensor *x = in->values[op->operands[i]];
       for (int64_t k = 0; dtype_is_float(x->dtype) && k < x->count; k++)
-        if (!short_number(x->f64[k])) return true;
+        if (!short_number(x->f64[k]))
+          return true;
     }
     return false;
   default: return false;
@@ -115,22 +126,26 @@ static inline double largest_finite(const struct tensor *x) {
 static inline void nudge(void *user, const struct interp *in, op_id id) {
   uint64_t *state = user;
   const struct op *op = function_op(in->function, id);
-  if (!inexact_op(in, op)) return;
+  if (!inexact_op(in, op))
+    return;
   /* Terms that cancel leave their errors. */
   double terms = 0;
   bool sums = op->kind != OP_MAP && op->kind != OP_RANDOM;
   for (uint32_t i = 0; sums && i < op->n_operands && i < 2; i++)
     terms = fmax(terms, largest_finite(in->values[op->operands[i]]));
-  if (sums && (op->kind == OP_CONTRACT || op->kind == OP_CONV)) terms *= terms;
+  if (sums && (op->kind == OP_CONTRACT || op->kind == OP_CONV))
+    terms *= terms;
   for (uint32_t i = 0; i < op->n_results; i++) {
     struct tensor *x = in->values[op->results[i]];
-    if (!x || !dtype_is_float(x->dtype)) continue;
+    if (!x || !dtype_is_float(x->dtype))
+      continue;
     double unit = dtype_unit(x->dtype), acc = x->dtype == DTYPE_F64 ? 0x1p-51 : 0x1p-22;
     for (int64_t k = 0; k < x->count; k++) {
       *state = hash_combine(*state, 1);
       double way = (double)(*state >> 20 & 15) / 7.5 - 1;
       double y = x->f64[k] + way * (fabs(x->f64[k]) * unit + terms * acc * 4);
-      if (isfinite(x->f64[k])) x->f64[k] = interp_round(in, x->dtype, y);
+      if (isfinite(x->f64[k]))
+        x->f64[k] = interp_round(in, x->dtype, y);
     }
   }
 }
@@ -159,8 +174,10 @@ static inline bool run_reference(const struct function *f, struct tensor *const 
     status st = interp_start(&it, in, out->results[out->n]);
     interp_deinit(&it);
     diags_deinit(&ignored);
-    if (!st) out->n++;
-    else if (r == 0) return false;
+    if (!st)
+      out->n++;
+    else if (r == 0)
+      return false;
   }
   return true;
 }
@@ -171,13 +188,19 @@ static inline bool float_fits(double x, const double *runs, uint32_t n, enum dty
   double lo = INFINITY, hi = -INFINITY;
   bool odd = false;
   for (uint32_t i = 0; i < n; i++) {
-    if (isnan(runs[i]) ? isnan(x) : runs[i] == x) return true;
-    if (!isfinite(runs[i])) { odd = true; continue; }
+    if (isnan(runs[i]) ? isnan(x) : runs[i] == x)
+      return true;
+    if (!isfinite(runs[i])) {
+      odd = true;
+      continue;
+    }
     lo = fmin(lo, runs[i]);
     hi = fmax(hi, runs[i]);
   }
-  if (odd) return true; /* some overflow and some do not */
-  if (!isfinite(x)) return false;
+  if (odd)
+    return true; /* some overflow and some do not */
+  if (!isfinite(x))
+    return false;
   double tiny = t == DTYPE_F64 ? DBL_MIN * DBL_EPSILON : t == DTYPE_F16 ? 0x1p-24 : 0x1p-133;
   double slack = (hi - lo) * 3 + fmax(fabs(lo), fabs(hi)) * dtype_unit(t) * 2 + tiny * 2;
   return x >= lo - slack && x <= hi + slack;
@@ -186,7 +209,8 @@ static inline bool float_fits(double x, const double *runs, uint32_t n, enum dty
 static inline bool integer_fits(int64_t x, const int64_t *runs, uint32_t n, bool is_signed) {
   int64_t lo = runs[0], hi = runs[0];
   for (uint32_t i = 0; i < n; i++) {
-    if (runs[i] == x) return true;
+    if (runs[i] == x)
+      return true;
     bool less = is_signed ? runs[i] < lo : (uint64_t)runs[i] < (uint64_t)lo;
     bool more = is_signed ? runs[i] > hi : (uint64_t)runs[i] > (uint64_t)hi;
     lo = less ? runs[i] : lo;
@@ -217,15 +241,18 @@ static inline bool result_fits(const struct reference_runs *ref, uint32_t result
     int64_t is[DIFF_RUNS];
     bool fits;
     for (uint32_t r = 0; r < n; r++) {
-      if (dtype_is_float(x->dtype)) fs[r] = runs[r]->f64[k];
-      else is[r] = runs[r]->i64[k];
+      if (dtype_is_float(x->dtype))
+        fs[r] = runs[r]->f64[k];
+      else
+        is[r] = runs[r]->i64[k];
     }
     fits = dtype_is_float(x->dtype) ? float_fits(x->f64[k], fs, n, x->dtype)
                                     : integer_fits(x->i64[k], is, n, dtype_is_signed(x->dtype));
-    if (fits) continue;
+    if (fits)
+      continue;
     if (dtype_is_float(x->dtype))
-      fprintf(stderr, "result %u, element %lld of %lld: %.17g (%a), not %.17g (%a)\n", result, (long long)k,
-              (long long)x->count, x->f64[k], x->f64[k], want->f64[k], want->f64[k]);
+      fprintf(stderr, "result %u, element %lld of %lld: %.17g (%a), not %.17g (%a)\n", result,
+              (long long)k, (long long)x->count, x->f64[k], x->f64[k], want->f64[k], want->f64[k]);
     else
       fprintf(stderr, "result %u, element %lld of %lld: %lld, not %lld\n", result, (long long)k,
               (long long)x->count, (long long)x->i64[k], (long long)want->i64[k]);
@@ -239,10 +266,12 @@ static inline bool result_fits(const struct reference_runs *ref, uint32_t result
 static inline void as_input(struct arena *arena, const struct tensor *t, sinter_tensor *out) {
   uint64_t bytes;
   void *data = tensor_to_bytes(arena, t, &bytes);
-  *out = (sinter_tensor){.dtype = (sinter_dtype)dtype_infos[t->dtype].onnx, .rank = t->rank, .bytes = bytes};
+  *out = (sinter_tensor){
+      .dtype = (sinter_dtype)dtype_infos[t->dtype].onnx, .rank = t->rank, .bytes = bytes};
   memcpy(out->dims, t->dims, t->rank * sizeof *t->dims);
   out->data = guarded_create(bytes, true).data;
-  if (bytes) memcpy(out->data, data, bytes);
+  if (bytes)
+    memcpy(out->data, data, bytes);
 }
 
 static inline struct tensor *from_output(struct arena *arena, const sinter_tensor *t) {
@@ -261,7 +290,8 @@ static inline bool compile_variant(const char *text, const struct differential_v
   struct diags d = {0};
   struct strbuf path = {0};
   struct module *m = differential_parse(text, &d);
-  struct compiler_options o = {.target = v->target, .threads = 1,
+  struct compiler_options o = {.target = v->target,
+                               .threads = 1,
                                .output_path = compiler_temporary_path(&path),
                                .pipeline = {.disabled = v->disabled, .verify_each = true}};
   status st = m ? compiler_build(&o, m, &d) : STATUS_INVALID;
@@ -273,8 +303,10 @@ static inline bool compile_variant(const char *text, const struct differential_v
   bool fine = !st && !sinter_engine_open(path.data, NULL, &out->engine);
   sinter_session_options so = {.struct_size = sizeof so, .threads = v->threads};
   fine = fine && !sinter_session_create(out->engine, &so, &out->session);
-  if (fine && v->guarded) out->session->ranks[0].driver = guard_driver();
-  if (!fine && !st) fprintf(stderr, "does not open: %s\n", sinter_last_error());
+  if (fine && v->guarded)
+    out->session->ranks[0].driver = guard_driver();
+  if (!fine && !st)
+    fprintf(stderr, "does not open: %s\n", sinter_last_error());
   unlink(path.data);
   strbuf_deinit(&path);
   diags_deinit(&d);
@@ -287,7 +319,8 @@ static inline bool run_variant(const struct engine_under_test *e, const struct f
   uint32_t n_in = f->regions.data[0].params.len, n_out = f->regions.data[0].results.len;
   sinter_tensor *inputs = ARENA_ARRAY(arena, sinter_tensor, n_in + 1);
   sinter_tensor *outputs = ARENA_ARRAY(arena, sinter_tensor, n_out + 1);
-  for (uint32_t i = 0; i < n_in; i++) as_input(arena, in[i], &inputs[i]);
+  for (uint32_t i = 0; i < n_in; i++)
+    as_input(arena, in[i], &inputs[i]);
   for (uint32_t again = 0; again < 2; again++) {
     guard_at_end = again;
     if (sinter_session_run(e->session, "main", inputs, n_in, outputs, n_out)) {
@@ -295,9 +328,11 @@ static inline bool run_variant(const struct engine_under_test *e, const struct f
       return false;
     }
     /* The second time into memory whose size is known now. */
-    for (uint32_t i = 0; i < n_out && !again; i++) outputs[i].data = guarded_create(outputs[i].bytes, true).data;
+    for (uint32_t i = 0; i < n_out && !again; i++)
+      outputs[i].data = guarded_create(outputs[i].bytes, true).data;
   }
-  for (uint32_t i = 0; i < n_out; i++) out_results[i] = from_output(arena, &outputs[i]);
+  for (uint32_t i = 0; i < n_out; i++)
+    out_results[i] = from_output(arena, &outputs[i]);
   return true;
 }
 
@@ -335,15 +370,20 @@ static inline bool differential_check(const char *text, uint64_t seed) {
     const struct differential_variant *v = &differential_variants[k];
     struct engine_under_test e = {0};
     /* The first two always, one of the others in turn. */
-    if (k > 1 && k != 2 + seed % (n_variants - 2) && !getenv("SINTER_ALL_VARIANTS")) continue;
+    if (k > 1 && k != 2 + seed % (n_variants - 2) && !getenv("SINTER_ALL_VARIANTS"))
+      continue;
     fine = compile_variant(text, v, &e);
     for (uint32_t i = 0; i < DIFF_INPUTS && fine; i++) {
-      if (!known[i]) continue;
+      if (!known[i])
+        continue;
       have = k ? ARENA_ARRAY(&arena, struct tensor *, n_out + 1) : first[i];
       fine = run_variant(&e, f, in[i], &arena, have);
-      for (uint32_t r = 0; r < n_out && fine; r++) fine = result_fits(&ref[i], r, have[r]);
-      if (fine && k == 1) fine = same_bits(first[i], have, n_out);
-      if (!fine) fprintf(stderr, "inputs %u\n", i);
+      for (uint32_t r = 0; r < n_out && fine; r++)
+        fine = result_fits(&ref[i], r, have[r]);
+      if (fine && k == 1)
+        fine = same_bits(first[i], have, n_out);
+      if (!fine)
+        fprintf(stderr, "inputs %u\n", i);
     }
     sinter_session_destroy(e.session);
     sinter_engine_close(e.engine);
@@ -362,7 +402,8 @@ static inline bool differential_try(const char *text, uint64_t seed, bool silent
   fflush(stdout);
   fflush(stderr);
   pid_t child = fork();
-  if (child < 0) abort();
+  if (child < 0)
+    abort();
   if (child == 0) {
     if (silent) {
       int nowhere = open("/dev/null", O_WRONLY);
@@ -393,7 +434,8 @@ static inline char *finish_reduced(struct module *m) {
   struct pipeline_options o = {.passes = "dce"};
   bool sound = module_verify(m, &d) == STATUS_OK && pipeline_run(m, &o, &d) == STATUS_OK &&
                module_verify(m, &d) == STATUS_OK;
-  if (sound) module_print(m, &text);
+  if (sound)
+    module_print(m, &text);
   struct module *back = sound ? differential_parse(text.data, &d) : NULL;
   if (!back) {
     strbuf_deinit(&text);
@@ -427,11 +469,13 @@ static inline void replace_everywhere(struct function *f, value_id from, value_i
   for (uint32_t o = 1; o < f->ops.len; o++) {
     value_id *operands = (value_id *)(uintptr_t)f->ops.data[o].operands;
     for (uint32_t k = 0; k < f->ops.data[o].n_operands; k++)
-      if (operands[k] == from) operands[k] = to;
+      if (operands[k] == from)
+        operands[k] = to;
   }
   for (uint32_t r = 0; r < f->regions.len; r++)
     for (uint32_t k = 0; k < f->regions.data[r].results.len; k++)
-      if (f->regions.data[r].results.data[k] == from) f->regions.data[r].results.data[k] = to;
+      if (f->regions.data[r].results.data[k] == from)
+        f->regions.data[r].results.data[k] = to;
 }
 
 /* The op's results become inputs, or, of a region, its first operand of the same type. */
@@ -439,9 +483,11 @@ static inline char *without_op(const char *text, op_id id, uint32_t how) {
   struct diags d = {0};
   struct module *m = differential_parse(text, &d);
   struct function *f = m->functions.data[0];
-  if (id >= f->ops.len || f->ops.data[id].kind == OP_NONE) goto none;
+  if (id >= f->ops.len || f->ops.data[id].kind == OP_NONE)
+    goto none;
   struct op op = f->ops.data[id];
-  if (how == 0 && op.n_results == 0) goto none;
+  if (how == 0 && op.n_results == 0)
+    goto none;
   for (uint32_t i = 0; i < op.n_results; i++) {
     value_id with = VALUE_NONE;
     if (how == 0 && op.kind != OP_CONST) {
@@ -455,10 +501,12 @@ static inline char *without_op(const char *text, op_id id, uint32_t how) {
       if (type_same_shape(value_type(f, op.operands[k]), value_type(f, op.results[i])) &&
           value_type(f, op.operands[k])->dtype == value_type(f, op.results[i])->dtype)
         with = op.operands[k];
-    if (with == VALUE_NONE) goto none;
+    if (with == VALUE_NONE)
+      goto none;
     replace_everywhere(f, op.results[i], with);
   }
-  if (op.n_results == 0) goto none;
+  if (op.n_results == 0)
+    goto none;
   return finish_reduced(m);
 none:
   module_destroy(m);
@@ -513,8 +561,10 @@ static inline char *reduce(const char *whole, uint64_t seed) {
   char *text = copy.data;
   uint32_t n = count_ops_of(text);
   for (op_id i = 1; i < n; i++)
-    if (take_if_fails(&text, cut_at_op(text, i), seed)) break;
-  for (uint32_t i = 40; i-- > 0;) take_if_fails(&text, without_result(text, i), seed);
+    if (take_if_fails(&text, cut_at_op(text, i), seed))
+      break;
+  for (uint32_t i = 40; i-- > 0;)
+    take_if_fails(&text, without_result(text, i), seed);
   for (bool any = true; any;) {
     any = false;
     for (op_id i = count_ops_of(text); i-- > 1;)

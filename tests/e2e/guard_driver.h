@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cpu driver, but every buffer of a launch lies in memory of its own, between pages that cannot
- * be touched: at their end in one run, at their beginning in the next. An access outside of a value is
- * a segmentation fault. Scratch and the error word stay as they are. */
+ * be touched: at their end in one run, at their beginning in the next. An access outside of a value
+ * is a segmentation fault. Scratch and the error word stay as they are. */
 #ifndef SINTER_TESTS_E2E_GUARD_DRIVER_H
 #define SINTER_TESTS_E2E_GUARD_DRIVER_H
 
@@ -23,7 +23,8 @@ static inline struct guarded guarded_create(uint64_t bytes, bool at_end) {
   size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (bytes + page - 1) / page * page;
   struct guarded g = {.block_bytes = whole + 2 * page};
   g.block = mmap(NULL, g.block_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (g.block == MAP_FAILED) abort();
+  if (g.block == MAP_FAILED)
+    abort();
   mprotect(g.block, page, PROT_NONE);
   mprotect(g.block + page + whole, page, PROT_NONE);
   g.data = g.block + page + (at_end ? whole - bytes : 0);
@@ -45,16 +46,19 @@ static inline status guard_launch(struct device *device, struct driver_module *m
   for (uint32_t i = 0; i < n; i++) {
     uint64_t bytes = launch->buffer_bytes[i];
     buffers[i] = guarded_create(bytes, guard_at_end);
-    if (bytes) memcpy(buffers[i].data, (void *)(uintptr_t)args[1 + i], bytes);
+    if (bytes)
+      memcpy(buffers[i].data, (void *)(uintptr_t)args[1 + i], bytes);
     args[1 + i] = (uint64_t)(uintptr_t)buffers[i].data;
   }
   status st = cpu_driver.launch(device, module, &inner);
-  if (!st) st = cpu_driver.wait(device);
+  if (!st)
+    st = cpu_driver.wait(device);
   for (uint32_t i = 0; i < n; i++) {
     uint64_t bytes = launch->buffer_bytes[i];
     void *real = (void *)(uintptr_t)launch->args[1 + i];
     /* Operands did not change, and may be read only. */
-    if (bytes && memcmp(real, buffers[i].data, bytes)) memcpy(real, buffers[i].data, bytes);
+    if (bytes && memcmp(real, buffers[i].data, bytes))
+      memcpy(real, buffers[i].data, bytes);
     guarded_destroy(&buffers[i]);
   }
   mem_free(buffers);

@@ -34,7 +34,8 @@ static void test_packed_constants_in_control_flow(void **state) {
         "entry @main(\"x\", \"b\") -> (\"0\", \"1\", \"2\", \"3\", \"4\") { @main; }\n");
 }
 
-/* A literal is rounded where its map ends, to nearest; a constant of the type once rounded it up. */
+/* A literal is rounded where its map ends, to nearest; a constant of the type once rounded it up.
+ */
 static void test_literal_of_e8m0(void **state) {
   (void)state;
   holds("func @main(%x: i64[2]) -> (i64[2], f8e8m0[2]) {\n"
@@ -63,23 +64,25 @@ static void test_f8_saturates_at_the_end_of_an_op(void **state) {
 /* 2^24 + 2^16 + 1 and the like lie just above the middle of two bfloat16 numbers. */
 static void test_integers_round_once(void **state) {
   (void)state;
-  holds("constant @c : i64[7] = [16842753, 16908289, -16842753, 72340172838076673,\n"
-        "                         -72340172838076673, 9223372036854775807, 36310271995674625]\n"
-        "func @main(%x: i64[7]) -> (bf16[7], f16[7], bf16[7], bf16[7], f8e4m3fn[7], f32[7], f64[7],\n"
-        "                           bf16[7]) {\n"
-        "  %c = const @c : i64[7]\n"
-        "  %m = map %c, %x { add($0, mul($1, 0:i64)) } : i64[7]\n"
-        "  %0 = map %m { bf16($0) } : bf16[7]\n"
-        "  %1 = map %m { f16(div($0, 8192:i64)) } : f16[7]\n"
-        "  %2 = map %m { bf16(i32($0)) } : bf16[7]\n"
-        "  %3 = map %m { bf16(u64($0)) } : bf16[7]\n"
-        "  %4 = map %m { f8e4m3fn($0) } : f8e4m3fn[7]\n"
-        "  %5 = map %m { f32($0) } : f32[7]\n"
-        "  %6 = map %m { f64($0) } : f64[7]\n"
-        "  %7 = map %m { bf16(u32($0)) } : bf16[7]\n"
-        "  return %0, %1, %2, %3, %4, %5, %6, %7\n"
-        "}\n"
-        "entry @main(\"x\") -> (\"0\", \"1\", \"2\", \"3\", \"4\", \"5\", \"6\", \"7\") { @main; }\n");
+  holds(
+      "constant @c : i64[7] = [16842753, 16908289, -16842753, 72340172838076673,\n"
+      "                         -72340172838076673, 9223372036854775807, 36310271995674625]\n"
+      "func @main(%x: i64[7]) -> (bf16[7], f16[7], bf16[7], bf16[7], f8e4m3fn[7], f32[7], f64[7],\n"
+      "                           bf16[7]) {\n"
+      "  %c = const @c : i64[7]\n"
+      "  %m = map %c, %x { add($0, mul($1, 0:i64)) } : i64[7]\n"
+      "  %0 = map %m { bf16($0) } : bf16[7]\n"
+      "  %1 = map %m { f16(div($0, 8192:i64)) } : f16[7]\n"
+      "  %2 = map %m { bf16(i32($0)) } : bf16[7]\n"
+      "  %3 = map %m { bf16(u64($0)) } : bf16[7]\n"
+      "  %4 = map %m { f8e4m3fn($0) } : f8e4m3fn[7]\n"
+      "  %5 = map %m { f32($0) } : f32[7]\n"
+      "  %6 = map %m { f64($0) } : f64[7]\n"
+      "  %7 = map %m { bf16(u32($0)) } : bf16[7]\n"
+      "  return %0, %1, %2, %3, %4, %5, %6, %7\n"
+      "}\n"
+      "entry @main(\"x\") -> (\"0\", \"1\", \"2\", \"3\", \"4\", \"5\", \"6\", \"7\") { @main; "
+      "}\n");
 }
 
 static void test_gather_from_nothing(void **state) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* prefill and decode of decoders against the model itself: `main`, as imported, run by the interpreter over
- * all tokens of a row at once. Two rows of different length, the prompts in two pieces, then steps; by the
- * interpreter and by an engine. With SINTER_SHARED, all decoders of its data folder. */
+/* prefill and decode of decoders against the model itself: `main`, as imported, run by the
+ * interpreter over all tokens of a row at once. Two rows of different length, the prompts in two
+ * pieces, then steps; by the interpreter and by an engine. With SINTER_SHARED, all decoders of its
+ * data folder. */
 #include "codegen/target.h"
 #include "compiler/compile_driver.h"
 #include "frontend/onnx/model_load.h"
@@ -68,7 +69,8 @@ static struct tensor *tensor_of(struct decoder *d, enum dtype dtype, int64_t row
 /* A cache without rows; its other dims are the state's. */
 static struct tensor *empty_past(struct decoder *d, uint32_t state) {
   const struct entry *e = &d->derived->entries.data[1];
-  const struct type *type = param_type(function_of(d->derived, "prefill"), e->states.data[state].input);
+  const struct type *type =
+      param_type(function_of(d->derived, "prefill"), e->states.data[state].input);
   int64_t dims[IR_MAX_RANK];
   for (uint32_t i = 0; i < type->rank; i++)
     dim_is_const(d->derived->dims, type->dims[i], &dims[i]);
@@ -101,12 +103,13 @@ static void run_main(struct decoder *d, uint32_t row) {
 /* ---- comparison ---- */
 
 /* Logits [ROWS, vocabulary] of each row whose `done`-th token was the last. */
-static void compare(const struct decoder *d, const double *logits, int64_t vocabulary, const int64_t *done,
-                    const int64_t *added) {
+static void compare(const struct decoder *d, const double *logits, int64_t vocabulary,
+                    const int64_t *done, const int64_t *added) {
   for (uint32_t r = 0; r < ROWS; r++) {
     assert_int_equal(d->wanted[r]->dims[2], vocabulary);
     for (int64_t i = 0; added[r] && i < vocabulary; i++) {
-      double want = d->wanted[r]->f64[(done[r] - 1) * vocabulary + i], have = logits[r * vocabulary + i];
+      double want = d->wanted[r]->f64[(done[r] - 1) * vocabulary + i],
+             have = logits[r * vocabulary + i];
       if (!(fabs(want - have) <= d->tolerance * d->range))
         fail_msg("%s: row %u, token %lld, logit %lld is %g, not %g", d->path, r, (long long)done[r],
                  (long long)i, have, want);
@@ -116,9 +119,11 @@ static void compare(const struct decoder *d, const double *logits, int64_t vocab
 
 /* ---- a script of runs, for both ---- */
 
-/* Runs an entry on tokens [ROWS, n] of which count are valid, and gives logits [ROWS, vocabulary]. */
-typedef const double *(*run_fn)(void *user, struct decoder *d, const char *entry, const int64_t *tokens,
-                                int64_t n, const int64_t *count, int64_t *out_vocabulary);
+/* Runs an entry on tokens [ROWS, n] of which count are valid, and gives logits [ROWS, vocabulary].
+ */
+typedef const double *(*run_fn)(void *user, struct decoder *d, const char *entry,
+                                const int64_t *tokens, int64_t n, const int64_t *count,
+                                int64_t *out_vocabulary);
 
 static void play_run(struct decoder *d, run_fn run, void *user, const char *entry, int64_t n,
                      const int64_t *count, int64_t *done) {
@@ -154,8 +159,9 @@ static struct tensor *counters(struct decoder *d, const int64_t *x) {
   return t;
 }
 
-static const double *interpret(void *user, struct decoder *d, const char *name, const int64_t *tokens,
-                               int64_t n, const int64_t *count, int64_t *out_vocabulary) {
+static const double *interpret(void *user, struct decoder *d, const char *name,
+                               const int64_t *tokens, int64_t n, const int64_t *count,
+                               int64_t *out_vocabulary) {
   struct interpreted *x = user;
   const struct function *f = function_of(d->derived, name);
   const struct entry *e = &d->derived->entries.data[strcmp(name, "prefill") ? 2 : 1];
@@ -212,18 +218,21 @@ static double element(const sinter_tensor *t, int64_t i) {
   return x;
 }
 
-static const double *run_engine(void *user, struct decoder *d, const char *name, const int64_t *tokens,
-                                int64_t n, const int64_t *count, int64_t *out_vocabulary) {
+static const double *run_engine(void *user, struct decoder *d, const char *name,
+                                const int64_t *tokens, int64_t n, const int64_t *count,
+                                int64_t *out_vocabulary) {
   struct engine_run *x = user;
   bool prefill = !strcmp(name, "prefill");
   int64_t counts[ROWS] = {count[0], count[1]};
   sinter_tensor out = {0};
-  sinter_tensor in[2] = {{SINTER_I64, 2, {ROWS, n}, (void *)(uintptr_t)tokens, (uint64_t)(ROWS * n) * 8},
-                         {SINTER_I64, 1, {ROWS}, counts, sizeof counts}};
+  sinter_tensor in[2] = {
+      {SINTER_I64, 2, {ROWS, n}, (void *)(uintptr_t)tokens, (uint64_t)(ROWS * n) * 8},
+      {SINTER_I64, 1, {ROWS}, counts, sizeof counts}};
   if (sinter_session_run(x->session, name, in, prefill ? 2 : 1, &out, 1))
     fail_msg("%s: %s", d->path, sinter_last_error());
   *out_vocabulary = out.dims[1];
-  assert_true(out.dims[0] == ROWS && ROWS * out.dims[1] <= (int64_t)(sizeof x->logits / sizeof *x->logits));
+  assert_true(out.dims[0] == ROWS &&
+              ROWS * out.dims[1] <= (int64_t)(sizeof x->logits / sizeof *x->logits));
   for (int64_t i = 0; i < ROWS * out.dims[1]; i++)
     x->logits[i] = element(&out, i);
   return x->logits;
@@ -269,7 +278,8 @@ static void check_states(struct decoder *d, struct engine_run *x) {
 static void check_engine(struct decoder *d) {
   static struct engine_run x;
   struct strbuf path = {0};
-  struct compiler_options o = {.model_path = d->path, .output_path = compiler_temporary_path(&path),
+  struct compiler_options o = {.model_path = d->path,
+                               .output_path = compiler_temporary_path(&path),
                                .pipeline = {.verify_each = true}};
   no_error(d, compiler_compile(&o, &d->diags));
   assert_int_equal(sinter_engine_open(path.data, NULL, &x.engine), SINTER_OK);
@@ -298,7 +308,8 @@ static void prepare(struct decoder *d) {
   no_error(d, pipeline_run(d->derived, &passes, &d->diags));
   assert_int_equal(d->derived->entries.len, 3);
   const struct entry *main = &d->imported->entries.data[0];
-  assert_true(phase_roles_find(main, main->variants.data[0].function, NULL, &d->roles, &why, &wrong));
+  assert_true(
+      phase_roles_find(main, main->variants.data[0].function, NULL, &d->roles, &why, &wrong));
   strbuf_deinit(&why);
   for (uint32_t r = 0; r < ROWS; r++) {
     d->n[r] = pieces[0][r] + pieces[1][r] + STEPS;
@@ -339,12 +350,15 @@ static void test_all_exporters(void **state) {
     const char *name;
     double tolerance;
   } models[] = {
-      {"genai_llama_fp32", 1e-4},      {"genai_llama_fp16", 1e-2},     {"genai_qwen2_int4", 1e-4},
-      {"gpt2_past", 1e-4},             {"llama3_rope_scaling", 1e-4},  {"llama_matmulnbits_8bit", 1e-4},
-      {"llama_matmulnbits_u4", 1e-4},  {"llama_past", 1e-4},           {"llama_past_fused", 1e-4},
-      {"llama_past_opset23", 1e-4},    {"llama_past_ts_opset17", 1e-4}, {"llama_qdq_int4", 1e-4},
-      {"mistral_past", 1e-4},          {"mixtral_past", 1e-4},         {"qwen2_moe_past", 1e-4},
-      {"qwen2_past", 1e-4},            {"qwen3_past_ts", 1e-4},
+      {"genai_llama_fp32", 1e-4},      {"genai_llama_fp16", 1e-2},
+      {"genai_qwen2_int4", 1e-4},      {"gpt2_past", 1e-4},
+      {"llama3_rope_scaling", 1e-4},   {"llama_matmulnbits_8bit", 1e-4},
+      {"llama_matmulnbits_u4", 1e-4},  {"llama_past", 1e-4},
+      {"llama_past_fused", 1e-4},      {"llama_past_opset23", 1e-4},
+      {"llama_past_ts_opset17", 1e-4}, {"llama_qdq_int4", 1e-4},
+      {"mistral_past", 1e-4},          {"mixtral_past", 1e-4},
+      {"qwen2_moe_past", 1e-4},        {"qwen2_past", 1e-4},
+      {"qwen3_past_ts", 1e-4},
   };
   const char *shared = getenv("SINTER_SHARED");
   char folder[512];

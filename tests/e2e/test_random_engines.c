@@ -6,7 +6,8 @@
  * same bits. Each module is tried in a process of its own, so that a crash or a hang is a failure
  * like any other; what fails is made smaller while it still fails, and printed.
  *
- * SINTER_TEST_SEED=n tries that module alone; SINTER_ROUNDS=n tries n of them, from SINTER_FIRST. */
+ * SINTER_TEST_SEED=n tries that module alone; SINTER_ROUNDS=n tries n of them, from SINTER_FIRST.
+ */
 #include "tests/e2e/differential.h"
 
 #include "ir/random_graph.h"
@@ -26,15 +27,15 @@ static uint64_t number_from(const char *variable, uint64_t usual) {
 #define EVERY_DTYPE ((UINT64_C(1) << DTYPE_COUNT) - 1)
 
 static char *random_text(uint64_t seed) {
-  struct random_graph_options options = {
-      .seed = seed,
-      .ops = 1 + (uint32_t)(seed * 7 % 24),
-      .symbolic = seed % 4 != 0,
-      .empty = seed % 3 == 0,
-      .wide = seed % 2 == 0,
-      .exact_bodies = true,
-      .kinds = RANDOM_GRAPH_ALL & ~RANDOM_GRAPH_OP(FUSED),
-      .dtypes = seed % 5 == 0 ? EVERY_DTYPE : RANDOM_GRAPH_COMMON_DTYPES};
+  struct random_graph_options options = {.seed = seed,
+                                         .ops = 1 + (uint32_t)(seed * 7 % 24),
+                                         .symbolic = seed % 4 != 0,
+                                         .empty = seed % 3 == 0,
+                                         .wide = seed % 2 == 0,
+                                         .exact_bodies = true,
+                                         .kinds = RANDOM_GRAPH_ALL & ~RANDOM_GRAPH_OP(FUSED),
+                                         .dtypes = seed % 5 == 0 ? EVERY_DTYPE
+                                                                 : RANDOM_GRAPH_COMMON_DTYPES};
   struct diags d = {0};
   struct strbuf text = {0};
   struct module *m = random_graph(&options, &d);

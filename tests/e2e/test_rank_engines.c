@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Random modules over ranks: split at random, localised, compiled and run by the ranks of a session,
- * against the interpreter of the module as it was.
+/* Random modules over ranks: split at random, localised, compiled and run by the ranks of a
+ * session, against the interpreter of the module as it was.
  *
  * SINTER_TEST_SEED=n tries that module alone; SINTER_ROUNDS=n tries n of them. */
 #include "tests/e2e/differential.h"
@@ -19,10 +19,8 @@
 
 #include <cmocka.h>
 
-static const struct mesh meshes[] = {{1, {{"tp", 2}}},
-                                     {1, {{"tp", 3}}},
-                                     {2, {{"dp", 2}, {"tp", 2}}},
-                                     {2, {{"dp", 2}, {"tp", 3}}}};
+static const struct mesh meshes[] = {
+    {1, {{"tp", 2}}}, {1, {{"tp", 3}}}, {2, {{"dp", 2}, {"tp", 2}}}, {2, {{"dp", 2}, {"tp", 3}}}};
 
 static char *random_text(uint64_t seed) {
   struct random_graph_options options = {.seed = seed,
@@ -99,7 +97,8 @@ static void try_seed(uint64_t seed) {
   snprintf(devices, sizeof devices, "cpu:%lld", (long long)mesh_ranks(mesh));
   bool fine = whole && m && !build(m, seed, mesh, compiler_temporary_path(&path), &d) &&
               !sinter_engine_open(path.data, NULL, &e.engine);
-  sinter_session_options options = {.struct_size = sizeof options, .devices = devices, .threads = 1};
+  sinter_session_options options = {
+      .struct_size = sizeof options, .devices = devices, .threads = 1};
   fine = fine && !sinter_session_create(e.engine, &options, &e.session) &&
          run_on_ranks(&e, whole->functions.data[0], seed, &d);
   if (!fine) {

@@ -52,10 +52,12 @@ static void branches_of_different_ranks_copy_what_follows(void **state) {
 
 static void a_rest_may_fit_one_branch_only(void **state) {
   (void)state;
-  const char *text = "in x f32 [2]\n in c bool []\n init a i64 [1] = 0\n init w f32 [2,2] = 1 2 3 4\n"
-                     " y = If(c) {then_branch=<\n p = Neg(x)\n out p\n>, else_branch=<\n"
-                     " p = Unsqueeze(x, a)\n out p\n>}\n z = Gemm(y, w)\n out z";
-  expect_run(text, (struct given[]){ROW(2, 1, 2), BOOL(0)}, 2, (struct given[]){MATRIX(1, 2, 7, 10)});
+  const char *text =
+      "in x f32 [2]\n in c bool []\n init a i64 [1] = 0\n init w f32 [2,2] = 1 2 3 4\n"
+      " y = If(c) {then_branch=<\n p = Neg(x)\n out p\n>, else_branch=<\n"
+      " p = Unsqueeze(x, a)\n out p\n>}\n z = Gemm(y, w)\n out z";
+  expect_run(text, (struct given[]){ROW(2, 1, 2), BOOL(0)}, 2,
+             (struct given[]){MATRIX(1, 2, 7, 10)});
 }
 
 static void results_of_different_ranks_are_refused(void **state) {

@@ -98,21 +98,14 @@ static void entry_add(struct strbuf *t, const struct onnx_type *type, uint64_t v
     pb_tag(t, 4, 5);
     strbuf_append(t, (const char *)&f, 4);
     break;
-  case ONNX_FIELD_INT32_DATA:
-    pb_int(t, 5, (int64_t)value);
-    break;
-  case ONNX_FIELD_STRING_DATA:
-    pb_str(t, 6, value ? "one" : "");
-    break;
-  case ONNX_FIELD_INT64_DATA:
-    pb_int(t, 7, (int64_t)value);
-    break;
+  case ONNX_FIELD_INT32_DATA: pb_int(t, 5, (int64_t)value); break;
+  case ONNX_FIELD_STRING_DATA: pb_str(t, 6, value ? "one" : ""); break;
+  case ONNX_FIELD_INT64_DATA: pb_int(t, 7, (int64_t)value); break;
   case ONNX_FIELD_DOUBLE_DATA:
     pb_tag(t, 10, 1);
     strbuf_append(t, (const char *)&d, 8);
     break;
-  default:
-    pb_int(t, 11, (int64_t)value);
+  default: pb_int(t, 11, (int64_t)value);
   }
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any text as text IR: what the parser accepts prints to a text that it accepts too, and that prints
- * the same. Seeds: what `random_graph` prints, and the texts of tests/ir/test_text.c. */
+/* Any text as text IR: what the parser accepts prints to a text that it accepts too, and that
+ * prints the same. Seeds: what `random_graph` prints, and the texts of tests/ir/test_text.c. */
 #include "base/str.h"
 #include "ir/text.h"
 

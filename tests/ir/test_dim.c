@@ -432,24 +432,12 @@ static bool direct(const struct entry *pool, int e, const int64_t *values, __int
   }
   __int128 quotient = y == 0 ? 0 : x / y - (x % y != 0 && (x < 0) != (y < 0));
   switch (pool[e].kind) {
-  case DIM_KIND_ADD:
-    *out = x + y;
-    break;
-  case DIM_KIND_MUL:
-    *out = x * y;
-    break;
-  case DIM_KIND_FLOORDIV:
-    *out = quotient;
-    break;
-  case DIM_KIND_MOD:
-    *out = y == 0 ? 0 : x - quotient * y;
-    break;
-  case DIM_KIND_MIN:
-    *out = x < y ? x : y;
-    break;
-  case DIM_KIND_MAX:
-    *out = x > y ? x : y;
-    break;
+  case DIM_KIND_ADD: *out = x + y; break;
+  case DIM_KIND_MUL: *out = x * y; break;
+  case DIM_KIND_FLOORDIV: *out = quotient; break;
+  case DIM_KIND_MOD: *out = y == 0 ? 0 : x - quotient * y; break;
+  case DIM_KIND_MIN: *out = x < y ? x : y; break;
+  case DIM_KIND_MAX: *out = x > y ? x : y; break;
   default:
     *out = quotient;
     if (y == 0 || x % y != 0) {
@@ -624,15 +612,9 @@ static void rebuild_row(void *user, uint32_t row, const struct dim_row *c) {
   struct flat *f = user;
   assert_true(row < 4096);
   switch (c->kind) {
-  case DIM_KIND_CONST:
-    f->rebuilt[row] = dim_const(f->t, c->value);
-    break;
-  case DIM_KIND_SYMBOL:
-    f->rebuilt[row] = dim_symbol(f->t, c->name, INT64_MIN, INT64_MAX);
-    break;
-  case DIM_KIND_COORD:
-    f->rebuilt[row] = dim_coord(f->t, c->name, c->value);
-    break;
+  case DIM_KIND_CONST: f->rebuilt[row] = dim_const(f->t, c->value); break;
+  case DIM_KIND_SYMBOL: f->rebuilt[row] = dim_symbol(f->t, c->name, INT64_MIN, INT64_MAX); break;
+  case DIM_KIND_COORD: f->rebuilt[row] = dim_coord(f->t, c->name, c->value); break;
   default:
     assert_true(c->lhs < row && c->rhs < row);
     f->rebuilt[row] = dim_binary(f->t, c->kind, f->rebuilt[c->lhs], f->rebuilt[c->rhs]);

@@ -351,7 +351,8 @@ static void test_scan_scatter_window(void **state) {
 static void test_update(void **state) {
   (void)state;
   EACH_SEED(s) {
-    value_id v[] = {FLOATS(&s, 3, 4, 9, 2), FLOATS(&s, 3, 4, 3, 2), input(&s, DTYPE_I64, SHAPE(3), 0, 6)};
+    value_id v[] = {FLOATS(&s, 3, 4, 9, 2), FLOATS(&s, 3, 4, 3, 2),
+                    input(&s, DTYPE_I64, SHAPE(3), 0, 6)};
     check_op(&s, OP_UPDATE, v, 3, &(struct update_attrs){2, false}, 4);
   }
   EACH_SEED(s) {
@@ -466,7 +467,8 @@ int main(void) {
                                      cmocka_unit_test(test_reduce),
                                      cmocka_unit_test(test_topk),
                                      cmocka_unit_test(test_scan_scatter_window),
-                                     cmocka_unit_test(test_update), cmocka_unit_test(test_gather),
+                                     cmocka_unit_test(test_update),
+                                     cmocka_unit_test(test_gather),
                                      cmocka_unit_test(test_contract_conv),
                                      cmocka_unit_test(test_attention),
                                      cmocka_unit_test(test_no_factors)};

@@ -117,7 +117,8 @@ static void test_rows_are_in_random_graphs(void **state) {
   (void)state;
   int missing = 0;
   for (int k = OP_NONE + 1; k < OP_COUNT; k++) {
-    bool made = op_infos[k].flags & (OP_FLAG_RANKS | OP_FLAG_MESH); /* there are no meshes in them */
+    bool made =
+        op_infos[k].flags & (OP_FLAG_RANKS | OP_FLAG_MESH); /* there are no meshes in them */
     for (uint64_t seed = 1; seed < 6 && !made; seed++) {
       struct random_graph_options options = {.seed = seed,
                                              .ops = 20,

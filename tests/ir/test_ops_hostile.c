@@ -34,19 +34,13 @@ static int64_t draw_int(struct hostile *h) {
 static dim draw_dim(struct hostile *h) {
   struct dim_table *t = h->x.t;
   switch (draw(h, 16)) {
-  case 0:
-    return dim_add(t, h->symbols[draw(h, 3)], dim_const(t, 1));
-  case 1:
-    return dim_mul(t, h->symbols[draw(h, 3)], h->symbols[draw(h, 3)]);
-  case 2:
-    return draw(h, 8) ? dim_sub(t, h->symbols[0], h->symbols[1]) : DIM_NONE;
-  case 3:
-    return dim_const(t, draw_int(h));
+  case 0: return dim_add(t, h->symbols[draw(h, 3)], dim_const(t, 1));
+  case 1: return dim_mul(t, h->symbols[draw(h, 3)], h->symbols[draw(h, 3)]);
+  case 2: return draw(h, 8) ? dim_sub(t, h->symbols[0], h->symbols[1]) : DIM_NONE;
+  case 3: return dim_const(t, draw_int(h));
   case 4:
-  case 5:
-    return h->symbols[draw(h, 3)];
-  default:
-    return dim_const(t, (int64_t)draw(h, 4));
+  case 5: return h->symbols[draw(h, 3)];
+  default: return dim_const(t, (int64_t)draw(h, 4));
   }
 }
 
@@ -92,15 +86,9 @@ static void draw_attr(struct hostile *h, const struct attr_desc *a, char *at, ui
   uint32_t len = (uint32_t)draw(h, 5), usual = h->rank - (h->conv ? 2 : 0);
   len = h->contract ? (uint32_t)draw(h, 2) : draw(h, 8) ? usual : len;
   switch (a->kind) {
-  case ATTR_INT:
-    *(int64_t *)at = draw_int(h);
-    break;
-  case ATTR_FLOAT:
-    *(double *)at = (double)draw_int(h) / 2;
-    break;
-  case ATTR_BOOL:
-    *(bool *)at = draw(h, 2);
-    break;
+  case ATTR_INT: *(int64_t *)at = draw_int(h); break;
+  case ATTR_FLOAT: *(double *)at = (double)draw_int(h) / 2; break;
+  case ATTR_BOOL: *(bool *)at = draw(h, 2); break;
   case ATTR_INTS: {
     int64_t *xs = ARENA_ARRAY(arena, int64_t, 5);
     for (uint32_t i = 0; i < len; i++)
@@ -108,9 +96,7 @@ static void draw_attr(struct hostile *h, const struct attr_desc *a, char *at, ui
     *(struct ints *)at = (struct ints){xs, len};
     break;
   }
-  case ATTR_DIM:
-    *(dim *)at = draw_dim(h);
-    break;
+  case ATTR_DIM: *(dim *)at = draw_dim(h); break;
   case ATTR_DIMS: {
     dim *xs = ARENA_ARRAY(arena, dim, 5);
     for (uint32_t i = 0; i < len; i++)
@@ -118,32 +104,21 @@ static void draw_attr(struct hostile *h, const struct attr_desc *a, char *at, ui
     *(struct dims *)at = (struct dims){xs, len};
     break;
   }
-  case ATTR_DTYPE:
-    *(enum dtype *)at = draw_dtype(h);
-    break;
+  case ATTR_DTYPE: *(enum dtype *)at = draw_dtype(h); break;
   case ATTR_TYPE: {
     struct type *t = ARENA_NEW(arena, struct type);
     *t = draw_type(h);
     *(const struct type **)at = t;
     break;
   }
-  case ATTR_BODY:
-    *(const struct scalar_body **)at = draw_body(h, n_operands, operands);
-    break;
-  case ATTR_CONSTANT:
-    *(constant_id *)at = (constant_id)draw(h, 3);
-    break;
-  case ATTR_COMBINER:
-    *(enum combiner *)at = (enum combiner)draw(h, COMBINER_ARGMIN + 1);
-    break;
-  case ATTR_RELATION:
-    *(enum relation *)at = (enum relation)draw(h, RELATION_DIVIDES + 1);
-    break;
+  case ATTR_BODY: *(const struct scalar_body **)at = draw_body(h, n_operands, operands); break;
+  case ATTR_CONSTANT: *(constant_id *)at = (constant_id)draw(h, 3); break;
+  case ATTR_COMBINER: *(enum combiner *)at = (enum combiner)draw(h, COMBINER_ARGMIN + 1); break;
+  case ATTR_RELATION: *(enum relation *)at = (enum relation)draw(h, RELATION_DIVIDES + 1); break;
   case ATTR_OUT_OF_RANGE:
     *(enum out_of_range *)at = (enum out_of_range)draw(h, OUT_OF_RANGE_FILL + 1);
     break;
-  default:
-    break;
+  default: break;
   }
 }
 

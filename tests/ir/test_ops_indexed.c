@@ -93,7 +93,8 @@ static void test_update(void **state) {
   value_id v = i64(&x, SHAPE(2, 4, 2), I(1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18));
   value_id rows = i64(&x, SHAPE(2, 2, 2), I(20, 21, 22, 23, 30, 31, 32, 33));
   value_id start = i64(&x, SHAPE(2), I(0, 3)), count = i64(&x, SHAPE(2), I(5, 1));
-  value_id none = i64(&x, SHAPE(2, 0, 2), NULL), flat = i64(&x, SHAPE(2, 4), I(1, 2, 3, 4, 5, 6, 7, 8));
+  value_id none = i64(&x, SHAPE(2, 0, 2), NULL),
+           flat = i64(&x, SHAPE(2, 4), I(1, 2, 3, 4, 5, 6, 7, 8));
   value_id pair = i64(&x, SHAPE(2, 2), I(20, 21, 30, 31)), no_rows = i64(&x, SHAPE(2), I(-1, 0));
   struct update_attrs a = {.axis = 1};
   give_op(&x, OP_UPDATE, (value_id[]){v, rows, start, count}, 4, &a);
@@ -226,11 +227,11 @@ static void test_nms_center(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_gather),  cmocka_unit_test(test_gather_out_of_range),
-      cmocka_unit_test(test_scatter), cmocka_unit_test(test_topk),
-      cmocka_unit_test(test_update),
-      cmocka_unit_test(test_nonzero), cmocka_unit_test(test_unique),
-      cmocka_unit_test(test_nms),     cmocka_unit_test(test_nms_center),
+      cmocka_unit_test(test_gather),     cmocka_unit_test(test_gather_out_of_range),
+      cmocka_unit_test(test_scatter),    cmocka_unit_test(test_topk),
+      cmocka_unit_test(test_update),     cmocka_unit_test(test_nonzero),
+      cmocka_unit_test(test_unique),     cmocka_unit_test(test_nms),
+      cmocka_unit_test(test_nms_center),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -248,59 +248,32 @@ static uwide int_reference(enum scalar_op op, enum dtype t, wide x, wide y) {
   wide bits = dtype_bits(t);
   bool past = y < 0 || y >= bits;
   switch (op) {
-  case SCALAR_ADD:
-    return (uwide)x + (uwide)y;
-  case SCALAR_SUB:
-    return (uwide)x - (uwide)y;
-  case SCALAR_MUL:
-    return (uwide)x * (uwide)y;
-  case SCALAR_DIV:
-    return y == 0 ? 0 : (uwide)(x / y);
-  case SCALAR_MOD:
-    return y == 0 ? 0 : (uwide)(x - floor_div(x, y) * y);
-  case SCALAR_REM:
-    return y == 0 ? 0 : (uwide)(x - x / y * y);
-  case SCALAR_POW:
-    return (uwide)power(t, x, y);
-  case SCALAR_MAX:
-    return (uwide)(x > y ? x : y);
-  case SCALAR_MIN:
-    return (uwide)(x < y ? x : y);
-  case SCALAR_NEG:
-    return (uwide)-x;
-  case SCALAR_ABS:
-    return (uwide)(x < 0 ? -x : x);
-  case SCALAR_SIGN:
-    return (uwide)(wide)((x > 0) - (x < 0));
-  case SCALAR_EQ:
-    return x == y;
-  case SCALAR_NE:
-    return x != y;
-  case SCALAR_LT:
-    return x < y;
-  case SCALAR_LE:
-    return x <= y;
-  case SCALAR_GT:
-    return x > y;
-  case SCALAR_GE:
-    return x >= y;
-  case SCALAR_AND:
-    return (uwide)(x & y);
-  case SCALAR_OR:
-    return (uwide)(x | y);
-  case SCALAR_XOR:
-    return (uwide)(x ^ y);
-  case SCALAR_NOT:
-    return t == DTYPE_BOOL ? (uwide)(1 - x) : (uwide)(-1 - x);
-  case SCALAR_SHL:
-    return past ? 0 : (uwide)x * ((uwide)1 << y);
-  case SCALAR_SHR:
-    return past ? (uwide)(wide)(x < 0 ? -1 : 0) : (uwide)floor_div(x, (wide)1 << y);
-  case SCALAR_SELECT:
-    return (uwide)x;
-  default:
-    fail_msg("no reference for %s", scalar_infos[op].name);
-    return 0;
+  case SCALAR_ADD: return (uwide)x + (uwide)y;
+  case SCALAR_SUB: return (uwide)x - (uwide)y;
+  case SCALAR_MUL: return (uwide)x * (uwide)y;
+  case SCALAR_DIV: return y == 0 ? 0 : (uwide)(x / y);
+  case SCALAR_MOD: return y == 0 ? 0 : (uwide)(x - floor_div(x, y) * y);
+  case SCALAR_REM: return y == 0 ? 0 : (uwide)(x - x / y * y);
+  case SCALAR_POW: return (uwide)power(t, x, y);
+  case SCALAR_MAX: return (uwide)(x > y ? x : y);
+  case SCALAR_MIN: return (uwide)(x < y ? x : y);
+  case SCALAR_NEG: return (uwide)-x;
+  case SCALAR_ABS: return (uwide)(x < 0 ? -x : x);
+  case SCALAR_SIGN: return (uwide)(wide)((x > 0) - (x < 0));
+  case SCALAR_EQ: return x == y;
+  case SCALAR_NE: return x != y;
+  case SCALAR_LT: return x < y;
+  case SCALAR_LE: return x <= y;
+  case SCALAR_GT: return x > y;
+  case SCALAR_GE: return x >= y;
+  case SCALAR_AND: return (uwide)(x & y);
+  case SCALAR_OR: return (uwide)(x | y);
+  case SCALAR_XOR: return (uwide)(x ^ y);
+  case SCALAR_NOT: return t == DTYPE_BOOL ? (uwide)(1 - x) : (uwide)(-1 - x);
+  case SCALAR_SHL: return past ? 0 : (uwide)x * ((uwide)1 << y);
+  case SCALAR_SHR: return past ? (uwide)(wide)(x < 0 ? -1 : 0) : (uwide)floor_div(x, (wide)1 << y);
+  case SCALAR_SELECT: return (uwide)x;
+  default: fail_msg("no reference for %s", scalar_infos[op].name); return 0;
   }
 }
 
@@ -309,101 +282,55 @@ static uwide int_reference(enum scalar_op op, enum dtype t, wide x, wide y) {
 #define DEFINE_FLOAT_REFERENCE(reference, T, F)                                                    \
   static T reference(enum scalar_op op, T x, T y) {                                                \
     switch (op) {                                                                                  \
-    case SCALAR_ADD:                                                                               \
-      return x + y;                                                                                \
-    case SCALAR_SUB:                                                                               \
-      return x - y;                                                                                \
-    case SCALAR_MUL:                                                                               \
-      return x * y;                                                                                \
-    case SCALAR_DIV:                                                                               \
-      return x / y;                                                                                \
+    case SCALAR_ADD: return x + y;                                                                 \
+    case SCALAR_SUB: return x - y;                                                                 \
+    case SCALAR_MUL: return x * y;                                                                 \
+    case SCALAR_DIV: return x / y;                                                                 \
     case SCALAR_MOD: {                                                                             \
       T r = F(fmod)(x, y);                                                                         \
       return r != 0 && (r < 0) != (y < 0) ? r + y : r;                                             \
     }                                                                                              \
-    case SCALAR_REM:                                                                               \
-      return F(fmod)(x, y);                                                                        \
-    case SCALAR_POW:                                                                               \
-      return F(pow)(x, y);                                                                         \
-    case SCALAR_MAX:                                                                               \
-      return isnan(x) || isnan(y) ? (T)NAN : x > y ? x : y;                                        \
-    case SCALAR_MIN:                                                                               \
-      return isnan(x) || isnan(y) ? (T)NAN : x < y ? x : y;                                        \
-    case SCALAR_NEG:                                                                               \
-      return -x;                                                                                   \
-    case SCALAR_ABS:                                                                               \
-      return F(fabs)(x);                                                                           \
-    case SCALAR_SIGN:                                                                              \
-      return isnan(x) ? x : (T)((x > 0) - (x < 0));                                                \
-    case SCALAR_FLOOR:                                                                             \
-      return F(floor)(x);                                                                          \
-    case SCALAR_CEIL:                                                                              \
-      return F(ceil)(x);                                                                           \
-    case SCALAR_ROUND:                                                                             \
-      return F(nearbyint)(x);                                                                      \
-    case SCALAR_TRUNC:                                                                             \
-      return F(trunc)(x);                                                                          \
-    case SCALAR_SQRT:                                                                              \
-      return F(sqrt)(x);                                                                           \
-    case SCALAR_EXP:                                                                               \
-      return F(exp)(x);                                                                            \
-    case SCALAR_LOG:                                                                               \
-      return F(log)(x);                                                                            \
-    case SCALAR_LOG1P:                                                                             \
-      return F(log1p)(x);                                                                          \
-    case SCALAR_EXPM1:                                                                             \
-      return F(expm1)(x);                                                                          \
-    case SCALAR_SIGMOID:                                                                           \
-      return x < 0 ? F(exp)(x) / (1 + F(exp)(x)) : 1 / (1 + F(exp)(-x));                           \
-    case SCALAR_ERF:                                                                               \
-      return F(erf)(x);                                                                            \
-    case SCALAR_SIN:                                                                               \
-      return F(sin)(x);                                                                            \
-    case SCALAR_COS:                                                                               \
-      return F(cos)(x);                                                                            \
-    case SCALAR_TAN:                                                                               \
-      return F(tan)(x);                                                                            \
-    case SCALAR_ASIN:                                                                              \
-      return F(asin)(x);                                                                           \
-    case SCALAR_ACOS:                                                                              \
-      return F(acos)(x);                                                                           \
-    case SCALAR_ATAN:                                                                              \
-      return F(atan)(x);                                                                           \
-    case SCALAR_ATAN2:                                                                             \
-      return F(atan2)(x, y);                                                                       \
-    case SCALAR_SINH:                                                                              \
-      return F(sinh)(x);                                                                           \
-    case SCALAR_COSH:                                                                              \
-      return F(cosh)(x);                                                                           \
-    case SCALAR_TANH:                                                                              \
-      return F(tanh)(x);                                                                           \
-    case SCALAR_ASINH:                                                                             \
-      return F(asinh)(x);                                                                          \
-    case SCALAR_ACOSH:                                                                             \
-      return F(acosh)(x);                                                                          \
-    case SCALAR_ATANH:                                                                             \
-      return F(atanh)(x);                                                                          \
-    case SCALAR_ISNAN:                                                                             \
-      return isnan(x) != 0;                                                                        \
-    case SCALAR_ISINF:                                                                             \
-      return isinf(x) != 0;                                                                        \
-    case SCALAR_EQ:                                                                                \
-      return x == y;                                                                               \
-    case SCALAR_NE:                                                                                \
-      return !(x == y);                                                                            \
-    case SCALAR_LT:                                                                                \
-      return isless(x, y);                                                                         \
-    case SCALAR_LE:                                                                                \
-      return islessequal(x, y);                                                                    \
-    case SCALAR_GT:                                                                                \
-      return isgreater(x, y);                                                                      \
-    case SCALAR_GE:                                                                                \
-      return isgreaterequal(x, y);                                                                 \
-    case SCALAR_SELECT:                                                                            \
-      return x;                                                                                    \
-    default:                                                                                       \
-      fail_msg("no reference for %s", scalar_infos[op].name);                                      \
-      return 0;                                                                                    \
+    case SCALAR_REM: return F(fmod)(x, y);                                                         \
+    case SCALAR_POW: return F(pow)(x, y);                                                          \
+    case SCALAR_MAX: return isnan(x) || isnan(y) ? (T)NAN : x > y ? x : y;                         \
+    case SCALAR_MIN: return isnan(x) || isnan(y) ? (T)NAN : x < y ? x : y;                         \
+    case SCALAR_NEG: return -x;                                                                    \
+    case SCALAR_ABS: return F(fabs)(x);                                                            \
+    case SCALAR_SIGN: return isnan(x) ? x : (T)((x > 0) - (x < 0));                                \
+    case SCALAR_FLOOR: return F(floor)(x);                                                         \
+    case SCALAR_CEIL: return F(ceil)(x);                                                           \
+    case SCALAR_ROUND: return F(nearbyint)(x);                                                     \
+    case SCALAR_TRUNC: return F(trunc)(x);                                                         \
+    case SCALAR_SQRT: return F(sqrt)(x);                                                           \
+    case SCALAR_EXP: return F(exp)(x);                                                             \
+    case SCALAR_LOG: return F(log)(x);                                                             \
+    case SCALAR_LOG1P: return F(log1p)(x);                                                         \
+    case SCALAR_EXPM1: return F(expm1)(x);                                                         \
+    case SCALAR_SIGMOID: return x < 0 ? F(exp)(x) / (1 + F(exp)(x)) : 1 / (1 + F(exp)(-x));        \
+    case SCALAR_ERF: return F(erf)(x);                                                             \
+    case SCALAR_SIN: return F(sin)(x);                                                             \
+    case SCALAR_COS: return F(cos)(x);                                                             \
+    case SCALAR_TAN: return F(tan)(x);                                                             \
+    case SCALAR_ASIN: return F(asin)(x);                                                           \
+    case SCALAR_ACOS: return F(acos)(x);                                                           \
+    case SCALAR_ATAN: return F(atan)(x);                                                           \
+    case SCALAR_ATAN2: return F(atan2)(x, y);                                                      \
+    case SCALAR_SINH: return F(sinh)(x);                                                           \
+    case SCALAR_COSH: return F(cosh)(x);                                                           \
+    case SCALAR_TANH: return F(tanh)(x);                                                           \
+    case SCALAR_ASINH: return F(asinh)(x);                                                         \
+    case SCALAR_ACOSH: return F(acosh)(x);                                                         \
+    case SCALAR_ATANH: return F(atanh)(x);                                                         \
+    case SCALAR_ISNAN: return isnan(x) != 0;                                                       \
+    case SCALAR_ISINF: return isinf(x) != 0;                                                       \
+    case SCALAR_EQ: return x == y;                                                                 \
+    case SCALAR_NE: return !(x == y);                                                              \
+    case SCALAR_LT: return isless(x, y);                                                           \
+    case SCALAR_LE: return islessequal(x, y);                                                      \
+    case SCALAR_GT: return isgreater(x, y);                                                        \
+    case SCALAR_GE: return isgreaterequal(x, y);                                                   \
+    case SCALAR_SELECT: return x;                                                                  \
+    default: fail_msg("no reference for %s", scalar_infos[op].name); return 0;                     \
     }                                                                                              \
   }
 #define F32_NAME(name) name##f
@@ -467,18 +394,12 @@ static uint32_t int_values(enum dtype t, int64_t *out) {
 
 static bool takes(enum scalar_operands kind, enum dtype t) {
   switch (kind) {
-  case SCALAR_OPERANDS_NUM:
-    return dtype_is_float(t) || dtype_is_int(t);
-  case SCALAR_OPERANDS_FLT:
-    return dtype_is_float(t);
-  case SCALAR_OPERANDS_INT:
-    return dtype_is_int(t);
-  case SCALAR_OPERANDS_LOG:
-    return t == DTYPE_BOOL;
-  case SCALAR_OPERANDS_BIT:
-    return dtype_is_int(t) || t == DTYPE_BOOL;
-  case SCALAR_OPERANDS_ANY:
-    return true;
+  case SCALAR_OPERANDS_NUM: return dtype_is_float(t) || dtype_is_int(t);
+  case SCALAR_OPERANDS_FLT: return dtype_is_float(t);
+  case SCALAR_OPERANDS_INT: return dtype_is_int(t);
+  case SCALAR_OPERANDS_LOG: return t == DTYPE_BOOL;
+  case SCALAR_OPERANDS_BIT: return dtype_is_int(t) || t == DTYPE_BOOL;
+  case SCALAR_OPERANDS_ANY: return true;
   }
   return false;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running passes over random modules and comparing what the interpreter computes before and after. */
+/* Running passes over random modules and comparing what the interpreter computes before and after.
+ */
 #ifndef SINTER_TESTS_PASSES_PASS_CHECK_H
 #define SINTER_TESTS_PASSES_PASS_CHECK_H
 
@@ -29,10 +30,10 @@ static inline bool same_tensor(const struct tensor *a, const struct tensor *b, d
   for (int64_t i = 0; dtype_is_float(a->dtype) && i < a->count; i++)
     most = isfinite(a->f64[i]) ? fmax(most, fabs(a->f64[i])) : most;
   for (int64_t i = 0; i < a->count; i++) {
-    if (!dtype_is_float(a->dtype) ? a->i64[i] == b->i64[i]
-                                  : !memcmp(&a->f64[i], &b->f64[i], 8) ||
-                                        (isnan(a->f64[i]) && isnan(b->f64[i])) ||
-                                        fabs(a->f64[i] - b->f64[i]) <= tolerance * most)
+    if (!dtype_is_float(a->dtype)
+            ? a->i64[i] == b->i64[i]
+            : !memcmp(&a->f64[i], &b->f64[i], 8) || (isnan(a->f64[i]) && isnan(b->f64[i])) ||
+                  fabs(a->f64[i] - b->f64[i]) <= tolerance * most)
       continue;
     if (dtype_is_float(a->dtype))
       fprintf(stderr, "element %lld: %a, %a\n", (long long)i, a->f64[i], b->f64[i]);
@@ -101,7 +102,8 @@ static inline void check_same_results(const struct module *m, const char *passes
 }
 
 /* How many random graphs, and from which seed: SINTER_RANDOM_GRAPHS, SINTER_RANDOM_SEED. */
-static inline void check_random_modules(const char *passes, uint64_t usual_count, double tolerance) {
+static inline void check_random_modules(const char *passes, uint64_t usual_count,
+                                        double tolerance) {
   const char *first = getenv("SINTER_RANDOM_SEED"), *n = getenv("SINTER_RANDOM_GRAPHS");
   uint64_t seed = first ? strtoull(first, NULL, 10) : 1;
   uint64_t count = n ? strtoull(n, NULL, 10) : usual_count;

@@ -67,7 +67,8 @@ static void test_softmax(void **state) {
   struct arena a = {0};
   struct tensor *inputs[] = {
       floats(&a, SHAPE(3, 3, 2), F(1, 2, 3, 4, 0, 0, 5, 6, 7, 8, 0, 0, 9, 1, 0, 0, 0, 0)),
-      floats(&a, SHAPE(3, 3), F(0.5, 2, -INFINITY, 1.5, -1, -INFINITY, -200, -INFINITY, -INFINITY))};
+      floats(&a, SHAPE(3, 3),
+             F(0.5, 2, -INFINITY, 1.5, -1, -INFINITY, -200, -INFINITY, -INFINITY))};
   check("func @main(%o: f32[3, 3, 2], %l: f32[3, 3]) -> (f32[3, 2], f32[3]) {\n"
         "%a, %b = combine %o, %l { kind = softmax } : f32[3, 2], f32[3]\n"
         "return %a, %b\n}\n",
@@ -125,14 +126,19 @@ static void test_attention(void **state) {
     for (int64_t n = 0; n < all[i]->count; n++)
       all[i]->f64[n] = (double)((n * 37 + i * 11) % 17) / 8 - 1;
   /* The first query of the first row sees nothing. */
-  struct tensor *inputs[] = {q, k, k, bias, ints(&a, SHAPE(2, 3), I(-1, 2, 4, 0, 1, 9)),
+  struct tensor *inputs[] = {q,
+                             k,
+                             k,
+                             bias,
+                             ints(&a, SHAPE(2, 3), I(-1, 2, 4, 0, 1, 9)),
                              ints(&a, SHAPE(1, 5), I(0, 2, 4, 1, 3))};
-  check("func @main(%q: f32[2, 4, 3, 2], %k: f32[2, 2, 5, 2], %v: f32[2, 2, 5, 2], "
-        "%b: f32[1, 4, 3, 5], %qp: i64[2, 3], %kp: i64[1, 5]) -> (f32[2, 4, 3, 2], f32[2, 4, 3]) {\n"
-        "%o, %l = attention %q, %k, %v, %b, %qp, %kp { scale = 0.75, softcap = 2.0, causal = true, "
-        "window = 3, has_bias = true, has_pos = true, lse = true } : f32[2, 4, 3, 2], f32[2, 4, 3]\n"
-        "return %o, %l\n}\n",
-        inputs);
+  check(
+      "func @main(%q: f32[2, 4, 3, 2], %k: f32[2, 2, 5, 2], %v: f32[2, 2, 5, 2], "
+      "%b: f32[1, 4, 3, 5], %qp: i64[2, 3], %kp: i64[1, 5]) -> (f32[2, 4, 3, 2], f32[2, 4, 3]) {\n"
+      "%o, %l = attention %q, %k, %v, %b, %qp, %kp { scale = 0.75, softcap = 2.0, causal = true, "
+      "window = 3, has_bias = true, has_pos = true, lse = true } : f32[2, 4, 3, 2], f32[2, 4, 3]\n"
+      "return %o, %l\n}\n",
+      inputs);
   check("func @main(%q: f32[2, 4, 3, 2], %k: f32[2, 2, 5, 2], %v: f32[2, 2, 5, 2]) -> "
         "(f32[2, 4, 3, 2], f32[2, 4, 3]) {\n"
         "%o, %l = attention %q, %k, %v { scale = 0.75, causal = true, lse = true } : "

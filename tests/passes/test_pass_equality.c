@@ -61,9 +61,11 @@ static void test_fuse(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_simplify),       cmocka_unit_test(test_fold),
-      cmocka_unit_test(test_fold_static),  cmocka_unit_test(test_cse_and_dce),    cmocka_unit_test(test_several_rounds),
-      cmocka_unit_test(test_strength),     cmocka_unit_test(test_control),     cmocka_unit_test(test_pipeline),
-      cmocka_unit_test(test_fuse),         cmocka_unit_test(test_layout),      cmocka_unit_test(test_variants),
+      cmocka_unit_test(test_fold_static),    cmocka_unit_test(test_cse_and_dce),
+      cmocka_unit_test(test_several_rounds), cmocka_unit_test(test_strength),
+      cmocka_unit_test(test_control),        cmocka_unit_test(test_pipeline),
+      cmocka_unit_test(test_fuse),           cmocka_unit_test(test_layout),
+      cmocka_unit_test(test_variants),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

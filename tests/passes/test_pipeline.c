@@ -28,9 +28,11 @@ static void test_only_the_passes_asked_for_run(void **state) {
   (void)state;
   assert_int_equal(ops_after(&(struct pipeline_options){.passes = "dce"}), 4);
   assert_int_equal(ops_after(&(struct pipeline_options){.passes = "simplify"}), 1);
-  assert_int_equal(ops_after(&(struct pipeline_options){.passes = "simplify", .disabled = "simplify"}), 4);
+  assert_int_equal(
+      ops_after(&(struct pipeline_options){.passes = "simplify", .disabled = "simplify"}), 4);
   assert_int_equal(ops_after(&(struct pipeline_options){.stop_after = "fold"}), 4);
-  assert_int_equal(ops_after(&(struct pipeline_options){.stop_after = "dce", .verify_each = true}), 1);
+  assert_int_equal(ops_after(&(struct pipeline_options){.stop_after = "dce", .verify_each = true}),
+                   1);
 }
 
 static void test_names_that_are_no_pass_are_refused(void **state) {

@@ -123,14 +123,10 @@ static double load(enum dtype dtype, const uint8_t *at) {
   memcpy(u.bytes, at, dtype_unpacked_bytes(dtype));
   memcpy(&half, at, dtype_unpacked_bytes(dtype) < 2 ? 1 : 2);
   switch (dtype) {
-  case DTYPE_F64:
-    return u.f64;
-  case DTYPE_F32:
-    return u.f32;
-  case DTYPE_F16:
-    return softfloat_decode(SOFTFLOAT_F16, half);
-  case DTYPE_BF16:
-    return softfloat_decode(SOFTFLOAT_BF16, half);
+  case DTYPE_F64: return u.f64;
+  case DTYPE_F32: return u.f32;
+  case DTYPE_F16: return softfloat_decode(SOFTFLOAT_F16, half);
+  case DTYPE_BF16: return softfloat_decode(SOFTFLOAT_BF16, half);
   default:
     if (!dtype_is_signed(dtype))
       return (double)(uint64_t)u.i64;
@@ -144,20 +140,15 @@ static void store(enum dtype dtype, uint8_t *at, double x) {
   int64_t i64 = dtype_is_float(dtype) ? 0 : (int64_t)x;
   uint16_t half;
   switch (dtype) {
-  case DTYPE_F64:
-    memcpy(at, &x, 8);
-    break;
-  case DTYPE_F32:
-    memcpy(at, &f32, 4);
-    break;
+  case DTYPE_F64: memcpy(at, &x, 8); break;
+  case DTYPE_F32: memcpy(at, &f32, 4); break;
   case DTYPE_F16:
   case DTYPE_BF16:
     half = softfloat_encode(dtype == DTYPE_F16 ? SOFTFLOAT_F16 : SOFTFLOAT_BF16, x, false,
                             SOFTFLOAT_ROUND_NEAREST);
     memcpy(at, &half, 2);
     break;
-  default:
-    memcpy(at, &i64, dtype_unpacked_bytes(dtype));
+  default: memcpy(at, &i64, dtype_unpacked_bytes(dtype));
   }
 }
 

@@ -82,7 +82,8 @@ static void as_text(void **state) {
       "    exchange 0 all_reduce sum over (tp) %3 <- %2, 8 of f32; 384 B received\n",
       "    exchange 1 all_gather over (cp, tp:2) %3 <- %2, 8 of f32; 768 B received\n",
       "    exchange 2 reduce_scatter max over (tp/2:2) %3 <- %2, 8 of f32; 256 B received\n",
-      "    exchange 3 all_to_all over (tp:2, tp/2:2) %3 <- %2, 8 of f32; %3 <- %2, 4 of f32; 768 + 384 B received\n",
+      "    exchange 3 all_to_all over (tp:2, tp/2:2) %3 <- %2, 8 of f32; %3 <- %2, 4 of f32; 768 + "
+      "384 B received\n",
       "    exchange 4 permute over (cp) from 1, 0 %3 <- %2, 8 of f32; 256 B received\n",
       "  %1 f32[32], (32 * 4) B, constant 0 part coord(cp)\n",
   };
@@ -137,33 +138,17 @@ enum { WRONG_COUNT = 20 };
 static const char *make_wrong(struct ranks_plan *p, int which) {
   Engine__Manifest *m = &p->maker.build.manifest;
   switch (which) {
-  case 0:
-    m->ranks = 4;
-    return "4 ranks for a mesh of 8";
-  case 1:
-    m->mesh[0]->size = 0;
-    return "axis 0 has 0 ranks";
-  case 2:
-    m->mesh[0]->size = 4096, m->mesh[1]->size = 4096;
-    return "a mesh of more than 4096 ranks";
-  case 3:
-    m->mesh[1]->name = 1000;
-    return "string 1000";
-  case 4:
-    m->dim_exprs[m->values[p->weights]->part]->a = 7;
-    return "axis 7 of 2";
+  case 0: m->ranks = 4; return "4 ranks for a mesh of 8";
+  case 1: m->mesh[0]->size = 0; return "axis 0 has 0 ranks";
+  case 2: m->mesh[0]->size = 4096, m->mesh[1]->size = 4096; return "a mesh of more than 4096 ranks";
+  case 3: m->mesh[1]->name = 1000; return "string 1000";
+  case 4: m->dim_exprs[m->values[p->weights]->part]->a = 7; return "axis 7 of 2";
   case 5:
     m->dim_exprs[m->values[p->weights]->part]->value = 3;
     return "a coordinate along axis 0 of 3 ranks";
-  case 6:
-    m->values[p->weights]->part = 999;
-    return "dim expression 999";
-  case 7:
-    m->constants[0]->parts = 3;
-    return "constant 0 is of 3 parts in 128 B";
-  case 8:
-    p->reduce->group[0]->axis = 2;
-    return "axis 2 of 2";
+  case 6: m->values[p->weights]->part = 999; return "dim expression 999";
+  case 7: m->constants[0]->parts = 3; return "constant 0 is of 3 parts in 128 B";
+  case 8: p->reduce->group[0]->axis = 2; return "axis 2 of 2";
   case 9:
     p->gather->group[1]->sub_size = 3;
     return "a part of 3 places and stride 1 of an axis of 4";
@@ -173,30 +158,18 @@ static const char *make_wrong(struct ranks_plan *p, int which) {
   case 11:
     p->reduce->group[0]->sub_stride = 2;
     return "a part of 0 places and stride 2 of an axis of 4";
-  case 12:
-    p->all->group[0]->sub_stride = 2;
-    return "a group names a part of axis 1 twice";
-  case 13:
-    p->permute->from[0] = 0;
-    return "place 0 is no part of a permutation of 2";
-  case 14:
-    p->permute->n_from = 1;
-    return "a permutation of 1 places in a group of 2";
-  case 15:
-    p->scatter->number = 3;
-    return "two exchanges have the number 3";
-  case 16:
-    p->all->parts[1]->src = 0;
-    return "a value is missing";
+  case 12: p->all->group[0]->sub_stride = 2; return "a group names a part of axis 1 twice";
+  case 13: p->permute->from[0] = 0; return "place 0 is no part of a permutation of 2";
+  case 14: p->permute->n_from = 1; return "a permutation of 1 places in a group of 2";
+  case 15: p->scatter->number = 3; return "two exchanges have the number 3";
+  case 16: p->all->parts[1]->src = 0; return "a value is missing";
   case 17:
     m->values[p->y]->dtype = DTYPE_I32, m->entries[0]->outputs[0]->dtype = DTYPE_I32;
     return "values 2 and 3 are exchanged but are of two types";
   case 18:
     m->values[p->x]->dtype = m->values[p->y]->dtype = DTYPE_F8E5M2;
     return "elements of type f8e5m2 are combined by reduction 0";
-  default:
-    p->all->n_parts = 0;
-    return "an exchange of 0 values";
+  default: p->all->n_parts = 0; return "an exchange of 0 values";
   }
 }
 

@@ -197,17 +197,11 @@ static double e5m2(uint8_t v) {
 static double decode(int kind, const uint8_t *p, int at) {
   float f;
   switch (kind) {
-  case 0:
-    memcpy(&f, p + 4 * at, 4);
-    return (double)f;
-  case 1:
-    return (double)(int8_t)p[at];
-  case 2:
-    return (double)p[at];
-  case 3:
-    return e4m3(p[at]);
-  default:
-    return e5m2(p[at]);
+  case 0: memcpy(&f, p + 4 * at, 4); return (double)f;
+  case 1: return (double)(int8_t)p[at];
+  case 2: return (double)p[at];
+  case 3: return e4m3(p[at]);
+  default: return e5m2(p[at]);
   }
 }
 static void other_types(void **state) {

@@ -6,9 +6,9 @@
 
 #include "base/arena.h"
 #include "base/dtype.h"
+#include "codegen/manifest_build.h"
 #include "include/sinter/runtime.h"
 #include "runtime/engine_format.h"
-#include "codegen/manifest_build.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -42,15 +42,11 @@ static size_t size_of(ProtobufCType type) {
   case PROTOBUF_C_TYPE_SFIXED64:
   case PROTOBUF_C_TYPE_UINT64:
   case PROTOBUF_C_TYPE_FIXED64:
-  case PROTOBUF_C_TYPE_DOUBLE:
-    return 8;
+  case PROTOBUF_C_TYPE_DOUBLE: return 8;
   case PROTOBUF_C_TYPE_STRING:
-  case PROTOBUF_C_TYPE_MESSAGE:
-    return sizeof(void *);
-  case PROTOBUF_C_TYPE_BYTES:
-    return sizeof(ProtobufCBinaryData);
-  default:
-    return 4;
+  case PROTOBUF_C_TYPE_MESSAGE: return sizeof(void *);
+  case PROTOBUF_C_TYPE_BYTES: return sizeof(ProtobufCBinaryData);
+  default: return 4;
   }
 }
 
@@ -94,14 +90,10 @@ static int64_t new_integer(struct mutator *m, int64_t old) {
   static const int64_t odd[] = {INT64_MIN, INT64_MAX, INT32_MAX,        INT32_MIN,       -1,
                                 1 << 16,   1 << 30,   INT64_C(1) << 40, INT64_C(1) << 61};
   switch (draw(m, 5)) {
-  case 0:
-    return odd[draw(m, sizeof odd / sizeof *odd)];
-  case 1:
-    return old ^ (INT64_C(1) << draw(m, 5));
-  case 2:
-    return (int64_t)(0 - (uint64_t)old);
-  default:
-    return (int64_t)draw(m, 9) - 3;
+  case 0: return odd[draw(m, sizeof odd / sizeof *odd)];
+  case 1: return old ^ (INT64_C(1) << draw(m, 5));
+  case 2: return (int64_t)(0 - (uint64_t)old);
+  default: return (int64_t)draw(m, 9) - 3;
   }
 }
 
@@ -130,20 +122,11 @@ static void change_bytes(struct mutator *m, ProtobufCBinaryData *b) {
 
 static void change_value(struct mutator *m, const ProtobufCFieldDescriptor *field, void *value) {
   switch (field->type) {
-  case PROTOBUF_C_TYPE_MESSAGE:
-    break; /* its own fields are places */
-  case PROTOBUF_C_TYPE_STRING:
-    *(char **)value = new_text(m);
-    break;
-  case PROTOBUF_C_TYPE_BYTES:
-    change_bytes(m, value);
-    break;
-  case PROTOBUF_C_TYPE_FLOAT:
-    *(float *)value = (float)new_real(m, *(float *)value);
-    break;
-  case PROTOBUF_C_TYPE_DOUBLE:
-    *(double *)value = new_real(m, *(double *)value);
-    break;
+  case PROTOBUF_C_TYPE_MESSAGE: break; /* its own fields are places */
+  case PROTOBUF_C_TYPE_STRING: *(char **)value = new_text(m); break;
+  case PROTOBUF_C_TYPE_BYTES: change_bytes(m, value); break;
+  case PROTOBUF_C_TYPE_FLOAT: *(float *)value = (float)new_real(m, *(float *)value); break;
+  case PROTOBUF_C_TYPE_DOUBLE: *(double *)value = new_real(m, *(double *)value); break;
   default:
     if (size_of(field->type) == 8)
       *(int64_t *)value = new_integer(m, *(int64_t *)value);

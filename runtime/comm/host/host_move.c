@@ -70,8 +70,7 @@ static void move_block(struct move *m, uint32_t i) {
     for (uint32_t q = 0; q < n; q++)
       take(m, q, b->dst + q * bytes, block_at(m, q, i)->src + p * bytes, bytes);
     break;
-  default:
-    take(m, m->body->from[p], b->dst, block_at(m, m->body->from[p], i)->src, bytes);
+  default: take(m, m->body->from[p], b->dst, block_at(m, m->body->from[p], i)->src, bytes);
   }
 }
 

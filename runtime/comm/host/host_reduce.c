@@ -117,35 +117,16 @@ static void combine(enum dtype dtype, Engine__Reduction reduction, void *acc, co
                     size_t n) {
   const void *from = x;
   switch (dtype) {
-  case DTYPE_F32:
-    combine_f32(acc, from, n, reduction);
-    break;
-  case DTYPE_F64:
-    combine_f64(acc, from, n, reduction);
-    break;
-  case DTYPE_I64:
-    combine_i64(acc, from, n, reduction);
-    break;
-  case DTYPE_U64:
-    combine_u64(acc, from, n, reduction);
-    break;
-  case DTYPE_I32:
-    combine_i32(acc, from, n, reduction);
-    break;
-  case DTYPE_U32:
-    combine_u32(acc, from, n, reduction);
-    break;
-  case DTYPE_I16:
-    combine_i16(acc, from, n, reduction);
-    break;
-  case DTYPE_U16:
-    combine_u16(acc, from, n, reduction);
-    break;
-  case DTYPE_I8:
-    combine_i8(acc, from, n, reduction);
-    break;
-  default: /* u8 and bool */
-    combine_u8(acc, from, n, reduction);
+  case DTYPE_F32: combine_f32(acc, from, n, reduction); break;
+  case DTYPE_F64: combine_f64(acc, from, n, reduction); break;
+  case DTYPE_I64: combine_i64(acc, from, n, reduction); break;
+  case DTYPE_U64: combine_u64(acc, from, n, reduction); break;
+  case DTYPE_I32: combine_i32(acc, from, n, reduction); break;
+  case DTYPE_U32: combine_u32(acc, from, n, reduction); break;
+  case DTYPE_I16: combine_i16(acc, from, n, reduction); break;
+  case DTYPE_U16: combine_u16(acc, from, n, reduction); break;
+  case DTYPE_I8: combine_i8(acc, from, n, reduction); break;
+  default: /* u8 and bool */ combine_u8(acc, from, n, reduction);
   }
 }
 

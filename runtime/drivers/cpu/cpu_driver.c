@@ -145,8 +145,8 @@ static void cpu_device_destroy(struct device *device) {
 /* --- Code --- */
 
 /* The target that the environment asks for, for tests and comparisons. */
-static status wanted_target(const struct engine_file *file, const struct plan *plan, const char *wanted,
-                            uint32_t *out_target) {
+static status wanted_target(const struct engine_file *file, const struct plan *plan,
+                            const char *wanted, uint32_t *out_target) {
   const char *missing = "";
   for (uint32_t i = 0; i < plan->manifest->n_targets; i++) {
     if (strcmp(plan_string(plan, plan->manifest->targets[i]->name), wanted) != 0)
