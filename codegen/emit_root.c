@@ -490,6 +490,7 @@ static LLVMValueRef score(struct emit *e, const struct op *op, const struct poin
     struct type full = *value_type(e->f, op->results[0]);
     full.dims[3] = value_type(e->f, op->operands[1])->dims[2];
     struct point at = *p, bias;
+    at.rank = 4;
     at.width = 1;
     at.c[3] = k->c[2];
     point_broadcast(e, value_type(e->f, op->operands[3]), &full, &at, &bias);
@@ -498,10 +499,11 @@ static LLVMValueRef score(struct emit *e, const struct op *op, const struct poin
   return s;
 }
 
-/* One pass with a running maximum m, sum l and weighted values o. */
-static LLVMValueRef emit_attention(struct emit *e, const struct op *op, const struct point *p) {
+/* One pass with a running maximum m, sum l and, for result 0, weighted values o. */
+static LLVMValueRef emit_attention(struct emit *e, const struct op *op, uint32_t result,
+                                   const struct point *p) {
   if (any_lanes(p, 0, 3, true))
-    return emit_by_lanes(e, op->results[0], p);
+    return emit_by_lanes(e, op->results[result], p);
   const struct type *tq = value_type(e->f, op->operands[0]),
                     *tk = value_type(e->f, op->operands[1]);
   LLVMValueRef minus = real(e, op, -__builtin_inf());
@@ -515,7 +517,7 @@ static LLVMValueRef emit_attention(struct emit *e, const struct op *op, const st
   q.c[2] = p->c[2];
   k.c[1] = coord_uniform(e, LLVMBuildUDiv(e->b, p->c[1].base, group, ""));
   struct emit_loop l;
-  emit_loop_begin(e, &l, emit_i64(e, 0), emit_dim(e, tk->dims[2]), 1, 3, init);
+  emit_loop_begin(e, &l, emit_i64(e, 0), emit_dim(e, tk->dims[2]), 1, 3 - result, init);
   k.c[2] = coord_uniform(e, l.index);
   LLVMValueRef s = score(e, op, p, &q, &k);
   s = LLVMBuildSelect(e->b, attends(e, op, p, l.index), s, minus, "");
@@ -527,15 +529,22 @@ static LLVMValueRef emit_attention(struct emit *e, const struct op *op, const st
   LLVMValueRef now = LLVMBuildFSub(e->b, s, shift, "");
   old = vmath_emit(e->math, e->b, VMATH_exp, &old);
   now = vmath_emit(e->math, e->b, VMATH_exp, &now);
-  struct point v = k;
-  v.width = p->width;
-  v.c[3] = p->c[3];
-  LLVMValueRef values = factor(e, op->operands[2], &v, attention_dtype(e, op));
-  LLVMValueRef kept = LLVMBuildFMul(e->b, l.carried[2], emit_splat(e, old, p->width), "");
   LLVMValueRef next[3] = {
-      m, contract_multiply_add(e, attention_dtype(e, op), now, l.carried[1], old),
-      contract_multiply_add(e, attention_dtype(e, op), kept, emit_splat(e, now, p->width), values)};
+      m, contract_multiply_add(e, attention_dtype(e, op), now, l.carried[1], old), NULL};
+  if (!result) {
+    struct point v = k;
+    v.width = p->width;
+    v.c[3] = p->c[3];
+    LLVMValueRef values = factor(e, op->operands[2], &v, attention_dtype(e, op));
+    LLVMValueRef kept = LLVMBuildFMul(e->b, l.carried[2], emit_splat(e, old, p->width), "");
+    next[2] = contract_multiply_add(e, attention_dtype(e, op), kept, emit_splat(e, now, p->width),
+                                    values);
+  }
   emit_loop_end(e, &l, next);
+  if (result) {
+    LLVMValueRef log = vmath_emit(e->math, e->b, VMATH_log, &l.carried[1]);
+    return LLVMBuildFAdd(e->b, l.carried[0], log, "");
+  }
   LLVMValueRef empty = LLVMBuildFCmp(e->b, LLVMRealOEQ, l.carried[1], real(e, op, 0), "");
   LLVMValueRef sum = LLVMBuildSelect(e->b, empty, real(e, op, 1), l.carried[1], "");
   LLVMValueRef o = LLVMBuildFDiv(e->b, l.carried[2], emit_splat(e, sum, p->width), "");
@@ -549,7 +558,7 @@ LLVMValueRef emit_root(struct emit *e, const struct op *op, uint32_t result,
   case OP_CONTRACT: return emit_contract(e, op, p);
   case OP_CONV: return emit_conv(e, op, p);
   case OP_WINDOW: return emit_window(e, op, result, p);
-  case OP_ATTENTION: return emit_attention(e, op, p);
+  case OP_ATTENTION: return emit_attention(e, op, result, p);
   default: assert(!"a root with a schedule of its own"); return NULL;
   }
 }

@@ -110,6 +110,10 @@ static void split_coord(struct emit *e, struct coord x, LLVMValueRef n, uint32_t
   int64_t k;
   bool known = const_value(n, &k);
   int64_t span = x.stride * width;
+  if (known && !k) { /* there are no such points */
+    *out_quotient = *out_remainder = coord_zero(e);
+    return;
+  }
   bool whole = x.stride > 0 && known && k % span == 0 && x.align % span == 0;
   if (x.lanes || (x.stride && !whole)) {
     LLVMValueRef v = coord_vector(e, &x, width);

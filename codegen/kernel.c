@@ -74,12 +74,30 @@ void kernel_lines(const struct kernel *k, const struct op *op, int64_t axis, dim
   out[axis] = dim_const(k->function->module->dims, 1);
 }
 
-void kernel_store_results(struct emit *e, const struct point *p) {
+value_id kernel_lse(const struct kernel *k) {
+  const struct op *root = kernel_root_op(k, OP_ATTENTION);
+  if (!root || !OP_ATTRS(attention, root)->lse)
+    return VALUE_NONE;
+  for (uint32_t i = 0; i < kernel_op(k)->n_results; i++)
+    if (kernel_result(k, i) == root->results[1])
+      return root->results[1];
+  return VALUE_NONE;
+}
+
+/* Those results that are, or are not, an lse. */
+static void store_results(struct emit *e, const struct point *p, bool lse) {
+  value_id other = kernel_lse(e->kernel);
   for (uint32_t i = 0; i < e->fused->n_results; i++) {
     value_id v = kernel_result(e->kernel, i);
-    emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), p, emit_value(e, v, p));
+    if ((other && v == other) == lse)
+      emit_store(e, kernel_result_buffer(e->kernel, i), value_type(e->f, v), p,
+                 emit_value(e, v, p));
   }
 }
+
+void kernel_store_results(struct emit *e, const struct point *p) { store_results(e, p, false); }
+
+void kernel_store_lse(struct emit *e, const struct point *p) { store_results(e, p, true); }
 
 void kernel_grid(struct kernel *k, const dim *dims, uint32_t n) {
   for (uint32_t i = 0; i < n; i++)
@@ -109,9 +127,6 @@ struct kernel *kernel_of(const struct kernel_set *set, const struct function *f,
 
 static status choose_schedule(struct kernel *k, const struct target_isa *isa, struct diags *diags) {
   enum root_kind root = OP_ATTRS(fused, kernel_op(k))->root;
-  if (root == ROOT_KIND_ATTENTION && OP_ATTRS(attention, kernel_root_op(k, OP_ATTENTION))->lse)
-    return diag_report(diags, DIAG_E0412, NULL, "the pass 'expand_combine' writes it otherwise",
-                       "no schedule gives attention's lse");
   for (size_t i = 0; i < sizeof schedules / sizeof *schedules; i++) {
     const struct schedule *schedule = schedules[i].schedule;
     if (!(schedules[i].targets >> isa->kind & 1) || schedule->root != root ||

@@ -39,7 +39,11 @@ value_id kernel_result(const struct kernel *k, uint32_t i);
 uint32_t kernel_result_buffer(const struct kernel *k, uint32_t i);
 /* The dims of an op's first operand, 1 in place of `axis`: a point for each line along it. */
 void kernel_lines(const struct kernel *k, const struct op *op, int64_t axis, dim *out);
-/* Stores every result of the region at the point; all of them have its space. */
+/* The lse that attention gives, if it is a result of the region; else VALUE_NONE. */
+value_id kernel_lse(const struct kernel *k);
+/* Stores every result of the region at the point; all of them but an lse have its space. */
 void kernel_store_results(struct emit *e, const struct point *p);
+/* The lse at its point; nothing where there is none. */
+void kernel_store_lse(struct emit *e, const struct point *p);
 
 #endif

@@ -78,7 +78,7 @@ static bool merge_softmax(enum interp_mode mode, struct tensor *const (*parts)[2
     if (mode == INTERP_FIELD)
       lse->i64[i] = field_weights(parts, n, i, &weights->i64);
     else
-      lse->f64[i] = settled(mode, DTYPE_F32, softmax_weights(parts, n, i, &weights->f64));
+      lse->f64[i] = settled(mode, lse->dtype, softmax_weights(parts, n, i, &weights->f64));
     for (int64_t at = i * width; at < (i + 1) * width; at++) {
       union scalar sum = {.i64 = 0};
       for (uint32_t r = 0; r < n; r++) {

@@ -16,7 +16,7 @@ static inline bool partial_is_sum_like(enum partial_kind kind) {
 
 /* Merges the partials of n >= 1 ranks, in that order, into fresh tensors. parts[r] are the
  * partial_tuple(kind) tensors of rank r, of the same dims on all ranks; `axis` is that of topk and
- * bottomk. False where dims differ. The lse of softmax is f32, or in the field the sum of weights.
+ * bottomk. False where dims differ. In the field, the lse of softmax is the sum of weights.
  */
 bool rank_merge(enum interp_mode mode, enum partial_kind kind, uint32_t axis,
                 struct tensor *const (*parts)[2], uint32_t n, struct arena *arena,

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* expand_combine: merges of tuples, and attention that gives its lse, as primitives that kernels
- * are made of.
+/* expand_combine: merges of tuples as primitives that kernels are made of.
  *
  *     %o, %l = combine %os, %ls { kind = softmax }       %m = reduce max %ls over the ranks
  *                                                 =>     %w = exp(%ls - %m) / sum of them
@@ -8,8 +7,7 @@
  *
  * argmax takes the best value and, of the ranks that have it, the least index; topk sorts all
  * candidates by index and then, keeping that order among equals, by value, since ranks may have
- * indices in any order. An index of INT64_MAX stands for nothing. Attention with lse is a product,
- * a softmax in f32 and a product: right for any shape, but not the kernel that attention has.
+ * indices in any order. An index of INT64_MAX stands for nothing.
  *
  * Values are those of the ops within rounding. Requires: localised functions. */
 #include <math.h>
@@ -39,14 +37,14 @@ static value_id binary(struct rewriter *w, enum scalar_op op, value_id x, value_
 static value_id weights(struct rewriter *w, value_id x, value_id most) {
   value_id some = build_binary_f64(&w->b, SCALAR_NE, most, -(double)INFINITY);
   value_id e = build_unary(&w->b, SCALAR_EXP, binary(w, SCALAR_SUB, x, most));
-  return build_select(&w->b, some, e, build_scalar_f64(&w->b, DTYPE_F32, 0));
+  return build_select(&w->b, some, e, build_scalar_f64(&w->b, type_of(w, x)->dtype, 0));
 }
 
 /* x / total, 0 where that is 0. */
 static value_id share(struct rewriter *w, value_id x, value_id total) {
   value_id some = build_binary_f64(&w->b, SCALAR_GT, total, 0);
   return build_select(&w->b, some, binary(w, SCALAR_DIV, x, total),
-                      build_scalar_f64(&w->b, DTYPE_F32, 0));
+                      build_scalar_f64(&w->b, type_of(w, x)->dtype, 0));
 }
 
 static value_id lse_of(struct rewriter *w, value_id most, value_id total) {
@@ -55,13 +53,13 @@ static value_id lse_of(struct rewriter *w, value_id most, value_id total) {
 
 static void merge_softmax(struct rewriter *w, const struct op *op, value_id out[2]) {
   value_id o = op->operands[0], lse = op->operands[1];
-  enum dtype dtype = type_of(w, o)->dtype;
+  enum dtype dtype = type_of(w, o)->dtype, wider = type_of(w, lse)->dtype;
   int64_t last = type_of(w, o)->rank - 1;
   value_id most = over_ranks(w, lse, COMBINER_MAX);
   value_id each = weights(w, lse, most), total = over_ranks(w, each, COMBINER_SUM);
   value_id wide = build_unsqueeze(&w->b, share(w, each, total), &last, 1);
   value_id sum =
-      over_ranks(w, binary(w, SCALAR_MUL, build_cast(&w->b, o, DTYPE_F32), wide), COMBINER_SUM);
+      over_ranks(w, binary(w, SCALAR_MUL, build_cast(&w->b, o, wider), wide), COMBINER_SUM);
   out[0] = build_cast(&w->b, sum, dtype);
   out[1] = lse_of(w, most, total);
 }
@@ -146,105 +144,12 @@ static void expand_merge(struct rewriter *w, const struct op *op, value_id out[2
   }
 }
 
-/* ---- attention that gives its lse ---- */
-
-struct sizes {
-  dim b, h, g, group, s, t, e;
-};
-
-static value_id positions(struct rewriter *w, const struct op *op, const struct sizes *z,
-                          bool keys) {
-  const struct attention_attrs *a = OP_ATTRS(attention, op);
-  dim one = dim_const(w->dims, 1), n = keys ? z->t : z->s, batch = one;
-  value_id p;
-  if (a->has_pos) {
-    p = op->operands[3 + a->has_bias + keys];
-    batch = type_of(w, p)->dims[0];
-  } else {
-    p = build_iota(&w->b, DTYPE_I64, &n, 1, 0);
-    dim before = dim_sub(w->dims, z->t, z->s);
-    if (!keys)
-      p = binary(w, SCALAR_ADD, p, build_dims(&w->b, &before, 1));
-  }
-  dim dims[5] = {batch, one, one, keys ? one : n, keys ? n : one};
-  return build_reshape(&w->b, p, dims, 5);
-}
-
-static value_id masked(struct rewriter *w, const struct op *op, const struct sizes *z,
-                       value_id scores) {
-  const struct attention_attrs *a = OP_ATTRS(attention, op);
-  if (!a->causal && a->window <= 0)
-    return scores;
-  value_id q = positions(w, op, z, false), k = positions(w, op, z, true), keep = VALUE_NONE;
-  if (a->causal)
-    keep = binary(w, SCALAR_LE, k, q);
-  if (a->window > 0) {
-    value_id near = build_binary_i64(&w->b, SCALAR_LT, binary(w, SCALAR_SUB, q, k), a->window);
-    keep = keep ? binary(w, SCALAR_AND, keep, near) : near;
-  }
-  return build_select(&w->b, keep, scores, build_scalar_f64(&w->b, DTYPE_F32, -(double)INFINITY));
-}
-
-static value_id biased(struct rewriter *w, const struct op *op, const struct sizes *z,
-                       value_id scores) {
-  if (!OP_ATTRS(attention, op)->has_bias)
-    return scores;
-  const struct type bias = *type_of(w, op->operands[3]);
-  dim one = dim_const(w->dims, 1);
-  bool whole = dim_is_const_value(w->dims, bias.dims[1], 1) && z->h != one;
-  dim dims[5] = {bias.dims[0], whole ? one : z->g, whole ? one : z->group, bias.dims[2],
-                 bias.dims[3]};
-  value_id x = build_cast(&w->b, build_reshape(&w->b, op->operands[3], dims, 5), DTYPE_F32);
-  return binary(w, SCALAR_ADD, scores, x);
-}
-
-static value_id scores_of(struct rewriter *w, const struct op *op, const struct sizes *z) {
-  const struct attention_attrs *a = OP_ATTRS(attention, op);
-  static const int64_t batch[] = {0, 1}, q_k[] = {4}, k_k[] = {3};
-  dim d = type_of(w, op->operands[0])->dims[3];
-  dim dims[5] = {z->b, z->g, z->group, z->s, d};
-  value_id q = build_reshape(&w->b, op->operands[0], dims, 5);
-  struct contract_attrs product = {{batch, 2}, {batch, 2}, {q_k, 1}, {k_k, 1}, DTYPE_F32};
-  value_id x = build_contract(&w->b, q, op->operands[1], &product);
-  x = build_binary_f64(&w->b, SCALAR_MUL, x, a->scale);
-  if (a->softcap > 0) {
-    x = build_unary(&w->b, SCALAR_TANH, build_binary_f64(&w->b, SCALAR_DIV, x, a->softcap));
-    x = build_binary_f64(&w->b, SCALAR_MUL, x, a->softcap);
-  }
-  return masked(w, op, z, biased(w, op, z, x));
-}
-
-static void expand_attention(struct rewriter *w, const struct op *op, value_id out[2]) {
-  static const int64_t batch[] = {0, 1}, p_k[] = {4}, v_k[] = {2}, last[] = {4};
-  const struct type *q = type_of(w, op->operands[0]), *k = type_of(w, op->operands[1]);
-  enum dtype dtype = q->dtype;
-  struct sizes z = {q->dims[0],
-                    q->dims[1],
-                    k->dims[1],
-                    DIM_NONE,
-                    q->dims[2],
-                    k->dims[2],
-                    type_of(w, op->operands[2])->dims[3]};
-  z.group = dim_exactdiv(w->dims, z.h, z.g);
-  value_id x = scores_of(w, op, &z);
-  value_id most = build_reduce(&w->b, x, last, 1, COMBINER_MAX), p = weights(w, x, most);
-  value_id total = build_reduce(&w->b, p, last, 1, COMBINER_SUM);
-  struct contract_attrs product = {{batch, 2}, {batch, 2}, {p_k, 1}, {v_k, 1}, DTYPE_F32};
-  value_id o = build_contract(&w->b, p, build_cast(&w->b, op->operands[2], DTYPE_F32), &product);
-  o = build_reshape(&w->b, share(w, o, total), (dim[]){z.b, z.h, z.s, z.e}, 4);
-  out[0] = build_cast(&w->b, o, dtype);
-  out[1] = build_reshape(&w->b, lse_of(w, most, total), (dim[]){z.b, z.h, z.s}, 3);
-}
-
 static enum rewrite expand(struct rewriter *w, op_id id) {
   const struct op op = *function_op(w->f, id);
   value_id out[2];
-  if (op.kind == OP_COMBINE)
-    expand_merge(w, &op, out);
-  else if (op.kind == OP_ATTENTION && OP_ATTRS(attention, &op)->lse)
-    expand_attention(w, &op, out);
-  else
+  if (op.kind != OP_COMBINE)
     return NO_MATCH;
+  expand_merge(w, &op, out);
   bool both = rewrite_result(w, id, 0, out[0]);
   return rewrite_result(w, id, 1, out[1]) && both ? REPLACED : NO_MATCH;
 }

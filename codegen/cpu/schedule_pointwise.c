@@ -120,9 +120,35 @@ static void emit(struct emit *e, LLVMValueRef tile) {
   emit_span(e, &p, axis, whole, hi, 1);
 }
 
+/* ---- attention that gives its lse: a tile is a query ---- */
+
+static bool plan_rows(struct kernel *k, const struct target_isa *isa) {
+  (void)isa;
+  if (!kernel_lse(k))
+    return false;
+  kernel_grid(k, value_type(k->function, kernel_lse(k))->dims, 3);
+  return true;
+}
+
+static void emit_row(struct emit *e, LLVMValueRef tile) {
+  const struct op *op = kernel_root_op(e->kernel, OP_ATTENTION);
+  const struct type *type = value_type(e->f, op->results[0]);
+  struct point p = {.rank = 3, .width = 1};
+  emit_delinearize(e, tile, type->dims, 3, p.c);
+  kernel_store_lse(e, &p);
+  p.rank = 4;
+  LLVMValueRef n = emit_dim(e, type->dims[3]);
+  uint32_t width = nest_width(e, type->dims[3], DTYPE_F32);
+  LLVMValueRef whole = LLVMBuildAnd(e->b, n, emit_i64(e, -(int64_t)width), "");
+  emit_span(e, &p, 3, emit_i64(e, 0), whole, width);
+  emit_span(e, &p, 3, whole, n, 1);
+}
+
 const struct schedule schedule_pointwise = {"pointwise", ROOT_KIND_POINTWISE, plan, emit};
 const struct schedule schedule_reduce_any = {"reduce_any", ROOT_KIND_REDUCE, plan, emit};
 const struct schedule schedule_contract_any = {"contract_any", ROOT_KIND_CONTRACT, plan, emit};
 const struct schedule schedule_conv_any = {"conv_any", ROOT_KIND_CONV, plan, emit};
 const struct schedule schedule_window_any = {"window_any", ROOT_KIND_WINDOW, plan, emit};
 const struct schedule schedule_attention_any = {"attention_any", ROOT_KIND_ATTENTION, plan, emit};
+const struct schedule schedule_attention_rows = {"attention_rows", ROOT_KIND_ATTENTION, plan_rows,
+                                                 emit_row};

@@ -20,6 +20,49 @@ static void emit(struct emit *e, LLVMValueRef tile) {
   kernel_store_results(e, &p);
 }
 
+/* ---- attention that gives its lse: the first element of a row gives it, and stands for the row
+ * where it has no elements ---- */
+
+static const struct type *rows_of(const struct kernel *k) {
+  return value_type(k->function, kernel_root_op(k, OP_ATTENTION)->results[0]);
+}
+
+static bool plan_lse(struct kernel *k, const struct target_isa *isa) {
+  (void)isa;
+  struct dim_table *t = k->function->module->dims;
+  if (!kernel_lse(k))
+    return false;
+  dim width = dim_max(t, rows_of(k)->dims[3], dim_const(t, 1));
+  if (width == DIM_NONE)
+    return false;
+  kernel_grid(k, rows_of(k)->dims, 3);
+  kernel_grid(k, &width, 1);
+  vec_push(&k->kept, width);
+  return true;
+}
+
+static void emit_lse(struct emit *e, LLVMValueRef tile) {
+  const struct type *type = rows_of(e->kernel);
+  dim dims[4] = {type->dims[0], type->dims[1], type->dims[2], e->kernel->kept.data[0]};
+  struct point p = {.rank = 4, .width = 1}, row;
+  struct emit_if s;
+  emit_delinearize(e, tile, dims, 4, p.c);
+  row = p;
+  row.rank = 3;
+  emit_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntEQ, p.c[3].base, emit_i64(e, 0), ""));
+  kernel_store_lse(e, &row);
+  emit_if_else(e, &s, NULL);
+  emit_if_end(e, &s, NULL);
+  LLVMValueRef n = emit_dim(e, type->dims[3]);
+  emit_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntSLT, p.c[3].base, n, ""));
+  kernel_store_results(e, &p);
+  emit_if_else(e, &s, NULL);
+  emit_if_end(e, &s, NULL);
+}
+
+const struct schedule schedule_attention_lse_element = {"attention_lse_element",
+                                                        ROOT_KIND_ATTENTION, plan_lse, emit_lse};
+
 #define ELEMENT(name, root)                                                                        \
   const struct schedule schedule_##name##_element = {#name "_element", root, plan, emit};
 ELEMENT(pointwise, ROOT_KIND_POINTWISE)

@@ -78,7 +78,8 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
   dim dims[4] = {q->dims[0], q->dims[1], q->dims[2], v->dims[3]};
   *out_n_types = a->lse ? 2 : 1;
   return op_make_type(why, op_dim_table(op), q->dtype, dims, 4, out_types) &&
-         (!a->lse || op_make_type(why, op_dim_table(op), DTYPE_F32, dims, 3, out_types + 1));
+         (!a->lse ||
+          op_make_type(why, op_dim_table(op), dtype_compute(q->dtype), dims, 3, out_types + 1));
 }
 
 /* Sizes, and the operands behind the first three. */

@@ -14,7 +14,7 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
     return op_refuse(why, "'%s' is no tuple", partial_text(a->kind));
   if (x->rank < 1 || y->rank + softmax != x->rank || (softmax && y->rank < 1))
     return op_refuse(why, "the operands' ranks do not fit");
-  if (softmax ? !dtype_is_float(x->dtype) || y->dtype != DTYPE_F32
+  if (softmax ? !dtype_is_float(x->dtype) || y->dtype != dtype_compute(x->dtype)
               : !dtype_is_number(x->dtype) || y->dtype != DTYPE_I64)
     return op_refuse(why, "the operands' dtypes are not those of '%s'", partial_text(a->kind));
   for (uint32_t i = 0; i < y->rank; i++)

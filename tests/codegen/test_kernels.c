@@ -373,13 +373,29 @@ static void test_window(void **state) {
 
 /* ---- attention ---- */
 
+/* Positions of keys in another order than their places, so that whole blocks lie behind queries. */
+static void key_positions(struct strbuf *b, const char *ts) {
+  strbuf_printf(b, "  %%i = iota { axis = 1 } : i64[1, %s]\n", ts);
+  if (pick(0, 1))
+    strbuf_printf(b, "  %%kp = map %%i { sub(%lld, $0) } : i64[1, %s]\n", (long long)pick(0, 250),
+                  ts);
+  else
+    strbuf_printf(b, "  %%kp = map %%i { add(mod($0, 64), mul(div($0, 64), %lld)) } : i64[1, %s]\n",
+                  (long long)pick(64, 200), ts);
+}
+
 static void attention_text(struct strbuf *b) {
-  long long n = pick(1, 2), g = pick(1, 2), h = g * pick(1, 3), s = size(140), t = size(220),
+  long long n = pick(1, 2), g = pick(1, 2), h = g * pick(1, 6), s = size(140), t = size(220),
             d = size(70), v = size(70);
-  const char *dtype = pick(0, 3) ? "f32" : "f16";
-  bool bias = pick(0, 2) == 0, open = pick(0, 2) == 0;
-  char ts[32];
+  static const char *const dtypes[] = {"f32", "f32", "f32", "f16", "f64"};
+  const char *dtype = dtypes[pick(0, 4)], *wide = !strcmp(dtype, "f16") ? "f32" : dtype;
+  bool bias = pick(0, 2) == 0, open = pick(0, 2) == 0, pos = pick(0, 2) == 0, lse = pick(0, 1);
+  char ts[32], o[64], l[64];
+  if (pick(0, 1))
+    s = pick(1, 4);
   snprintf(ts, sizeof ts, open ? "t" : "%lld", t);
+  snprintf(o, sizeof o, "%s[%lld, %lld, %lld, %lld]", dtype, n, h, s, v);
+  snprintf(l, sizeof l, "%s[%lld, %lld, %lld]", wide, n, h, s);
   strbuf_printf(b, "func @main(%%q: %s[%lld, %lld, %lld, %lld], %%k: %s[%lld, %lld, %s, %lld], ",
                 dtype, n, h, s, d, dtype, n, g, ts, d);
   strbuf_printf(b, "%%v: %s[%lld, %lld, %s, %lld]", dtype, n, g, ts, v);
@@ -387,22 +403,34 @@ static void attention_text(struct strbuf *b) {
     strbuf_printf(b, ", %%b: %s[%lld, %lld, %lld, %s]", dtype, pick(0, 1) ? n : 1ll,
                   pick(0, 1) ? h : 1ll, pick(0, 1) ? s : 1ll, ts);
   }
-  strbuf_printf(b, ") -> (%s[%lld, %lld, %lld, %lld])", dtype, n, h, s, v);
+  if (pos)
+    strbuf_printf(b, ", %%p: i64[%lld, %lld]", pick(0, 1) ? n : 1ll, s);
+  strbuf_printf(b, ") -> (%s%s%s)", o, lse ? ", " : "", lse ? l : "");
   if (open)
     strbuf_printf(b, " where t in %lld..%lld", t, t + 3);
-  strbuf_printf(b, " {\n  %%y = attention %%q, %%k, %%v%s { scale = 0.25%s%s", bias ? ", %b" : "",
-                pick(0, 3) ? "" : ", softcap = 2.0", pick(0, 1) ? ", causal = true" : "");
+  strbuf_printf(b, " {\n");
+  if (pos) {
+    strbuf_printf(b, "  %%qp = map %%p { mul($0, %lld) }\n", (long long)pick(1, 60));
+    key_positions(b, ts);
+  }
+  strbuf_printf(b, "  %%y%s = attention %%q, %%k, %%v%s%s { scale = 0.25%s%s", lse ? ", %l" : "",
+                bias ? ", %b" : "", pos ? ", %qp, %kp" : "", pick(0, 3) ? "" : ", softcap = 2.0",
+                pick(0, 1) || pos ? ", causal = true" : "");
   if (pick(0, 3) == 0)
     strbuf_printf(b, ", window = %lld", (long long)pick(1, 100));
-  strbuf_printf(b, "%s }\n  %%z = map %%y { mul($0, 2.0) }\n  return %%z\n}\n",
-                bias ? ", has_bias = true" : "");
-  strbuf_printf(b, "entry @main(\"q\", \"k\", \"v\"%s) -> (\"z\") { @main; }\n",
-                bias ? ", \"b\"" : "");
+  strbuf_printf(b, "%s%s%s }\n", bias ? ", has_bias = true" : "", pos ? ", has_pos = true" : "",
+                lse ? ", lse = true" : "");
+  if (lse)
+    strbuf_printf(b, "  return %%y, %%l\n}\n");
+  else
+    strbuf_printf(b, "  %%z = map %%y { mul($0, 2.0) }\n  return %%z\n}\n");
+  strbuf_printf(b, "entry @main(\"q\", \"k\", \"v\"%s%s) -> (\"z\"%s) { @main; }\n",
+                bias ? ", \"b\"" : "", pos ? ", \"p\"" : "", lse ? ", \"l\"" : "");
 }
 
 static void test_attention(void **state) {
   (void)state;
-  check_many(attention_text, 50);
+  check_many(attention_text, 100);
 }
 
 /* ---- contraction ---- */

@@ -103,7 +103,8 @@ static void try_seed(uint64_t seed) {
          run_on_ranks(&e, whole->functions.data[0], seed, &d);
   if (!fine) {
     diags_print(&d, stderr);
-    fail_msg("%s\nSINTER_TEST_SEED=%llu, %s: %s", text, (unsigned long long)seed, devices,
+    fprintf(stderr, "%s\n", text);
+    fail_msg("SINTER_TEST_SEED=%llu, %s: %s", (unsigned long long)seed, devices,
              sinter_last_error());
   }
   sinter_session_destroy(e.session);
