@@ -7,6 +7,7 @@
 #include "runtime/engine_format.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@ static const char *joined(struct invocation *v, enum option_id id) {
 
 void compiler_options_from(struct invocation *v, const char *model, struct compiler_options *out) {
   const struct options *o = &v->options;
+  const char *objective = option_text(o, OPT_OBJECTIVE);
   *out = (struct compiler_options){
       .model_path = model,
       .target = option_text(o, OPT_TARGET),
@@ -36,6 +38,9 @@ void compiler_options_from(struct invocation *v, const char *model, struct compi
                    .parallel = option_text(o, OPT_PARALLEL),
                    .machine = option_text(o, OPT_MACHINE),
                    .workload = option_text(o, OPT_WORKLOAD),
+                   .throughput = objective && !strcmp(objective, "throughput"),
+                   /* 0s: as little as there is. */
+                   .search_seconds = fmax(option_real(o, OPT_SEARCH_TIME, 60), 1e-9),
                    .roles = option_text(o, OPT_ROLES)},
   };
 }

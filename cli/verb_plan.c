@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sinter plan: how a model would be split over a machine's devices, and why. Nothing is compiled.
  */
+#include <math.h>
 #include <string.h>
 
 #include "cli/model_engine.h"
@@ -37,6 +38,7 @@ static status plan(struct invocation *v, struct module *m) {
       .parallel = option_text(o, OPT_PARALLEL),
       .objective =
           objective && !strcmp(objective, "throughput") ? SEARCH_THROUGHPUT : SEARCH_LATENCY,
+      .seconds = fmax(option_real(o, OPT_SEARCH_TIME, 60), 1e-9),
   };
   bool explain = option_given(o, OPT_EXPLAIN);
   st = search_plan(m, &request, &v->arena, &v->diags, &found);

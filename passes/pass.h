@@ -13,8 +13,10 @@ struct pass_context {
   struct arena *scratch; /* emptied after each pass */
   const char *parallel;  /* the mesh that was asked for, "tp=2,cp=2"; NULL: one rank, or free */
   const char *machine,
-      *workload;     /* what to search a plan for, "h100x4"; NULL: no search; the default */
-  const char *roles; /* of ports, as phases/phase_roles.h has them; NULL */
+      *workload;         /* what to search a plan for, "h100x4"; NULL: no search; the default */
+  bool throughput;       /* the search's objective; else latency */
+  double search_seconds; /* the search's time; 0: its default */
+  const char *roles;     /* of ports, as phases/phase_roles.h has them; NULL */
 };
 
 /* OK, or a status that was reported to ctx->diags. The module verifies before and after. */

@@ -221,6 +221,8 @@ status pipeline_run(struct module *m, const struct pipeline_options *options, st
                               .parallel = options->parallel,
                               .machine = options->machine,
                               .workload = options->workload,
+                              .throughput = options->throughput,
+                              .search_seconds = options->search_seconds,
                               .roles = options->roles}};
   bool all = options->print_after && !strcmp(options->print_after, "all");
   status st = check_names(options->passes, diags);

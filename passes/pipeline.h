@@ -18,8 +18,10 @@ struct pipeline_options {
   const char *parallel; /* "tp=2,cp=2": for so many ranks, split so; NULL: for one */
   const char *machine;  /* "h100x4": for its devices, split as the search finds within `parallel` */
   const char *workload; /* what the search plans for; NULL: from the bounds of dims */
-  const char *roles;    /* what derive_phases is told of ports (phases/phase_roles.h); NULL */
-  bool verify_each;     /* verify before the first and after every pass */
+  bool throughput;      /* what the search makes least: time per batch row; else time */
+  double search_seconds; /* how long it may take; 0: the default of passes/partition/search.h */
+  const char *roles;     /* what derive_phases is told of ports (phases/phase_roles.h); NULL */
+  bool verify_each;      /* verify before the first and after every pass */
 };
 
 /* Runs the passes over the module. Errors: E0320 for a name that is no pass; those of the passes;

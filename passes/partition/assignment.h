@@ -17,4 +17,14 @@ struct assignment {
   const sharding_id *params, *results;
 };
 
+/* Layouts that functions which follow others keep: what of the model is held is held once. */
+#define LAYOUT_FREE UINT32_MAX
+struct kept_layouts {
+  uint32_t mesh;              /* of the module */
+  const sharding_id *weights; /* by constant; LAYOUT_FREE: any */
+  uint32_t n_states;
+  const sharding_id *states; /* by state of an entry */
+  uint64_t bytes;            /* of them, on each device */
+};
+
 #endif

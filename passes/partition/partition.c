@@ -7,12 +7,12 @@
  * Runs where a mesh (--parallel) or a machine (--machine) was asked for; a function that has
  * shardings already, as text may, is only localised. Else nothing changes. Requires: check_shapes
  * ran, nothing is fused. Inputs and outputs of entries stay whole on every rank. */
+#include "base/vec.h"
 #include "ir/sharding.h"
 #include "passes/partition/apply_sharding.h"
 #include "passes/partition/localise.h"
 #include "passes/partition/partition_choose.h"
 #include "passes/partition/prepare_sharding.h"
-#include "passes/partition/role_assignment.h"
 #include "passes/pass.h"
 
 static bool is_sharded(const struct function *f) {
@@ -26,28 +26,26 @@ static bool is_sharded(const struct function *f) {
   return sharded;
 }
 
-static status shard(struct pass_context *ctx, struct function *f, uint32_t mesh) {
-  struct assignment a;
-  struct partition_request request = {
-      .machine = ctx->machine, .workload = ctx->workload, .parallel = ctx->parallel};
-  status st = prepare_sharding(f, ctx->diags);
-  if (st == STATUS_OK && ctx->machine)
-    st = partition_search(ctx->module, &request, ctx->scratch, ctx->diags, &a);
-  else if (st == STATUS_OK)
-    st = partition_choose(f, mesh, ctx->scratch, ctx->diags, &a);
-  if (st == STATUS_OK)
-    st = apply_sharding(f, &a, ctx->diags);
-  return st == STATUS_OK ? finish_sharding(f, ctx->diags) : st;
+/* The state that a parameter or result of the function is, as an entry has it. */
+static bool is_state(const struct module *m, const struct function *f, uint32_t port, bool result) {
+  for (uint32_t i = 0; i < m->entries.len; i++) {
+    const struct entry *e = &m->entries.data[i];
+    for (uint32_t k = 0; k < e->variants.len; k++)
+      for (uint32_t n = 0; n < e->states.len && e->variants.data[k].function == f; n++)
+        if ((result ? e->states.data[n].output : e->states.data[n].input) == port)
+          return true;
+  }
+  return false;
 }
 
-/* What callers of an entry give and get is whole. */
-static status check_ports(const struct function *f, struct diags *diags) {
+/* What callers of an entry give and get is whole; states, which the session keeps, may be split. */
+static status check_ports(const struct module *m, const struct function *f, struct diags *diags) {
   const struct region *body = &f->regions.data[0];
   bool whole = true;
   for (uint32_t i = 0; i < body->params.len; i++)
-    whole &= !value_type(f, body->params.data[i])->sharding;
+    whole &= !value_type(f, body->params.data[i])->sharding || is_state(m, f, i, false);
   for (uint32_t i = 0; i < body->results.len; i++)
-    whole &= !value_type(f, body->results.data[i])->sharding;
+    whole &= !value_type(f, body->results.data[i])->sharding || is_state(m, f, i, true);
   if (whole)
     return STATUS_OK;
   return diag_report(diags, DIAG_E0351, NULL, "gather results, and shard parameters inside",
@@ -63,37 +61,67 @@ static void replace(struct module *m, struct function *from, struct function *to
   module_drop_function(m, from);
 }
 
-static status partition_function(struct pass_context *ctx, struct function **f, bool forced,
-                                 uint32_t mesh) {
-  struct function *from = *f;
-  bool sharded = is_sharded(from);
-  status st = STATUS_OK;
-  if (!sharded && !forced)
-    return st;
-  if (!sharded)
-    st = shard(ctx, from, mesh);
-  if (st == STATUS_OK)
-    st = check_ports(from, ctx->diags);
+static status make_local(struct pass_context *ctx, struct function *from) {
+  status st = check_ports(ctx->module, from, ctx->diags);
   if (st != STATUS_OK)
     return st;
-  *f = localise(from, ctx->diags);
-  if (!*f)
+  struct function *to = localise(from, ctx->diags);
+  if (!to)
     return STATUS_UNSUPPORTED;
-  (*f)->name = from->name;
-  function_sweep(*f);
-  replace(ctx->module, from, *f);
+  to->name = from->name;
+  function_sweep(to);
+  replace(ctx->module, from, to);
   return STATUS_OK;
 }
 
-status pass_partition(struct pass_context *ctx) {
-  struct module *m = ctx->module;
-  uint32_t mesh = 0;
-  bool forced = ctx->parallel || ctx->machine;
+typedef VEC(struct partition_part) part_list;
+
+/* Each function of the entries once: those that have shardings, or those that have none. */
+static void find_parts(const struct module *m, bool sharded, part_list *out) {
+  for (uint32_t i = 0; i < m->entries.len; i++)
+    for (uint32_t k = 0; k < m->entries.data[i].variants.len; k++) {
+      struct function *f = m->entries.data[i].variants.data[k].function;
+      bool again = is_sharded(f) != sharded;
+      for (uint32_t n = 0; n < out->len; n++)
+        again |= out->data[n].function == f;
+      if (!again)
+        vec_push(out, (struct partition_part){.function = f});
+    }
+}
+
+/* Shards what has no shardings. */
+static status shard_all(struct pass_context *ctx) {
+  part_list parts = {0};
+  struct partition_request request = {.machine = ctx->machine,
+                                      .workload = ctx->workload,
+                                      .parallel = ctx->parallel,
+                                      .throughput = ctx->throughput,
+                                      .search_seconds = ctx->search_seconds};
   status st = STATUS_OK;
-  if (ctx->parallel && !ctx->machine)
-    st = parallel_parse(m, ctx->parallel, ctx->diags, &mesh);
-  for (uint32_t i = 0; i < m->entries.len && st == STATUS_OK; i++)
-    for (uint32_t k = 0; k < m->entries.data[i].variants.len && st == STATUS_OK; k++)
-      st = partition_function(ctx, &m->entries.data[i].variants.data[k].function, forced, mesh);
+  find_parts(ctx->module, false, &parts);
+  for (uint32_t i = 0; i < parts.len && st == STATUS_OK; i++)
+    st = prepare_sharding(parts.data[i].function, ctx->diags);
+  if (st == STATUS_OK && parts.len)
+    st = partition_choose(ctx->module, &request, parts.data, parts.len, ctx->scratch, ctx->diags);
+  for (uint32_t i = 0; i < parts.len && st == STATUS_OK; i++) {
+    st = apply_sharding(parts.data[i].function, &parts.data[i].assignment, ctx->diags);
+    if (st == STATUS_OK)
+      st = finish_sharding(parts.data[i].function, ctx->diags);
+    if (st == STATUS_OK)
+      st = make_local(ctx, parts.data[i].function);
+  }
+  vec_deinit(&parts);
+  return st;
+}
+
+status pass_partition(struct pass_context *ctx) {
+  part_list sharded = {0};
+  status st = STATUS_OK;
+  find_parts(ctx->module, true, &sharded);
+  if (ctx->parallel || ctx->machine)
+    st = shard_all(ctx);
+  for (uint32_t i = 0; i < sharded.len && st == STATUS_OK; i++)
+    st = make_local(ctx, sharded.data[i].function);
+  vec_deinit(&sharded);
   return st;
 }

@@ -55,6 +55,14 @@ static status find_meshes(struct searcher *s) {
   int64_t devices = machine_devices(s->request->machine);
   for (uint32_t i = 0; i < MESH_MAX_AXES; i++)
     s->roles[i] = SPACE_ANY;
+  if (s->request->kept) {
+    s->n_meshes = 1;
+    s->meshes =
+        arena_memdup(s->arena, s->m->meshes.data[s->request->kept->mesh], sizeof *s->meshes);
+    for (uint32_t i = 0; i < s->meshes->n_axes && s->request->parallel; i++)
+      s->roles[i] = space_role_of(s->meshes->axes[i].name);
+    return STATUS_OK;
+  }
   if (!s->request->parallel) {
     struct mesh none = {0};
     if (devices == 1)
@@ -88,6 +96,12 @@ struct attempt {
   uint32_t used; /* axes that anything can be split by */
 };
 
+/* Bytes that a device has for weights and states. */
+static double memory_limit(const struct search_request *r) {
+  double taken = r->kept ? (double)r->kept->bytes : 0;
+  return (double)(r->machine->memory - r->machine->reserve) - taken;
+}
+
 static void attempt_mesh(struct searcher *s, const struct mesh *mesh, double cutoff,
                          struct attempt *out) {
   const struct workload *w = s->request->workload;
@@ -100,8 +114,7 @@ static void attempt_mesh(struct searcher *s, const struct mesh *mesh, double cut
     chains[i] = out->tables[i].chain;
     out->used |= out->tables[i].used;
   }
-  struct search_problem problem = {w->n_phases, chains, s->n_ties,
-                                   (double)(machine->memory - machine->reserve)};
+  struct search_problem problem = {w->n_phases, chains, s->n_ties, memory_limit(s->request)};
   search_solve(&problem, cutoff, &out->arena, &out->solution);
   LOG("search", 1, "mesh of %u axes: %.6g s, 10^%.0f plans, %llu nodes", mesh->n_axes,
       out->solution.time, out->tables[0].space_size, (unsigned long long)out->solution.nodes);
@@ -161,7 +174,7 @@ static uint32_t main_role(const struct searcher *s, const struct attempt *a, uin
 }
 
 static void name_axes(const struct searcher *s, const struct attempt *a, struct mesh *mesh) {
-  if (s->request->parallel)
+  if (s->request->parallel || s->request->kept)
     return;
   for (uint32_t i = 0; i < mesh->n_axes; i++) {
     const char *role = space_role_name(main_role(s, a, i));
@@ -177,7 +190,8 @@ static void name_axes(const struct searcher *s, const struct attempt *a, struct 
 static status check_axes(const struct searcher *s, const struct attempt *a,
                          const struct mesh *mesh) {
   status st = STATUS_OK;
-  for (uint32_t i = 0; i < mesh->n_axes && s->request->parallel; i++) {
+  bool asked = s->request->parallel && !s->request->kept;
+  for (uint32_t i = 0; i < mesh->n_axes && asked; i++) {
     if (mesh->axes[i].size == 1 || a->used >> i & 1)
       continue;
     struct strbuf why = {0};
@@ -205,6 +219,7 @@ static void begin(struct searcher *s) {
   const struct workload *w = s->request->workload;
   for (uint32_t i = 0; i < w->n_phases; i++) {
     space_build(s->m, &w->phases[i], i, s->arena, &s->spaces[i]);
+    s->spaces[i].kept = s->request->kept;
     s->scales[i] = w->phases[i].weight;
     if (s->request->objective == SEARCH_THROUGHPUT)
       s->scales[i] /= space_batch(&s->spaces[i]);
@@ -234,6 +249,25 @@ static void take_winner(const struct searcher *s, const struct attempt *a,
                 out);
 }
 
+static void take_assignments(const struct searcher *s, struct attempt *best,
+                             struct search_result *out) {
+  uint32_t n_constants = s->m->constants.len, n_states = 0;
+  for (uint32_t i = 0; i < s->request->workload->n_phases; i++)
+    n_states = s->spaces[i].n_states > n_states ? s->spaces[i].n_states : n_states;
+  sharding_id *weights = ARENA_ARRAY(s->arena, sharding_id, n_constants + n_states);
+  memset(weights, 0xff, (n_constants + n_states) * sizeof *weights); /* LAYOUT_FREE */
+  for (uint32_t i = 0; i < s->request->workload->n_phases; i++) {
+    best->tables[i].mesh = out->mesh_id;
+    space_assign(&best->tables[i], best->solution.choices[i], s->arena, &out->assignments[i],
+                 weights, weights + n_constants);
+  }
+  out->layouts = (struct kept_layouts){.mesh = out->mesh_id,
+                                       .weights = weights,
+                                       .n_states = n_states,
+                                       .states = weights + n_constants,
+                                       .bytes = (uint64_t)best->solution.bytes};
+}
+
 static status search_all(struct searcher *s, struct mark mark, struct search_result *out) {
   struct search_candidate *candidates = ARENA_ARRAY(s->arena, struct search_candidate, s->n_meshes);
   struct attempt *best = NULL;
@@ -260,10 +294,7 @@ static status search_all(struct searcher *s, struct mark mark, struct search_res
     out->candidates = candidates;
     out->n_candidates = s->n_meshes;
     out->mesh_id = module_add_mesh(s->m, &out->mesh);
-    for (uint32_t i = 0; i < s->request->workload->n_phases; i++) {
-      best->tables[i].mesh = out->mesh_id;
-      space_assign(&best->tables[i], best->solution.choices[i], s->arena, &out->assignments[i]);
-    }
+    take_assignments(s, best, out);
   }
   if (best)
     arena_deinit(&best->arena);

@@ -29,6 +29,11 @@ struct search_request {
   const char *parallel;
   enum search_objective objective;
   uint32_t threads; /* 0: one per processor */
+  /* After this time the best plan so far is taken, with W0340; where there is none yet, one of few
+   * choices is. Meshes that were not looked at count in the gap by their bounds. 0: no limit. */
+  double seconds;
+  /* What functions that were planned before have; the mesh is theirs. */
+  const struct kept_layouts *kept; /* NULL: free */
 };
 
 /* What one mesh gives at best. */
@@ -48,6 +53,7 @@ struct search_result {
   uint32_t mesh_id; /* of the module */
   /* One per phase of the workload, for its function. */
   struct assignment assignments[WORKLOAD_MAX_PHASES];
+  struct kept_layouts layouts; /* for functions that follow */
   struct search_candidate winner;
   double gap;
   uint32_t n_candidates; /* all meshes, the best first */

@@ -67,7 +67,12 @@ struct space {
   uint32_t *tie_of;    /* by constant: its tie; SEARCH_NONE */
   uint32_t *state_tie; /* by state */
   bool counts_states;
+  const struct kept_layouts *kept; /* NULL: none */
 };
+
+/* Constants below this are copied to every rank without a thought: not tied, not a reason to split.
+ */
+#define SPACE_SMALL_CONSTANT (UINT64_C(64) << 10)
 
 /* Groups and blocks of the function of a phase. */
 void space_build(struct module *m, const struct workload_phase *phase, uint32_t index,
@@ -114,8 +119,9 @@ void space_explain_unused(const struct space *s, uint32_t role, int64_t size, st
 /* Batch rows of a run; 1 where they are not known. */
 double space_batch(const struct space *s);
 
-/* The assignment of the function that choices [block][variable] stand for. */
+/* The assignment of the function that choices [block][variable] stand for. Layouts of its large
+ * constants and of states are written down as well, by number, where they are LAYOUT_FREE. */
 void space_assign(const struct space_tables *t, uint32_t *const *choices, struct arena *arena,
-                  struct assignment *out);
+                  struct assignment *out, sharding_id *weights, sharding_id *states);
 
 #endif

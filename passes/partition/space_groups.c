@@ -9,10 +9,6 @@
 #include "passes/fuse_region.h"
 #include "passes/partition/space.h"
 
-/* Constants below this are copied to every rank without a thought: not tied, not a reason to split.
- */
-#define SMALL_CONSTANT (UINT64_C(64) << 10)
-
 uint32_t space_role_of(const char *axis) {
   static const struct {
     const char *name;
@@ -54,7 +50,7 @@ static bool is_light(enum op_kind kind) { return kind == OP_CONST || fuse_is_lig
 static bool is_large_constant(const struct grouper *g, value_id v) {
   const struct op *def = value_def(g->f, v);
   return def && def->kind == OP_CONST &&
-         g->f->module->constants.data[OP_ATTRS(const, def)->value].bytes >= SMALL_CONSTANT;
+         g->f->module->constants.data[OP_ATTRS(const, def)->value].bytes >= SPACE_SMALL_CONSTANT;
 }
 
 static void find_states(struct grouper *g) {
@@ -588,7 +584,7 @@ uint32_t space_tie(struct space *spaces, uint32_t n) {
   }
   for (uint32_t c = 1; c < m->constants.len; c++) {
     uint32_t root = tie_find(&t, c);
-    if (t.readers[c] > 1 && constant_bytes(&spaces[0], c) >= SMALL_CONSTANT &&
+    if (t.readers[c] > 1 && constant_bytes(&spaces[0], c) >= SPACE_SMALL_CONSTANT &&
         tie[root] == SEARCH_NONE)
       tie[root] = n_ties++;
   }

@@ -34,6 +34,11 @@ struct builder_of_tables {
   struct arena *arena;  /* of the result */
   struct arena scratch; /* of everything */
   struct arena moment;  /* of one choice */
+  enum keeping {
+    KEEP_ALL,
+    KEEP_STATES,
+    KEEP_NOTHING
+  } keeping; /* of s->kept, in the group at hand */
   VEC(struct class_list *) lists;
   struct map list_of; /* hash of type -> list */
   struct space_tables *out;
@@ -280,6 +285,43 @@ static void find_touches(struct builder_of_tables *b, uint32_t group, struct gro
   }
 }
 
+/* Whether a constant or state is held in that layout anyway. */
+static bool is_kept(const struct space *s, value_id v, sharding_id layout, bool *out_state) {
+  const struct kept_layouts *kept = s->kept;
+  const struct op *def = value_def(s->function, v);
+  *out_state = kept && s->state_of[v] && s->state_of[v] <= kept->n_states;
+  if (*out_state)
+    return kept->states[s->state_of[v] - 1] == layout;
+  return kept && def && def->kind == OP_CONST &&
+         kept->weights[OP_ATTRS(const, def)->value] == layout;
+}
+
+/* Whether a value has a layout to keep, and not this one. */
+static bool breaks_kept(const struct builder_of_tables *b, value_id v, sharding_id layout) {
+  const struct op *def = value_def(b->s->function, v);
+  bool state, kept = is_kept(b->s, v, layout, &state);
+  if (kept)
+    return false;
+  if (state)
+    return b->keeping != KEEP_NOTHING;
+  return b->keeping == KEEP_ALL && def && def->kind == OP_CONST &&
+         b->s->kept->weights[OP_ATTRS(const, def)->value] != LAYOUT_FREE;
+}
+
+static bool keeps_layouts(const struct builder_of_tables *b, const struct space_group *g,
+                          const struct following *w) {
+  for (uint32_t k = 0; k < g->n_ops && b->s->kept; k++) {
+    const struct op *op = function_op(b->s->function, g->ops[k]);
+    for (uint32_t i = 0; i < op->n_operands; i++)
+      if (breaks_kept(b, op->operands[i], w->operands[k][i]))
+        return false;
+    for (uint32_t i = 0; i < op->n_results; i++)
+      if (b->s->state_of[op->results[i]] && breaks_kept(b, op->results[i], w->results[k][i]))
+        return false;
+  }
+  return true;
+}
+
 /* Bytes of weights and states that the group's ranks hold, where it is the one that counts them. */
 static double held_bytes(struct builder_of_tables *b, uint32_t group, const struct following *w) {
   const struct space *s = b->s;
@@ -292,7 +334,8 @@ static double held_bytes(struct builder_of_tables *b, uint32_t group, const stru
       bool weight =
           def && def->kind == OP_CONST && s->counted[OP_ATTRS(const, def)->value] == group + 1;
       bool state = s->counts_states && s->state_of[op->operands[i]] && !def;
-      if (weight || state)
+      bool is_state;
+      if ((weight || state) && !is_kept(s, op->operands[i], w->operands[k][i], &is_state))
         bytes +=
             cost_local_bytes(b->cost, value_type(s->function, op->operands[i]), w->operands[k][i]);
     }
@@ -406,7 +449,6 @@ static void enumerate_choices(struct builder_of_tables *b, uint32_t group, struc
   struct factor_split room[MESH_MAX_AXES + 1];
   uint32_t digits[MESH_MAX_AXES] = {0};
   bool whole_only = op_infos[rep->kind].flags & (OP_FLAG_CONTROL | OP_FLAG_EFFECT);
-  factors_of(b->s->function, rep, &b->scratch, &t->factors);
   do {
     struct op_split split = {.splits = room};
     sharding_id *operands = ARENA_ARRAY(&b->moment, sharding_id, rep->n_operands + 1);
@@ -416,9 +458,11 @@ static void enumerate_choices(struct builder_of_tables *b, uint32_t group, struc
         split_of_digits(b, rep, &t->factors, digits, &split) &&
         op_shardings(b, rep, &t->factors, &split, operands, results)) {
       follow(b, t->g, &split, operands, results, &w);
-      add_choice(b, group, t, &split, &w);
-      for (uint32_t a = 0; a < b->mesh->n_axes; a++)
-        b->out->used |= digits[a] ? 1u << a : 0;
+      if (keeps_layouts(b, t->g, &w)) {
+        add_choice(b, group, t, &split, &w);
+        for (uint32_t a = 0; a < b->mesh->n_axes; a++)
+          b->out->used |= digits[a] ? 1u << a : 0;
+      }
     }
     arena_reset(&b->moment);
   } while (!whole_only && next_digits(b, t->factors.factors.len, digits));
@@ -455,7 +499,11 @@ static void variable_of_group(struct builder_of_tables *b, uint32_t group,
                               struct search_variable *out, struct space_variable *info) {
   struct group_tables t = {.g = &b->s->groups[group]};
   find_touches(b, group, &t);
-  enumerate_choices(b, group, &t);
+  factors_of(b->s->function, function_op(b->s->function, t.g->rep), &b->scratch, &t.factors);
+  for (uint32_t keeping = KEEP_ALL; keeping <= KEEP_NOTHING && !t.time.len; keeping++) {
+    b->keeping = (enum keeping)keeping;
+    enumerate_choices(b, group, &t);
+  }
   struct search_use *makes = ARENA_ARRAY(b->arena, struct search_use, t.makes.len);
   struct search_use *reads = ARENA_ARRAY(b->arena, struct search_use, t.reads.len);
   struct search_tie *ties = ARENA_ARRAY(b->arena, struct search_tie, t.ties.len);
@@ -606,7 +654,7 @@ void space_tables_build(const struct space *space, const struct machine *machine
 
 static void assign_group(struct builder_of_tables *b, uint32_t group, const struct op_split *split,
                          struct arena *arena, struct assignment *out, sharding_id *params,
-                         sharding_id *results) {
+                         sharding_id *results, sharding_id *weights) {
   const struct function *f = b->s->function;
   const struct space_group *g = &b->s->groups[group];
   const struct op *rep = function_op(f, g->rep);
@@ -622,9 +670,15 @@ static void assign_group(struct builder_of_tables *b, uint32_t group, const stru
     struct op_split *to = &out->ops[g->ops[k]];
     *to = w.splits[k];
     to->splits = to->n ? arena_memdup(arena, to->splits, to->n * sizeof *to->splits) : NULL;
-    for (uint32_t i = 0; i < op->n_operands; i++)
+    for (uint32_t i = 0; i < op->n_operands; i++) {
+      const struct op *def = value_def(f, op->operands[i]);
       if (b->s->state_of[op->operands[i]])
         params[op->operands[i]] = w.operands[k][i];
+      constant_id c = def && def->kind == OP_CONST ? OP_ATTRS(const, def)->value : 0;
+      if (c && weights[c] == LAYOUT_FREE &&
+          b->s->module->constants.data[c].bytes >= SPACE_SMALL_CONSTANT)
+        weights[c] = w.operands[k][i];
+    }
     for (uint32_t i = 0; i < op->n_results; i++)
       if (b->s->state_of[op->results[i]])
         results[op->results[i]] = w.results[k][i];
@@ -634,7 +688,7 @@ static void assign_group(struct builder_of_tables *b, uint32_t group, const stru
 }
 
 void space_assign(const struct space_tables *t, uint32_t *const *choices, struct arena *arena,
-                  struct assignment *out) {
+                  struct assignment *out, sharding_id *weights, sharding_id *states) {
   const struct space *s = t->space;
   const struct region *body = &s->function->regions.data[0];
   struct builder_of_tables b = {
@@ -647,11 +701,15 @@ void space_assign(const struct space_tables *t, uint32_t *const *choices, struct
     for (uint32_t v = 0; v < s->blocks[i].n; v++)
       assign_group(&b, s->blocks[i].first + v,
                    &t->variables[s->blocks[i].kind][v].choices[choices[i][v]].split, arena, out,
-                   by_value, made);
+                   by_value, made, weights);
   sharding_id *params = ARENA_ARRAY(arena, sharding_id, body->params.len);
   sharding_id *results = ARENA_ARRAY(arena, sharding_id, body->results.len);
-  for (uint32_t i = 0; i < body->params.len; i++)
-    params[i] = by_value[body->params.data[i]];
+  for (uint32_t i = 0; i < body->params.len; i++) {
+    value_id v = body->params.data[i];
+    params[i] = by_value[v];
+    if (s->state_of[v] && states[s->state_of[v] - 1] == LAYOUT_FREE)
+      states[s->state_of[v] - 1] = params[i];
+  }
   for (uint32_t i = 0; i < body->results.len; i++)
     results[i] = made[body->results.data[i]];
   out->params = params;

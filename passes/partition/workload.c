@@ -99,18 +99,8 @@ static const struct function *function_of(const struct module *m, struct str nam
   return NULL;
 }
 
-static bool phase_begin(struct reader *r, struct str name, struct workload_phase *out) {
-  const struct function *f = function_of(r->m, name);
-  bool decode = str_eq_c(name, "decode");
-  out->name = arena_strndup(r->arena, name.data, name.len);
-  out->function = f ? f : function_of(r->m, STR("main"));
+static void phase_fill(struct reader *r, bool decode, struct workload_phase *out) {
   out->weight = 1;
-  if (!out->function && r->m->functions.len)
-    out->function = r->m->functions.data[0];
-  if (!out->function) {
-    r->st = diag_report(r->d, DIAG_E0340, NULL, NULL, "the module has no function");
-    return false;
-  }
   memset(r->used, 0, r->n_symbols * sizeof *r->used);
   function_visit_dims(out->function, note_symbols, r);
   int64_t *symbols = ARENA_ARRAY(r->arena, int64_t, r->n_symbols);
@@ -118,6 +108,20 @@ static bool phase_begin(struct reader *r, struct str name, struct workload_phase
     symbols[s] = usual_value(r->m->dims, s, decode);
   out->symbols = symbols;
   out->given = ARENA_ARRAY(r->arena, bool, r->n_symbols);
+}
+
+static bool phase_begin(struct reader *r, struct str name, struct workload_phase *out) {
+  const struct function *f = function_of(r->m, name);
+  bool decode = str_eq_c(name, "decode");
+  out->name = arena_strndup(r->arena, name.data, name.len);
+  out->function = f ? f : function_of(r->m, STR("main"));
+  if (!out->function && r->m->functions.len)
+    out->function = r->m->functions.data[0];
+  if (!out->function) {
+    r->st = diag_report(r->d, DIAG_E0340, NULL, NULL, "the module has no function");
+    return false;
+  }
+  phase_fill(r, decode, out);
   return true;
 }
 
@@ -207,6 +211,15 @@ status workload_parse(const struct module *m, const char *text, struct arena *ar
   while (rest.len)
     parse_phase(&r, str_split(&rest, ';'), out);
   return r.st;
+}
+
+void workload_of_function(const struct module *m, const struct function *f, struct arena *arena,
+                          struct workload_phase *out) {
+  struct reader r = {.m = m, .arena = arena, .n_symbols = dim_symbol_count(m->dims)};
+  r.used = ARENA_ARRAY(arena, bool, r.n_symbols);
+  *out = (struct workload_phase){.name = f->name, .function = f};
+  phase_fill(&r, false, out);
+  follow_checks(&r, f, out->given, (int64_t *)out->symbols);
 }
 
 void workload_print(const struct module *m, const struct workload *w, struct strbuf *out) {

@@ -34,6 +34,9 @@ struct workload {
  * their kind). Arrays live in the arena. Every problem is reported: E0340. */
 status workload_parse(const struct module *m, const char *text, struct arena *arena,
                       struct diags *d, struct workload *out);
+/* The phase of a function that no workload names: with symbols from their bounds. */
+void workload_of_function(const struct module *m, const struct function *f, struct arena *arena,
+                          struct workload_phase *out);
 /* The text form with every symbol that the function's dims use, as reports and engines keep it. */
 void workload_print(const struct module *m, const struct workload *w, struct strbuf *out);
 
