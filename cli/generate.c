@@ -232,6 +232,11 @@ sinter_status generate(sinter_engine *engine, sinter_session *session, struct ge
   sinter_status st = SINTER_OK;
   if (g->most)
     st = r.states ? with_states(&r) : without_states(&r);
+  sinter_session_stats stats = {.struct_size = sizeof stats};
+  if (!st)
+    st = sinter_session_get_stats(session, &stats);
+  g->graphs_made = stats.graphs_made;
+  g->graphs_launched = stats.graphs_launched;
   mem_free(r.tokens);
   mem_free(r.counts);
   mem_free(r.done);

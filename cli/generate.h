@@ -22,6 +22,7 @@ struct generation {
 
   uint64_t prompt_tokens, steps; /* filled in: tokens of all prompts; runs after the first token */
   double prefill_s, decode_s;
+  uint64_t graphs_made, graphs_launched; /* on GPUs: runs recorded, and done by a recording */
 };
 
 /* Runs prefill and decode, or, of an engine without them, main, which must take tokens [batch, n]

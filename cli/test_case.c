@@ -311,7 +311,9 @@ static status prepare(struct test_run *t, const char *model) {
     return s;
   sinter_session_options options = {.struct_size = sizeof options,
                                     .devices = t->settings->devices,
-                                    .threads = t->settings->threads};
+                                    .threads = t->settings->threads,
+                                    .no_graphs = t->settings->no_graphs,
+                                    .check_collectives = t->settings->check_collectives};
   return runtime_error_to_diags(sinter_session_create(t->engine, &options, &t->session), &t->diags);
 }
 

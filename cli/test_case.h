@@ -31,6 +31,7 @@ struct test_settings {
   struct compiler_options compile; /* but for the paths */
   const char *devices;
   uint32_t threads;
+  bool no_graphs, check_collectives;
   struct tolerances tolerances;
 };
 

@@ -51,7 +51,9 @@ static status session_for(struct bench *b, sinter_profile_hook *hook, sinter_ses
                                     .devices = option_text(o, OPT_DEVICES),
                                     .threads = (uint32_t)option_number(o, OPT_THREADS, 0),
                                     .profile = hook,
-                                    .profile_user = b};
+                                    .profile_user = b,
+                                    .no_graphs = option_given(o, OPT_NO_GRAPHS),
+                                    .check_collectives = option_given(o, OPT_CHECK_COLLECTIVES)};
   return runtime_error_to_diags(sinter_session_create(b->engine, &options, out), &b->v->diags);
 }
 
@@ -204,6 +206,9 @@ static void print_report(const struct bench *b) {
   printf("memory    %.2f MiB of intermediate values, %.2f MiB of scratch\n",
          (double)(b->stats.arena_bytes + b->stats.dynamic_bytes) / 0x1p20,
          (double)b->stats.scratch_bytes / 0x1p20);
+  if (b->stats.graphs_made)
+    printf("graphs    %llu recorded, %llu runs by them\n", (unsigned long long)b->stats.graphs_made,
+           (unsigned long long)b->stats.graphs_launched);
   exchanges_print(b->session, stdout);
   if (b->profiled_runs)
     print_profile(b);
@@ -264,6 +269,8 @@ static void json_report(const struct bench *b) {
   key_u64(j, "dynamic_bytes", b->stats.dynamic_bytes);
   key_u64(j, "scratch_bytes", b->stats.scratch_bytes);
   key_u64(j, "launches", b->stats.launches);
+  key_u64(j, "graphs_made", b->stats.graphs_made);
+  key_u64(j, "graphs_launched", b->stats.graphs_launched);
   exchanges_json(b->session, j);
   if (b->profiled_runs)
     json_profile(b, j);

@@ -87,6 +87,8 @@ static void report_json(struct json *j, const struct generation *g) {
   json_key(j, "prefill_s"), json_f64(j, g->prefill_s);
   json_key(j, "decode_steps"), json_u64(j, g->steps);
   json_key(j, "decode_s"), json_f64(j, g->decode_s);
+  json_key(j, "graphs_made"), json_u64(j, g->graphs_made);
+  json_key(j, "graphs_launched"), json_u64(j, g->graphs_launched);
 }
 
 static void report(struct invocation *v, const struct generation *g) {
@@ -107,6 +109,9 @@ static void report(struct invocation *v, const struct generation *g) {
   if (g->steps)
     fprintf(stderr, ", %.3f ms each", g->decode_s * 1e3 / (double)g->steps);
   fputc('\n', stderr);
+  if (g->graphs_made)
+    fprintf(stderr, "graphs: %llu recorded, %llu launched\n", (unsigned long long)g->graphs_made,
+            (unsigned long long)g->graphs_launched);
 }
 
 static status run(struct invocation *v, sinter_engine *engine, struct generation *g) {
@@ -114,6 +119,8 @@ static status run(struct invocation *v, sinter_engine *engine, struct generation
       .struct_size = sizeof options,
       .devices = option_text(&v->options, OPT_DEVICES),
       .threads = (uint32_t)option_number(&v->options, OPT_THREADS, 0),
+      .no_graphs = option_given(&v->options, OPT_NO_GRAPHS),
+      .check_collectives = option_given(&v->options, OPT_CHECK_COLLECTIVES),
   };
   sinter_session *session = NULL;
   const char *why = NULL;

@@ -63,6 +63,8 @@ static status run_once(struct runner *r) {
       .struct_size = sizeof options,
       .devices = option_text(&v->options, OPT_DEVICES),
       .threads = (uint32_t)option_number(&v->options, OPT_THREADS, 0),
+      .no_graphs = option_given(&v->options, OPT_NO_GRAPHS),
+      .check_collectives = option_given(&v->options, OPT_CHECK_COLLECTIVES),
   };
   sinter_status run = sinter_session_create(r->engine, &options, &r->session);
   if (!run)

@@ -196,6 +196,8 @@ static status settings_from(struct tester *t) {
   s->threads = (uint32_t)option_number(o, OPT_THREADS, 1);
   s->compile.threads = s->threads;
   s->devices = option_text(o, OPT_DEVICES);
+  s->no_graphs = option_given(o, OPT_NO_GRAPHS);
+  s->check_collectives = option_given(o, OPT_CHECK_COLLECTIVES);
   s->tolerances.otherwise = (struct compare_limits){
       .rtol = option_real(o, OPT_RTOL, 1e-3), .atol = option_real(o, OPT_ATOL, 1e-7), .range = -1};
   const char *tolerances = option_text(o, OPT_TOLERANCES);

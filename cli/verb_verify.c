@@ -33,7 +33,9 @@ static status run_engine(struct verifier *w, sinter_engine *engine, sinter_sessi
   const struct options *o = &w->v->options;
   sinter_session_options options = {.struct_size = sizeof options,
                                     .devices = option_text(o, OPT_DEVICES),
-                                    .threads = (uint32_t)option_number(o, OPT_THREADS, 0)};
+                                    .threads = (uint32_t)option_number(o, OPT_THREADS, 0),
+                                    .no_graphs = option_given(o, OPT_NO_GRAPHS),
+                                    .check_collectives = option_given(o, OPT_CHECK_COLLECTIVES)};
   sinter_status s = sinter_session_create(engine, &options, session);
   if (!s)
     s = sinter_session_run(*session, sinter_engine_entry_name(engine, 0), w->inputs.tensors,

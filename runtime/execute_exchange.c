@@ -3,6 +3,7 @@
 #include "runtime/session.h"
 
 #include "base/checked.h"
+#include "runtime/engine_format.h"
 #include "runtime/fault.h"
 
 #define WHERE_BYTES 320
@@ -84,6 +85,69 @@ static void expect_bytes(struct rank *r, const struct plan_exchange *exchange) {
                                   r->blocks[i].elements * dtype_unpacked_bytes(r->blocks[i].dtype));
 }
 
+/* --- Blocks in the host's memory --- */
+
+struct staged {
+  uint64_t src_bytes, dst_bytes, at;
+};
+
+static status staged_sizes(struct rank *r, const Engine__Exchange *body,
+                           const struct comm_block *block, struct staged *out, uint64_t *total) {
+  uint32_t ranks = r->plan->groups[r->plan->exchanges[body->number].group].size;
+  uint64_t bytes = block->elements * dtype_unpacked_bytes(block->dtype), both;
+  block_counts(body->kind, ranks, &out->src_bytes, &out->dst_bytes);
+  out->src_bytes *= bytes; /* gather_block has seen that these fit */
+  out->dst_bytes *= bytes;
+  out->at = *total;
+  if (!u64_add(out->src_bytes, out->dst_bytes, &both) || !u64_align(both, 64, &both) ||
+      !u64_add(*total, both, total))
+    return fault_no_memory("an exchange", both);
+  return STATUS_OK;
+}
+
+/* For devices whose memory the kind of communication does not reach. */
+static status exchange_staged(struct rank *r, const Engine__Exchange *body) {
+  struct staged staged[ENGINE_MAX_PARTS];
+  struct comm_block blocks[ENGINE_MAX_PARTS];
+  uint64_t total = 0;
+  status st = STATUS_OK;
+  for (size_t i = 0; i < body->n_parts && !st; i++)
+    st = staged_sizes(r, body, &r->blocks[i], &staged[i], &total);
+  if (!st)
+    st = staging_reserve(&r->staged, total);
+  for (size_t i = 0; i < body->n_parts && !st; i++) {
+    uint8_t *src = r->staged.data + staged[i].at;
+    blocks[i] = r->blocks[i];
+    blocks[i].src = src;
+    blocks[i].dst = src + staged[i].src_bytes;
+    st = r->driver->read(r->device, src, r->blocks[i].src, staged[i].src_bytes);
+  }
+  if (!st)
+    st = r->comms->exchange(r->comm, r->number, &r->plan->exchanges[body->number], blocks,
+                            (uint32_t)body->n_parts, r->decisions);
+  for (size_t i = 0; i < body->n_parts && !st; i++)
+    st = r->driver->write(r->device, r->blocks[i].dst, blocks[i].dst, staged[i].dst_bytes);
+  return st;
+}
+
+static status exchange_blocks(struct rank *r, const Engine__Exchange *body) {
+  const struct plan_exchange *exchange = &r->plan->exchanges[body->number];
+  bool on_device = r->comms->on_device && r->comms->on_device(r->comm, exchange);
+  if (r->driver->discrete && !on_device)
+    return exchange_staged(r, body);
+  if (r->mode == RUN_REPLAY) {
+    r->comms->repeat(r->comm, r->number, exchange, r->blocks, (uint32_t)body->n_parts);
+    return STATUS_OK;
+  }
+  status st = on_device ? STATUS_OK : r->driver->wait(r->device);
+  if (!st)
+    st = r->comms->exchange(r->comm, r->number, exchange, r->blocks, (uint32_t)body->n_parts,
+                            r->decisions);
+  if (!st && on_device && r->profile)
+    st = r->driver->wait(r->device);
+  return st;
+}
+
 status rank_exchange(struct rank *r, const Engine__Step *step, const Engine__Exchange *body) {
   uint64_t start = r->profile ? rank_now_ns() : 0;
   status st = STATUS_OK;
@@ -92,12 +156,9 @@ status rank_exchange(struct rank *r, const Engine__Step *step, const Engine__Exc
   if (st)
     return st;
   if (!r->comm)
-    return copy_blocks(r, body->n_parts);
+    return r->mode == RUN_REPLAY ? STATUS_OK : copy_blocks(r, body->n_parts);
   expect_bytes(r, &r->plan->exchanges[body->number]);
-  st = r->driver->wait(r->device);
-  if (!st)
-    st = r->comms->exchange(r->comm, r->number, &r->plan->exchanges[body->number], r->blocks,
-                            (uint32_t)body->n_parts, r->decisions);
+  st = exchange_blocks(r, body);
   if (!st && r->profile)
     profile_exchange(r, step, body, start);
   return st;

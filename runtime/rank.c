@@ -149,9 +149,9 @@ static status place_constants(struct rank *r) {
   return STATUS_OK;
 }
 
-static status create_device(struct rank *r, uint32_t first, const sinter_session_options *options) {
+static status create_device(struct rank *r, uint32_t index, const sinter_session_options *options) {
   status st =
-      r->driver->device_create(&(struct driver_options){.index = r->number + first,
+      r->driver->device_create(&(struct driver_options){.index = index,
                                                         .count = r->plan->ranks,
                                                         .threads = options->threads,
                                                         .memory_limit = options->memory_limit},
@@ -181,9 +181,12 @@ status rank_init(struct rank *r, struct sinter_session *session, uint32_t number
   pool_init(&r->pool);
   status st = fault_script_read(options->faults, number, &r->fault);
   if (!st)
-    st = create_device(r, session->devices.first, options);
+    st = create_device(r, driver_device(&session->devices, number), options);
   if (!st)
     st = create_tables(r);
+  if (!st)
+    st = rank_recordings_init(r, !options->no_graphs && !options->profile &&
+                                     !options->check_collectives);
   if (!st)
     st = place_constants(r);
   if (!st)
@@ -194,6 +197,7 @@ status rank_init(struct rank *r, struct sinter_session *session, uint32_t number
 }
 
 static void release_memory(struct rank *r) {
+  rank_recordings_deinit(r);
   staging_deinit(r);
   r->driver->buffer_release(r->device, &r->error_word);
   rank_states_deinit(r);
@@ -225,7 +229,7 @@ static status run_variant(struct rank *r) {
     if (st)
       return st;
     if (fits)
-      return rank_run_block(r, variant->block);
+      return rank_run_variant(r, variant);
   }
   return fault_report(DIAG_E0609, r->engine->file.path, NULL,
                       "none of the %zu variants of '%s' takes these shapes", r->entry->n_variants,
@@ -246,7 +250,6 @@ static status agree(struct rank *r, const sinter_tensor *inputs, size_t n) {
 
 static status run_entry(struct rank *r, const sinter_tensor *inputs, size_t n_inputs,
                         sinter_tensor *outputs, size_t n_outputs) {
-  const int64_t no_error = 0;
   expr_state_reset(&r->exprs);
   status st = rank_bind_inputs(r, inputs, n_inputs);
   if (!st)
@@ -254,7 +257,7 @@ static status run_entry(struct rank *r, const sinter_tensor *inputs, size_t n_in
   if (!st && r->comm)
     st = agree(r, inputs, n_inputs);
   if (!st)
-    st = r->driver->write(r->device, r->error_word.data, &no_error, sizeof no_error);
+    st = r->driver->fill(r->device, r->error_word.data, 0, sizeof(int64_t));
   if (!st)
     st = run_variant(r);
   if (!st)
@@ -267,6 +270,7 @@ static status run_entry(struct rank *r, const sinter_tensor *inputs, size_t n_in
 status rank_run(struct rank *r, const Engine__Entry *entry, const sinter_tensor *inputs,
                 size_t n_inputs, sinter_tensor *outputs, size_t n_outputs) {
   r->launches = r->steps = r->decisions = 0;
+  r->mode = RUN_DIRECT;
   if (r->plan->exchange_count)
     memset(r->expected, 0, r->plan->exchange_count * sizeof *r->expected);
   r->entry = entry;
@@ -291,4 +295,8 @@ void rank_add_stats(const struct rank *r, sinter_session_stats *stats) {
   for (uint32_t i = 0; i < r->output_buffer_count; i++)
     stats->dynamic_bytes += r->output_buffers[i].bytes;
   stats->state_bytes += rank_states_bytes(r);
+  if (r->number == 0) {
+    stats->graphs_made = r->recordings.made;
+    stats->graphs_launched = r->recordings.replayed;
+  }
 }

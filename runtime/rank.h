@@ -49,6 +49,29 @@ struct rank_states {
   const int64_t *length;
 };
 
+/* Whether a run's steps do their work, have it noted for replaying, or leave it to a replay. */
+enum run_mode { RUN_DIRECT, RUN_RECORD, RUN_REPLAY };
+
+#define RANK_RECORDINGS 8u
+
+struct rank_recording {
+  uint64_t *key; /* what must be the same */
+  bool valid;
+  bool refused;                       /* it cannot be recorded */
+  uint64_t moves;                     /* the device's, when it was recorded */
+  uint64_t used;                      /* when, in runs */
+  struct driver_recording *recording; /* NULL: not yet */
+};
+
+/* Runs of entry points at shapes that came before; see rank_record.c. */
+struct rank_recordings {
+  struct rank_recording items[RANK_RECORDINGS];
+  uint64_t *key; /* of the run in progress */
+  size_t words;  /* of a key */
+  bool on;
+  uint64_t runs, made, replayed;
+};
+
 struct rank {
   const struct sinter_engine *engine;
   const struct plan *plan;
@@ -88,7 +111,10 @@ struct rank {
   struct slot *output_copies;
   uint32_t input_buffer_count;
   struct rank_states states;
-  uint64_t launches; /* of the last run */
+  struct slot staged; /* host memory for exchanges that the devices do not do themselves */
+  uint64_t launches;  /* of the last run */
+  enum run_mode mode; /* of the run in progress */
+  struct rank_recordings recordings;
 
   const struct comm_driver *comms; /* with several ranks; else NULL, as is comm */
   struct comm *comm;
@@ -159,6 +185,17 @@ status staging_output(struct rank *r, uint32_t output);
 /* Where the caller finds an output that the session provides. */
 const void *staging_output_memory(const struct rank *r, uint32_t output);
 void staging_deinit(struct rank *r);
+
+/* Host memory of that size; what was there is gone. Errors: E0615. */
+status staging_reserve(struct slot *host, uint64_t bytes);
+
+/* --- rank_record.c: for devices that record; elsewhere runs are direct --- */
+
+status rank_recordings_init(struct rank *r, bool on); /* E0615 */
+void rank_recordings_deinit(struct rank *r);
+
+/* Runs a variant of the entry: directly, or by recording it and replaying. */
+status rank_run_variant(struct rank *r, const Engine__Variant *variant);
 
 /* --- rank_state.c --- */
 

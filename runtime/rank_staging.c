@@ -58,13 +58,13 @@ status staging_input(struct rank *r, uint32_t input) {
   return st;
 }
 
-static status host_reserve(struct slot *host, uint64_t bytes) {
+status staging_reserve(struct slot *host, uint64_t bytes) {
   if (host->data && host->bytes >= bytes)
     return STATUS_OK;
   mem_free(host->data);
   host->data = mem_try_alloc(bytes ? bytes : 1);
   host->bytes = host->data ? bytes : 0;
-  return host->data ? STATUS_OK : fault_no_memory("an output", bytes);
+  return host->data ? STATUS_OK : fault_no_memory("a copy on the host", bytes);
 }
 
 status staging_output(struct rank *r, uint32_t output) {
@@ -75,7 +75,7 @@ status staging_output(struct rank *r, uint32_t output) {
   if (!r->output_owned[output])
     return r->driver->read(r->device, tensor->data, slot->data, slot->bytes);
   struct slot *host = &r->output_copies[output];
-  status st = host_reserve(host, slot->bytes);
+  status st = staging_reserve(host, slot->bytes);
   if (!st)
     st = r->driver->read(r->device, host->data, slot->data, slot->bytes);
   tensor->data = host->data;
@@ -88,6 +88,7 @@ const void *staging_output_memory(const struct rank *r, uint32_t output) {
 
 void staging_deinit(struct rank *r) {
   r->driver->buffer_release(r->device, &r->weights);
+  mem_free(r->staged.data);
   for (uint32_t i = 0; r->input_buffers && i < r->input_buffer_count; i++)
     r->driver->buffer_release(r->device, &r->input_buffers[i]);
   for (uint32_t i = 0; r->output_copies && i < r->output_buffer_count; i++)

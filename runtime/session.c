@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "runtime/fault.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* --- Creation --- */
@@ -36,27 +37,57 @@ static status choose_driver(struct sinter_session *s, const char *devices) {
   return st;
 }
 
+/* Simulated GPUs may take long over one step. */
 #define DEADLINE_MS 10000u
+#define SIMULATED_DEADLINE_MS 60000u
 
-static status connect_ranks(struct sinter_session *s, const sinter_session_options *options) {
-  uint64_t deadline_ms = options->deadline_ms ? options->deadline_ms : DEADLINE_MS;
+/* GPUs exchange elements by NCCL; where there is none, by way of the host. SINTER_COMM names a
+ * kind. */
+static status choose_comm(struct sinter_session *s, const struct comm_options *options) {
+  const char *named = getenv("SINTER_COMM");
+  bool by_host = !s->devices.driver->discrete || (named && strcmp(named, "host") == 0);
+  status st = STATUS_UNSUPPORTED;
+  s->comms = &nccl_comm;
+  if (!by_host)
+    st = s->comms->create(options, &s->comm);
+  if (!by_host && (!st || (named && strcmp(named, "nccl") == 0)))
+    return st;
+  s->comms = &host_comm;
+  return s->comms->create(options, &s->comm);
+}
+
+static status prepare_ranks(struct sinter_session *s, const sinter_session_options *options) {
+  uint64_t deadline_ms = options->deadline_ms               ? options->deadline_ms
+                         : s->devices.driver == &sim_driver ? SIMULATED_DEADLINE_MS
+                                                            : DEADLINE_MS;
   if (s->engine->plan.ranks == 1)
     return STATUS_OK;
-  if (s->devices.driver->discrete)
-    return fault_report(DIAG_E0706, s->engine->file.path, "run it on as many cpu devices",
-                        "ranks on '%s' devices have no way to exchange elements",
-                        s->devices.driver->name);
-  s->comms = &host_comm;
-  return s->comms->create(
-      &(struct comm_options){.plan = &s->engine->plan, .deadline_ns = deadline_ms * 1000000u},
-      &s->comm);
+  return choose_comm(s, &(struct comm_options){.plan = &s->engine->plan,
+                                               .deadline_ns = deadline_ms * 1000000u,
+                                               .driver = s->devices.driver,
+                                               .cancelled = &s->cancelled,
+                                               .check = options->check_collectives});
+}
+
+static status connect_ranks(struct sinter_session *s) {
+  if (!s->comms || !s->comms->connect)
+    return STATUS_OK;
+  uint32_t n = s->engine->plan.ranks;
+  struct device **devices = mem_try_calloc(n, sizeof(struct device *));
+  if (!devices)
+    return fault_no_memory("a session's ranks", n * sizeof(struct device *));
+  for (uint32_t i = 0; i < n; i++)
+    devices[i] = s->ranks[i].device;
+  status st = s->comms->connect(s->comm, 0, n, devices);
+  mem_free(devices);
+  return st;
 }
 
 static status create_ranks(struct sinter_session *s, const sinter_session_options *options) {
   uint32_t n = s->engine->plan.ranks;
   status st = choose_driver(s, options->devices);
   if (!st)
-    st = connect_ranks(s, options);
+    st = prepare_ranks(s, options);
   if (st)
     return st;
   s->ranks = mem_try_calloc(n, sizeof *s->ranks);
@@ -64,6 +95,8 @@ static status create_ranks(struct sinter_session *s, const sinter_session_option
     return fault_no_memory("a session's ranks", n * sizeof *s->ranks);
   for (uint32_t i = 0; i < n && !st; i++)
     st = rank_init(&s->ranks[i], s, i, options);
+  if (!st)
+    st = connect_ranks(s);
   return st || n == 1 ? st : rank_team_create(s->ranks, n, &s->team);
 }
 
@@ -95,10 +128,10 @@ SINTER_API void sinter_session_destroy(sinter_session *session) {
   if (!session)
     return;
   rank_team_destroy(session->team);
-  for (uint32_t i = 0; session->ranks && i < session->engine->plan.ranks; i++)
-    rank_deinit(&session->ranks[i]);
   if (session->comm)
     session->comms->destroy(session->comm);
+  for (uint32_t i = 0; session->ranks && i < session->engine->plan.ranks; i++)
+    rank_deinit(&session->ranks[i]);
   session_states_deinit(session);
   mem_free(session->ranks);
   mem_free(session);
@@ -122,8 +155,10 @@ static status find_entry(struct sinter_session *s, const char *name,
 static status run_ranks(struct sinter_session *s, const Engine__Entry *entry,
                         const sinter_tensor *inputs, size_t n_inputs, sinter_tensor *outputs,
                         size_t n_outputs) {
-  status st = s->team ? rank_team_run(s->team, entry, inputs, n_inputs, outputs, n_outputs)
-                      : rank_run(&s->ranks[0], entry, inputs, n_inputs, outputs, n_outputs);
+  status st = connect_ranks(s);
+  if (!st)
+    st = s->team ? rank_team_run(s->team, entry, inputs, n_inputs, outputs, n_outputs)
+                 : rank_run(&s->ranks[0], entry, inputs, n_inputs, outputs, n_outputs);
   for (uint32_t i = 0; i < s->engine->plan.ranks; i++)
     rank_release_ports(&s->ranks[i], st != STATUS_OK);
   return st;

@@ -192,8 +192,9 @@ typedef void sinter_profile_hook(void *user, const sinter_profile_event *event);
 
 typedef struct sinter_session_options {
   size_t struct_size;
-  const char *devices; /* one for each of the engine's ranks: "cpu"; "cpu:4" or "cpu:0-3"; NULL: the
-                          cpu, as often as there are ranks */
+  const char *devices; /* one for each of the engine's ranks: "cpu"; "cpu:4" or "cpu:0-3"; "cuda:0",
+                          "cuda:0-3" or "cuda:0,2"; "sim:4"; NULL: the cpu, as often as there are
+                          ranks */
   uint32_t threads;    /* of all cpu devices together, the caller's included; 0: one per cpu this
                           thread may run on. Each rank has at least one. Results do not depend on it */
   uint64_t memory_limit;        /* bytes that each device may hold; 0: what the device has */
@@ -203,6 +204,9 @@ typedef struct sinter_session_options {
                            seconds */
   const char *faults;   /* for tests: failures to provoke, such as "rank=2 step=7 stall" (or fail,
                            oom), each once, separated by semicolons; NULL: none */
+  int no_graphs; /* nonzero: GPUs are given a run's kernels one by one, also when it is repeated */
+  int check_collectives; /* nonzero: what GPUs give each other is compared, element by element, with
+                            what the host makes of it; slow */
 } sinter_session_options;
 
 /*
@@ -252,8 +256,10 @@ typedef struct sinter_session_stats {
                              outputs */
   uint64_t scratch_bytes; /* memory held for kernels' per-thread scratch */
   uint32_t threads;
-  const char *target;   /* of the code in use; belongs to the engine */
-  uint64_t state_bytes; /* memory held for states */
+  const char *target;       /* of the code in use; belongs to the engine */
+  uint64_t state_bytes;     /* memory held for states */
+  uint64_t graphs_made;     /* runs that were recorded (GPUs): once per entry point and shapes */
+  uint64_t graphs_launched; /* runs that were done by a recording */
 } sinter_session_stats;
 
 /* Not while the session runs. */

@@ -32,3 +32,16 @@ uint64_t comm_group_bytes(const struct plan *plan, const struct plan_exchange *e
     return UINT64_MAX;
   return total;
 }
+
+uint64_t comm_rank_bytes(const struct plan *plan, const struct plan_exchange *exchange,
+                         uint32_t place, uint64_t elements, uint64_t element_bytes) {
+  uint32_t n = plan->groups[exchange->group].size;
+  uint64_t own, block = elements * element_bytes;
+  switch (exchange->body->kind) {
+  case ENGINE__EXCHANGE_KIND__ALL_REDUCE:
+    own = (comm_segment(elements, place + 1, n) - comm_segment(elements, place, n)) * element_bytes;
+    return (n - 1) * own + block - own;
+  case ENGINE__EXCHANGE_KIND__PERMUTE: return exchange->body->from[place] != place ? block : 0;
+  default: return (n - 1) * block;
+  }
+}

@@ -24,11 +24,16 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-struct comm; /* a kind's own */
+struct comm;   /* a kind's own */
+struct driver; /* runtime/drivers/driver.h */
+struct device;
 
 struct comm_options {
   const struct plan *plan; /* its ranks, groups and exchanges; outlives the comm */
   uint64_t deadline_ns;
+  const struct driver *driver;   /* of the ranks' devices */
+  const _Atomic bool *cancelled; /* the session's: whoever waits gives up; NULL: never */
+  bool check;                    /* compare what devices exchanged with what the host makes of it */
 };
 
 /* What ranks compare before the first exchange of a run. */
@@ -39,7 +44,7 @@ struct comm_agreement {
 };
 
 /* One value of an exchange. src and dst hold one block or as many as the group has ranks, as
- * engine.proto says of the kind; memory of the rank's device. */
+ * engine.proto says of the kind; memory of the rank's device, or of the host. */
 struct comm_block {
   const uint8_t *src;
   uint8_t *dst;
@@ -47,12 +52,26 @@ struct comm_block {
   enum dtype dtype;  /* one byte or more each */
 };
 
+/* Of a heartbeat. */
+#define COMM_SIGN_OF_LIFE 0x80000000u
+
 struct comm_driver {
   const char *name;
 
   /* Connects the plan's ranks. Errors: E0615. */
   status (*create)(const struct comm_options *options, struct comm **out_comm);
   void (*destroy)(struct comm *comm);
+
+  /*
+   * For kinds in which devices exchange elements themselves; NULL for others. Called when the `n`
+   * ranks of this process, from `first` on, have devices, and before each run: connects them unless
+   * they are connected, and tries what connects them. Errors: E0703, E0731, E0732.
+   */
+  status (*connect)(struct comm *comm, uint32_t first, uint32_t n, struct device *const *devices);
+
+  /* Whether an exchange's blocks are memory of the devices. It is then put behind what the device
+   * has to do already, and may not be done when `exchange` returns. NULL: never. */
+  bool (*on_device)(const struct comm *comm, const struct plan_exchange *exchange);
 
   /* All ranks meet and compare. */
   status (*begin)(struct comm *comm, uint32_t rank, const struct comm_agreement *agreement);
@@ -64,6 +83,18 @@ struct comm_driver {
    */
   status (*exchange)(struct comm *comm, uint32_t rank, const struct plan_exchange *exchange,
                      const struct comm_block *blocks, uint32_t n, uint64_t decisions);
+
+  /* The first half of `exchange`: they meet and compare, and nothing moves. */
+  status (*agree)(struct comm *comm, uint32_t rank, const struct plan_exchange *exchange,
+                  const struct comm_block *blocks, uint32_t n, uint64_t decisions);
+
+  /* An exchange of devices that is recorded and takes place once more without `exchange`: only
+   * counts. NULL where on_device is. */
+  void (*repeat)(struct comm *comm, uint32_t rank, const struct plan_exchange *exchange,
+                 const struct comm_block *blocks, uint32_t n);
+
+  /* All ranks meet; *out_least is the least of what they bring. */
+  status (*vote)(struct comm *comm, uint32_t rank, uint32_t mine, uint32_t *out_least);
 
   /* All ranks meet at the end of a run. */
   status (*finish)(struct comm *comm, uint32_t rank, uint64_t decisions);
@@ -79,7 +110,8 @@ struct comm_driver {
   /* Forgets a failure, once no rank is in a run. */
   void (*reset)(struct comm *comm);
 
-  /* A number that the rank changes whenever it gets something done. */
+  /* A number that the rank changes whenever it gets something done: the step it is at, and a bit
+   * that is for nothing else. */
   _Atomic uint32_t *(*heartbeat)(struct comm *comm, uint32_t rank);
 
   /* Bytes that a rank received from others in exchange `number`, and how often it took part, in
@@ -89,6 +121,7 @@ struct comm_driver {
 };
 
 extern const struct comm_driver host_comm; /* threads of one process, in its memory */
+extern const struct comm_driver nccl_comm; /* NVIDIA GPUs, real or simulated, by NCCL */
 
 /*
  * Bytes that all ranks of a group together receive from each other when blocks have `block_bytes`
@@ -97,6 +130,16 @@ extern const struct comm_driver host_comm; /* threads of one process, in its mem
  */
 uint64_t comm_group_bytes(const struct plan *plan, const struct plan_exchange *exchange,
                           uint64_t block_bytes);
+
+/* Of these, what the rank at a place receives if everyone combines a segment of an all_reduce
+ * (comm_segment). block_bytes = elements * element_bytes must fit. */
+uint64_t comm_rank_bytes(const struct plan *plan, const struct plan_exchange *exchange,
+                         uint32_t place, uint64_t elements, uint64_t element_bytes);
+
+/* The first of the elements that the rank at a place of n combines. */
+static inline uint64_t comm_segment(uint64_t elements, uint32_t place, uint32_t n) {
+  return elements / n * place + (place < elements % n ? place : elements % n);
+}
 
 /* "all_reduce". Static storage. */
 const char *comm_kind_text(Engine__ExchangeKind kind);

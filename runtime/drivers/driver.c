@@ -13,11 +13,10 @@ static const struct driver *const drivers[] = {
 };
 
 static status unknown(const char *devices) {
-  return fault_report(
-      DIAG_E0701, NULL,
-      "\"cpu\", \"cuda:0\", \"sim:1\"; for several ranks \"cpu:4\", \"cuda:0-3\" or "
-      "\"sim:4\"",
-      "unknown device '%s'", devices);
+  return fault_report(DIAG_E0701, NULL,
+                      "\"cpu\", \"cuda:0\", \"sim:1\"; for several ranks \"cpu:4\", \"cuda:0-3\", "
+                      "\"cuda:0,2\" or \"sim:4\"",
+                      "unknown device '%s'", devices);
 }
 
 /* A number of at most four digits. */
@@ -28,7 +27,22 @@ static bool read_number(const char **at, uint32_t *out_number) {
   return *at > start;
 }
 
-/* "", ":N" or ":FIRST-LAST". */
+/* ",N,N..." behind a first number; each once. */
+static bool read_list(const char *at, uint32_t number, struct driver_devices *out) {
+  out->listed = true;
+  out->list[0] = (uint16_t)number;
+  for (out->count = 1; *at; out->count++) {
+    if (*at++ != ',' || out->count == DRIVER_LISTED_DEVICES || !read_number(&at, &number))
+      return false;
+    for (uint32_t i = 0; i < out->count; i++)
+      if (out->list[i] == number)
+        return false;
+    out->list[out->count] = (uint16_t)number;
+  }
+  return true;
+}
+
+/* "", ":N", ":FIRST-LAST" or ":N,N,...". */
 static bool read_devices(const char *at, struct driver_devices *out) {
   uint32_t number, last;
   out->first = 0;
@@ -37,6 +51,8 @@ static bool read_devices(const char *at, struct driver_devices *out) {
     return true;
   if (*at++ != ':' || !read_number(&at, &number))
     return false;
+  if (*at == ',')
+    return read_list(at, number, out);
   if (*at != '-' && out->driver->numbered)
     out->first = number;
   else
@@ -55,6 +71,7 @@ status driver_find(const char *devices, struct driver_devices *out) {
   for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; i++) {
     size_t n = strlen(drivers[i]->name);
     out->driver = drivers[i];
+    out->listed = false;
     if (strncmp(devices, drivers[i]->name, n) == 0 && read_devices(devices + n, out))
       return STATUS_OK;
   }

@@ -19,6 +19,7 @@
 
 struct device;        /* a driver's own */
 struct driver_module; /* likewise */
+struct driver_recording;
 
 /* Device memory that only grows. Zero-initialised is empty. */
 struct driver_buffer {
@@ -88,22 +89,44 @@ struct driver {
   status (*read)(struct device *device, void *host, const void *src, uint64_t bytes);
   status (*write)(struct device *device, void *dst, const void *host, uint64_t bytes);
   status (*wait)(struct device *device);
+
+  /*
+   * Recording, NULL in drivers without. What is launched, copied and filled between `record` and
+   * `record_end` is noted instead of done, to be done by `replay`, again and again, with the same
+   * arguments and memory; nothing else may be called meanwhile, and no memory may grow. keep: makes
+   * *recording of it, in place of the one there (NULL: none); else forgets it, and returns the
+   * thread's last error. moves: changes whenever memory that was handed out may have moved.
+   */
+  status (*record)(struct device *device);
+  status (*record_end)(struct device *device, bool keep, struct driver_recording **recording);
+  status (*replay)(struct device *device, struct driver_recording *recording);
+  void (*recording_destroy)(struct device *device, struct driver_recording *recording);
+  uint64_t (*moves)(const struct device *device);
 };
 
 extern const struct driver cpu_driver;
 extern const struct driver cuda_driver; /* GPUs of the system */
 extern const struct driver sim_driver;  /* simulated ones (sim/) */
 
-/* Some of a driver's devices: `count` from `first` on. */
+/* Most that a string names one by one. */
+#define DRIVER_LISTED_DEVICES 64u
+
+/* Some of a driver's devices: `count` from `first` on, or those listed. */
 struct driver_devices {
   const struct driver *driver;
   uint32_t first, count;
+  bool listed;
+  uint16_t list[DRIVER_LISTED_DEVICES];
 };
+
+static inline uint32_t driver_device(const struct driver_devices *devices, uint32_t i) {
+  return devices->listed ? devices->list[i] : devices->first + i;
+}
 
 /*
  * The devices of a string: "cpu" one, "cpu:4" and "cpu:0-3" four (the same processor, each with
- * memory of its own), "sim:4" likewise; "cuda" and "cuda:0" the first GPU, "cuda:2-5" four. Errors:
- * E0701.
+ * memory of its own), "sim:4" likewise; "cuda" and "cuda:0" the first GPU, "cuda:2-5" four,
+ * "cuda:0,2,3" those three. Errors: E0701.
  */
 status driver_find(const char *devices, struct driver_devices *out);
 

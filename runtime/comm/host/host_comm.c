@@ -96,8 +96,9 @@ static status report_silence(struct comm *c, uint32_t rank, const struct host_me
       silent = i;
   fault_report(DIAG_E0703, NULL, "the deadline is an option of the session",
                "rank %u has done nothing for %.1f s since its step %u, and rank %u waits at %s",
-               silent, (double)c->deadline_ns * 1e-9, atomic_load(&c->cells[silent].heartbeat),
-               rank, at_text(c, mine, text, sizeof text));
+               silent, (double)c->deadline_ns * 1e-9,
+               atomic_load(&c->cells[silent].heartbeat) & ~COMM_SIGN_OF_LIFE, rank,
+               at_text(c, mine, text, sizeof text));
   return host_fail(c, rank);
 }
 
@@ -246,19 +247,44 @@ static status host_begin(struct comm *c, uint32_t rank, const struct comm_agreem
   return st;
 }
 
-static status host_exchange(struct comm *c, uint32_t rank, const struct plan_exchange *exchange,
-                            const struct comm_block *blocks, uint32_t n, uint64_t decisions) {
+static struct host_meeting *meeting_for(const struct comm *c, uint32_t rank,
+                                        const struct plan_exchange *exchange) {
+  return &c->meetings[c->meeting_of[exchange->group * c->ranks + rank]];
+}
+
+static status meet_and_compare(struct comm *c, uint32_t rank, const struct plan_exchange *exchange,
+                               const struct comm_block *blocks, uint32_t n, uint64_t decisions) {
   struct host_cell *own = &c->cells[rank];
-  struct host_meeting *meeting = &c->meetings[c->meeting_of[exchange->group * c->ranks + rank]];
+  struct host_meeting *meeting = meeting_for(c, rank, exchange);
   uint32_t count = HOST_AT_COUNT(atomic_load(&own->at)) + 1;
   memcpy(own->blocks, blocks, n * sizeof *blocks);
   own->n_blocks = n;
   own->decisions = decisions;
   atomic_store(&own->at, HOST_AT(count, exchange->body->number));
   status st = host_meet(c, rank, meeting);
-  if (!st)
-    st = compare_members(c, rank, meeting);
-  return st ? st : host_move(c, rank, meeting, exchange);
+  return st ? st : compare_members(c, rank, meeting);
+}
+
+static status host_exchange(struct comm *c, uint32_t rank, const struct plan_exchange *exchange,
+                            const struct comm_block *blocks, uint32_t n, uint64_t decisions) {
+  status st = meet_and_compare(c, rank, exchange, blocks, n, decisions);
+  return st ? st : host_move(c, rank, meeting_for(c, rank, exchange), exchange);
+}
+
+/* They meet once more, because cells must not change before all have compared. */
+static status host_agree(struct comm *c, uint32_t rank, const struct plan_exchange *exchange,
+                         const struct comm_block *blocks, uint32_t n, uint64_t decisions) {
+  status st = meet_and_compare(c, rank, exchange, blocks, n, decisions);
+  return st ? st : host_meet(c, rank, meeting_for(c, rank, exchange));
+}
+
+static status host_vote(struct comm *c, uint32_t rank, uint32_t mine, uint32_t *out_least) {
+  c->cells[rank].vote = *out_least = mine;
+  status st = host_meet(c, rank, &c->meetings[0]);
+  for (uint32_t i = 0; i < c->ranks && !st; i++)
+    if (c->cells[i].vote < *out_least)
+      *out_least = c->cells[i].vote;
+  return st ? st : host_meet(c, rank, &c->meetings[0]);
 }
 
 static status host_finish(struct comm *c, uint32_t rank, uint64_t decisions) {
@@ -378,6 +404,8 @@ const struct comm_driver host_comm = {
     .destroy = host_destroy,
     .begin = host_begin,
     .exchange = host_exchange,
+    .agree = host_agree,
+    .vote = host_vote,
     .finish = host_finish,
     .fail = host_fail,
     .failed = host_failed,

@@ -33,11 +33,6 @@ static void take(struct move *m, uint32_t from, uint8_t *dst, const uint8_t *src
     m->received += bytes;
 }
 
-/* The elements that the rank at a place combines. */
-static uint64_t segment_start(uint64_t elements, uint32_t place, uint32_t n) {
-  return elements / n * place + (place < elements % n ? place : elements % n);
-}
-
 /* Combines elements [first, end) of the sources at `base` bytes into dst. */
 static void combine(struct move *m, uint32_t i, uint64_t base, uint8_t *dst, uint64_t first,
                     uint64_t end) {
@@ -56,8 +51,7 @@ static void move_block(struct move *m, uint32_t i) {
   uint32_t n = m->group->n, p = m->place;
   switch (m->body->kind) {
   case ENGINE__EXCHANGE_KIND__ALL_REDUCE:
-    combine(m, i, 0, b->dst, segment_start(b->elements, p, n),
-            segment_start(b->elements, p + 1, n));
+    combine(m, i, 0, b->dst, comm_segment(b->elements, p, n), comm_segment(b->elements, p + 1, n));
     break;
   case ENGINE__EXCHANGE_KIND__ALL_GATHER:
     for (uint32_t q = 0; q < n; q++)
@@ -79,8 +73,8 @@ static void collect_segments(struct move *m, uint32_t i) {
   const struct comm_block *b = &m->own->blocks[i];
   uint64_t size = dtype_unpacked_bytes(b->dtype);
   for (uint32_t q = 0; q < m->group->n; q++) {
-    uint64_t first = segment_start(b->elements, q, m->group->n),
-             end = segment_start(b->elements, q + 1, m->group->n);
+    uint64_t first = comm_segment(b->elements, q, m->group->n),
+             end = comm_segment(b->elements, q + 1, m->group->n);
     if (q != m->place && first < end)
       take(m, q, b->dst + first * size, block_at(m, q, i)->dst + first * size,
            (end - first) * size);

@@ -34,6 +34,7 @@ struct host_cell {
   _Alignas(HOST_LINE) _Atomic uint64_t at;
   _Atomic uint32_t waiting;
   uint64_t decisions;
+  uint32_t vote;
   struct comm_agreement agreement;
   struct comm_block *blocks; /* of the exchange it is at */
   uint32_t n_blocks;

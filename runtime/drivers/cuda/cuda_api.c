@@ -26,8 +26,10 @@ static struct library simulated = {.lock = PTHREAD_MUTEX_INITIALIZER};
 static const struct {
   const char *symbol;
   size_t offset;
+  bool needed;
 } functions[] = {
-#define CUDA_FN(name, symbol, parameters) {#symbol, offsetof(struct cuda_api, name)},
+#define CUDA_FN(name, symbol, parameters) {#symbol, offsetof(struct cuda_api, name), true},
+#define CUDA_FN_NEWER(name, symbol, parameters) {#symbol, offsetof(struct cuda_api, name), false},
 #include "runtime/drivers/cuda/cuda_api.def"
 #undef CUDA_FN
 };
@@ -35,7 +37,7 @@ static const struct {
 static bool find_functions(struct library *l, void *handle, const char *path) {
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     void *f = dlsym(handle, functions[i].symbol);
-    if (!f) {
+    if (!f && functions[i].needed) {
       snprintf(l->problem, sizeof l->problem, "%s has no %s: a newer driver is needed", path,
                functions[i].symbol);
       return false;
@@ -87,7 +89,7 @@ status cuda_api_load(const struct cuda_api **out_api) {
 #define LEAST_SIMULATED 16u
 
 /* Beside this program or library, in the build folder or an install prefix. */
-static void simulated_path(char *out, size_t n) {
+void cuda_simulated_path(char *out, size_t n) {
   static const char *const places[] = {"sim/libcuda.so.1", "sinter/sim/libcuda.so.1",
                                        "../lib/sinter/sim/libcuda.so.1"};
   const char *given = getenv("SINTER_SIM_LIBRARY");
@@ -114,18 +116,53 @@ status cuda_api_load_simulated(uint32_t devices, const struct cuda_api **out_api
   char path[PATH_MAX], number[16];
   snprintf(number, sizeof number, "%u", devices > LEAST_SIMULATED ? devices : LEAST_SIMULATED);
   setenv("SINTER_SIM_DEVICES", number, false);
-  simulated_path(path, sizeof path);
+  cuda_simulated_path(path, sizeof path);
   return load(&simulated, path,
               "the simulator lies beside the program as sim/libcuda.so.1, or where "
               "SINTER_SIM_LIBRARY says",
               out_api);
 }
 
+/* Of the driver's list those after which a context serves nobody, as its reference says of each. */
+enum cuda_class cuda_classify(int result) {
+  switch (result) {
+  case CUDA_OUT_OF_MEMORY: return CUDA_MEMORY;
+  case 209: /* no binary for GPU */
+  case 217: /* no peer access */
+  case 222: /* PTX version */
+  case 801: /* not supported */
+  case 803: /* driver mismatch */
+  case 804: return CUDA_UNSUPPORTED;
+  case 4:   /* shut down */
+  case 201: /* invalid context */
+  case 214: /* uncorrectable ECC error */
+  case 220: /* uncorrectable NVLink error */
+  case 226: /* contained error */
+  case 700: /* illegal address */
+  case 702: /* launch timeout */
+  case 709: /* context destroyed */
+  case 710: /* assert */
+  case 714: /* hardware stack error */
+  case 715: /* illegal instruction */
+  case 716: /* misaligned address */
+  case 717: /* invalid address space */
+  case 718: /* invalid pc */
+  case 719: /* launch failed */
+  case 721: /* tensor memory leak */
+  case 999: return CUDA_STICKY;
+  default: return CUDA_PASSES;
+  }
+}
+
 status cuda_fail(const struct cuda_api *api, int result, const char *what) {
   const char *name = NULL;
   api->error_name(result, &name);
   name = name ? name : "unknown error";
-  if (result == CUDA_OUT_OF_MEMORY)
+  switch (cuda_classify(result)) {
+  case CUDA_MEMORY:
     return fault_report(DIAG_E0615, NULL, NULL, "the GPU is out of memory: %s", what);
-  return fault_report(DIAG_E0722, NULL, NULL, "%s: %s (%d)", what, name, result);
+  case CUDA_UNSUPPORTED:
+    return fault_report(DIAG_E0726, NULL, NULL, "%s: %s (%d)", what, name, result);
+  default: return fault_report(DIAG_E0722, NULL, NULL, "%s: %s (%d)", what, name, result);
+  }
 }

@@ -8,16 +8,6 @@
 #include "runtime/engine_format.h"
 #include "runtime/fault.h"
 
-/* Calls may come from any thread; the context is made current first. */
-#define TRY(device, what, call)                                                                    \
-  do {                                                                                             \
-    int result_ = (device)->api->context_set((device)->context);                                   \
-    if (result_ == CUDA_SUCCESS)                                                                   \
-      result_ = (device)->api->call;                                                               \
-    if (result_ != CUDA_SUCCESS)                                                                   \
-      return cuda_fail((device)->api, result_, what);                                              \
-  } while (0)
-
 static uint64_t address_of(const void *p) { return (uint64_t)(uintptr_t)p; }
 
 /* --- Device --- */
@@ -41,12 +31,12 @@ static status open_context(struct device *device, uint32_t index) {
   if (result == CUDA_SUCCESS)
     result = api->context_retain(&device->context, handle);
   if (result != CUDA_SUCCESS)
-    return cuda_fail(api, result, "opening the GPU");
+    return cuda_device_fail(device, result, "opening the GPU");
   device->ordinal = handle;
   device->capability = 10 * attribute(device, CUDA_CAPABILITY_MAJOR, handle) +
                        attribute(device, CUDA_CAPABILITY_MINOR, handle);
   device->multiprocessors = attribute(device, CUDA_MULTIPROCESSORS, handle);
-  TRY(device, "making a stream", stream_create(&device->stream, CUDA_STREAM_NON_BLOCKING));
+  CUDA_TRY(device, "making a stream", stream_create(&device->stream, CUDA_STREAM_NON_BLOCKING));
   return STATUS_OK;
 }
 
@@ -58,6 +48,9 @@ static status create(const struct cuda_api *api, const struct driver_options *op
   device->api = api;
   device->memory_limit = options->memory_limit ? options->memory_limit : INT64_MAX;
   status st = open_context(device, options->index);
+  /* NCCL cannot register a pool's memory when its calls are recorded. */
+  device->pools = !st && options->count == 1 && api->memory_alloc_async && api->memory_free_async &&
+                  attribute(device, CUDA_MEMORY_POOLS, device->ordinal);
   if (st)
     cuda_device_destroy(device);
   else
@@ -87,8 +80,12 @@ static uint64_t cuda_scratch_bytes(const struct device *device) { return device-
 /* --- Memory --- */
 
 static void cuda_buffer_release(struct device *device, struct driver_buffer *buffer) {
-  if (buffer->data && device->api->context_set(device->context) == CUDA_SUCCESS)
-    device->api->memory_free(address_of(buffer->data));
+  if (buffer->data && device->api->context_set(device->context) == CUDA_SUCCESS) {
+    if (device->pools)
+      device->api->memory_free_async(address_of(buffer->data), device->stream);
+    else
+      device->api->memory_free(address_of(buffer->data));
+  }
   device->memory_held -= buffer->bytes;
   *buffer = (struct driver_buffer){0};
 }
@@ -96,6 +93,8 @@ static void cuda_buffer_release(struct device *device, struct driver_buffer *buf
 static void cuda_device_destroy(struct device *device) {
   if (device->context) {
     cuda_buffer_release(device, &device->scratch);
+    if (device->mark)
+      device->api->event_destroy(device->mark);
     if (device->stream)
       device->api->stream_destroy(device->stream);
     device->api->context_release(device->ordinal);
@@ -104,6 +103,17 @@ static void cuda_device_destroy(struct device *device) {
 }
 
 static status cuda_copy(struct device *device, void *dst, const void *src, uint64_t bytes);
+
+static status allocate(struct device *device, uint64_t bytes, uint64_t *out_address) {
+  if (device->recording)
+    return fault_report(DIAG_E0722, NULL, NULL, "memory cannot grow while a graph is recorded");
+  if (device->pools)
+    CUDA_TRY(device, "reserving memory", memory_alloc_async(out_address, bytes, device->stream));
+  else
+    CUDA_TRY(device, "reserving memory", memory_alloc(out_address, bytes));
+  device->moves++;
+  return STATUS_OK;
+}
 
 static status cuda_buffer_reserve(struct device *device, struct driver_buffer *buffer,
                                   uint64_t bytes, bool keep) {
@@ -117,11 +127,13 @@ static status cuda_buffer_reserve(struct device *device, struct driver_buffer *b
                         (unsigned long long)bytes, (unsigned long long)device->memory_held);
   if (!keep)
     cuda_buffer_release(device, buffer);
-  TRY(device, "reserving memory", memory_alloc(&address, rounded));
+  status st = allocate(device, rounded, &address);
+  if (st)
+    return st;
   struct driver_buffer larger = {(uint8_t *)(uintptr_t)address, rounded};
   device->memory_held += rounded;
-  status st = keep && buffer->data ? cuda_copy(device, larger.data, buffer->data, buffer->bytes)
-                                   : STATUS_OK;
+  st = keep && buffer->data ? cuda_copy(device, larger.data, buffer->data, buffer->bytes)
+                            : STATUS_OK;
   if (st) {
     cuda_buffer_release(device, &larger);
     return st;
@@ -131,21 +143,31 @@ static status cuda_buffer_reserve(struct device *device, struct driver_buffer *b
   return STATUS_OK;
 }
 
-static status cuda_wait(struct device *device) {
-  TRY(device, "running kernels", stream_wait(device->stream));
-  return STATUS_OK;
+static uint64_t cuda_moves(const struct device *device) { return device->moves; }
+
+/* A copy from or to memory that the driver does not know makes the host wait inside of it, where
+ * nothing could end that: what is before it in the stream is waited for here. */
+static status settle(struct device *device) {
+  return device->watch ? cuda_device_wait(device) : STATUS_OK;
 }
 
 static status cuda_read(struct device *device, void *host, const void *src, uint64_t bytes) {
+  status st = settle(device);
+  if (st)
+    return st;
   if (bytes)
-    TRY(device, "reading memory", copy_to_host(host, address_of(src), bytes, device->stream));
-  return cuda_wait(device);
+    CUDA_TRY(device, "reading memory", copy_to_host(host, address_of(src), bytes, device->stream));
+  return cuda_device_wait(device);
 }
 
 static status cuda_write(struct device *device, void *dst, const void *host, uint64_t bytes) {
+  status st = settle(device);
+  if (st)
+    return st;
   if (bytes)
-    TRY(device, "writing memory", copy_to_device(address_of(dst), host, bytes, device->stream));
-  return cuda_wait(device);
+    CUDA_TRY(device, "writing memory",
+             copy_to_device(address_of(dst), host, bytes, device->stream));
+  return cuda_device_wait(device);
 }
 
 /* The driver leaves copies between overlapping ranges undefined: those go by way of another place.
@@ -162,17 +184,17 @@ static status cuda_copy(struct device *device, void *dst, const void *src, uint6
     if (!st)
       st = cuda_copy(device, dst, between.data, bytes);
     if (!st)
-      st = cuda_wait(device);
+      st = cuda_device_wait(device);
     cuda_buffer_release(device, &between);
     return st;
   }
-  TRY(device, "copying memory", copy_on_device(to, from, bytes, device->stream));
+  CUDA_TRY(device, "copying memory", copy_on_device(to, from, bytes, device->stream));
   return STATUS_OK;
 }
 
 static status cuda_fill(struct device *device, void *dst, uint8_t byte, uint64_t bytes) {
   if (bytes)
-    TRY(device, "filling memory", fill(address_of(dst), byte, bytes, device->stream));
+    CUDA_TRY(device, "filling memory", fill(address_of(dst), byte, bytes, device->stream));
   return STATUS_OK;
 }
 
@@ -249,12 +271,15 @@ static status cuda_launch(struct device *device, struct driver_module *module,
     if (st)
       return st;
   }
+  status st = cuda_device_make_room(device);
+  if (st)
+    return st;
   uint64_t scratch = address_of(device->scratch.data);
   uint32_t tiles = launch->tiles;
   void *parameters[] = {(void *)(uintptr_t)launch->args, &tiles, &scratch, &stride};
-  TRY(device, "launching a kernel",
-      launch(module->functions[launch->kernel], g.blocks, 1, 1, g.threads, 1, 1, 0, device->stream,
-             parameters, NULL));
+  CUDA_TRY(device, "launching a kernel",
+           launch(module->functions[launch->kernel], g.blocks, 1, 1, g.threads, 1, 1, 0,
+                  device->stream, parameters, NULL));
   return STATUS_OK;
 }
 
@@ -278,7 +303,12 @@ static status cuda_launch(struct device *device, struct driver_module *module,
       .pack = cuda_pack,                                                                           \
       .read = cuda_read,                                                                           \
       .write = cuda_write,                                                                         \
-      .wait = cuda_wait,                                                                           \
+      .wait = cuda_device_wait,                                                                    \
+      .moves = cuda_moves,                                                                         \
+      .record = cuda_record,                                                                       \
+      .record_end = cuda_record_end,                                                               \
+      .replay = cuda_replay,                                                                       \
+      .recording_destroy = cuda_recording_destroy,                                                 \
   }
 
 const struct driver cuda_driver = DRIVER("cuda", cuda_device_create, true);

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What NCCL's kind of communication holds: for each rank of this process a communicator of all
+ * ranks, and one for each group of the plan that has other members, made of it by ncclCommSplit.
+ * Beside it runs another kind, `control`, over host memory: there ranks agree, vote, fail, and
+ * exchange what NCCL has no elements for.
+ */
+#ifndef SINTER_RUNTIME_NCCL_STATE_H
+#define SINTER_RUNTIME_NCCL_STATE_H
+
+#include "runtime/comm/comm.h"
+#include "runtime/comm/nccl/nccl_api.h"
+#include "runtime/drivers/cuda/cuda_device.h"
+#include "runtime/fault.h"
+
+struct nccl_rank {
+  struct comm *comm;
+  uint32_t number;
+  struct device *device;
+  nccl_handle *world;
+  nccl_handle **groups;       /* per group of the plan: may be `world`; NULL: alone there */
+  uint64_t *received, *times; /* per exchange, by NCCL */
+  bool in_flight;             /* exchanges were put on the device in this run */
+  uint32_t first, last;       /* the first and the last of them that may not be done */
+  uint64_t since;             /* when the last sign of life was seen */
+  uint32_t signs;
+};
+
+struct comm {
+  const struct plan *plan;
+  const struct nccl_api *api;
+  const struct driver *driver;
+  const _Atomic bool *cancelled;
+  uint64_t deadline_ns;
+  bool check; /* each exchange against the host's */
+  const struct comm_driver *controls;
+  struct comm *control;
+  struct nccl_rank *ranks; /* of this process, from number `first` on */
+  uint32_t first, n;
+  bool connected;
+  _Atomic bool broken; /* some communicator was aborted */
+};
+
+static inline struct nccl_rank *nccl_rank_of(const struct comm *c, uint32_t rank) {
+  return &c->ranks[rank - c->first];
+}
+
+uint64_t nccl_now_ns(void);
+
+/* --- nccl_link.c: communicators --- */
+
+/* Makes all communicators of this process's ranks. Errors: E0703, E0731. */
+status nccl_link_open(struct comm *c);
+/* Destroys, or aborts, what there is. */
+void nccl_link_close(struct comm *c, bool abort);
+/* Aborts those of one rank and waits until its device has nothing to do. */
+void nccl_link_abort(struct nccl_rank *r);
+
+/* A result of a call of NCCL: waits for what is in progress, reports what failed. Errors: E0615,
+ * E0731, and the first cause if another rank failed. */
+status nccl_result(struct nccl_rank *r, int result, const char *what);
+
+/* The watch of a device (cuda_device.h): what a rank looks at while it waits. Errors: E0617, E0703,
+ * E0731, and the first cause if another rank failed. */
+status nccl_watch(void *rank, bool begins);
+
+/* --- nccl_check.c --- */
+
+/* What the host's exchange gives for the same blocks. */
+struct nccl_check {
+  struct comm_block *blocks; /* in host memory, which it holds; NULL: not begun */
+  uint8_t *memory;
+};
+
+/* Before an exchange of devices, whose result may replace what it was given: does the same on the
+ * host. Errors: those of exchanges; E0615. */
+status nccl_check_begin(struct comm *c, struct nccl_rank *r, const struct plan_exchange *exchange,
+                        const struct comm_block *blocks, uint32_t n, uint64_t decisions,
+                        struct nccl_check *check);
+/* After it: compares. Errors: E0732. */
+status nccl_check_end(struct comm *c, struct nccl_rank *r, const struct plan_exchange *exchange,
+                      const struct comm_block *blocks, uint32_t n, struct nccl_check *check);
+void nccl_check_deinit(struct nccl_check *check);
+
+/* --- known_answers.c --- */
+
+/* Tries every communicator by exchanges whose results are known. Errors: E0732, and as above. */
+status nccl_known_answers(struct comm *c);
+
+#endif
