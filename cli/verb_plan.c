@@ -8,6 +8,7 @@
 #include "frontend/onnx/model_load.h"
 #include "passes/partition/explain.h"
 #include "passes/partition/prepare_sharding.h"
+#include "passes/partition/spread_experts.h"
 
 /* The graph as the search sees it: recognised, and not fused yet. */
 static status prepare(struct invocation *v, struct compiler_options *o, struct module *m) {
@@ -15,8 +16,12 @@ static status prepare(struct invocation *v, struct compiler_options *o, struct m
   o->pipeline.machine = NULL;  /* planning is this verb's own */
   o->pipeline.parallel = NULL; /* it constrains the search, and is no order to split now */
   status st = pipeline_run(m, &o->pipeline, &v->diags);
-  for (uint32_t i = 0; i < m->functions.len && st == STATUS_OK; i++)
-    st = prepare_sharding(m->functions.data[i], &v->diags);
+  bool experts = parallel_has_experts(option_text(&v->options, OPT_PARALLEL));
+  for (uint32_t i = 0; i < m->functions.len && st == STATUS_OK; i++) {
+    st = experts ? spread_experts(m->functions.data[i], &v->diags) : st;
+    if (st == STATUS_OK)
+      st = prepare_sharding(m->functions.data[i], &v->diags);
+  }
   return st;
 }
 

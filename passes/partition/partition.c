@@ -13,6 +13,7 @@
 #include "passes/partition/localise.h"
 #include "passes/partition/partition_choose.h"
 #include "passes/partition/prepare_sharding.h"
+#include "passes/partition/spread_experts.h"
 #include "passes/pass.h"
 
 static bool is_sharded(const struct function *f) {
@@ -99,8 +100,12 @@ static status shard_all(struct pass_context *ctx) {
                                       .search_seconds = ctx->search_seconds};
   status st = STATUS_OK;
   find_parts(ctx->module, false, &parts);
-  for (uint32_t i = 0; i < parts.len && st == STATUS_OK; i++)
-    st = prepare_sharding(parts.data[i].function, ctx->diags);
+  bool experts = parallel_has_experts(ctx->parallel);
+  for (uint32_t i = 0; i < parts.len && st == STATUS_OK; i++) {
+    st = experts ? spread_experts(parts.data[i].function, ctx->diags) : st;
+    if (st == STATUS_OK)
+      st = prepare_sharding(parts.data[i].function, ctx->diags);
+  }
   if (st == STATUS_OK && parts.len)
     st = partition_choose(ctx->module, &request, parts.data, parts.len, ctx->scratch, ctx->diags);
   for (uint32_t i = 0; i < parts.len && st == STATUS_OK; i++) {

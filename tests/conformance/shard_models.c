@@ -23,6 +23,7 @@
 #include "passes/partition/prepare_sharding.h"
 #include "passes/partition/random_assignment.h"
 #include "passes/partition/role_assignment.h"
+#include "passes/partition/spread_experts.h"
 #include "passes/pipeline.h"
 
 #include <stdlib.h>
@@ -226,6 +227,8 @@ static void check_assignment(struct checker *c, const char *text, uint32_t mesh,
   struct arena arena = {0};
   struct assignment a;
   struct function *f = copy_function(c);
+  if (f && parallel_has_experts(text) && spread_experts(f, &c->diags))
+    f = NULL;
   if (!f) {
     report(c, c->f, text, seed, "is not copied");
     return;
