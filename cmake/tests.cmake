@@ -105,6 +105,17 @@ if(text_tests AND EXISTS ${CMAKE_SOURCE_DIR}/tests/lit.cfg.py AND EXISTS ${SINTE
   set_tests_properties(lit PROPERTIES TIMEOUT 900)
 endif()
 
+# tests/python/<name>.py gets the program; skipped where Python lacks the onnx module (SINTER_PYTHON
+# may name one that has it).
+file(GLOB python_tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/python/*.py)
+foreach(script IN LISTS python_tests)
+  if(TARGET sinter AND SINTER_PYTHON)
+    get_filename_component(name ${script} NAME_WE)
+    add_test(NAME python/${name} COMMAND ${SINTER_PYTHON} ${script} $<TARGET_FILE:sinter>)
+    set_tests_properties(python/${name} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77)
+  endif()
+endforeach()
+
 # tests/conformance/<name>.c are programs to run over the cases of a standard, by hand or by a script.
 file(GLOB conformance_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/conformance/*.c)
 foreach(source IN LISTS conformance_sources)

@@ -263,30 +263,6 @@ void import_qgemm(struct import_node *n) {
     import_out(n, 0, import_quantize(n, out, &y, DTYPE_F32, to, CAST_DEFAULT));
 }
 
-/* A constant's bytes as packed elements of `dtype` in rows of whole bytes: [rows, per row]. */
-static value_id repacked(struct import_node *n, uint32_t operand, enum dtype dtype, int64_t rows,
-                         int64_t per_row) {
-  const struct constant *c = import_constant(n, operand);
-  if (!c || c->dtype != DTYPE_U8) {
-    import_unsupported(n, "packed weights that are no constant of bytes");
-    return VALUE_NONE;
-  }
-  struct constant packed = *c;
-  int64_t bits;
-  packed.dtype = dtype;
-  packed.rank = 2;
-  packed.dims[0] = rows;
-  packed.dims[1] = per_row;
-  if (__builtin_mul_overflow(rows, per_row, &bits) ||
-      __builtin_mul_overflow(bits, (int64_t)dtype_bits(dtype), &bits) ||
-      (uint64_t)bits / 8 != c->bytes || bits % 8) {
-    import_invalid(n, "operand %u has %llu bytes, which do not fit the attributes", operand,
-                   (unsigned long long)c->bytes);
-    return VALUE_NONE;
-  }
-  return build_const(n->b, module_add_constant(n->f->module, &packed));
-}
-
 struct n_bits {
   int64_t k, n, bits, block, blocks;
   enum dtype dtype;
@@ -318,7 +294,7 @@ static value_id n_bits_zero(struct import_node *n, const struct n_bits *m, enum 
   value_id zero = import_in(n, 3);
   if (import_dtype(n, 3) == DTYPE_U8) {
     int64_t per_row = (m->blocks * m->bits + 7) / 8 * 8 / m->bits;
-    zero = repacked(n, 3, m->dtype, m->n, per_row);
+    zero = import_packed_rows(n, 3, m->dtype, m->n, per_row);
     zero = build_slice_axis(n->b, zero, 1, dim_const(n->dims, 0), dims[1]);
   }
   return build_reshape(n->b, build_cast(n->b, zero, work), dims, 3);
@@ -338,7 +314,7 @@ void import_matmul_n_bits(struct import_node *n) {
                    dim_const(n->dims, m.block)};
   dim scales[3] = {blocks[0], blocks[1], dim_const(n->dims, 1)};
   dim rows[2] = {blocks[0], dim_const(n->dims, m.blocks * m.block)};
-  value_id w = repacked(n, 1, m.dtype, m.n, m.blocks * m.block);
+  value_id w = import_packed_rows(n, 1, m.dtype, m.n, m.blocks * m.block);
   w = build_cast(n->b, build_reshape(n->b, w, blocks, 3), work);
   w = build_binary(n->b, SCALAR_SUB, w, n_bits_zero(n, &m, work));
   value_id scale = build_reshape(n->b, build_cast(n->b, import_in(n, 2), work), scales, 3);

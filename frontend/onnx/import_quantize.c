@@ -244,3 +244,26 @@ void import_qlinear_conv(struct import_node *n) {
     scale = import_along_axis(n, scale, rank, 1);
   import_out(n, 0, requantize(n, sum, per_column(n, 1), scale, 6, 7));
 }
+
+value_id import_packed_rows(struct import_node *n, uint32_t operand, enum dtype dtype, int64_t rows,
+                            int64_t per_row) {
+  const struct constant *c = import_constant(n, operand);
+  if (!c || c->dtype != DTYPE_U8) {
+    import_unsupported(n, "packed weights that are no constant of bytes");
+    return VALUE_NONE;
+  }
+  struct constant packed = *c;
+  int64_t bits;
+  packed.dtype = dtype;
+  packed.rank = 2;
+  packed.dims[0] = rows;
+  packed.dims[1] = per_row;
+  if (__builtin_mul_overflow(rows, per_row, &bits) ||
+      __builtin_mul_overflow(bits, (int64_t)dtype_bits(dtype), &bits) ||
+      (uint64_t)bits / 8 != c->bytes || bits % 8) {
+    import_invalid(n, "operand %u has %llu bytes, which do not fit the attributes", operand,
+                   (unsigned long long)c->bytes);
+    return VALUE_NONE;
+  }
+  return build_const(n->b, module_add_constant(n->f->module, &packed));
+}

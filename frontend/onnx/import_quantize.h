@@ -33,4 +33,9 @@ void import_dynamic_range(struct import_node *n, value_id x, struct ints axes,
 /* x less its zero point, exactly: i16 for 8 bits and less, else i32. */
 value_id import_less_zero(struct import_node *n, value_id x, value_id zero);
 
+/* A constant operand's bytes as packed elements of `dtype` in rows of whole bytes: [rows, per row].
+ * Fails the node for what is no constant of bytes, or of another size. */
+value_id import_packed_rows(struct import_node *n, uint32_t operand, enum dtype dtype, int64_t rows,
+                            int64_t per_row);
+
 #endif

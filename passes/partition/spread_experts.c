@@ -152,25 +152,34 @@ static value_id factor_rows(struct spread *s, value_id x, int64_t k) {
   return build_broadcast_to(&s->w->b, x, dims, 3);
 }
 
+/* The matrices [e, p, q] of experts, where rows' are nothing but their expert's. */
+static value_id matrices(struct spread *s, value_id v) {
+  const struct type type = *type_of(s, v);
+  dim dims[3] = {DIM_NONE, type.dims[1], type.dims[2]};
+  v = type.rank == 3 && has_rows(s, v) ? spread(s, v) : VALUE_NONE;
+  if (!v || s->experts == DIM_NONE || !dim_is_one(s->w->dims, type_of(s, v)->dims[1]) ||
+      !is(s, type_of(s, v)->dims[0], s->experts))
+    return VALUE_NONE;
+  dims[0] = s->experts;
+  return build_reshape(&s->w->b, v, dims, 3);
+}
+
 /* A row's product with its expert's matrix. */
 static value_id spread_contract(struct spread *s, const struct op *op) {
   const struct contract_attrs a = *OP_ATTRS(contract, op);
   static const int64_t batch[] = {0}, last[] = {2};
   if (a.lhs_batch.len != 1 || a.lhs_batch.data[0] || a.rhs_batch.data[0] || a.lhs_k.len != 1)
     return VALUE_NONE;
-  value_id table = table_of(s, op->operands[0]), x = op->operands[1];
-  int64_t table_k = a.lhs_k.data[0], k = a.rhs_k.data[0];
+  value_id table = matrices(s, op->operands[0]), x = op->operands[1];
+  int64_t of_table[] = {a.lhs_k.data[0]}, k = a.rhs_k.data[0];
   if (!table) {
-    table = table_of(s, op->operands[1]);
+    table = matrices(s, op->operands[1]);
     x = op->operands[0];
-    table_k = a.rhs_k.data[0];
+    of_table[0] = a.rhs_k.data[0];
     k = a.lhs_k.data[0];
   }
-  if (!table || type_of(s, table)->rank != 3)
-    return VALUE_NONE;
   const struct type result = *type_of(s, op->results[0]);
-  value_id rows = factor_rows(s, x, k);
-  int64_t of_table[] = {table_k};
+  value_id rows = table ? factor_rows(s, x, k) : VALUE_NONE;
   struct contract_attrs product = {{batch, 1}, {batch, 1}, {last, 1}, {of_table, 1}, a.dtype};
   value_id y = rows ? build_contract(&s->w->b, rows, table, &product) : VALUE_NONE;
   return lead(s, y, s->experts, s->tokens, &result);
@@ -194,7 +203,7 @@ static value_id spread_new(struct spread *s, value_id v) {
   case OP_CONTRACT: return spread_contract(s, &op);
   case OP_RESHAPE:
     x = has_rows(s, op.operands[0]) ? spread(s, op.operands[0]) : VALUE_NONE;
-    return x ? lead(s, x, type_of(s, x)->dims[0], s->tokens, &type) : x;
+    return x ? lead(s, x, type_of(s, x)->dims[0], type_of(s, x)->dims[1], &type) : x;
   default: return VALUE_NONE;
   }
 }
@@ -231,21 +240,18 @@ static bool weighted(const struct spread *s, value_id v, value_id *out_rows,
   return false;
 }
 
-/* The index that the rows' last tables are looked up by. */
-static bool find_index(struct spread *s, value_id rows) {
-  for (uint32_t depth = 0; depth < 4; depth++) {
-    const struct op *op = value_def(s->w->f, rows);
-    if (!op || op->n_operands == 0)
-      return false;
-    for (uint32_t i = 0; i < op->n_operands; i++) {
-      const struct op *gather = def_of_kind(s->w->f, op->operands[i], OP_GATHER);
-      if (!gather || gather->n_operands != 2 || type_of(s, gather->operands[1])->rank != 1)
-        continue;
-      s->index = gather->operands[1];
-      return has_rows(s, s->index) && table_of(s, op->operands[i]);
-    }
-    rows = op->operands[0];
+/* The index that the rows' last tables are looked up by: of the nearest look-up behind v. */
+static bool find_index(struct spread *s, value_id v, uint32_t depth) {
+  const struct op *op = value_def(s->w->f, v);
+  if (!op || depth > 12 || !has_rows(s, v))
+    return false;
+  if (op->kind == OP_GATHER && op->n_operands == 2 && type_of(s, op->operands[1])->rank == 1) {
+    s->index = op->operands[1];
+    return has_rows(s, s->index) && table_of(s, v);
   }
+  for (uint32_t i = 0; i < op->n_operands; i++)
+    if (find_index(s, op->operands[i], depth + 1))
+      return true;
   return false;
 }
 
@@ -279,7 +285,7 @@ static value_id match(struct spread *s, value_id sum) {
       !weighted(s, behind_reshapes(s->w->f, v), &rows, &weights))
     return VALUE_NONE;
   dim width = type_of(s, sum)->dims[2];
-  if (!find_index(s, rows) || type_of(s, rows)->dtype != type_of(s, weights)->dtype)
+  if (!find_index(s, rows, 0) || type_of(s, rows)->dtype != type_of(s, weights)->dtype)
     return VALUE_NONE;
   value_id x = spread(s, rows);
   return x ? gathered(s, x, weights, width) : x;
