@@ -259,7 +259,7 @@ static void name_set(struct dim_sets *d, uint32_t *roles, value_id v, uint32_t a
 
 /* The strongest of the roles that a set was given. */
 static uint32_t settle_role(uint32_t roles) {
-  static const uint32_t order[] = {SPACE_BATCH, SPACE_QUERY, SPACE_KEY};
+  static const uint32_t order[] = {SPACE_EXPERT, SPACE_BATCH, SPACE_QUERY, SPACE_KEY};
   for (size_t i = 0; i < sizeof order / sizeof *order; i++)
     if (roles & order[i])
       return order[i];
@@ -269,6 +269,25 @@ static uint32_t settle_role(uint32_t roles) {
 static bool has_open_rows(const struct grouper *g, value_id v) {
   const struct type *type = value_type(g->f, v);
   return type->rank && !dim_is_const(g->f->module->dims, type->dims[0], NULL);
+}
+
+/* Made of constants alone. */
+static bool is_weight(const struct grouper *g, value_id v, uint32_t depth) {
+  const struct op *op = value_def(g->f, v);
+  bool all = op && depth < 8 && (op->kind == OP_CONST || op->n_operands > 0);
+  for (uint32_t i = 0; all && i < op->n_operands; i++)
+    all = is_weight(g, op->operands[i], depth + 1);
+  return all;
+}
+
+/* Batch dims of products with weights are of experts. */
+static void name_experts(const struct grouper *g, struct dim_sets *d, uint32_t *roles,
+                         const struct op *op) {
+  const struct contract_attrs *a = OP_ATTRS(contract, op);
+  if (a->lhs_batch.len == 0 || is_weight(g, op->operands[0], 0) == is_weight(g, op->operands[1], 0))
+    return;
+  for (uint32_t i = 0; i < a->lhs_batch.len; i++)
+    name_set(d, roles, op->results[0], i, SPACE_EXPERT);
 }
 
 static void find_roles(struct grouper *g) {
@@ -288,6 +307,8 @@ static void find_roles(struct grouper *g) {
   }
   for (uint32_t i = 0; i < body->ops.len; i++) {
     const struct op *op = function_op(g->f, body->ops.data[i]);
+    if (op->kind == OP_CONTRACT)
+      name_experts(g, &d, roles, op);
     if (op->kind != OP_ATTENTION)
       continue;
     attends = true;

@@ -377,11 +377,13 @@ static uint32_t role_of_factor(const struct space *s, const struct op *op, const
   if ((op->kind == OP_ATTENTION && !strcmp(x->name, "key")) ||
       (op->kind == OP_UPDATE && !strcmp(x->name, "row")))
     return SPACE_KEY;
-  if (!strcmp(x->name, "expert"))
-    return SPACE_EXPERT;
   for (uint32_t i = 0; i < op->n_results; i++)
     if (x->results[i].dim != FACTOR_WHOLE)
       return s->role_of[op->results[i] * IR_MAX_RANK + x->results[i].dim];
+  for (uint32_t i = 0; i < op->n_operands; i++) /* the sum over experts */
+    if (x->operands[i].dim != FACTOR_WHOLE &&
+        s->role_of[op->operands[i] * IR_MAX_RANK + x->operands[i].dim] == SPACE_EXPERT)
+      return SPACE_EXPERT;
   return SPACE_TENSOR;
 }
 
