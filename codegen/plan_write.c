@@ -974,7 +974,19 @@ static void write_function(struct writer *w, uint32_t block, const struct entry 
   mem_free(w->value);
 }
 
-/* The dim of a state's rows is the symbol that the session gives a value. */
+/* The one symbol that the rows of a state, or of a rank's part of it, are counted by. */
+static bool capacity_symbol(const struct dim_table *t, dim rows, uint32_t *out) {
+  uint32_t found = 0;
+  for (uint32_t i = 0; i < dim_symbol_count(t); i++) {
+    if (!dim_uses_symbol(t, rows, i))
+      continue;
+    *out = i;
+    found++;
+  }
+  return found == 1;
+}
+
+/* The session gives the capacity a value. */
 static void write_states(struct writer *w, const struct entry *e, uint32_t entry) {
   Engine__Entry *row = w->b->manifest.entries[entry];
   const struct function *f = e->variants.data[0].function;
@@ -988,7 +1000,7 @@ static void write_states(struct writer *w, const struct entry *e, uint32_t entry
     assert(update);
     uint32_t axis = (uint32_t)OP_ATTRS(update, update)->axis;
     dim rows = value_type(f, f->regions.data[0].params.data[s->input])->dims[axis];
-    w->failed |= !dim_symbol_of(w->m->dims, rows, &symbol);
+    w->failed |= !capacity_symbol(w->m->dims, rows, &symbol);
     row->capacity = symbol_row(symbol);
     manifest_build_state(w->b, entry, s->input, s->output, axis);
   }

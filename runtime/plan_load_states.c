@@ -22,8 +22,10 @@ static status check_state(struct plan_loader *l, const Engine__Entry *e, size_t 
   if (in->dtype != out->dtype || !same_dims(in, out) || in->optional ||
       dtype_is_sub_byte((enum dtype)in->dtype))
     return loader_fail(l, "state %zu goes out as another type than it came in", i);
-  if (s->axis == 0 || s->axis >= in->n_dims || in->dims[0] != e->inputs[0]->dims[0])
+  if (s->axis == 0 || s->axis >= in->n_dims)
     return loader_fail(l, "state %zu has no batch, or no rows in dim %u", i, s->axis);
+  if (l->plan->ranks == 1 && in->dims[0] != e->inputs[0]->dims[0])
+    return loader_fail(l, "state %zu has other batch rows than the tokens", i);
   const Engine__Entry *first = l->with_states;
   if (first && (first->states[i]->axis != s->axis ||
                 first->inputs[first->states[i]->input]->dtype != in->dtype ||

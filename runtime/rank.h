@@ -210,8 +210,13 @@ uint64_t rank_states_bytes(const struct rank *r);
 status rank_states_reserve(struct rank *r, const Engine__Entry *entry, int64_t rows,
                            int64_t capacity);
 
-/* Copies batch row `from` of all states to row `to`. */
-status rank_states_copy(struct rank *r, const Engine__Entry *entry, int64_t from, int64_t to);
+/* Where this rank has batch row `row` of a state; data NULL: another one has it. */
+struct states_row {
+  uint8_t *data;
+  uint64_t bytes;
+};
+status rank_states_row(struct rank *r, const Engine__Entry *entry, size_t state, int64_t row,
+                       struct states_row *out);
 
 /* Binds the capacity, before the inputs are looked at; places states and their length, after. */
 void rank_bind_capacity(struct rank *r);

@@ -45,20 +45,38 @@ static status bad_size(struct rank *r, size_t state) {
   return fault_report(DIAG_E0611, r->engine->file.path, NULL, "state %zu is too large", state);
 }
 
-static status layout_of(struct rank *r, const Engine__Entry *e, size_t state, int64_t rows,
-                        int64_t capacity, struct layout *out) {
-  const Engine__Port *port = e->inputs[e->states[state]->input];
-  const Engine__DimExpr *batch = r->plan->manifest->dim_exprs[port->dims[0]];
-  uint32_t axis = e->states[state]->axis;
+/* Values for the batch and the capacity. */
+static void bind_sizes(struct rank *r, const Engine__Entry *e, int64_t rows, int64_t capacity) {
+  const Engine__DimExpr *batch = r->plan->manifest->dim_exprs[e->inputs[0]->dims[0]];
   expr_state_reset(&r->exprs);
   expr_state_bind(&r->exprs, e->capacity, capacity);
   if (batch->kind == EXPR_SYMBOL)
     expr_state_bind(&r->exprs, batch->a, rows);
-  *out = (struct layout){(uint64_t)rows, 1, 0, dtype_unpacked_bytes((enum dtype)port->dtype)};
-  for (uint32_t d = 1; d < port->n_dims; d++) {
+}
+
+/* The batch rows of a state that this rank has of `rows`. */
+static status local_rows(struct rank *r, const Engine__Entry *e, size_t state, int64_t rows,
+                         uint64_t *out) {
+  const Engine__Port *port = e->inputs[e->states[state]->input];
+  int64_t n = rows;
+  status st = STATUS_OK;
+  if (port->dims[0] != e->inputs[0]->dims[0])
+    st = rank_expr(r, port->dims[0], NULL, &n);
+  *out = (uint64_t)n;
+  return st || n >= 0 ? st : bad_size(r, state);
+}
+
+static status layout_of(struct rank *r, const Engine__Entry *e, size_t state, int64_t rows,
+                        int64_t capacity, struct layout *out) {
+  const Engine__Port *port = e->inputs[e->states[state]->input];
+  uint32_t axis = e->states[state]->axis;
+  *out = (struct layout){0, 1, 0, dtype_unpacked_bytes((enum dtype)port->dtype)};
+  bind_sizes(r, e, rows, capacity);
+  status st = local_rows(r, e, state, rows, &out->rows);
+  for (uint32_t d = 1; d < port->n_dims && !st; d++) {
     int64_t n;
     uint64_t *product = d < axis ? &out->outer : &out->inner;
-    status st = rank_expr(r, port->dims[d], NULL, &n);
+    st = rank_expr(r, port->dims[d], NULL, &n);
     if (st)
       return st;
     if (n < 0)
@@ -68,7 +86,7 @@ static status layout_of(struct rank *r, const Engine__Entry *e, size_t state, in
     else if (!size_mul(*product, (uint64_t)n, product))
       return bad_size(r, state);
   }
-  return STATUS_OK;
+  return st;
 }
 
 static bool layout_bytes(const struct layout *a, uint64_t *out) {
@@ -84,6 +102,11 @@ static status move(struct rank *r, const struct layout *from, const uint8_t *old
   uint64_t held = (from->held < to->held ? from->held : to->held) * to->inner;
   uint64_t blocks = from->rows * from->outer;
   status st = STATUS_OK;
+  /* A part of what there is may grow, but not become another part. */
+  if (blocks && held &&
+      (from->rows > to->rows || from->outer != to->outer || from->inner != to->inner))
+    return fault_report(DIAG_E0611, r->engine->file.path, NULL,
+                        "a rank's part of a state is another one when it has more room");
   for (uint64_t i = 0; i < blocks && held && !st; i++)
     st = r->driver->copy(r->device, new + i * to->held * to->inner,
                          old + i * from->held * from->inner, held);
@@ -128,17 +151,24 @@ status rank_states_reserve(struct rank *r, const Engine__Entry *e, int64_t rows,
   return STATUS_OK;
 }
 
-status rank_states_copy(struct rank *r, const Engine__Entry *e, int64_t from, int64_t to) {
-  status st = STATUS_OK;
-  for (size_t i = 0; i < e->n_states && !st; i++) {
-    struct layout a;
-    st = layout_of(r, e, i, r->states.rows, r->states.capacity, &a);
-    uint64_t row = a.outer * a.held * a.inner;
-    uint8_t *data = r->states.buffers[i].data;
-    if (!st && row)
-      st = r->driver->copy(r->device, data + (uint64_t)to * row, data + (uint64_t)from * row, row);
-  }
-  return st ? st : r->driver->wait(r->device);
+status rank_states_row(struct rank *r, const Engine__Entry *e, size_t state, int64_t row,
+                       struct states_row *out) {
+  struct layout all;
+  uint64_t before, with;
+  status st = layout_of(r, e, state, r->states.rows, r->states.capacity, &all);
+  bind_sizes(r, e, row, r->states.capacity);
+  if (!st)
+    st = local_rows(r, e, state, row, &before);
+  bind_sizes(r, e, row + 1, r->states.capacity);
+  if (!st)
+    st = local_rows(r, e, state, row + 1, &with);
+  if (st)
+    return st;
+  uint64_t bytes = all.outer * all.held * all.inner;
+  *out = (struct states_row){NULL, bytes};
+  if (with > before && with <= all.rows)
+    out->data = (uint8_t *)r->states.buffers[state].data + before * bytes;
+  return STATUS_OK;
 }
 
 /* ---- in a run ---- */

@@ -249,14 +249,58 @@ SINTER_API sinter_status sinter_session_truncate(sinter_session *session, int64_
   return give(session, st);
 }
 
+static uint32_t equal_coords(const struct rank *a, const struct rank *b) {
+  uint32_t n = 0;
+  for (size_t i = 0; i < a->plan->manifest->n_mesh; i++)
+    n += a->coords[i] == b->coords[i];
+  return n;
+}
+
+/* The row `from` of the part of a state that rank r has rows of: of the ranks that have it, which
+ * all stand at one place along the axes that deal rows, the one at r's place along the others. */
+static status find_row(struct sinter_session *s, const struct rank *r, size_t state, int64_t from,
+                       struct states_row *out) {
+  uint32_t most = 0;
+  status st = STATUS_OK;
+  *out = (struct states_row){0};
+  for (uint32_t i = 0; i < s->engine->plan.ranks && !st; i++) {
+    struct states_row row;
+    uint32_t equal = 1 + equal_coords(r, &s->ranks[i]);
+    if (equal <= most)
+      continue;
+    st = rank_states_row(&s->ranks[i], s->states.entry, state, from, &row);
+    if (st || !row.data)
+      continue;
+    *out = row;
+    most = equal;
+  }
+  return st;
+}
+
+static status copy_row(struct sinter_session *s, struct rank *r, size_t state, int64_t from,
+                       int64_t to) {
+  struct states_row dst, src;
+  status st = rank_states_row(r, s->states.entry, state, to, &dst);
+  if (st || !dst.data || !dst.bytes)
+    return st;
+  st = find_row(s, r, state, from, &src);
+  return st || !src.data || src.bytes != dst.bytes || src.data == dst.data
+             ? st
+             : r->driver->copy(r->device, dst.data, src.data, dst.bytes);
+}
+
 SINTER_API sinter_status sinter_session_copy(sinter_session *session, int64_t from, int64_t to) {
   status st = take(session, "sinter_session_copy");
   if (st)
     return (sinter_status)st;
   if (!has_row(session, from) || !has_row(session, to))
     st = no_row(session, has_row(session, from) ? to : from);
-  for (uint32_t i = 0; i < session->engine->plan.ranks && !st; i++)
-    st = rank_states_copy(&session->ranks[i], session->states.entry, from, to);
+  for (uint32_t i = 0; i < session->engine->plan.ranks && !st; i++) {
+    for (size_t k = 0; k < session->states.entry->n_states && !st; k++)
+      st = copy_row(session, &session->ranks[i], k, from, to);
+    if (!st)
+      st = session->ranks[i].driver->wait(session->ranks[i].device);
+  }
   if (!st)
     session->states.length[to] = session->states.length[from];
   return give(session, st);

@@ -179,6 +179,110 @@ static void local_gather(struct localise *l, const struct op *op) {
                build_gather(&l->b, data, indices, a.axes.data, a.axes.len, OUT_OF_RANGE_FILL));
 }
 
+/* ---- rows written into a part of a state ---- */
+
+/* How many of the first `x` elements of the whole the part has; x is an i64 value of any shape. */
+static value_id count_below(struct localise *l, const struct part_dims *p, value_id x) {
+  value_id zero = build_scalar_i64(&l->b, DTYPE_I64, 0);
+  if (p->parts == 1)
+    return x;
+  if (p->order == SPLIT_INTERLEAVED) {
+    int64_t round = p->block * p->parts;
+    value_id full = build_binary_i64(&l->b, SCALAR_DIV, x, round);
+    value_id rest =
+        build_binary(&l->b, SCALAR_SUB, x, build_binary_i64(&l->b, SCALAR_MUL, full, round));
+    rest = above(l, rest, dim_mul(dims_of(l), p->part, num(l, p->block)));
+    rest =
+        build_binary_i64(&l->b, SCALAR_MIN, build_binary(&l->b, SCALAR_MAX, rest, zero), p->block);
+    return build_binary(&l->b, SCALAR_ADD, build_binary_i64(&l->b, SCALAR_MUL, full, p->block),
+                        rest);
+  }
+  value_id count = VALUE_NONE;
+  for (uint32_t i = 0; i < part_dims_chunks(p); i++) {
+    dim first, size;
+    part_dims_chunk(dims_of(l), p, i, &first, &size);
+    value_id own = build_binary(&l->b, SCALAR_MAX, above(l, x, first), zero);
+    own = build_binary(&l->b, SCALAR_MIN, own, localise_dim_value(l, size));
+    count = count ? build_binary(&l->b, SCALAR_ADD, count, own) : own;
+  }
+  return count;
+}
+
+/* Index `local` of the part as an index into the whole. */
+static value_id global_index(struct localise *l, const struct part_dims *p, value_id local) {
+  if (p->order == SPLIT_INTERLEAVED) {
+    value_id round = build_binary_i64(&l->b, SCALAR_DIV, local, p->block);
+    dim shift = dim_mul(dims_of(l), p->part, num(l, p->block));
+    value_id rounds = build_binary_i64(&l->b, SCALAR_MUL, round, p->block * (p->parts - 1));
+    local = build_binary(&l->b, SCALAR_ADD, local, rounds);
+    return build_binary(&l->b, SCALAR_ADD, local, localise_dim_value(l, shift));
+  }
+  dim first[2], count[2];
+  for (uint32_t i = 0; i < part_dims_chunks(p); i++)
+    part_dims_chunk(dims_of(l), p, i, &first[i], &count[i]);
+  value_id at = build_binary(&l->b, SCALAR_ADD, local, localise_dim_value(l, first[0]));
+  if (part_dims_chunks(p) == 1)
+    return at;
+  dim shift = dim_sub(dims_of(l), first[1], count[0]);
+  value_id second = build_binary(&l->b, SCALAR_ADD, local, localise_dim_value(l, shift));
+  value_id below = build_binary(&l->b, SCALAR_LT, local, localise_dim_value(l, count[0]));
+  return build_select(&l->b, below, at, second);
+}
+
+/* The most elements of a run of n that one part has. */
+static dim most_of_run(struct localise *l, const struct part_dims *p, dim n) {
+  struct dim_table *t = dims_of(l);
+  if (p->order != SPLIT_INTERLEAVED)
+    return n;
+  struct part_dims first = *p;
+  first.n = n;
+  first.part = num(l, 0);
+  return part_dims_count(t, &first);
+}
+
+/* rows[b, ..., index[b, i], ...] for i along the axis. */
+static value_id take_rows(struct localise *l, value_id rows, uint32_t axis, value_id index) {
+  const struct type type = *value_type(l->b.function, rows);
+  dim batch[2] = {type.dims[0], num(l, 1)};
+  value_id indices[2] = {build_iota(&l->b, DTYPE_I64, batch, 2, 0), index};
+  value_id x =
+      build_gather(&l->b, rows, indices, (const int64_t[]){0, axis}, 2, OUT_OF_RANGE_CLAMP);
+  return part_view_move(&l->b, x, 1, axis);
+}
+
+/* A rank's part of the rows is in order, so what it has of rows that follow each other follows each
+ * other too:
+ *
+ *     update %data, %new, %start, %count          %first = how many of its rows lie before %start
+ *                                           =>    %n = how many lie before %start + %count, less
+ * %first update %part, gather %new, (global(%first + i) - %start), %first, %n
+ */
+static void local_update(struct localise *l, const struct op *op) {
+  const struct update_attrs *a = OP_ATTRS(update, op);
+  uint32_t axis = (uint32_t)a->axis;
+  struct part_dims p = localise_part(l, op->operands[0], axis);
+  value_id rows = localise_operand(l, op, 1), start = localise_operand(l, op, 2);
+  dim n = value_type(l->b.function, rows)->dims[axis], one = num(l, 1);
+  value_id count = localise_dim_value(l, n);
+  if (op->n_operands > 3)
+    count = build_binary(&l->b, SCALAR_MIN, localise_operand(l, op, 3), count);
+  value_id end =
+      build_binary(&l->b, SCALAR_ADD, start, build_binary_i64(&l->b, SCALAR_MAX, count, 0));
+  value_id first = count_below(l, &p, start);
+  value_id added = build_binary(&l->b, SCALAR_SUB, count_below(l, &p, end), first);
+  if (!dim_is_const_value(dims_of(l), n, 1)) {
+    dim each[2] = {value_type(l->b.function, start)->dims[0], one};
+    dim run[2] = {one, most_of_run(l, &p, n)};
+    value_id local = build_binary(&l->b, SCALAR_ADD, build_reshape(&l->b, first, each, 2),
+                                  build_iota(&l->b, DTYPE_I64, run, 2, 1));
+    value_id from = build_binary(&l->b, SCALAR_SUB, global_index(l, &p, local),
+                                 build_reshape(&l->b, start, each, 2));
+    rows = take_rows(l, rows, axis, from);
+  }
+  value_id operands[4] = {localise_operand(l, op, 0), rows, first, added};
+  localise_set(l, op, 0, build_op1(&l->b, OP_UPDATE, operands, 4, a));
+}
+
 /* ---- the table ---- */
 
 /* Groups that not all ranks have as many of: on all of them as many as one has, of zeros. */
@@ -226,6 +330,11 @@ bool localise_special(struct localise *l, const struct op *op) {
     if (!is_split(l, op->operands[0], (uint32_t)OP_ATTRS(topk, op)->axis))
       return false;
     local_topk(l, op);
+    return true;
+  case OP_UPDATE:
+    if (!is_split(l, op->operands[0], (uint32_t)OP_ATTRS(update, op)->axis))
+      return false;
+    local_update(l, op);
     return true;
   case OP_GATHER: {
     bool rows = false;

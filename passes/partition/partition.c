@@ -10,6 +10,7 @@
 #include "base/vec.h"
 #include "ir/sharding.h"
 #include "passes/partition/apply_sharding.h"
+#include "passes/partition/deal_rows.h"
 #include "passes/partition/localise.h"
 #include "passes/partition/partition_choose.h"
 #include "passes/partition/prepare_sharding.h"
@@ -90,6 +91,17 @@ static void find_parts(const struct module *m, bool sharded, part_list *out) {
     }
 }
 
+/* The batch of the states that a function has; DIM_NONE: it has none. */
+static dim batch_of_states(const struct module *m, const struct function *f) {
+  for (uint32_t i = 0; i < m->entries.len; i++) {
+    const struct entry *e = &m->entries.data[i];
+    for (uint32_t k = 0; k < e->variants.len && e->states.len; k++)
+      if (e->variants.data[k].function == f)
+        return value_type(f, f->regions.data[0].params.data[e->length - 1])->dims[0];
+  }
+  return DIM_NONE;
+}
+
 /* Shards what has no shardings. */
 static status shard_all(struct pass_context *ctx) {
   part_list parts = {0};
@@ -109,6 +121,9 @@ static status shard_all(struct pass_context *ctx) {
   if (st == STATUS_OK && parts.len)
     st = partition_choose(ctx->module, &request, parts.data, parts.len, ctx->scratch, ctx->diags);
   for (uint32_t i = 0; i < parts.len && st == STATUS_OK; i++) {
+    dim batch = batch_of_states(ctx->module, parts.data[i].function);
+    if (batch != DIM_NONE)
+      deal_rows(parts.data[i].function, batch, ctx->scratch, &parts.data[i].assignment);
     st = apply_sharding(parts.data[i].function, &parts.data[i].assignment, ctx->diags);
     if (st == STATUS_OK)
       st = finish_sharding(parts.data[i].function, ctx->diags);

@@ -5,6 +5,8 @@
 #include "passes/partition/role_assignment.h"
 #include "passes/partition/search.h"
 
+#include <string.h>
+
 struct chooser {
   struct module *m;
   const struct partition_request *request;
@@ -14,11 +16,23 @@ struct chooser {
   struct diags *diags;
 };
 
+/* States of the entries that have any; 0: none has. */
+static uint32_t count_states(const struct module *m) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < m->entries.len && !n; i++)
+    n = m->entries.data[i].states.len;
+  return n;
+}
+
+/* The last entry first: decode says how the states are split. */
 static status choose_by_roles(struct chooser *c) {
-  uint32_t mesh;
+  uint32_t mesh, n = count_states(c->m);
   status st = parallel_parse(c->m, c->request->parallel, c->diags, &mesh);
-  for (uint32_t i = 0; i < c->n && st == STATUS_OK; i++)
-    st = role_assignment(c->parts[i].function, mesh, c->arena, c->diags, &c->parts[i].assignment);
+  sharding_id *states = ARENA_ARRAY(c->arena, sharding_id, n + 1);
+  memset(states, 0xff, (n + 1) * sizeof *states); /* LAYOUT_FREE */
+  for (uint32_t i = c->n; i-- > 0 && st == STATUS_OK;)
+    st = role_assignment(c->parts[i].function, mesh, n ? states : NULL, c->arena, c->diags,
+                         &c->parts[i].assignment);
   return st;
 }
 

@@ -6,6 +6,7 @@
 
 #include "ir/shard_index.h"
 #include "ir/sharding_form.h"
+#include "ir/states.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,12 @@ static enum role role_of(const char *name) {
                                   : ROLE_TENSOR;
 }
 
+/* A parameter that is a state. */
+struct role_state {
+  uint32_t param, result; /* of the function */
+  op_id update;
+};
+
 struct roles {
   struct function *f;
   uint32_t mesh_id;
@@ -79,6 +86,8 @@ struct roles {
   sharding_id *have;      /* by value: in which sharding its op makes it, merged */
   bool *constant;         /* by value: made of constants alone */
   struct assignment *out;
+  uint32_t n_states;
+  struct role_state *states;
   struct factor_list factors; /* of the op at hand */
   const struct op *op;
   sharding_id *operands, *results;
@@ -167,8 +176,20 @@ static void split_heads(struct roles *r, struct op_split *s, struct axis_ref axi
   split_by(r, s, head, axis, SPLIT_BLOCK, 0);
 }
 
-/* Without keys: what it wishes of the ops before it, which make every rank's queries and new keys.
- */
+/* Whether a value is a state with what a run adds to it, seen through views. */
+static bool is_of_state(const struct roles *r, value_id v) {
+  const struct op *op = value_def(r->f, v);
+  while (op && (op->kind == OP_RESHAPE || op->kind == OP_TRANSPOSE || op->kind == OP_BROADCAST ||
+                (op->kind == OP_MAP && op->n_operands == 1)))
+    op = value_def(r->f, op->operands[0]);
+  for (uint32_t i = 0; op && i < r->n_states; i++)
+    if (op == function_op(r->f, r->states[i].update))
+      return true;
+  return false;
+}
+
+/* Without keys: what it wishes of the ops before it, where they make every rank's queries and new
+ * keys. */
 static void split_attention(struct roles *r, struct op_split *s, bool keys) {
   for (uint32_t i = 0; i < r->mesh->n_axes; i++) {
     struct axis_ref axis = {.axis = i};
@@ -353,10 +374,10 @@ static void wish_region(struct roles *r, region_id region) {
       wish_region(r, function_op(r->f, id)->regions[k]);
       begin_op(r, id);
     }
-    if (r->factors.factors.len == 0 || r->op->kind == OP_UPDATE)
+    if (r->factors.factors.len == 0 || (r->op->kind == OP_UPDATE && r->n_states == 0))
       continue;
     if (r->op->kind == OP_ATTENTION)
-      split_attention(r, &s, false);
+      split_attention(r, &s, is_of_state(r, r->op->operands[1]));
     else
       take_wishes(r, &s);
     wish_operands(r, &s);
@@ -411,8 +432,7 @@ static void choose_control(struct roles *r, op_id id) {
 static void choose_region(struct roles *r, region_id region) {
   for (uint32_t i = 0; i < r->f->regions.data[region].ops.len; i++) {
     op_id id = r->f->regions.data[region].ops.data[i];
-    /* What is made of constants alone is made as its readers want it; states stay whole on every
-     * rank, so that they are written where they lie. */
+    /* What is made of constants alone is made as its readers want it; states are settled. */
     const struct op *op = function_op(r->f, id);
     if (op->n_regions == 0 && op->kind != OP_UPDATE &&
         (op->n_results == 0 || !r->constant[op->results[0]]))
@@ -420,6 +440,60 @@ static void choose_region(struct roles *r, region_id region) {
     if (op->n_regions)
       choose_control(r, id);
   }
+}
+
+/* ---- states ---- */
+
+static void find_states(struct roles *r) {
+  const struct region *body = &r->f->regions.data[0];
+  r->states = ARENA_ARRAY(r->arena, struct role_state, body->params.len + 1);
+  for (uint32_t i = 0; i < body->params.len; i++) {
+    value_id v;
+    if (!state_update(r->f, i, &v))
+      continue;
+    for (uint32_t k = 0; k < body->results.len; k++)
+      if (body->results.data[k] == v)
+        r->states[r->n_states++] = (struct role_state){i, k, function_value(r->f, v)->def};
+  }
+}
+
+/* Rows keep their places when batch and capacity grow only where they are dealt in turn. */
+static sharding_id growing(struct roles *r, uint32_t axis, const struct type *type,
+                           const struct sharding *wish) {
+  struct sharding s = *wish;
+  s.partial = (struct partial){0};
+  if (s.dims[axis].order != SPLIT_INTERLEAVED)
+    s.dims[axis] = (struct dim_split){0};
+  if (s.dims[0].order != SPLIT_INTERLEAVED && s.dims[0].granule > 1)
+    s.dims[0] = (struct dim_split){0};
+  return module_shard(r->f->module, type, &s);
+}
+
+/* The shardings of the states, and the splits of the updates that write them. */
+static void settle_states(struct roles *r, sharding_id *shardings) {
+  const struct region *body = &r->f->regions.data[0];
+  sharding_id *params = ARENA_ARRAY(r->arena, sharding_id, body->params.len + 1);
+  sharding_id *results = ARENA_ARRAY(r->arena, sharding_id, body->results.len + 1);
+  for (uint32_t i = 0; i < r->n_states; i++) {
+    const struct role_state *x = &r->states[i];
+    const struct op *op = function_op(r->f, x->update);
+    const struct type *type = value_type(r->f, op->results[0]);
+    const struct sharding *wish = r->wish[op->results[0]];
+    if (shardings[i] == LAYOUT_FREE)
+      shardings[i] = wish ? growing(r, (uint32_t)OP_ATTRS(update, op)->axis, type, wish) : 0;
+    struct sharding room;
+    const struct sharding *has =
+        sharding_get(r->f->module, shardings[i], r->mesh_id, type->rank, &room);
+    const struct sharding **operands =
+        ARENA_ARRAY(r->arena, const struct sharding *, op->n_operands + 1);
+    begin_op(r, x->update);
+    op_split_recover(r->f, op, &r->factors, r->mesh_id, operands, &has, 0, r->arena,
+                     &r->out->ops[x->update]);
+    params[x->param] = results[x->result] = r->have[op->results[0]] = shardings[i];
+    r->have[op->operands[0]] = shardings[i];
+  }
+  r->out->params = params;
+  r->out->results = results;
 }
 
 /* Inputs are whole, but what reads them goes on as if batch rows were dealt, and other dims as they
@@ -456,8 +530,8 @@ static status check_axes(const struct roles *r, struct diags *diags) {
   return STATUS_OK;
 }
 
-status role_assignment(struct function *f, uint32_t mesh, struct arena *arena, struct diags *diags,
-                       struct assignment *out) {
+status role_assignment(struct function *f, uint32_t mesh, sharding_id *states, struct arena *arena,
+                       struct diags *diags, struct assignment *out) {
   *out = (struct assignment){.mesh = mesh, .n_ops = f->ops.len};
   out->ops = ARENA_ARRAY(arena, struct op_split, f->ops.len);
   struct roles r = {.f = f,
@@ -469,9 +543,13 @@ status role_assignment(struct function *f, uint32_t mesh, struct arena *arena, s
                     .constant = ARENA_ARRAY(arena, bool, f->values.len),
                     .out = out};
   find_constants(&r, 0);
+  if (states)
+    find_states(&r);
   wish_region(&r, 0);
   seed_inputs(&r);
+  if (r.n_states)
+    settle_states(&r, states);
   choose_region(&r, 0);
   vec_deinit(&r.factors.factors);
-  return check_axes(&r, diags);
+  return r.n_states ? STATUS_OK : check_axes(&r, diags);
 }

@@ -21,11 +21,16 @@ status parallel_parse(struct module *m, const char *text, struct diags *diags, u
  * rows where the other operand comes in parts of them already; channels of convolutions likewise;
  *          rows of tables
  *
- * States (what `update` writes) stay whole. Attention says first what it wants of the values before
- * it; else an op goes on with the split that its operands have. Call prepare_sharding before. The
- * assignment lives in the arena. Errors: E0344 for an axis of more than one rank that splits no op.
+ * States (parameters that an `update` writes in place) are split as attention reads them: heads,
+ * batch rows, and keys in the blocks of `cache`; their shardings are the assignment's `params` and
+ * `results`. `states` has one for each, in order: LAYOUT_FREE is replaced by what is found, any
+ * other is kept, as other functions have the same states. NULL: they stay whole. Attention says
+ * first what it wants of the values before it; else an op goes on with the split that its operands
+ * have. Call prepare_sharding before. The assignment lives in the arena. Errors: E0344 for an axis
+ * of more than one rank that splits no op; not of a function with states, as what a phase has no
+ * use for another has.
  */
-status role_assignment(struct function *f, uint32_t mesh, struct arena *arena, struct diags *diags,
-                       struct assignment *out);
+status role_assignment(struct function *f, uint32_t mesh, sharding_id *states, struct arena *arena,
+                       struct diags *diags, struct assignment *out);
 
 #endif

@@ -21,8 +21,6 @@
  * such decoder, or does something with its caches that this does not know, keeps its one entry;
  * SINTER_LOG=phases:1 says why.
  *
- * For several ranks there is `main` alone so far.
- *
  * Requires: recognise_attention before; masks are read off its results. Preserves: main. */
 #include "base/log.h"
 #include "passes/pass.h"
@@ -130,8 +128,7 @@ status pass_derive_phases(struct pass_context *ctx) {
   struct module *m = ctx->module;
   struct strbuf why = {0};
   bool wrong = false;
-  if (ctx->parallel || ctx->machine || m->entries.len != 1 || !m->entries.data[0].variants.len ||
-      m->entries.data[0].states.len)
+  if (m->entries.len != 1 || !m->entries.data[0].variants.len || m->entries.data[0].states.len)
     return STATUS_OK;
   /* Of an entry with variants, the general one. */
   struct derive d = {.ctx = ctx,

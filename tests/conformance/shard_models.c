@@ -235,7 +235,7 @@ static void check_assignment(struct checker *c, const char *text, uint32_t mesh,
   }
   if (seed) {
     random_assignment(f, mesh, seed, &arena, &a);
-  } else if (role_assignment(f, mesh, &arena, &c->diags, &a)) {
+  } else if (role_assignment(f, mesh, NULL, &arena, &c->diags, &a)) {
     c->passed_over++;
     if (!c->quiet)
       diags_print(&c->diags, stdout);

@@ -68,7 +68,7 @@ static void check(const char *body, const struct expected *e) {
   sharding_check_init(&c, strbuf_c(&text), 0);
   assert_int_equal(parallel_parse(c.m, e->mesh, &c.diags, &c.mesh), STATUS_OK);
   assert_int_equal(prepare_sharding(c.f, &c.diags), STATUS_OK);
-  assert_int_equal(role_assignment(c.f, c.mesh, &c.arena, &c.diags, &a), STATUS_OK);
+  assert_int_equal(role_assignment(c.f, c.mesh, NULL, &c.arena, &c.diags, &a), STATUS_OK);
   sharding_check_assignment(&c, &a, e->mesh);
   assert_int_equal(finish_sharding(c.f, &c.diags), STATUS_OK);
   if (count(c.f, OP_ALL_REDUCE) != e->all_reduces || count(c.f, OP_ALL_GATHER) != e->all_gathers ||
@@ -115,7 +115,7 @@ static void test_state(void **state) {
     sharding_check_init(&c, text, 0);
     assert_int_equal(parallel_parse(c.m, meshes[i], &c.diags, &c.mesh), STATUS_OK);
     assert_int_equal(prepare_sharding(c.f, &c.diags), STATUS_OK);
-    assert_int_equal(role_assignment(c.f, c.mesh, &c.arena, &c.diags, &a), STATUS_OK);
+    assert_int_equal(role_assignment(c.f, c.mesh, NULL, &c.arena, &c.diags, &a), STATUS_OK);
     sharding_check_assignment(&c, &a, meshes[i]);
     const struct region *body = &c.f->regions.data[0];
     const struct op *update = value_def(c.f, body->results.data[1]);
@@ -151,7 +151,7 @@ static void test_axis_of_no_use(void **state) {
   with_weights(LAYER("1", "6"), &text);
   sharding_check_init(&c, strbuf_c(&text), 0);
   assert_int_equal(parallel_parse(c.m, "dp=2,tp=2", &c.diags, &c.mesh), STATUS_OK);
-  assert_int_equal(role_assignment(c.f, c.mesh, &c.arena, &c.diags, &a), STATUS_USAGE);
+  assert_int_equal(role_assignment(c.f, c.mesh, NULL, &c.arena, &c.diags, &a), STATUS_USAGE);
   assert_int_equal(diags_get(&c.diags, 0)->code, DIAG_E0344);
   sharding_check_deinit(&c);
   strbuf_deinit(&text);
