@@ -43,7 +43,7 @@ static inline bool dtype_is_unsigned(enum dtype t) { return dtype_kind(t) == DTY
 static inline bool dtype_is_int(enum dtype t) { return dtype_is_signed(t) || dtype_is_unsigned(t); }
 
 /* Bytes of one element where elements are not packed: computed values keep sub-byte types one per
- * byte. 0 for strings. */
+ * byte, strings as numbers. */
 static inline unsigned dtype_unpacked_bytes(enum dtype t) { return (dtype_bits(t) + 7) / 8; }
 
 /* True where an element is less than a byte, so that packed storage differs from unpacked. */

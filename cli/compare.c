@@ -41,6 +41,23 @@ static bool compare_exact(const sinter_tensor *a, const sinter_tensor *e, struct
   return !out->failing;
 }
 
+static bool compare_strings(const sinter_tensor *a, const sinter_tensor *e, struct strbuf *why,
+                            struct compare_result *out) {
+  const sinter_string *x = a->data, *y = e->data;
+  for (uint64_t i = 0; i < out->elements; i++) {
+    if (x[i].size == y[i].size && (!x[i].size || !memcmp(x[i].data, y[i].data, x[i].size)))
+      continue;
+    if (!out->failing++)
+      out->worst = i;
+  }
+  uint64_t at = out->worst;
+  if (out->failing)
+    strbuf_printf(why, "%llu of %llu elements differ; element %llu is '%.*s' instead of '%.*s'",
+                  (unsigned long long)out->failing, (unsigned long long)out->elements,
+                  (unsigned long long)at, (int)x[at].size, x[at].data, (int)y[at].size, y[at].data);
+  return !out->failing;
+}
+
 static void take_worst(struct compare_result *out, uint64_t i, double x, double y) {
   out->worst = i;
   out->actual = x;
@@ -82,6 +99,8 @@ bool compare_tensors(const sinter_tensor *actual, const sinter_tensor *expected,
   out->elements = host_tensor_elements(expected);
   if (limits->form_only)
     return true;
+  if (expected->dtype == SINTER_STRING)
+    return compare_strings(actual, expected, why, out);
   if (!host_tensor_dtype(expected, &dtype) || !dtype_is_float(dtype))
     return compare_exact(actual, expected, why, out);
   for (uint64_t i = 0; i < out->elements; i++)

@@ -39,6 +39,8 @@ static bool small_float(sinter_dtype dtype, enum softfloat_kind *out) {
 
 static unsigned bits_of(const sinter_tensor *t) {
   enum dtype dtype;
+  if (t->dtype == SINTER_STRING)
+    return 8 * sizeof(sinter_string);
   return host_tensor_dtype(t, &dtype) ? dtype_bits(dtype) : 0;
 }
 
@@ -123,13 +125,49 @@ status host_tensor_alloc(sinter_dtype dtype, uint32_t rank, const int64_t *dims,
   *out = (sinter_tensor){.dtype = dtype, .rank = rank};
   memcpy(out->dims, dims, rank * sizeof *dims);
   enum dtype t;
-  if (!host_tensor_dtype(out, &t) || !shape_bytes(dims, rank, dtype_bits(t), &out->bytes))
+  if (!host_tensor_dtype(out, &t) || !shape_bytes(dims, rank, bits_of(out), &out->bytes))
     return diag_report(d, DIAG_E0901, NULL, NULL, "a tensor is too large for this machine");
   out->data = mem_try_calloc(out->bytes ? out->bytes : 1, 1);
   if (!out->data)
     return diag_report(d, DIAG_E0901, NULL, NULL, "there is no memory for a tensor of %llu B",
                        (unsigned long long)out->bytes);
   return STATUS_OK;
+}
+
+/* The bytes of strings lie behind the elements, in one block. */
+static status copy_strings(const struct onnx_tensor *from, struct diags *d, sinter_tensor *out) {
+  uint64_t bytes = from->elements * sizeof(sinter_string), text = 0;
+  for (uint64_t i = 0; i < from->elements; i++)
+    text += from->strings[i].len;
+  sinter_string *items = mem_try_alloc(bytes + text + 1);
+  if (!items)
+    return diag_report(d, DIAG_E0901, NULL, NULL, "there is no memory for a tensor of strings");
+  char *to = (char *)items + bytes;
+  for (uint64_t i = 0; i < from->elements; i++) {
+    if (from->strings[i].len)
+      memcpy(to, from->strings[i].data, from->strings[i].len);
+    items[i] = (sinter_string){to, from->strings[i].len};
+    to += from->strings[i].len;
+  }
+  *out = (sinter_tensor){SINTER_STRING, from->rank, {0}, items, bytes};
+  for (uint32_t i = 0; i < from->rank; i++)
+    out->dims[i] = from->dims[i];
+  return STATUS_OK;
+}
+
+status host_tensor_from_onnx(const struct onnx_tensor *from, struct diags *d, sinter_tensor *out) {
+  if (from->rank > SINTER_MAX_RANK)
+    return diag_report(d, DIAG_E0802, NULL, NULL, "a tensor has %u dims; %d is the most",
+                       from->rank, SINTER_MAX_RANK);
+  if (from->onnx_type == SINTER_STRING)
+    return copy_strings(from, d, out);
+  int64_t dims[SINTER_MAX_RANK] = {0};
+  for (uint32_t i = 0; i < from->rank; i++) /* the dims of a scalar are NULL */
+    dims[i] = from->dims[i];
+  status s = host_tensor_alloc((sinter_dtype)from->onnx_type, from->rank, dims, d, out);
+  if (!s && from->bytes)
+    memcpy(out->data, from->data, from->bytes < out->bytes ? from->bytes : out->bytes);
+  return s;
 }
 
 void host_tensor_free(sinter_tensor *t) {
@@ -185,11 +223,10 @@ static status read_pb(const char *path, struct diags *d, sinter_tensor *out) {
     return s;
   const struct onnx_tensor *t = &file.value.tensor;
   enum dtype dtype;
-  if (file.value.kind != ONNX_VALUE_TENSOR || !dtype_from_onnx(t->onnx_type, &dtype) ||
-      dtype == DTYPE_STRING)
-    s = diag_report(d, DIAG_E0802, &where, NULL, "the file holds no numeric tensor");
+  if (file.value.kind != ONNX_VALUE_TENSOR || !dtype_from_onnx(t->onnx_type, &dtype))
+    s = diag_report(d, DIAG_E0802, &where, NULL, "the file holds no tensor");
   else
-    s = copy_in(path, (sinter_dtype)t->onnx_type, t->rank, t->dims, t->data, t->bytes, d, out);
+    s = host_tensor_from_onnx(t, d, out);
   onnx_value_deinit(&file);
   return s;
 }
@@ -202,7 +239,7 @@ status host_tensor_read_raw(const char *path, sinter_dtype dtype, uint32_t rank,
                             const int64_t *dims, struct diags *d, sinter_tensor *out) {
   enum dtype t;
   struct npy_array a;
-  if (!dtype_from_onnx((int32_t)dtype, &t))
+  if (!dtype_from_onnx((int32_t)dtype, &t) || t == DTYPE_STRING)
     return diag_report(d, DIAG_E0802, NULL, NULL, "an input of this type cannot be read raw");
   status s = npy_read_raw(path, t, rank, dims, d, &a);
   if (s)
@@ -223,12 +260,35 @@ static status write_raw(const char *path, const sinter_tensor *t, struct diags *
   return file_writer_commit(&w, d);
 }
 
+/* Only ONNX's format has them. */
+static status write_strings(const char *path, const char *name, const sinter_tensor *t,
+                            struct diags *d) {
+  const sinter_string *from = t->data;
+  struct onnx_tensor o = {.name = name,
+                          .onnx_type = SINTER_STRING,
+                          .rank = t->rank,
+                          .dims = t->dims,
+                          .elements = host_tensor_elements(t)};
+  if (host_format_of(path) != HOST_PB)
+    return diag_report(d, DIAG_E0802, NULL, "name a file that ends in .pb",
+                       "output '%s' is of strings, which this format does not have", name);
+  struct str *list = mem_calloc(o.elements + 1, sizeof *list);
+  for (uint64_t i = 0; i < o.elements; i++)
+    list[i] = (struct str){from[i].data, from[i].size};
+  o.strings = list;
+  status s = onnx_tensor_write(path, &o, d);
+  mem_free(list);
+  return s;
+}
+
 status host_tensor_write(const char *path, const char *name, const sinter_tensor *t,
                          struct diags *d) {
   enum dtype dtype;
   if (!host_tensor_dtype(t, &dtype))
     return diag_report(d, DIAG_E0802, NULL, NULL, "output '%s' has no type that can be written",
                        name);
+  if (dtype == DTYPE_STRING)
+    return write_strings(path, name, t, d);
   switch (host_format_of(path)) {
   case HOST_NPY: return npy_write(path, dtype, t->rank, t->dims, t->data, d);
   case HOST_PB: {
@@ -258,7 +318,7 @@ void host_tensor_describe(const sinter_tensor *t, struct strbuf *out) {
 }
 
 void host_tensor_summarize(const sinter_tensor *t, struct host_summary *out) {
-  uint64_t n = host_tensor_elements(t), finite = 0;
+  uint64_t n = t->dtype == SINTER_STRING ? 0 : host_tensor_elements(t), finite = 0;
   double sum = 0;
   *out = (struct host_summary){.min = INFINITY, .max = -INFINITY};
   for (uint64_t i = 0; i < n; i++) {

@@ -31,11 +31,15 @@ status host_tensor_alloc(sinter_dtype dtype, uint32_t rank, const int64_t *dims,
                          sinter_tensor *out);
 void host_tensor_free(sinter_tensor *t);
 
+struct onnx_tensor;
+/* A copy, strings with their bytes in the same block. E0802 for too many dims, E0901. */
+status host_tensor_from_onnx(const struct onnx_tensor *from, struct diags *d, sinter_tensor *out);
+
 enum host_format { HOST_NPY, HOST_PB, HOST_RAW };
 /* By the file's extension: .npy, .pb, anything else raw. */
 enum host_format host_format_of(const char *path);
 
-/* Reads a file of a format other than raw. Strings are E0802. Errors: those of the readers. */
+/* Reads a file of a format other than raw. Errors: those of the readers. */
 status host_tensor_read(const char *path, struct diags *d, sinter_tensor *out);
 /* The plain bytes of dtype[dims]. */
 status host_tensor_read_raw(const char *path, sinter_dtype dtype, uint32_t rank,

@@ -74,6 +74,26 @@ static void compare_integers(const sinter_tensor *engine, const struct tensor *t
   }
 }
 
+static void compare_strings(const struct module *m, const sinter_tensor *engine,
+                            const struct tensor *typed, struct reference_result *r) {
+  const sinter_string *x = engine->data;
+  for (int64_t i = 0; i < typed->count; i++) {
+    struct host_string y;
+    if (!host_strings_get(&m->strings, (uint64_t)typed->i64[i], &y) || x[i].size != y.size ||
+        (y.size && memcmp(x[i].data, y.data, y.size) != 0))
+      take_wrong(r, i, 0, 0);
+  }
+}
+
+/* The interpreter's strings are numbers of the module's. */
+static struct tensor *strings_in(struct module *m, struct arena *arena, const sinter_tensor *from) {
+  struct tensor *t = tensor_create(arena, DTYPE_STRING, from->dims, from->rank);
+  const sinter_string *x = from->data;
+  for (int64_t i = 0; t && i < t->count; i++)
+    t->i64[i] = (int64_t)module_add_string(m, x[i].data, x[i].size);
+  return t;
+}
+
 static bool same_dims(const sinter_tensor *a, const struct tensor *b) {
   bool same = a->rank == b->rank;
   for (uint32_t i = 0; same && i < a->rank; i++)
@@ -81,7 +101,7 @@ static bool same_dims(const sinter_tensor *a, const struct tensor *b) {
   return same;
 }
 
-static status compare_output(const char *name, const sinter_tensor *engine,
+static status compare_output(const struct module *m, const char *name, const sinter_tensor *engine,
                              const struct tensor *typed, const struct tensor *exact,
                              struct diags *d, struct reference_result *r) {
   enum dtype dtype;
@@ -98,7 +118,9 @@ static status compare_output(const char *name, const sinter_tensor *engine,
     strbuf_deinit(&form);
     return s;
   }
-  if (dtype_is_float(dtype))
+  if (dtype == DTYPE_STRING)
+    compare_strings(m, engine, typed, r);
+  else if (dtype_is_float(dtype))
     compare_floats(engine, typed, exact, r);
   else
     compare_integers(engine, typed, exact, r);
@@ -118,7 +140,9 @@ status reference_compare(const struct module *m, const sinter_tensor *inputs, ui
   for (uint32_t i = 0; i < n_inputs; i++) {
     enum dtype dtype = DTYPE_F32;
     host_tensor_dtype(&inputs[i], &dtype);
-    in[i] = tensor_from_bytes(&arena, dtype, inputs[i].dims, inputs[i].rank, inputs[i].data);
+    in[i] = dtype == DTYPE_STRING
+                ? strings_in(f->module, &arena, &inputs[i])
+                : tensor_from_bytes(&arena, dtype, inputs[i].dims, inputs[i].rank, inputs[i].data);
   }
   if (entry->output_names.len != n_outputs || entry->input_names.len != n_inputs)
     s = diag_report(d, DIAG_E0805, NULL, NULL,
@@ -128,7 +152,7 @@ status reference_compare(const struct module *m, const sinter_tensor *inputs, ui
   if (!s)
     s = interp_run(f, INTERP_EXACT, in, &arena, d, exact);
   for (uint32_t i = 0; i < n_outputs && !s; i++)
-    s = compare_output(entry->output_names.data[i], &outputs[i], typed[i], exact[i], d,
+    s = compare_output(m, entry->output_names.data[i], &outputs[i], typed[i], exact[i], d,
                        &out_results[i]);
   arena_deinit(&arena);
   return s;

@@ -232,12 +232,27 @@ static void usual_range(enum dtype dtype, double *lo, double *hi) {
   *hi = *lo + (double)((1 << bits) - 1);
 }
 
+/* Few words, so that some are equal. */
+static void fill_words(sinter_tensor *t, uint64_t state) {
+  static const char *const words[] = {"",        "a", "A",    "monday",
+                                      "Tuesday", "1", "-2.5", "to be or not"};
+  sinter_string *to = t->data;
+  for (uint64_t i = 0; i < host_tensor_elements(t); i++) {
+    const char *word = words[next_random(&state) % (sizeof words / sizeof *words)];
+    to[i] = (sinter_string){word, strlen(word)};
+  }
+}
+
 static void fill_random(struct maker *m, const struct wanted_input *in, sinter_tensor *t) {
   uint64_t state = m->seed ^ hash_bytes(in->port->name, strlen(in->port->name), 0);
   uint64_t n = host_tensor_elements(t);
   enum dtype dtype = DTYPE_F32;
   double lo = in->lo, hi = in->hi;
   host_tensor_dtype(t, &dtype);
+  if (dtype == DTYPE_STRING) {
+    fill_words(t, state);
+    return;
+  }
   if (!in->has_range)
     usual_range(dtype, &lo, &hi);
   for (uint64_t i = 0; i < n; i++) {

@@ -70,33 +70,31 @@ static int64_t engine_input_named(const sinter_engine *e, const char *name) {
   return -1;
 }
 
-/* `info` declares the type. numpy has no bfloat16, so ONNX up to 1.12 wrote the bits of bfloat16
- * data as uint16: such a file is read as what the model declares. */
-static sinter_tensor view_of(const struct onnx_tensor *t, const Onnx__ValueInfoProto *info) {
-  bool bits = t->onnx_type == SINTER_U16 && info->type &&
+/* A copy of a file's tensor: the runtime wants aligned memory. `info` declares the type. numpy has
+ * no bfloat16, so ONNX up to 1.12 wrote the bits of bfloat16 data as uint16: such a file is read as
+ * what the model declares. */
+static status copy_of(struct test_run *t, const struct onnx_tensor *from,
+                      const Onnx__ValueInfoProto *info, sinter_tensor *out) {
+  bool bits = from->onnx_type == SINTER_U16 && info->type &&
               info->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE &&
               info->type->tensor_type->elem_type == SINTER_BF16;
-  sinter_tensor view = {.dtype = bits ? SINTER_BF16 : (sinter_dtype)t->onnx_type,
-                        .rank = t->rank,
-                        .data = (void *)t->data,
-                        .bytes = t->bytes};
-  for (uint32_t i = 0; i < t->rank; i++) /* the dims of a scalar are NULL */
-    view.dims[i] = t->dims[i];
-  return view;
+  status s = host_tensor_from_onnx(from, &t->diags, out);
+  if (!s && bits)
+    out->dtype = SINTER_BF16;
+  return s;
 }
 
 static bool is_plain_tensor(const struct onnx_value *v) {
   enum dtype dtype;
   return v->kind == ONNX_VALUE_TENSOR && v->tensor.rank <= SINTER_MAX_RANK &&
-         dtype_from_onnx(v->tensor.onnx_type, &dtype) && dtype != DTYPE_STRING;
+         dtype_from_onnx(v->tensor.onnx_type, &dtype);
 }
 
 static enum test_outcome no_such_value(struct test_run *t, const char *what, const char *name) {
-  strbuf_printf(t->reason, "%s '%s' is not a numeric tensor, which is not supported", what, name);
+  strbuf_printf(t->reason, "%s '%s' is not a tensor, which is not supported", what, name);
   return TEST_UNSUPPORTED;
 }
 
-/* The runtime wants aligned memory, so the bytes of the file are copied. */
 static enum test_outcome set_input(struct test_run *t, const char *path,
                                    const Onnx__ValueInfoProto *info, sinter_tensor *out) {
   struct onnx_value_file file;
@@ -105,12 +103,9 @@ static enum test_outcome set_input(struct test_run *t, const char *path,
     return fail_by_diags(t, s);
   enum test_outcome outcome = TEST_PASSED;
   if (is_plain_tensor(&file.value)) {
-    sinter_tensor view = view_of(&file.value.tensor, info);
-    s = host_tensor_alloc(view.dtype, view.rank, view.dims, &t->diags, out);
+    s = copy_of(t, &file.value.tensor, info, out);
     if (s)
       outcome = fail_by_diags(t, s);
-    else if (out->bytes)
-      memcpy(out->data, view.data, out->bytes);
   } else if (file.value.kind == ONNX_VALUE_NONE) {
     strbuf_printf(t->reason, "the optional input '%s' is left out, and engines want it",
                   info->name);
@@ -185,13 +180,17 @@ struct actual_outputs {
 static enum test_outcome compare_tensor(struct test_run *t, const struct onnx_value *value,
                                         const Onnx__ValueInfoProto *info,
                                         const sinter_tensor *actual) {
-  sinter_tensor expected = view_of(&value->tensor, info);
+  sinter_tensor expected;
   struct compare_result result;
   struct strbuf why = {0};
   enum test_outcome outcome = TEST_PASSED;
+  status s = copy_of(t, &value->tensor, info, &expected);
+  if (s)
+    return fail_by_diags(t, s);
   if (!compare_tensors(actual, &expected, t->limits, &why, &result))
     outcome = judge_difference(t, info->name, actual, &expected, strbuf_c(&why));
   strbuf_deinit(&why);
+  host_tensor_free(&expected);
   return outcome;
 }
 

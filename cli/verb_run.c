@@ -82,14 +82,20 @@ static void print_output(const char *name, const sinter_tensor *t, const struct 
   uint64_t n = host_tensor_elements(t);
   strbuf_printf(&line, "%s: ", name);
   host_tensor_describe(t, &line);
-  if (n > 1)
+  if (n > 1 && t->dtype != SINTER_STRING)
     strbuf_printf(&line, "  min %.6g  max %.6g  mean %.6g", sum->min, sum->max, sum->mean);
   if (sum->nans || sum->infinities)
     strbuf_printf(&line, "  %llu NaN  %llu infinite", (unsigned long long)sum->nans,
                   (unsigned long long)sum->infinities);
   strbuf_append_c(&line, "  =");
-  for (uint64_t i = 0; i < n && i < 8; i++)
-    strbuf_printf(&line, " %.6g", host_tensor_get(t, i));
+  for (uint64_t i = 0; i < n && i < 8; i++) {
+    if (t->dtype == SINTER_STRING) {
+      const sinter_string *s = (const sinter_string *)t->data + i;
+      strbuf_printf(&line, " '%.*s'", (int)(s->size < 80 ? s->size : 80), s->data);
+    } else {
+      strbuf_printf(&line, " %.6g", host_tensor_get(t, i));
+    }
+  }
   printf("%s%s\n", line.data, n > 8 ? " ..." : "");
   strbuf_deinit(&line);
 }

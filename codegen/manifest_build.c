@@ -250,6 +250,7 @@ MANIFEST_STEP(SetSymbol, set_symbol, set_symbol, PLAN_SET_SYMBOL)
 MANIFEST_STEP(Reserve, reserve, reserve, PLAN_RESERVE)
 MANIFEST_STEP(If, if_, if, PLAN_IF)
 MANIFEST_STEP(Loop, loop, loop, PLAN_LOOP)
+MANIFEST_STEP(Host, host, host, PLAN_HOST)
 #undef MANIFEST_STEP
 
 Engine__Check *manifest_build_step_check(struct manifest_build *b, uint32_t block) {
@@ -346,6 +347,22 @@ void manifest_build_exchange_part(struct manifest_build *b, Engine__Exchange *ex
   part->dst = dst;
   part->elements = elements;
   APPEND(b, exchange, parts, part);
+}
+
+void manifest_build_host_operands(struct manifest_build *b, Engine__Host *host,
+                                  const uint32_t *operands, const uint32_t *elements, size_t n) {
+  host->operands = copy_ids(b, operands, n);
+  host->operand_elements = copy_ids(b, elements, n);
+  host->n_operands = host->n_operand_elements = n;
+}
+
+void manifest_build_host_strings(struct manifest_build *b, const struct host_strings *strings) {
+  Engine__Manifest *m = &b->manifest;
+  m->n_host_strings = strings->count;
+  m->host_strings = ARENA_ARRAY(b->arena, ProtobufCBinaryData, strings->count);
+  for (uint32_t i = 0; i < strings->count; i++)
+    m->host_strings[i] =
+        (ProtobufCBinaryData){strings->items[i].size, (uint8_t *)strings->items[i].data};
 }
 
 void manifest_build_exchange_from(struct manifest_build *b, Engine__Exchange *exchange,

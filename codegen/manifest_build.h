@@ -17,6 +17,7 @@
 #define SINTER_CODEGEN_MANIFEST_BUILD_H
 
 #include "base/arena.h"
+#include "base/host_strings.h"
 #include "base/map.h"
 #include "runtime/engine.pb-c.h"
 #include "runtime/engine_format.h"
@@ -96,6 +97,7 @@ MANIFEST_STEP(Check, check); /* with its condition */
 MANIFEST_STEP(If, if_);
 MANIFEST_STEP(Loop, loop);
 MANIFEST_STEP(Exchange, exchange); /* with its number */
+MANIFEST_STEP(Host, host);
 #undef MANIFEST_STEP
 
 Engine__Step *manifest_build_last_step(struct manifest_build *b, uint32_t block);
@@ -125,6 +127,12 @@ void manifest_build_exchange_part(struct manifest_build *b, Engine__Exchange *ex
 /* Of a permute: where the ranks at places 0 to n-1 get their blocks from. */
 void manifest_build_exchange_from(struct manifest_build *b, Engine__Exchange *exchange,
                                   const uint32_t *from, size_t n);
+
+void manifest_build_host_operands(struct manifest_build *b, Engine__Host *host,
+                                  const uint32_t *operands, const uint32_t *elements, size_t n);
+
+/* The strings that elements are numbers of; they must outlive the builder. */
+void manifest_build_host_strings(struct manifest_build *b, const struct host_strings *strings);
 
 /* The manifest's bytes, in the arena. */
 const uint8_t *manifest_build_pack(struct manifest_build *b, size_t *out_bytes);

@@ -814,6 +814,36 @@ static void write_exchange(struct writer *w, uint32_t block, const struct op *op
   step_provenance(w, block, op->provenance);
 }
 
+/* ---- on the host ---- */
+
+static void write_host(struct writer *w, uint32_t block, const struct op *op) {
+  const struct host_attrs *a = OP_ATTRS(host, op);
+  uint32_t operands[HOST_OP_MAX_OPERANDS], counts[HOST_OP_MAX_OPERANDS];
+  value_id to = op->results[0];
+  if (w->stale)
+    begin_phase(w, block);
+  w->clock++;
+  for (uint32_t i = 0; i < op->n_operands; i++) {
+    operands[i] = use(w, op->operands[i]);
+    counts[i] = elements(w, value_type(w->f, op->operands[i]));
+  }
+  uint32_t result = w->value[to];
+  if (result) {
+    row_of(w, result)->phase = w->phase; /* an output: sized with this phase */
+  } else {
+    result = w->value[to] =
+        add_typed(w, value_type(w->f, to), w->f->values.data[to].name, ENGINE__STORAGE__ARENA, 0);
+    count_uses(w, result, to);
+    touch(w, result);
+  }
+  Engine__Host *step = manifest_build_step_host(w->b, block);
+  step->function = a->function;
+  manifest_build_host_operands(w->b, step, operands, counts, op->n_operands);
+  step->result = result;
+  step->elements = elements(w, value_type(w->f, to));
+  step_provenance(w, block, op->provenance);
+}
+
 /* The mesh that a module's functions are of; NULL: they are of one rank. */
 static const struct mesh *mesh_of(const struct module *m) {
   for (uint32_t i = 0; i < m->functions.len; i++) {
@@ -836,6 +866,7 @@ static void write_op(struct writer *w, uint32_t block, op_id id) {
   case OP_CONST:
   case OP_PART: break;
   case OP_EXCHANGE: write_exchange(w, block, op); break;
+  case OP_HOST: write_host(w, block, op); break;
   case OP_FUSED: write_launch(w, block, id); break;
   case OP_RESHAPE: write_alias(w, block, op); break;
   case OP_SYMBOL: write_symbol(w, block, op); break;
@@ -893,7 +924,7 @@ static bool writes_directly(const struct writer *w, uint32_t i) {
   const struct region *r = &w->f->regions.data[0];
   value_id v = r->results.data[i];
   const struct op *def = value_def(w->f, v);
-  if (!def || def->kind != OP_FUSED || def->parent != 0)
+  if (!def || (def->kind != OP_FUSED && def->kind != OP_HOST) || def->parent != 0)
     return false;
   if (dtype_is_sub_byte(value_type(w->f, v)->dtype))
     return false;
@@ -1052,6 +1083,8 @@ static void write_tables(struct writer *w, const struct plan_target *targets, ui
   }
   for (uint32_t i = 0; w->mesh && i < w->mesh->n_axes; i++)
     manifest_build_axis(w->b, w->mesh->axes[i].name, (uint32_t)w->mesh->axes[i].size);
+  if (m->strings.count > 1)
+    manifest_build_host_strings(w->b, &m->strings);
   manifest_build_provenance(w->b, "", "", -1); /* row 0: ids are rows */
   for (uint32_t i = 1; i < m->provenance.len; i++) {
     const struct provenance *p = &m->provenance.data[i];

@@ -48,7 +48,8 @@ static struct field_view field_view(const void *attrs, const struct attr_desc *d
   case ATTR_RANDOM_KIND:
   case ATTR_ROOT:
   case ATTR_PARTIAL:
-  case ATTR_EXCHANGE: return (struct field_view){p, 1, sizeof(int)};
+  case ATTR_EXCHANGE:
+  case ATTR_HOST_OP: return (struct field_view){p, 1, sizeof(int)};
   }
   return (struct field_view){0};
 }

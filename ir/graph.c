@@ -27,6 +27,13 @@ static const char *unique_name(struct module *m, struct strmap *taken, const cha
   return result;
 }
 
+uint64_t module_add_string(struct module *m, const char *data, size_t size) {
+  uint64_t id;
+  if (!host_strings_add(&m->strings, data, size, &id))
+    mem_exhausted();
+  return id;
+}
+
 struct module *module_create(void) {
   struct module *m = mem_calloc(1, sizeof *m);
   arena_init(&m->arena);
@@ -38,6 +45,8 @@ struct module *module_create(void) {
   vec_push(&m->constants, (struct constant){0});
   vec_push(&m->provenance, ((struct provenance){.node = "", .op = "", .index = -1}));
   vec_push(&m->shardings, NULL);
+  if (!host_strings_init(&m->strings, NULL, 0))
+    mem_exhausted();
   return m;
 }
 
@@ -77,6 +86,7 @@ void module_destroy(struct module *m) {
   vec_deinit(&m->meshes);
   vec_deinit(&m->shardings);
   vec_deinit(&m->bodies);
+  host_strings_deinit(&m->strings);
   map_deinit(&m->body_index);
   strmap_deinit(&m->constant_names);
   strmap_deinit(&m->function_names);

@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "base/diag.h"
+#include "base/host_op.h"
 #include "base/intern.h"
 #include "base/map.h"
 #include "base/status.h"
@@ -47,6 +48,7 @@ enum op_kind {
 #define ATTR_TYPE_ROOT enum root_kind
 #define ATTR_TYPE_PARTIAL enum partial_kind
 #define ATTR_TYPE_EXCHANGE enum exchange_kind
+#define ATTR_TYPE_HOST_OP enum host_op
 
 #define A(op, kind, field) ATTR_TYPE_##kind field;
 #define OP(E, text, omin, omax, rmin, rmax, flags, attrs)                                          \
@@ -162,6 +164,8 @@ struct module {
   VEC(struct entry) entries;
   VEC(const struct mesh *) meshes;        /* ir/sharding.h */
   VEC(const struct sharding *) shardings; /* slot 0 unused */
+  /* Of constants, and what evaluation adds; elements of strings are numbers in it. */
+  struct host_strings strings;
   VEC(const struct scalar_body *) bodies; /* interned; found by body_index */
   struct map body_index;
   struct strmap constant_names, function_names;
@@ -176,6 +180,8 @@ void module_drop_function(struct module *m, struct function *f);
 struct function *module_find_function(const struct module *m, const char *name);
 constant_id module_add_constant(struct module *m,
                                 const struct constant *c); /* renames duplicates */
+/* The number of a string, which is copied if it is new. */
+uint64_t module_add_string(struct module *m, const char *data, size_t size);
 /* Element i of a constant, as a float or as an integer by its dtype; the other is 0. */
 void constant_element(const struct constant *c, uint64_t i, double *out_f, int64_t *out_i);
 /* An entry like the one added last gives that one's number. NULL strings count as "". */
@@ -211,7 +217,8 @@ enum op_flag {
   OP_FLAG_EFFECT = 4,
   OP_FLAG_CONTROL = 8,
   OP_FLAG_RANKS = 16,
-  OP_FLAG_MESH = 32
+  OP_FLAG_MESH = 32,
+  OP_FLAG_HOST = 64
 };
 enum attr_kind {
 #define ATTR_KIND(E, ctype) ATTR_##E,

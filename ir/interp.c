@@ -199,10 +199,6 @@ static bool spend(struct interp *in, const struct op *op, uint64_t elements) {
 struct tensor *interp_tensor(struct interp *in, const struct op *op, enum dtype dtype,
                              const int64_t *dims, uint32_t rank) {
   int64_t count;
-  if (dtype == DTYPE_STRING) {
-    interp_fail(in, op, DIAG_E0622, "strings are not evaluated");
-    return NULL;
-  }
   for (uint32_t i = 0; i < rank; i++)
     if (dims[i] < 0) {
       interp_fail(in, op, DIAG_E0620, "dim %u of the result would be %" PRId64, i, dims[i]);

@@ -89,7 +89,7 @@ status interp_fold(const struct function *f, op_id op, struct arena *arena, stru
 struct tensor *tensor_create(struct arena *arena, enum dtype dtype, const int64_t *dims,
                              uint32_t rank);
 /* From and to packed little-endian bytes (ONNX's packing), as constants and the API hold them. NULL
- * as tensor_create, and for strings. A bool byte other than 0 reads as true. */
+ * as tensor_create; strings are numbers of the module's. A bool byte other than 0 reads as true. */
 struct tensor *tensor_from_bytes(struct arena *arena, enum dtype dtype, const int64_t *dims,
                                  uint32_t rank, const void *bytes);
 /* The same into a tensor that is there. */

@@ -90,8 +90,6 @@ void tensor_read_bytes(struct tensor *t, const void *bytes) {
 
 struct tensor *tensor_from_bytes(struct arena *arena, enum dtype dtype, const int64_t *dims,
                                  uint32_t rank, const void *bytes) {
-  if (dtype == DTYPE_STRING)
-    return NULL;
   struct tensor *t = tensor_create(arena, dtype, dims, rank);
   if (t)
     tensor_read_bytes(t, bytes);

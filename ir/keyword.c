@@ -2,6 +2,8 @@
 /* The text forms of the enumerations that attributes take. */
 #include "ir/type.h"
 
+#include "base/host_op.h"
+
 #include <string.h>
 
 struct keyword {
@@ -14,6 +16,9 @@ static const struct keyword keywords[] = {
 #define KEYWORD(e, E, text) {KEYWORD_KIND_##e, E, #text},
 #include "ir/keyword.def"
 #undef KEYWORD
+#define HOST_OP(E, text, number, signature) {KEYWORD_KIND_host_op, HOST_OP_##E, #text},
+#include "base/host_op.def"
+#undef HOST_OP
 };
 enum { KEYWORDS = sizeof keywords / sizeof *keywords };
 

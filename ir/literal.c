@@ -89,9 +89,13 @@ void literal_print_i64(enum dtype dtype, int64_t x, struct strbuf *out) {
 }
 
 void literal_print_string(const char *s, struct strbuf *out) {
+  literal_print_bytes(s, strlen(s), out);
+}
+
+void literal_print_bytes(const char *s, size_t n, struct strbuf *out) {
   strbuf_char(out, '"');
-  for (; *s; s++) {
-    unsigned char c = (unsigned char)*s;
+  for (size_t i = 0; i < n; i++) {
+    unsigned char c = (unsigned char)s[i];
     if (c == '"' || c == '\\')
       strbuf_printf(out, "\\%c", c);
     else if (c < 0x20 || c == 0x7f)

@@ -21,5 +21,6 @@ void literal_print_f64(double x, bool single, struct strbuf *out);
 void literal_print_i64(enum dtype dtype, int64_t x, struct strbuf *out);
 /* A string in quotes: \" \\ and \xHH for what is not printable. */
 void literal_print_string(const char *s, struct strbuf *out);
+void literal_print_bytes(const char *s, size_t n, struct strbuf *out);
 
 #endif

@@ -24,6 +24,7 @@ static const struct attr_desc no_attr_descs[] = {{NULL, ATTR_INT, 0}};
 #define CONTROL OP_FLAG_CONTROL
 #define RANKS OP_FLAG_RANKS
 #define MESH OP_FLAG_MESH
+#define HOST OP_FLAG_HOST
 #define MANY UINT32_MAX
 
 const struct op_info op_infos[OP_COUNT] = {

@@ -193,6 +193,7 @@ static bool set_single(struct sir_parser *p, enum attr_kind kind, const struct s
   case ATTR_ROOT: return set_keyword(p, KEYWORD_KIND_root_kind, x, to);
   case ATTR_PARTIAL: return set_keyword(p, KEYWORD_KIND_partial_kind, x, to);
   case ATTR_EXCHANGE: return set_keyword(p, KEYWORD_KIND_exchange_kind, x, to);
+  case ATTR_HOST_OP: return set_keyword(p, KEYWORD_KIND_host_op, x, to);
   default:
     sir_error(p, &x->at, DIAG_E0204, NULL, "a single value is not what is wanted here");
     return false;
@@ -250,7 +251,8 @@ static bool may_be_absent(enum attr_kind kind) {
   case ATTR_OUT_OF_RANGE:
   case ATTR_RANDOM_KIND:
   case ATTR_ROOT:
-  case ATTR_EXCHANGE: return false;
+  case ATTR_EXCHANGE:
+  case ATTR_HOST_OP: return false;
   default: return true;
   }
 }

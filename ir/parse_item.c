@@ -33,7 +33,7 @@ void sir_mesh(struct sir_parser *p, struct sir_name name, struct sir_names axes,
 
 /* Name and static type; false after a report. */
 static bool constant_begin(struct sir_parser *p, const struct sir_name *name,
-                           const struct type *type, struct constant *out) {
+                           const struct type *type, bool strings, struct constant *out) {
   *out = (struct constant){.name = name->text, .dtype = type->dtype, .rank = type->rank};
   if (strmap_get_c(&p->constants, name->text, NULL)) {
     sir_error(p, &name->at, DIAG_E0203, NULL, "constant @%s is defined twice", name->text);
@@ -43,8 +43,11 @@ static bool constant_begin(struct sir_parser *p, const struct sir_name *name,
     sir_error(p, &name->at, DIAG_E0206, NULL, "the dims of a constant are numbers");
     return false;
   }
-  if (type->dtype == DTYPE_STRING ||
-      !shape_bytes(out->dims, out->rank, dtype_bits(type->dtype), &out->bytes)) {
+  if (type->dtype == DTYPE_STRING && !strings) {
+    sir_error(p, &name->at, DIAG_E0206, NULL, "the elements of @%s are strings", name->text);
+    return false;
+  }
+  if (!shape_bytes(out->dims, out->rank, dtype_bits(type->dtype), &out->bytes)) {
     sir_error(p, &name->at, DIAG_E0206, NULL, "no constant has this type");
     return false;
   }
@@ -68,7 +71,7 @@ void sir_constant_numbers(struct sir_parser *p, struct sir_name name, const stru
                           const struct sir_exprs *numbers) {
   struct constant c;
   int64_t elements;
-  if (!constant_begin(p, &name, type, &c))
+  if (!constant_begin(p, &name, type, numbers->len == 0, &c))
     return;
   if (!shape_elements(c.dims, c.rank, &elements) || elements != numbers->len) {
     sir_error(p, &name.at, DIAG_E0206, NULL, "@%s has %u elements, but its type %lld", name.text,
@@ -89,6 +92,25 @@ void sir_constant_numbers(struct sir_parser *p, struct sir_name name, const stru
   constant_end(p, &c);
 }
 
+void sir_constant_strings(struct sir_parser *p, struct sir_name name, const struct type *type,
+                          const struct sir_names *strings) {
+  struct constant c;
+  int64_t elements;
+  if (!constant_begin(p, &name, type, true, &c))
+    return;
+  if (c.dtype != DTYPE_STRING || !shape_elements(c.dims, c.rank, &elements) ||
+      elements != strings->len) {
+    sir_error(p, &name.at, DIAG_E0206, NULL, "@%s has %u strings, which do not fit its type",
+              name.text, strings->len);
+    return;
+  }
+  uint64_t *ids = ARENA_ARRAY(&p->m->arena, uint64_t, strings->len);
+  for (uint32_t i = 0; i < strings->len; i++)
+    ids[i] = module_add_string(p->m, strings->data[i].text, strlen(strings->data[i].text));
+  c.data = ids;
+  constant_end(p, &c);
+}
+
 static int digit(char c) {
   if (c >= '0' && c <= '9')
     return c - '0';
@@ -98,7 +120,7 @@ static int digit(char c) {
 void sir_constant_hex(struct sir_parser *p, struct sir_name name, const struct type *type,
                       const char *digits, const struct sir_loc *at) {
   struct constant c;
-  if (!constant_begin(p, &name, type, &c))
+  if (!constant_begin(p, &name, type, false, &c))
     return;
   size_t n = strlen(digits);
   if (n / 2 != c.bytes || n % 2) {
@@ -122,7 +144,7 @@ void sir_constant_hex(struct sir_parser *p, struct sir_name name, const struct t
 void sir_constant_file(struct sir_parser *p, struct sir_name name, const struct type *type,
                        const char *file, const struct sir_expr *offset) {
   struct constant c;
-  if (!constant_begin(p, &name, type, &c))
+  if (!constant_begin(p, &name, type, false, &c))
     return;
   c.file = file;
   c.offset = offset->magnitude;

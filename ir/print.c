@@ -161,6 +161,9 @@ static void print_attr_value(const struct module *m, enum attr_kind kind, const 
   case ATTR_PARTIAL:
     strbuf_append_c(out, keyword_text(KEYWORD_KIND_partial_kind, *(const int *)p));
     break;
+  case ATTR_HOST_OP:
+    strbuf_append_c(out, keyword_text(KEYWORD_KIND_host_op, *(const int *)p));
+    break;
   case ATTR_EXCHANGE:
     strbuf_append_c(out, keyword_text(KEYWORD_KIND_exchange_kind, *(const int *)p));
     break;
@@ -447,7 +450,7 @@ void module_print(const struct module *m, struct strbuf *out) {
   for (uint32_t i = 0; i < m->meshes.len; i++)
     print_mesh(m, i, out);
   for (uint32_t i = 1; i < m->constants.len; i++)
-    constant_print(&m->constants.data[i], out);
+    constant_print(m, &m->constants.data[i], out);
   for (uint32_t i = 0; i < m->functions.len; i++)
     function_print(m->functions.data[i], out);
   for (uint32_t i = 0; i < m->entries.len; i++)

@@ -59,14 +59,28 @@ static void print_hex(const struct constant *c, struct strbuf *out) {
   strbuf_char(out, '"');
 }
 
-void constant_print(const struct constant *c, struct strbuf *out) {
+static bool print_strings(const struct module *m, const struct constant *c, struct strbuf *out) {
+  if (c->dtype != DTYPE_STRING)
+    return false;
+  strbuf_char(out, '[');
+  for (uint64_t i = 0; i < c->bytes / sizeof(uint64_t); i++) {
+    struct host_string s = {"", 0};
+    host_strings_get(&m->strings, element_bits(c, i), &s);
+    strbuf_append_c(out, i ? ", " : "");
+    literal_print_bytes(s.data, s.size, out);
+  }
+  strbuf_char(out, ']');
+  return true;
+}
+
+void constant_print(const struct module *m, const struct constant *c, struct strbuf *out) {
   strbuf_append_c(out, "constant ");
   text_print_name('@', c->name, out);
   strbuf_printf(out, " : %s[", dtype_name(c->dtype));
   for (uint32_t i = 0; i < c->rank; i++)
     strbuf_printf(out, "%s%" PRId64, i ? ", " : "", c->dims[i]);
   strbuf_append_c(out, "] = ");
-  bool printed = print_numbers(c, out);
+  bool printed = print_strings(m, c, out) || print_numbers(c, out);
   if (!printed && c->file) {
     strbuf_append_c(out, "file(");
     literal_print_string(c->file, out);

@@ -7,6 +7,6 @@
 
 /* A line `constant @name : type = ...`: few elements as numbers, more by
  * the file they are in, or as hex digits. */
-void constant_print(const struct constant *c, struct strbuf *out);
+void constant_print(const struct module *m, const struct constant *c, struct strbuf *out);
 
 #endif

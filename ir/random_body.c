@@ -42,7 +42,8 @@ static bool takes(const struct scalar_info *info, enum dtype t) {
   case SCALAR_OPERANDS_INT: return dtype_is_int(t);
   case SCALAR_OPERANDS_LOG: return is_bool(t);
   case SCALAR_OPERANDS_BIT: return dtype_is_int(t) || is_bool(t);
-  case SCALAR_OPERANDS_ANY: return true;
+  case SCALAR_OPERANDS_ANY:
+  case SCALAR_OPERANDS_ALL: return true;
   }
   return false;
 }

@@ -215,6 +215,34 @@ static dim bind_count(struct random_gen *g, value_id count, int64_t most) {
   return symbol;
 }
 
+static bool is_wide_int(struct random_gen *g, value_id v) {
+  enum dtype t = value_type(g->f, v)->dtype;
+  return (dtype_is_int(t) && dtype_bits(t) >= 8) || t == DTYPE_BOOL;
+}
+
+static value_id host(struct random_gen *g, enum host_op function, enum dtype dtype,
+                     const value_id *xs, uint32_t n) {
+  struct host_attrs a = {.function = function, .dtype = dtype};
+  return build_op1(&g->b, OP_HOST, xs, n, &a);
+}
+
+/* Integers as text, put together and cut again. (Floats would have another text in each mode.)
+ * Strings stay in here: what is kept is numbers. */
+static void step_host(struct random_gen *g) {
+  value_id x = random_pick(g, is_wide_int);
+  if (x == VALUE_NONE)
+    return;
+  value_id text = host(g, HOST_OP_FORMAT, DTYPE_STRING, &x, 1);
+  text = host(g, random_below(g, 2) ? HOST_OP_UPPER : HOST_OP_LOWER, DTYPE_STRING, &text, 1);
+  value_id twice = host(g, HOST_OP_CONCAT, DTYPE_STRING, (value_id[]){text, text}, 2);
+  int64_t scalar_dims[1] = {0};
+  uint64_t one = module_add_string(g->f->module, "1", 1);
+  value_id cut = build_const_data(&g->b, DTYPE_STRING, scalar_dims, 0, &one, sizeof one);
+  value_id most = build_scalar_i64(&g->b, DTYPE_I64, (int64_t)random_below(g, 4) - 1);
+  random_keep(g, host(g, HOST_OP_SPLIT_COUNT, DTYPE_I64, (value_id[]){twice, cut, most}, 3));
+  random_keep(g, build_binary(&g->b, SCALAR_EQ, text, twice));
+}
+
 static void step_nonzero(struct random_gen *g) {
   value_id x = random_pick(g, NULL);
   int64_t lo, hi;
@@ -265,7 +293,7 @@ void random_step_compute(struct random_gen *g, enum op_kind kind) {
       [OP_REDUCE] = step_reduce,     [OP_SCAN] = step_scan,       [OP_WINDOW] = step_window,
       [OP_CONTRACT] = step_contract, [OP_CONV] = step_conv,       [OP_ATTENTION] = step_attention,
       [OP_TOPK] = step_topk,         [OP_NONZERO] = step_nonzero, [OP_UNIQUE] = step_unique,
-      [OP_NMS] = step_nms,
+      [OP_NMS] = step_nms,           [OP_HOST] = step_host,
   };
   if (steps[kind])
     steps[kind](g);

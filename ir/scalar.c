@@ -119,7 +119,8 @@ static bool operand_allowed(enum scalar_operands kind, enum dtype t) {
   case SCALAR_OPERANDS_INT: return dtype_is_int(t);
   case SCALAR_OPERANDS_LOG: return is_bool;
   case SCALAR_OPERANDS_BIT: return dtype_is_int(t) || is_bool;
-  case SCALAR_OPERANDS_ANY: return dtype_kind(t) != DTYPE_KIND_STRING;
+  case SCALAR_OPERANDS_ANY: return t != DTYPE_STRING;
+  case SCALAR_OPERANDS_ALL: return true;
   }
   return false;
 }
@@ -166,7 +167,7 @@ static bool check_args(const struct scalar_body *body, const struct scalar_inst 
 static bool check_inst(const struct scalar_body *body, uint32_t i, struct strbuf *why) {
   const struct scalar_inst *inst = &body->insts[i];
   if ((unsigned)inst->op >= SCALAR_OP_COUNT || (unsigned)inst->dtype >= DTYPE_COUNT ||
-      dtype_kind(inst->dtype) == DTYPE_KIND_STRING) {
+      (inst->dtype == DTYPE_STRING && inst->op != SCALAR_ARG && inst->op != SCALAR_SELECT)) {
     strbuf_printf(why, "instruction %u is not one", i);
     return false;
   }

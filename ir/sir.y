@@ -201,6 +201,8 @@ axes: dim_name '=' INTEGER
 
 constant: KW_CONSTANT GLOBAL ':' plain_type '=' '[' numbers ']'
       { sir_constant_numbers(p, $2, &$4, &$7); }
+    | KW_CONSTANT GLOBAL ':' plain_type '=' '[' string_list ']'
+      { sir_constant_strings(p, $2, &$4, &$7); }
     | KW_CONSTANT GLOBAL ':' plain_type '=' KW_HEX STRING
       { sir_constant_hex(p, $2, &$4, $7.text, &@7); }
     | KW_CONSTANT GLOBAL ':' plain_type '=' KW_FILE '(' STRING ',' INTEGER ')'

@@ -178,6 +178,8 @@ void sir_mesh(struct sir_parser *p, struct sir_name name, struct sir_names axes,
               struct sir_exprs sizes);
 void sir_constant_numbers(struct sir_parser *p, struct sir_name name, const struct type *type,
                           const struct sir_exprs *numbers);
+void sir_constant_strings(struct sir_parser *p, struct sir_name name, const struct type *type,
+                          const struct sir_names *strings);
 void sir_constant_hex(struct sir_parser *p, struct sir_name name, const struct type *type,
                       const char *digits, const struct sir_loc *at);
 void sir_constant_file(struct sir_parser *p, struct sir_name name, const struct type *type,

@@ -45,7 +45,8 @@ struct types {
 
 #define KEYWORD_ENUMS(X)                                                                           \
   X(combiner)                                                                                      \
-  X(relation) X(out_of_range) X(random_kind) X(root_kind) X(partial_kind) X(exchange_kind)
+  X(relation)                                                                                      \
+  X(out_of_range) X(random_kind) X(root_kind) X(partial_kind) X(exchange_kind) X(host_op)
 
 /* The keyword enumerations, each in its file order. keyword_text gives the text form, keyword_find
  * the index of a text, -1 where there is none; `kind` is the enumeration. */
@@ -156,7 +157,8 @@ enum scalar_operands {
   SCALAR_OPERANDS_INT,
   SCALAR_OPERANDS_LOG,
   SCALAR_OPERANDS_BIT,
-  SCALAR_OPERANDS_ANY
+  SCALAR_OPERANDS_ANY,
+  SCALAR_OPERANDS_ALL
 };
 struct scalar_info {
   const char *name;

@@ -94,8 +94,10 @@ static void check_constant(struct checker *c, constant_id id) {
   uint64_t bytes;
   bool sound = (unsigned)k->dtype < DTYPE_COUNT && k->rank <= IR_MAX_RANK &&
                shape_bytes(k->dims, k->rank, dtype_bits(k->dtype), &bytes);
-  if (sound && k->dtype != DTYPE_STRING)
+  if (sound)
     sound = bytes == k->bytes && (k->data || k->file || bytes == 0);
+  for (uint64_t i = 0; sound && k->dtype == DTYPE_STRING && i < bytes / sizeof(uint64_t); i++)
+    sound = k->data && ((const uint64_t *)k->data)[i] < c->m->strings.count;
   if (!sound)
     note(c, diag_report(c->diags, DIAG_E0306, NULL, NULL,
                         "constant @%s has %llu bytes, which do not fit its type", k->name,

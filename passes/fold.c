@@ -71,6 +71,7 @@ static bool is_foldable(enum op_kind kind) {
   case OP_PART:
   case OP_SYMBOL:
   case OP_CHECK:
+  case OP_HOST:
   case OP_NONZERO:
   case OP_UNIQUE:
   case OP_NMS:

@@ -49,6 +49,7 @@ static bool is_static_kind(enum op_kind kind) {
   case OP_MERGE:
   case OP_SYMBOL:
   case OP_CHECK:
+  case OP_HOST:
   case OP_IF:
   case OP_LOOP:
   case OP_FUSED:

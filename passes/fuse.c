@@ -92,7 +92,7 @@ static op_id only_user(const struct fuse *s, value_id v) {
 static bool is_inner_user(const struct fuse *s, op_id user) {
   return user != OP_ID_NONE && op_of(s, user)->parent == s->region &&
          !(op_infos[op_of(s, user)->kind].flags &
-           (OP_FLAG_CONTROL | OP_FLAG_EFFECT | OP_FLAG_RANKS));
+           (OP_FLAG_CONTROL | OP_FLAG_EFFECT | OP_FLAG_RANKS | OP_FLAG_HOST));
 }
 
 static uint32_t body_cost(const struct scalar_body *body) {

@@ -543,6 +543,10 @@ static status step_run_exchange(struct rank *r, const Engine__Step *step,
   return rank_exchange(r, step, body);
 }
 
+static status step_run_host(struct rank *r, const Engine__Step *step, const Engine__Host *body) {
+  return rank_host(r, step, body);
+}
+
 static status run_step(struct rank *r, const Engine__Step *step) {
   switch ((unsigned)step->body_case) {
 #define PLAN_OP(name, field, number, text)                                                         \

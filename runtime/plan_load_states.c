@@ -20,7 +20,7 @@ static status check_state(struct plan_loader *l, const Engine__Entry *e, size_t 
     return loader_fail(l, "state %zu is input %u and output %u", i, s->input, s->output);
   const Engine__Port *in = e->inputs[s->input], *out = e->outputs[s->output];
   if (in->dtype != out->dtype || !same_dims(in, out) || in->optional ||
-      dtype_is_sub_byte((enum dtype)in->dtype))
+      dtype_is_sub_byte((enum dtype)in->dtype) || in->dtype == DTYPE_STRING)
     return loader_fail(l, "state %zu goes out as another type than it came in", i);
   if (s->axis == 0 || s->axis >= in->n_dims)
     return loader_fail(l, "state %zu has no batch, or no rows in dim %u", i, s->axis);

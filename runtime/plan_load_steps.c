@@ -2,7 +2,7 @@
 /* Checking the steps of a plan: one function per row of plan_op.def. */
 #include "runtime/plan_load.h"
 
-#include "base/dtype.h"
+#include "base/host_op.h"
 #include "runtime/fault.h"
 
 /* Every id of a list below a table's size. */
@@ -87,6 +87,30 @@ static status check_packing(struct plan_loader *l, uint32_t dst, uint32_t src, u
   if (dtype >= DTYPE_COUNT || !dtype_is_sub_byte((enum dtype)dtype))
     return loader_fail(l, "element type %u is not of less than a byte", dtype);
   return check_values_exprs(l, dst, src, elements);
+}
+
+static status step_load_host(struct plan_loader *l, const Engine__Host *host) {
+  if (host->function >= HOST_OP_COUNT)
+    return loader_fail(l, "host function %u", host->function);
+  uint32_t n = host_op_operands(host->function);
+  if (host->n_operands != n || host->n_operand_elements != n)
+    return loader_fail(l, "host function '%s' takes %u operands, the step has %zu",
+                       host_op_name(host->function), n, host->n_operands);
+  status s = loader_value(l, host->result);
+  if (!s)
+    s = loader_expr(l, host->elements);
+  for (uint32_t i = 0; i < n && !s; i++) {
+    s = loader_value(l, host->operands[i]);
+    if (!s)
+      s = loader_expr(l, host->operand_elements[i]);
+  }
+  for (uint32_t i = 0; i <= n && !s; i++) {
+    enum dtype dtype = (enum dtype)l->m->values[i < n ? host->operands[i] : host->result]->dtype;
+    if (!host_op_letter_takes(host_op_letter(host->function, i), dtype))
+      s = loader_fail(l, "host function '%s' does not take type %s", host_op_name(host->function),
+                      dtype_name(dtype));
+  }
+  return s;
 }
 
 static status step_load_unpack(struct plan_loader *l, const Engine__Unpack *unpack) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See plan_print.h. */
 #include "runtime/plan_print.h"
+#include "base/host_op.h"
 
 #include "base/checked.h"
 #include "runtime/comm/comm.h"
@@ -115,6 +116,12 @@ static void print_unpack(struct printer *p, const Engine__Unpack *s) {
 static void print_pack(struct printer *p, const Engine__Pack *s) {
   print_move(p, s->dst, s->src, s->elements);
   fprintf(p->out, " of %s", dtype_name((enum dtype)s->dtype));
+}
+
+static void print_host(struct printer *p, const Engine__Host *s) {
+  fprintf(p->out, " %s %%%u <-", host_op_name(s->function), s->result);
+  for (size_t i = 0; i < s->n_operands; i++)
+    fprintf(p->out, " %%%u", s->operands[i]);
 }
 
 static void print_bind_symbol(struct printer *p, const Engine__BindSymbol *s) {

@@ -114,6 +114,8 @@ static status create_tables(struct rank *r) {
     st = create_ports(r);
   if (!st)
     st = rank_states_init(r);
+  if (!st)
+    st = rank_strings_init(r, r->input_buffer_count, r->output_buffer_count);
   return st ? st : create_phases(r);
 }
 
@@ -201,6 +203,7 @@ static void release_memory(struct rank *r) {
   staging_deinit(r);
   r->driver->buffer_release(r->device, &r->error_word);
   rank_states_deinit(r);
+  rank_strings_deinit(r);
   for (uint32_t i = 0; r->buffers && i < r->plan->buffer_count; i++)
     r->driver->buffer_release(r->device, &r->buffers[i]);
   for (uint32_t i = 0; i < r->output_buffer_count; i++)
@@ -251,6 +254,7 @@ static status agree(struct rank *r, const sinter_tensor *inputs, size_t n) {
 static status run_entry(struct rank *r, const sinter_tensor *inputs, size_t n_inputs,
                         sinter_tensor *outputs, size_t n_outputs) {
   expr_state_reset(&r->exprs);
+  host_strings_reset(&r->strings.table);
   status st = rank_bind_inputs(r, inputs, n_inputs);
   if (!st)
     st = rank_bind_outputs(r, outputs, n_outputs);
@@ -299,4 +303,5 @@ void rank_add_stats(const struct rank *r, sinter_session_stats *stats) {
     stats->graphs_made = r->recordings.made;
     stats->graphs_launched = r->recordings.replayed;
   }
+  stats->dynamic_bytes += rank_strings_bytes(r);
 }

@@ -7,6 +7,7 @@
 #ifndef SINTER_RUNTIME_RANK_H
 #define SINTER_RUNTIME_RANK_H
 
+#include "base/host_op.h"
 #include "include/sinter/runtime.h"
 #include "runtime/comm/comm.h"
 #include "runtime/drivers/driver.h"
@@ -39,6 +40,15 @@ struct phase_state {
   struct phase_layout layouts[PHASE_LAYOUTS];
   uint32_t current; /* the layout the slots were set from; PHASE_LAYOUTS: none */
   uint32_t victim;  /* replaced next */
+};
+
+/* Strings of a run, and what ports of strings need: their elements as numbers, and as the caller
+ * sees them. */
+struct rank_strings {
+  struct host_strings table;
+  struct slot *inputs;  /* per input: numbers */
+  struct slot *outputs; /* per output: what the session gives to the caller, sinter_string each */
+  struct slot host[HOST_OP_MAX_OPERANDS + 1]; /* of a device with its own memory: of one step */
 };
 
 /* What a rank holds of the states. */
@@ -115,6 +125,7 @@ struct rank {
   uint64_t launches;  /* of the last run */
   enum run_mode mode; /* of the run in progress */
   struct rank_recordings recordings;
+  struct rank_strings strings;
 
   const struct comm_driver *comms; /* with several ranks; else NULL, as is comm */
   struct comm *comm;
@@ -196,6 +207,21 @@ void rank_recordings_deinit(struct rank *r);
 
 /* Runs a variant of the entry: directly, or by recording it and replaying. */
 status rank_run_variant(struct rank *r, const Engine__Variant *variant);
+
+/* --- rank_strings.c --- */
+
+/* Tables for so many inputs and outputs; the engine's strings. */
+status rank_strings_init(struct rank *r, uint32_t inputs, uint32_t outputs);
+void rank_strings_deinit(struct rank *r);
+uint64_t rank_strings_bytes(const struct rank *r);
+
+/* Places an input of strings: as numbers, of which equal strings have equal ones. Errors: E0607,
+ * E0615. */
+status rank_strings_input(struct rank *r, uint32_t input, const sinter_tensor *tensor);
+/* An output of strings, from numbers to what the caller sees. Errors: E0612, E0615. */
+status rank_strings_output(struct rank *r, uint32_t output);
+/* Runs a function of the host. Errors: E0610, E0612, E0615. */
+status rank_host(struct rank *r, const Engine__Step *step, const Engine__Host *body);
 
 /* --- rank_state.c --- */
 

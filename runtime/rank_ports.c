@@ -54,11 +54,16 @@ static status check_type(const struct rank *r, const Engine__Port *port,
   return STATUS_OK;
 }
 
+/* Bits of an element at the API. */
+static unsigned port_bits(enum dtype dtype) {
+  return dtype == DTYPE_STRING ? 8 * sizeof(sinter_string) : dtype_bits(dtype);
+}
+
 static status check_memory(const struct rank *r, const Engine__Port *port,
-                           const sinter_tensor *tensor) {
+                           const sinter_tensor *tensor, unsigned bits) {
   enum dtype dtype = (enum dtype)port->dtype;
   uint64_t wanted;
-  if (!shape_bytes(tensor->dims, tensor->rank, dtype_bits(dtype), &wanted))
+  if (!shape_bytes(tensor->dims, tensor->rank, bits, &wanted))
     return fault_report(DIAG_E0606, r->engine->file.path, NULL,
                         "input '%s' has a negative dim or is too large", port_name(r, port));
   if (wanted > tensor->bytes || (wanted && !tensor->data))
@@ -113,16 +118,20 @@ static status compare_dims(struct rank *r, const Engine__Port *port, const sinte
 static status first_look(struct rank *r, const Engine__Port *port, const sinter_tensor *given) {
   sinter_tensor fallback;
   const sinter_tensor *tensor = effective_input(r, port, given, &fallback);
+  enum dtype dtype = (enum dtype)port->dtype;
+  bool is_given = tensor == given;
   status st = check_type(r, port, tensor);
   if (!st)
-    st = check_memory(r, port, tensor);
+    st = check_memory(r, port, tensor, is_given ? port_bits(dtype) : dtype_bits(dtype));
   if (!st)
     st = bind_dims(r, port, tensor);
   if (st)
     return st;
   uint32_t input = r->plan->manifest->values[port->value]->index;
   r->input_slots[input] = (struct slot){tensor->data, tensor->bytes};
-  return tensor == &fallback ? STATUS_OK : staging_input(r, input);
+  if (is_given && dtype == DTYPE_STRING)
+    st = rank_strings_input(r, input, tensor);
+  return st || !is_given ? st : staging_input(r, input);
 }
 
 status rank_bind_inputs(struct rank *r, const sinter_tensor *inputs, size_t n) {
@@ -149,6 +158,15 @@ status rank_bind_inputs(struct rank *r, const sinter_tensor *inputs, size_t n) {
 
 /* --- Outputs --- */
 
+static bool is_strings(const struct rank *r, size_t output) {
+  return r->entry->outputs[output]->dtype == DTYPE_STRING;
+}
+
+/* Where the caller finds an output that the session provides. */
+static const void *output_memory(const struct rank *r, uint32_t output) {
+  return is_strings(r, output) ? r->strings.outputs[output].data : staging_output_memory(r, output);
+}
+
 status rank_bind_outputs(struct rank *r, sinter_tensor *outputs, size_t n) {
   if (n != plan_entry_outputs(r->entry))
     return count_fail(r, "outputs", plan_entry_outputs(r->entry), n);
@@ -156,8 +174,7 @@ status rank_bind_outputs(struct rank *r, sinter_tensor *outputs, size_t n) {
   for (size_t i = 0; i < n; i++) {
     /* A tensor that still shows the session's memory from an earlier run asks for the session's
      * memory. */
-    r->output_owned[i] =
-        !outputs[i].data || outputs[i].data == staging_output_memory(r, (uint32_t)i);
+    r->output_owned[i] = !outputs[i].data || outputs[i].data == output_memory(r, (uint32_t)i);
     if (r->output_owned[i]) {
       outputs[i].data = NULL;
       outputs[i].bytes = 0;
@@ -186,7 +203,9 @@ static status output_shape(struct rank *r, const Engine__Value *v, const Engine_
     if (st)
       return st;
   }
-  if (shape_bytes(tensor->dims, tensor->rank, dtype_bits(dtype), out_bytes))
+  uint64_t seen; /* as the caller sees it: no less */
+  if (shape_bytes(tensor->dims, tensor->rank, port_bits(dtype), &seen) &&
+      shape_bytes(tensor->dims, tensor->rank, dtype_bits(dtype), out_bytes))
     return STATUS_OK;
   return fault_report(DIAG_E0611, r->engine->file.path, NULL,
                       "output '%s' has a negative dim or is too large",
@@ -200,7 +219,9 @@ static status place_in_sessions(struct rank *r, uint32_t output, uint64_t bytes)
   return st;
 }
 
-static status place_in_callers(struct rank *r, uint32_t output, uint64_t bytes) {
+/* `elements_bytes` as kernels write them, `bytes` as the caller sees them. */
+static status place_in_callers(struct rank *r, uint32_t output, uint64_t elements_bytes,
+                               uint64_t bytes) {
   const Engine__Port *port = r->entry->outputs[output];
   const sinter_tensor *tensor = &r->outputs[output];
   unsigned alignment = dtype_unpacked_bytes((enum dtype)port->dtype);
@@ -213,8 +234,8 @@ static status place_in_callers(struct rank *r, uint32_t output, uint64_t bytes) 
     return fault_report(DIAG_E0607, r->engine->file.path, NULL,
                         "output '%s' is not aligned to its elements of %u B", port_name(r, port),
                         alignment);
-  if (r->driver->discrete)
-    return place_in_sessions(r, output, bytes);
+  if (r->driver->discrete || is_strings(r, output))
+    return place_in_sessions(r, output, elements_bytes);
   r->output_slots[output] = (struct slot){tensor->data, bytes};
   return STATUS_OK;
 }
@@ -231,8 +252,10 @@ status rank_size_output(struct rank *r, uint32_t value, const Engine__Step *step
   status st = output_shape(r, v, step, &r->outputs[v->index], &bytes);
   if (st)
     return st;
+  uint64_t seen =
+      v->dtype == DTYPE_STRING ? bytes / sizeof(uint64_t) * sizeof(sinter_string) : bytes;
   return r->output_owned[v->index] ? place_in_sessions(r, v->index, bytes)
-                                   : place_in_callers(r, v->index, bytes);
+                                   : place_in_callers(r, v->index, bytes, seen);
 }
 
 status rank_finish_outputs(struct rank *r) {
@@ -242,6 +265,12 @@ status rank_finish_outputs(struct rank *r) {
       return fault_report(
           DIAG_E0612, r->engine->file.path, "compile the model again with this release",
           "the plan has not produced output '%s'", port_name(r, r->entry->outputs[i]));
+    if (is_strings(r, i)) {
+      status st = rank_strings_output(r, (uint32_t)i);
+      if (st)
+        return st;
+      continue;
+    }
     if (r->output_owned[i]) {
       r->outputs[i].data = slot->data;
       r->outputs[i].bytes = slot->bytes;

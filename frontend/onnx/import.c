@@ -159,7 +159,7 @@ static bool input_type(struct importer *im, const Onnx__ValueInfoProto *info, st
     return false;
   }
   *out = (struct type){0};
-  if (!dtype_from_onnx(p->tensor_type->elem_type, &out->dtype) || out->dtype == DTYPE_STRING) {
+  if (!dtype_from_onnx(p->tensor_type->elem_type, &out->dtype)) {
     bad_input(im, name, NULL, "has an element type that is not supported");
     return false;
   }
@@ -253,7 +253,7 @@ static void give_output(struct importer *im, struct entry *entry, const char *na
   case IMPORT_BROKEN: return; /* which was reported */
   default:
     diag_report(im->diags, DIAG_E0141, where_model(im, &where), NULL,
-                "graph output '%s' is not a numeric tensor, which is not supported", name);
+                "graph output '%s' has a type that is not supported", name);
   }
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Changes of the element type. */
 #include "frontend/onnx/import_node.h"
+#include "frontend/onnx/import_string.h"
 
 #include <string.h>
 
@@ -18,6 +19,8 @@ static enum cast_mode cast_mode_of(struct import_node *n, enum dtype to) {
 /* Floats become sub-byte integers by way of i32: the high bits are dropped, as between integers.
  * NaN becomes -0 in f4e2m1, which has none. */
 static value_id cast_value(struct import_node *n, value_id x, enum dtype from, enum dtype to) {
+  if (from == DTYPE_STRING || to == DTYPE_STRING)
+    return import_cast_string(n, x, from, to);
   if (dtype_is_float(from) && dtype_is_int(to) && dtype_is_sub_byte(to))
     x = build_cast(n->b, x, DTYPE_I32);
   if (dtype_is_float(from) && from != DTYPE_F4E2M1 && to == DTYPE_F4E2M1) {

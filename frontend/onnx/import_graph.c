@@ -3,6 +3,7 @@
 #include "frontend/onnx/import_activation.h"
 #include "frontend/onnx/import_internal.h"
 #include "frontend/onnx/import_reduce.h"
+#include "frontend/onnx/import_string.h"
 
 #include <string.h>
 
@@ -129,13 +130,29 @@ struct import_value *import_value_new(struct importer *im, enum import_kind kind
   return v;
 }
 
+/* Elements are numbers of the module's strings. The text form has no NUL. */
+static constant_id import_strings_constant(struct importer *im, const struct onnx_tensor *t,
+                                           struct constant *c, const struct diag_where *where) {
+  uint64_t *ids = ARENA_ARRAY(&im->module->arena, uint64_t, t->elements);
+  for (uint64_t i = 0; i < t->elements; i++) {
+    if (t->strings[i].len && memchr(t->strings[i].data, 0, t->strings[i].len)) {
+      diag_report(im->diags, DIAG_E0141, where, NULL,
+                  "tensor '%s' has a string with a zero byte, which is not supported", c->name);
+      return CONSTANT_NONE;
+    }
+    ids[i] = module_add_string(im->module, t->strings[i].data, t->strings[i].len);
+  }
+  c->data = ids;
+  c->bytes = t->elements * sizeof *ids;
+  return module_add_constant(im->module, c);
+}
+
 /* Small data is copied, so that it is aligned; large data stays where it is. */
 constant_id import_constant_of(struct importer *im, const struct onnx_tensor *t,
                                const struct diag_where *where) {
   enum { COPY_BELOW = 4096 };
   struct constant c = {.name = t->name && t->name[0] ? t->name : "const"};
-  if (!dtype_from_onnx(t->onnx_type, &c.dtype) || c.dtype == DTYPE_STRING ||
-      t->rank > IR_MAX_RANK) {
+  if (!dtype_from_onnx(t->onnx_type, &c.dtype) || t->rank > IR_MAX_RANK) {
     diag_report(im->diags, DIAG_E0141, where, NULL,
                 "tensor '%s' has a type or rank that is not supported", c.name);
     return CONSTANT_NONE;
@@ -143,6 +160,8 @@ constant_id import_constant_of(struct importer *im, const struct onnx_tensor *t,
   c.rank = t->rank;
   for (uint32_t i = 0; i < t->rank; i++)
     c.dims[i] = t->dims[i];
+  if (c.dtype == DTYPE_STRING)
+    return import_strings_constant(im, t, &c, where);
   c.bytes = t->bytes;
   c.data = t->bytes && t->bytes <= COPY_BELOW ? arena_memdup(&im->module->arena, t->data, t->bytes)
                                               : t->data;
@@ -168,8 +187,7 @@ constant_id import_constant_add(struct importer *im, const Onnx__TensorProto *t,
 
 struct import_value *import_proto_value(struct importer *im, region_id home,
                                         const Onnx__TensorProto *t) {
-  bool strings = t->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__STRING;
-  struct import_value *v = import_value_new(im, strings ? IMPORT_STRINGS : IMPORT_TENSOR);
+  struct import_value *v = import_value_new(im, IMPORT_TENSOR);
   v->initializer = t;
   v->home = home;
   return v;
@@ -344,6 +362,7 @@ static void import_one(struct importer *im, struct import_scope *scope,
                           .op = proto->op_type,
                           .opset = import_opset(im, scope->frame, domain),
                           .index = index,
+                          .takes_strings = import_takes_strings(proto->op_type),
                           .n_inputs = (uint32_t)proto->n_input,
                           .n_outputs = (uint32_t)proto->n_output};
   while (n.n_inputs && !proto->input[n.n_inputs - 1][0])

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ai.onnx.ml without trees and support vectors: features and encoders, linear models. */
 #include "frontend/onnx/import_ml.h"
+#include "frontend/onnx/import_internal.h"
+#include "frontend/onnx/import_string.h"
 #include "frontend/onnx/import_util.h"
 
 #include <math.h>
@@ -177,20 +179,25 @@ static value_id demand(struct import_node *n, value_id sound) {
 void import_one_hot_encoder(struct import_node *n) {
   struct ints cats;
   bool zeros = import_attr_int(n, "zeros", 1) != 0;
+  const struct str *names;
+  uint32_t n_names = 0;
   bool given = import_attr_ints(n, "cats_int64s", &cats) && cats.len;
-  if (import_attr_has(n, "cats_strings") && !given) {
-    import_unsupported(n, "categories that are strings");
-    return;
-  }
-  if (!given) {
+  bool named = !given && import_attr_strings(n, "cats_strings", &names, &n_names) && n_names;
+  if (!given && !named) {
     import_fail(n, DIAG_E0143, "it has no categories");
     return;
   }
   if (!import_arity(n, 1, 1, 1))
     return;
   int64_t dims[1] = {cats.len};
-  value_id x = with_column(n, build_cast(n->b, import_in(n, 0), DTYPE_I64));
-  value_id hot = build_binary(n->b, SCALAR_EQ, x, ml_const_ints(n, DTYPE_I64, cats.data, dims, 1));
+  if (named != (import_dtype(n, 0) == DTYPE_STRING)) {
+    import_invalid(n, "its operand is of %s", dtype_name(import_dtype(n, 0)));
+    return;
+  }
+  value_id x = named ? import_in(n, 0) : build_cast(n->b, import_in(n, 0), DTYPE_I64);
+  value_id list =
+      named ? import_strings(n, names, n_names) : ml_const_ints(n, DTYPE_I64, cats.data, dims, 1);
+  value_id hot = build_binary(n->b, SCALAR_EQ, with_column(n, x), list);
   value_id y = as_f32(n, hot);
   if (!zeros && hot != VALUE_NONE) {
     uint32_t rank = import_value_type(n, hot)->rank;
@@ -203,10 +210,31 @@ void import_one_hot_encoder(struct import_node *n) {
 struct encoding {
   struct ml_numbers float_keys, float_values;
   struct ints int_keys, int_values;
+  const struct str *names, *name_values; /* instead of numbers */
   double float_default;
   int64_t int_default;
+  struct str name_default;
   uint32_t keys, values;
+  enum dtype result; /* of numbers: of values_tensor, if that has them */
 };
+
+/* The strings of an attribute, or of a tensor that is one; false if neither has any. */
+static bool read_names(struct import_node *n, const char *strings, const char *tensor,
+                       const struct str **out, uint32_t *out_n) {
+  struct onnx_tensor view;
+  if (import_attr_strings(n, strings, out, out_n) && *out_n)
+    return true;
+  const Onnx__TensorProto *t = import_attr_tensor(n, tensor);
+  if (!t || t->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__STRING)
+    return false;
+  if (onnx_tensor_resolve(n->im->model, t, n->im->diags, &view)) {
+    n->failed = true;
+    return false;
+  }
+  *out = view.strings;
+  *out_n = (uint32_t)view.elements;
+  return *out_n > 0;
+}
 
 /* A list attribute of either kind, or the tensor. The tensor's dtype tells which it is. */
 static bool read_side(struct import_node *n, const char *ints, const char *floats,
@@ -224,21 +252,28 @@ static bool read_encoding(struct import_node *n, struct encoding *e) {
   struct ints integer;
   e->float_default = import_attr_float(n, "default_float", -0.0);
   e->int_default = import_attr_int(n, "default_int64", -1);
-  if (ml_integers(n, NULL, "default_tensor", &integer) && integer.len == 1)
+  const Onnx__TensorProto *otherwise = import_attr_tensor(n, "default_tensor");
+  bool number_default = otherwise && otherwise->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__STRING;
+  if (number_default && ml_integers(n, NULL, "default_tensor", &integer) && integer.len == 1)
     e->int_default = integer.data[0];
-  else if (ml_numbers(n, NULL, "default_tensor", &number) && number.len == 1)
+  else if (number_default && ml_numbers(n, NULL, "default_tensor", &number) && number.len == 1)
     e->float_default = number.data[0];
-  import_attr_ignore(n, "default_string");
-  if (import_attr_has(n, "keys_strings") || import_attr_has(n, "values_strings") ||
-      import_attr_has(n, "classes_strings")) {
-    import_unsupported(n, "labels that are strings");
+  const char *name = import_attr_string(n, "default_string", "_Unused");
+  e->name_default = (struct str){name, strlen(name)};
+  const struct str *names;
+  uint32_t n_names;
+  if (read_names(n, "", "default_tensor", &names, &n_names) && n_names == 1)
+    e->name_default = names[0];
+  bool keys = read_names(n, "keys_strings", "keys_tensor", &e->names, &e->keys) ||
+              read_side(n, "keys_int64s", "keys_floats", "keys_tensor", &e->int_keys,
+                        &e->float_keys, &e->keys);
+  const Onnx__TensorProto *t = import_attr_tensor(n, "values_tensor");
+  if (t && !import_dtype_of(n, t->data_type, &e->result))
     return false;
-  }
-  if (!read_side(n, "keys_int64s", "keys_floats", "keys_tensor", &e->int_keys, &e->float_keys,
-                 &e->keys) ||
-      !read_side(n, "values_int64s", "values_floats", "values_tensor", &e->int_values,
-                 &e->float_values, &e->values) ||
-      e->keys != e->values) {
+  bool values = read_names(n, "values_strings", "values_tensor", &e->name_values, &e->values) ||
+                read_side(n, "values_int64s", "values_floats", "values_tensor", &e->int_values,
+                          &e->float_values, &e->values);
+  if (!keys || !values || e->keys != e->values) {
     if (!n->failed)
       import_invalid(n, "its keys and values are missing, or differ in number");
     return false;
@@ -253,7 +288,13 @@ static value_id find_key(struct import_node *n, const struct encoding *e) {
   if (x == VALUE_NONE)
     return x;
   uint32_t rank = import_value_type(n, x)->rank;
-  if (e->int_keys.data) {
+  if ((e->names != NULL) != (import_dtype(n, 0) == DTYPE_STRING)) {
+    import_invalid(n, "its operand is of %s, its keys are not", dtype_name(import_dtype(n, 0)));
+    return VALUE_NONE;
+  }
+  if (e->names) {
+    hit = build_binary(n->b, SCALAR_EQ, x, import_strings(n, e->names, e->keys));
+  } else if (e->int_keys.data) {
     key = ml_const_ints(n, DTYPE_I64, e->int_keys.data, dims, 1);
     hit = build_binary(n->b, SCALAR_EQ, build_cast(n->b, x, DTYPE_I64), key);
   } else {
@@ -272,24 +313,62 @@ static value_id find_key(struct import_node *n, const struct encoding *e) {
   return build_squeeze(n->b, place, &last, 1);
 }
 
-void import_label_encoder(struct import_node *n) {
-  struct encoding e = {0};
-  if (!read_encoding(n, &e) || !import_arity(n, 1, 1, 1))
-    return;
-  int64_t dims[1] = {(int64_t)e.values + 1}, axis = 0;
-  value_id table, place = find_key(n, &e);
-  if (e.int_values.data) {
-    int64_t *list = ARENA_ARRAY(import_arena(n), int64_t, e.values + 1);
-    memcpy(list, e.int_values.data, e.values * sizeof *list);
-    list[e.values] = e.int_default;
+/* The value of the key that x equals, or the default. */
+static value_id encode(struct import_node *n, const struct encoding *e) {
+  int64_t dims[1] = {(int64_t)e->values + 1}, axis = 0;
+  value_id table, place = find_key(n, e);
+  if (e->name_values) {
+    struct str *list = ARENA_ARRAY(import_arena(n), struct str, e->values + 1);
+    memcpy(list, e->name_values, e->values * sizeof *list);
+    list[e->values] = e->name_default;
+    table = import_strings(n, list, e->values + 1);
+  } else if (e->int_values.data) {
+    int64_t *list = ARENA_ARRAY(import_arena(n), int64_t, e->values + 1);
+    memcpy(list, e->int_values.data, e->values * sizeof *list);
+    list[e->values] = e->int_default;
     table = ml_const_ints(n, DTYPE_I64, list, dims, 1);
   } else {
-    double *list = ARENA_ARRAY(import_arena(n), double, e.values + 1);
-    memcpy(list, e.float_values.data, e.values * sizeof *list);
-    list[e.values] = e.float_default;
-    table = ml_const(n, e.float_values.wide ? DTYPE_F64 : DTYPE_F32, list, dims, 1);
+    double *list = ARENA_ARRAY(import_arena(n), double, e->values + 1);
+    memcpy(list, e->float_values.data, e->values * sizeof *list);
+    list[e->values] = e->float_default;
+    table = ml_const(n, e->float_values.wide ? DTYPE_F64 : DTYPE_F32, list, dims, 1);
   }
-  import_out(n, 0, build_gather(n->b, table, &place, &axis, 1, OUT_OF_RANGE_CLAMP));
+  value_id y = build_gather(n->b, table, &place, &axis, 1, OUT_OF_RANGE_CLAMP);
+  bool cast = e->result < DTYPE_COUNT && !e->name_values;
+  return cast ? build_cast(n->b, y, e->result) : y;
+}
+
+void import_label_encoder(struct import_node *n) {
+  struct encoding e = {.result = DTYPE_COUNT};
+  if (read_encoding(n, &e) && import_arity(n, 1, 1, 1))
+    import_out(n, 0, encode(n, &e));
+}
+
+/* Strings to integers, or back, by position in two lists. */
+void import_category_mapper(struct import_node *n) {
+  struct encoding e = {.result = DTYPE_COUNT,
+                       .int_default = import_attr_int(n, "default_int64", -1)};
+  const char *name = import_attr_string(n, "default_string", "_Unused");
+  const struct str *names;
+  uint32_t n_names;
+  struct ints ints;
+  e.name_default = (struct str){name, strlen(name)};
+  if (!import_attr_strings(n, "cats_strings", &names, &n_names) ||
+      !import_attr_ints(n, "cats_int64s", &ints) || ints.len != n_names || !n_names) {
+    import_fail(n, DIAG_E0143, "its two lists are missing, or differ in length");
+    return;
+  }
+  if (!import_arity(n, 1, 1, 1))
+    return;
+  e.keys = e.values = n_names;
+  if (import_dtype(n, 0) == DTYPE_STRING) {
+    e.names = names;
+    e.int_values = ints;
+  } else {
+    e.int_keys = ints;
+    e.name_values = names;
+  }
+  import_out(n, 0, encode(n, &e));
 }
 
 /* A list of maps from labels to columns: nothing here takes it. */

@@ -46,9 +46,10 @@ value_id ml_transform(struct import_node *n, value_id scores, enum ml_transform 
 
 struct ml_labels {
   struct ints ints; /* len 0 where the labels are strings */
+  const struct str *names;
   uint32_t count;
 };
-/* At least one label; strings only count. */
+/* At least one label. */
 bool ml_read_labels(struct import_node *n, const char *ints, const char *strings,
                     struct ml_labels *out);
 /* Output 0: the labels of classes [N]. Strings become a value that no operator takes. */

@@ -2,6 +2,7 @@
 /* What classifiers and regressors of ai.onnx.ml share: numbers in attributes, post transforms of
  * scores, class labels. */
 #include "frontend/onnx/import_ml.h"
+#include "frontend/onnx/import_string.h"
 #include "frontend/onnx/import_util.h"
 
 #include <math.h>
@@ -177,8 +178,10 @@ bool ml_read_labels(struct import_node *n, const char *ints, const char *strings
   *out = (struct ml_labels){0};
   if (import_attr_ints(n, ints, &out->ints) && out->ints.len)
     out->count = out->ints.len;
-  else if (import_attr_strings(n, strings, &names, &count))
+  else if (import_attr_strings(n, strings, &names, &count)) {
     out->count = count;
+    out->names = names;
+  }
   if (!out->count && !n->failed)
     import_fail(n, DIAG_E0143, "neither '%s' nor '%s' names classes", ints, strings);
   return out->count;
@@ -189,7 +192,8 @@ void ml_out_label(struct import_node *n, value_id index, const struct ml_labels 
   if (!import_wants(n, 0))
     return;
   if (!labels->ints.len) {
-    import_out_value(n, 0, import_value_list(n, IMPORT_OPAQUE, NULL, 0));
+    value_id names = import_strings(n, labels->names, labels->count);
+    import_out(n, 0, build_gather(n->b, names, &index, &axis, 1, OUT_OF_RANGE_CLAMP));
     return;
   }
   value_id table = ml_const_ints(n, DTYPE_I64, labels->ints.data, dims, 1);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TfIdfVectorizer over integers: how often each n-gram of a pool occurs in each row, with up to
- * max_skip_count items left out between neighbours. */
+/* TfIdfVectorizer over integers or strings: how often each n-gram of a pool occurs in each row,
+ * with up to max_skip_count items left out between neighbours. */
+#include "frontend/onnx/import_internal.h"
 #include "frontend/onnx/import_ml.h"
 #include "frontend/onnx/import_util.h"
 
@@ -11,6 +12,7 @@ enum { MAX_GRAM = 64, MAX_SKIP = 64 };
 struct ngrams {
   struct ints pool, counts, indexes;
   int64_t least, most, skip;
+  bool strings;
   int64_t width; /* columns of the result */
 };
 
@@ -27,11 +29,16 @@ static bool read_ngrams(struct import_node *n, struct ngrams *g) {
   g->least = import_attr_int(n, "min_gram_length", 1);
   g->most = import_attr_int(n, "max_gram_length", 1);
   g->skip = import_attr_int(n, "max_skip_count", 0);
-  if (import_attr_has(n, "pool_strings")) {
-    import_unsupported(n, "n-grams of strings");
-    return false;
+  const struct str *names;
+  uint32_t n_names;
+  if (import_attr_strings(n, "pool_strings", &names, &n_names) && n_names) {
+    int64_t *ids = ARENA_ARRAY(import_arena(n), int64_t, n_names);
+    for (uint32_t i = 0; i < n_names; i++)
+      ids[i] = (int64_t)module_add_string(n->im->module, names[i].data, names[i].len);
+    g->pool = (struct ints){ids, n_names};
+    g->strings = true;
   }
-  if (!import_attr_ints(n, "pool_int64s", &g->pool) ||
+  if ((!g->strings && !import_attr_ints(n, "pool_int64s", &g->pool)) ||
       !import_attr_ints(n, "ngram_counts", &g->counts) ||
       !import_attr_ints(n, "ngram_indexes", &g->indexes)) {
     import_fail(n, DIAG_E0143, "an attribute that describes n-grams is missing");
@@ -90,7 +97,10 @@ static value_id count_at(struct import_node *n, const struct ngrams *g, value_id
       column[p] = g->pool.data[start + p * size + j];
     dim first = dim_min(t, dim_const(t, j * distance), import_value_type(n, x)->dims[1]);
     value_id item = build_unsqueeze(b, build_slice_axis(b, x, 1, first, places), &last, 1);
-    value_id same = build_binary(b, SCALAR_EQ, item, ml_const_ints(n, DTYPE_I64, column, dims, 1));
+    value_id wanted =
+        g->strings ? build_const_data(b, DTYPE_STRING, dims, 1, column, (uint64_t)patterns * 8)
+                   : ml_const_ints(n, DTYPE_I64, column, dims, 1);
+    value_id same = build_binary(b, SCALAR_EQ, item, wanted);
     hit = j ? build_binary(b, SCALAR_AND, hit, same) : same;
   }
   hit = build_cast(b, hit, DTYPE_F32);
@@ -154,13 +164,15 @@ void import_tf_idf(struct import_node *n) {
   if (!read_ngrams(n, &g) || !import_arity(n, 1, 1, 1))
     return;
   uint32_t rank = import_rank(n, 0);
-  if (rank > 2 || !dtype_is_int(import_dtype(n, 0))) {
-    import_invalid(n, "its operand has rank %u, or is not of integers", rank);
+  if (rank > 2 ||
+      (g.strings ? import_dtype(n, 0) != DTYPE_STRING : !dtype_is_int(import_dtype(n, 0)))) {
+    import_invalid(n, "its operand has rank %u, or is not of what the pool has", rank);
     return;
   }
   dim one = dim_const(n->dims, 1);
   dim rows[2] = {rank == 2 ? import_dim(n, 0, 0) : one, rank ? import_dim(n, 0, rank - 1) : one};
-  value_id x = build_reshape(n->b, build_cast(n->b, import_in(n, 0), DTYPE_I64), rows, 2);
+  value_id x = g.strings ? import_in(n, 0) : build_cast(n->b, import_in(n, 0), DTYPE_I64);
+  x = build_reshape(n->b, x, rows, 2);
   if (x == VALUE_NONE)
     return;
   value_id y = order_columns(n, &g, count_all(n, &g, x));

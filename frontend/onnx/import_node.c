@@ -47,10 +47,14 @@ value_id import_in(struct import_node *n, uint32_t i) {
   if (!import_has(n, i))
     return VALUE_NONE;
   if (n->inputs[i]->kind != IMPORT_TENSOR) {
-    import_unsupported(n, "operand %u is not a numeric tensor", i);
+    import_unsupported(n, "operand %u is not a tensor", i);
     return VALUE_NONE;
   }
-  return import_value_id(n, n->inputs[i]);
+  value_id v = import_value_id(n, n->inputs[i]);
+  if (v == VALUE_NONE || n->takes_strings || value_type(n->f, v)->dtype != DTYPE_STRING)
+    return v;
+  import_unsupported(n, "operand %u is a tensor of strings", i);
+  return VALUE_NONE;
 }
 
 /* The function's tables move as ops are built, so callers get copies, one per value. */
@@ -68,8 +72,6 @@ const struct type *import_value_type(const struct import_node *n, value_id v) {
 static const struct type no_type = {.dtype = DTYPE_STRING};
 
 const struct type *import_type(struct import_node *n, uint32_t i) {
-  if (import_has(n, i) && n->inputs[i]->kind == IMPORT_STRINGS)
-    return &no_type;
   value_id v = import_in(n, i);
   return v == VALUE_NONE ? &no_type : import_value_type(n, v);
 }
@@ -276,7 +278,7 @@ const Onnx__TypeProto *import_attr_type(struct import_node *n, const char *name)
 }
 
 bool import_dtype_of(struct import_node *n, int32_t onnx_type, enum dtype *out) {
-  if (dtype_from_onnx(onnx_type, out) && *out != DTYPE_STRING)
+  if (dtype_from_onnx(onnx_type, out) && (*out != DTYPE_STRING || n->takes_strings))
     return true;
   const struct onnx_type *known = onnx_type_get(onnx_type);
   if (known)
@@ -349,17 +351,19 @@ const struct constant *import_constant(struct import_node *n, uint32_t i) {
 
 bool import_const_strings(struct import_node *n, uint32_t i, const char *what,
                           const struct str **out, uint32_t *out_n) {
-  struct onnx_tensor view;
-  if (!import_has(n, i) || n->inputs[i]->kind != IMPORT_STRINGS) {
+  const struct constant *c = import_constant(n, i);
+  if (!c || c->dtype != DTYPE_STRING) {
     import_unsupported(n, "%s must be constant strings", what);
     return false;
   }
-  if (onnx_tensor_resolve(n->im->model, n->inputs[i]->initializer, n->im->diags, &view)) {
-    n->failed = true;
-    return false;
+  *out_n = (uint32_t)(c->bytes / sizeof(uint64_t));
+  struct str *list = ARENA_ARRAY(import_arena(n), struct str, *out_n);
+  for (uint32_t k = 0; k < *out_n; k++) {
+    struct host_string s = {"", 0};
+    host_strings_get(&n->im->module->strings, ((const uint64_t *)c->data)[k], &s);
+    list[k] = (struct str){s.data, s.size};
   }
-  *out = view.strings;
-  *out_n = (uint32_t)view.elements;
+  *out = list;
   return true;
 }
 

@@ -26,17 +26,16 @@ enum import_kind {
   IMPORT_ABSENT, /* an optional operand that is not there */
   IMPORT_BROKEN, /* its definition failed, which was reported */
   IMPORT_TENSOR,
-  IMPORT_STRINGS,  /* a constant tensor of strings; it has no IR value */
   IMPORT_SEQUENCE, /* items: its elements */
   IMPORT_OPTIONAL, /* items: none or one */
-  IMPORT_OPAQUE,   /* what has no form here (maps, computed strings); nothing can take it */
+  IMPORT_OPAQUE,   /* what has no form here (maps); nothing can take it */
 };
 
 /* An ONNX value while it is imported. Sequences and optionals exist only here. */
 struct import_value {
   enum import_kind kind;
   value_id id;                          /* TENSOR; VALUE_NONE for a constant not used yet */
-  const Onnx__TensorProto *initializer; /* TENSOR, STRINGS: what it is made from, else NULL */
+  const Onnx__TensorProto *initializer; /* TENSOR: what it is made from, else NULL */
   region_id home;                       /* where an initializer's `const` op goes */
   struct import_value *const *items;
   uint32_t n_items;
@@ -61,6 +60,7 @@ struct import_node {
   struct import_value **inputs;  /* none is NULL */
   struct import_value **outputs; /* NULL until set */
   uint64_t attrs_read;           /* a bit per attribute; see import_attr_ignore */
+  bool takes_strings;            /* as import_string.h says; else operands of strings are refused */
   bool failed;
 };
 
@@ -79,7 +79,7 @@ struct arena *import_arena(const struct import_node *n); /* the module's */
 bool import_has(const struct import_node *n, uint32_t i);
 /* The IR value; VALUE_NONE if absent. Fails the node (E0141) for what is not a tensor. */
 value_id import_in(struct import_node *n, uint32_t i);
-/* The type of a present tensor operand; dtype STRING is possible for IMPORT_STRINGS. */
+/* The type of a present tensor operand. */
 const struct type *import_type(struct import_node *n, uint32_t i);
 enum dtype import_dtype(struct import_node *n, uint32_t i);
 uint32_t import_rank(struct import_node *n, uint32_t i);

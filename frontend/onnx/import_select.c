@@ -53,8 +53,7 @@ static value_id all_coordinates(struct import_node *n, const struct type *type) 
   return build_concat(b, rows, type->rank, 0);
 }
 
-/* i64 [rank, count] */
-static value_id nonzero_of(struct import_node *n, value_id x) {
+value_id import_nonzero_of(struct import_node *n, value_id x) {
   if (x == VALUE_NONE)
     return VALUE_NONE;
   const struct type type = *value_type(n->f, x);
@@ -67,7 +66,7 @@ static value_id nonzero_of(struct import_node *n, value_id x) {
 
 void import_nonzero(struct import_node *n) {
   if (import_arity(n, 1, 1, 1))
-    import_out(n, 0, nonzero_of(n, import_in(n, 0)));
+    import_out(n, 0, import_nonzero_of(n, import_in(n, 0)));
 }
 
 /* The condition may be shorter than the axis, never longer. */
@@ -81,7 +80,7 @@ void import_compress(struct import_node *n) {
     import_invalid(n, "its condition has rank %u, not 1", import_rank(n, 1));
     return;
   }
-  value_id x = import_in(n, 0), places = nonzero_of(n, import_in(n, 1));
+  value_id x = import_in(n, 0), places = import_nonzero_of(n, import_in(n, 1));
   dim elements = type_elements(n->dims, import_type(n, 0));
   if (flat)
     x = build_reshape(n->b, x, &elements, 1);

@@ -35,6 +35,8 @@ value_id import_along_axis(struct import_node *n, value_id x, uint32_t rank, uin
 
 /* An index operand as i64, with `size` added where it is negative. */
 value_id import_wrap_index(struct import_node *n, value_id index, dim size);
+/* The coordinates of the elements that are not zero, i64 [rank, count]. */
+value_id import_nonzero_of(struct import_node *n, value_id x);
 /* data with the dims of `index` (>= 0) in the place of `axis`. */
 value_id import_gather_axis(struct import_node *n, value_id data, value_id index, uint32_t axis,
                             enum out_of_range mode);

@@ -99,7 +99,15 @@ SINTER_API const char *sinter_dtype_name(sinter_dtype dtype);
 
 #define SINTER_MAX_RANK 16
 
-/* A dense row-major tensor in host memory. */
+/* An element of a tensor of strings: `size` bytes (mostly UTF-8), with no terminator. */
+typedef struct sinter_string {
+  const char *data;
+  size_t size;
+} sinter_string;
+
+/* A dense row-major tensor in host memory. One of SINTER_STRING is an array of sinter_string; the
+ * bytes are the caller's for inputs, and the session's, until its next run or destruction, for
+ * outputs, whoever's memory the array is. */
 typedef struct sinter_tensor {
   sinter_dtype dtype;
   uint32_t rank;                 /* number of dims used; 0 is a scalar */
