@@ -21,12 +21,15 @@ struct fixture {
   sinter_session *session;
 };
 
+/* What the fixtures of a program run on: "cpu", or "sim" for simulated GPUs. */
+static const char *fixture_driver = "cpu";
+
 static inline void fixture_open(struct fixture *f, uint32_t threads) {
   f->bytes = engine_maker_bytes(&f->maker, &f->n);
   f->engine = engine_maker_open(f->bytes, f->n);
   uint32_t ranks = f->maker.build.manifest.ranks;
   char devices[16];
-  snprintf(devices, sizeof devices, ranks > 1 ? "cpu:%u" : "cpu", ranks);
+  snprintf(devices, sizeof devices, "%s:%u", fixture_driver, ranks ? ranks : 1);
   sinter_session_options options = {
       .struct_size = sizeof options, .threads = threads, .devices = devices};
   if (sinter_session_create(f->engine, &options, &f->session))

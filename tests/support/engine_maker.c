@@ -35,6 +35,41 @@ void engine_maker_init(struct engine_maker *e, int without_code) {
   }
 }
 
+void engine_maker_for_gpu(struct engine_maker *e) {
+  e->target = "sm_70";
+  e->for_gpu = 1;
+  for (size_t i = 0; i < e->build.manifest.n_kernels; i++)
+    e->build.manifest.kernels[i]->code_offsets[0] = 0; /* all in one text */
+}
+
+/* A kernel over i < n, n in slot `slot`: `text` has the element's offset in bytes in %rd9, and args
+ * at ARGS. */
+#define EACH(name, slots, slot, text)                                                              \
+  ".visible .entry " name "(.param .align 8 .b8 args[" slots "], .param .u32 tiles,\n"             \
+  " .param .u64 scratch, .param .u64 stride) {\n"                                                  \
+  " .reg .pred %p<2>; .reg .b32 %r<6>; .reg .b64 %rd<16>;\n"                                       \
+  " mov.u32 %r1, %ctaid.x; mov.u32 %r2, %ntid.x; mov.u32 %r3, %tid.x; mov.u32 %r4, %nctaid.x;\n"   \
+  " mad.lo.s32 %r1, %r1, %r2, %r3; mul.lo.s32 %r4, %r4, %r2;\n"                                    \
+  " cvt.u64.u32 %rd1, %r1; cvt.u64.u32 %rd2, %r4; ld.param.u64 %rd3, [args+" slot "];\n"           \
+  "LOOP: setp.ge.s64 %p1, %rd1, %rd3; @%p1 bra DONE; shl.b64 %rd9, %rd1, 3;\n" text                \
+  " add.s64 %rd1, %rd1, %rd2; bra LOOP;\nDONE: ret;\n}\n"
+#define NOTHING(name)                                                                              \
+  ".visible .entry " name "(.param .align 8 .b8 args[64], .param .u32 tiles,\n"                    \
+  " .param .u64 scratch, .param .u64 stride) { ret; }\n"
+
+static const char gpu_code[] = ".version 7.0\n.target sm_70\n.address_size 64\n" EACH(
+    "add_i64", "48", "32",
+    " ld.param.u64 %rd4, [args+8]; ld.param.u64 %rd5, [args+16]; ld.param.u64 %rd6, [args+24];\n"
+    " add.s64 %rd4, %rd4, %rd9; add.s64 %rd5, %rd5, %rd9; add.s64 %rd6, %rd6, %rd9;\n"
+    " ld.global.u64 %rd10, [%rd4]; ld.global.u64 %rd11, [%rd5]; add.s64 %rd10, %rd10, %rd11;\n"
+    " st.global.u64 [%rd6], %rd10;\n")
+    EACH("thread_sum_i64", "40", "24",
+         " ld.param.u64 %rd4, [args+8]; ld.param.u64 %rd5, [args+16];\n"
+         " add.s64 %rd4, %rd4, %rd9; add.s64 %rd5, %rd5, %rd9;\n"
+         " ld.global.u64 %rd10, [%rd4]; st.global.u64 [%rd5], %rd10;\n") NOTHING("add_f32")
+        NOTHING("append_i64") NOTHING("gather_i64") NOTHING("iota_i64") NOTHING("less_i64")
+            NOTHING("sum_i64");
+
 void engine_maker_deinit(struct engine_maker *e) {
   manifest_build_deinit(&e->build);
   arena_deinit(&e->arena);
@@ -130,6 +165,8 @@ void engine_maker_write(struct engine_maker *e, const char *path) {
   if (!e->without_code) {
     size_t bytes;
     const uint8_t *code = engine_kernels_code(&bytes);
+    if (e->for_gpu)
+      code = (const uint8_t *)gpu_code, bytes = sizeof gpu_code;
     uint32_t section = engine_writer_begin(&w, ENGINE_SECTION_CODE, e->target);
     engine_writer_write(&w, code, bytes);
     engine_writer_end(&w);

@@ -35,10 +35,15 @@ struct engine_maker {
   size_t weight_bytes;
   const char *target; /* of the code section; "x86-64" */
   int without_code;
+  int for_gpu; /* the code is PTX */
 };
 
 /* With all kernels as rows, in the order of enum engine_kernel_id, unless without_code. */
 void engine_maker_init(struct engine_maker *e, int without_code);
+/* Makes it an engine for GPUs: of the kernels add_i64 and thread_sum_i64 (with a width of 1) work
+ * there.
+ */
+void engine_maker_for_gpu(struct engine_maker *e);
 void engine_maker_deinit(struct engine_maker *e);
 
 /* Ids of expressions. */

@@ -106,6 +106,16 @@ static status try_group(struct trials *t) {
   return st;
 }
 
+/* What is still under way uses memory that is about to go. */
+static void give_up(struct comm *c) {
+  struct fault cause;
+  fault_save(&cause);
+  nccl_link_close(c, true);
+  for (uint32_t i = 0; i < c->n; i++)
+    cuda_device_drain(c->ranks[i].device);
+  fault_restore(&cause);
+}
+
 status nccl_known_answers(struct comm *c) {
   struct trials t = {.c = c, .bytes = sizeof(struct trial) + c->plan->ranks * sizeof(int64_t)};
   t.buffers = mem_try_calloc(c->n, sizeof *t.buffers);
@@ -114,6 +124,8 @@ status nccl_known_answers(struct comm *c) {
   for (t.group = 0; t.group < c->plan->group_count && !st; t.group++)
     if (c->plan->groups[t.group].size > 1)
       st = try_group(&t);
+  if (st)
+    give_up(c);
   for (uint32_t i = 0; t.buffers && i < c->n; i++)
     c->driver->buffer_release(c->ranks[i].device, &t.buffers[i]);
   mem_free(t.buffers);

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ranks on GPUs (simulated ones) that exchange elements by NCCL: every step and every collective of
+ * a run may fail, stall, run out of memory or deliver something else, in runs step by step and in
+ * recorded ones. The caller gets the first cause in time, and the session goes on. Runs are
+ * recorded once.
+ */
+#include "tests/support/ranks_plan.h"
+
+#include "runtime/session.h"
+
+#include <time.h>
+
+enum { DEADLINE_MS = 300, RANKS = 4 };
+
+static double slowest;
+
+static double now_s(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+struct gpu_options {
+  const char *faults;
+  int no_graphs, check;
+};
+
+static sinter_session *create(struct fixture *f, struct gpu_options o) {
+  sinter_session_options options = {.struct_size = sizeof options,
+                                    .devices = "sim:4",
+                                    .deadline_ms = DEADLINE_MS,
+                                    .faults = o.faults,
+                                    .no_graphs = o.no_graphs,
+                                    .check_collectives = o.check};
+  sinter_session *session;
+  assert_ok(sinter_session_create(f->engine, &options, &session));
+  return session;
+}
+
+static void open_plan(struct fixture *f) {
+  engine_maker_for_gpu(&f->maker);
+  f->bytes = engine_maker_bytes(&f->maker, &f->n);
+  f->engine = engine_maker_open(f->bytes, f->n);
+  f->session = NULL;
+}
+
+/* --- A plan that can be recorded --- */
+
+/* Of x[n] i64, whole on every rank: a = x by a kernel; b = a summed over the inner axis;
+ * everybody's b is gathered along the outer axis (c), sent around there (b), blocks of c are
+ * exchanged (d), and summed and split again (a): all of them 2 x times something. y = b + a = 2 x +
+ * 4 x. */
+static void make_graph_plan(struct engine_maker *e) {
+  engine_maker_init(e, 0);
+  struct manifest_build *b = &e->build;
+  uint32_t outer = manifest_build_axis(b, "a", 2), inner = manifest_build_axis(b, "b", 2);
+  uint32_t sn = manifest_build_symbol(b, "n", 0, 4096);
+  uint32_t n = manifest_build_symbol_expr(b, sn), one = engine_const(e, 1);
+  uint32_t twice = engine_times(e, n, 2);
+  uint32_t entry = manifest_build_entry(b, "main");
+  uint32_t x = engine_input(e, entry, "x", DTYPE_I64, n),
+           y = engine_output(e, entry, 0, "y", DTYPE_I64, n);
+  uint32_t v[5];
+  for (int i = 0; i < 5; i++)
+    v[i] = engine_value(e, ENGINE__STORAGE__ARENA, 0, 0, DTYPE_I64, i == 2 || i == 3 ? twice : n, 0,
+                        9);
+  uint32_t block = manifest_build_block(b);
+  manifest_build_variant(b, entry, block);
+  manifest_build_step_layout(b, block);
+  engine_launch(e, block, KERNEL_thread_sum_i64, (uint32_t[]){x, v[0]}, (uint32_t[]){n, one}, n);
+  static const struct {
+    Engine__ExchangeKind kind;
+    uint32_t src, dst;
+  } steps[] = {{ENGINE__EXCHANGE_KIND__ALL_REDUCE, 0, 1},
+               {ENGINE__EXCHANGE_KIND__ALL_GATHER, 1, 2},
+               {ENGINE__EXCHANGE_KIND__PERMUTE, 1, 4},
+               {ENGINE__EXCHANGE_KIND__ALL_TO_ALL, 2, 3},
+               {ENGINE__EXCHANGE_KIND__REDUCE_SCATTER, 3, 0}};
+  for (int i = 0; i < 5; i++) {
+    Engine__Exchange *ex = manifest_build_step_exchange(b, block);
+    ex->kind = steps[i].kind;
+    manifest_build_exchange_axis(b, ex, i ? outer : inner, 0, 0);
+    manifest_build_exchange_part(b, ex, v[steps[i].src], v[steps[i].dst], n);
+    if (ex->kind == ENGINE__EXCHANGE_KIND__PERMUTE)
+      manifest_build_exchange_from(b, ex, (uint32_t[]){1, 0}, 2);
+  }
+  engine_launch(e, block, KERNEL_add_i64, (uint32_t[]){v[4], v[0], y}, (uint32_t[]){n, one}, n);
+}
+
+static sinter_status run_graph_plan(sinter_session *session, int64_t n) {
+  static int64_t x[4096];
+  for (int64_t i = 0; i < n; i++)
+    x[i] = i * 7 % 101 + 1;
+  sinter_tensor input = engine_tensor(SINTER_I64, n, x, sizeof x), output = {0};
+  sinter_status st = sinter_session_run(session, "main", &input, 1, &output, 1);
+  for (int64_t i = 0; i < n && !st; i++)
+    if (((int64_t *)output.data)[i] != 6 * x[i])
+      return SINTER_MISMATCH;
+  return st;
+}
+
+static void graphs_of(sinter_session *session, uint64_t made, uint64_t launched) {
+  sinter_session_stats stats = {.struct_size = sizeof stats};
+  assert_ok(sinter_session_get_stats(session, &stats));
+  assert_int_equal(stats.graphs_made, made);
+  assert_int_equal(stats.graphs_launched, launched);
+  assert_int_equal(stats.launches, 2 * RANKS);
+}
+
+static void runs_are_recorded_once(void **state) {
+  (void)state;
+  struct fixture f;
+  make_graph_plan(&f.maker);
+  open_plan(&f);
+  sinter_session *session = create(&f, (struct gpu_options){0});
+  for (int i = 0; i < 5; i++)
+    assert_ok(run_graph_plan(session, 40));
+  graphs_of(session, 1, 4);
+  sinter_exchange counted = {.struct_size = sizeof counted};
+  for (uint32_t i = 0; i < 5; i++) {
+    assert_ok(sinter_session_get_exchange(session, i, &counted));
+    assert_int_equal(counted.times, 1);
+    assert_int_equal(counted.bytes, counted.expected);
+    assert_true(counted.bytes >= 4 * 40 * 8);
+  }
+  for (int i = 0; i < 3; i++)
+    assert_ok(run_graph_plan(session, 4000)); /* memory grows */
+  graphs_of(session, 2, 6);
+  for (int i = 0; i < 3; i++) /* so this one is recorded anew, in place of the one before */
+    assert_ok(run_graph_plan(session, 40));
+  graphs_of(session, 3, 9);
+  for (int i = 0; i < 12; i++) /* more shapes than are kept */
+    assert_ok(run_graph_plan(session, 50 + i));
+  graphs_of(session, 3, 9);
+  assert_ok(run_graph_plan(session, 61));
+  graphs_of(session, 4, 10);
+  sinter_session_destroy(session);
+
+  session = create(&f, (struct gpu_options){.no_graphs = 1});
+  for (int i = 0; i < 3; i++)
+    assert_ok(run_graph_plan(session, 40));
+  graphs_of(session, 0, 0);
+  sinter_session_destroy(session);
+  fixture_close(&f);
+}
+
+/* --- Failures --- */
+
+static void in_time(double start, const char *what) {
+  double took = now_s() - start;
+  slowest = took > slowest ? took : slowest;
+  if (took > DEADLINE_MS * 1e-3 + 9) /* a busy machine takes its time */
+    fail_msg("'%s' took %.1f s", what, took);
+}
+
+static void every_step_may_fail(void **state) {
+  (void)state;
+  static const struct {
+    const char *word, *code;
+    sinter_status status;
+  } kinds[] = {{"fail", "E0705", SINTER_DEVICE},
+               {"oom", "E0615", SINTER_RESOURCES},
+               {"stall", "E0703", SINTER_DEVICE}};
+  struct fixture f;
+  ranks_plan_make(&f.maker, 2, 2);
+  open_plan(&f);
+  sinter_session *session = create(&f, (struct gpu_options){0});
+  assert_ok(ranks_plan_run(session, 40, RANKS));
+  uint64_t steps = session->ranks[2].steps;
+  sinter_session_destroy(session);
+  assert_true(steps > 20);
+  for (uint64_t step = 1; step <= steps; step++)
+    for (int kind = 0; kind < 3; kind++) {
+      char faults[64];
+      snprintf(faults, sizeof faults, "rank=%d step=%d %s", (int)(step + (uint64_t)kind) % RANKS,
+               (int)step, kinds[kind].word);
+      session = create(&f, (struct gpu_options){.faults = faults});
+      double start = now_s();
+      sinter_status st = ranks_plan_run(session, 40, RANKS);
+      in_time(start, faults);
+      if (st != kinds[kind].status || strcmp(sinter_last_error_code(), kinds[kind].code))
+        fail_msg("'%s': %d %s", faults, st, sinter_last_error());
+      assert_ok(ranks_plan_run(session, 40, RANKS));
+      sinter_session_destroy(session);
+    }
+  fixture_close(&f);
+}
+
+/* The n-th operation of NCCL on a rank, and all that follow, so that it need not be known which one
+ * that is. */
+static void set_fault(int rank, int first, int last, const char *word) {
+  static char script[1 << 16];
+  int n = 0;
+  for (int i = first; i <= last; i++)
+    n += snprintf(script + n, sizeof script - (size_t)n, "%srank=%d step=%d %s", n ? "; " : "",
+                  rank, i, word);
+  setenv("SINTER_SIM_FAULT", script, 1);
+}
+
+struct nccl_fault {
+  const char *word;
+  const char *codes[3]; /* any of them */
+};
+
+static const struct nccl_fault nccl_faults[] = {
+    {"kill", {"E0731"}}, {"stall", {"E0703"}}, {"oom", {"E0615"}}};
+
+static void expect_codes(const struct nccl_fault *fault, sinter_status st, int rank, int at) {
+  for (int i = 0; i < 3 && fault->codes[i]; i++)
+    if (st && !strcmp(fault->codes[i], sinter_last_error_code()))
+      return;
+  fail_msg("rank %d operation %d %s: %d %s", rank, at, fault->word, st, sinter_last_error());
+}
+
+/* Operations of NCCL so far on a rank's communicators, as the script counts: found by trying. */
+static void every_collective_may_fail(void **state) {
+  (void)state;
+  struct fixture f;
+  make_graph_plan(&f.maker);
+  open_plan(&f);
+  for (int before = 0; before <= 3; before++) /* runs before: directly, recorded, replayed */
+    for (size_t k = 0; k < sizeof nccl_faults / sizeof *nccl_faults; k++)
+      for (int rank = 0; rank < RANKS; rank += 3) {
+        const struct nccl_fault *fault = &nccl_faults[k];
+        if (before > 1 && !strcmp(fault->word, "oom"))
+          continue; /* a replay asks NCCL for nothing */
+        sinter_session *session = create(&f, (struct gpu_options){.no_graphs = before == 0});
+        for (int i = 0; i < before; i++)
+          assert_ok(run_graph_plan(session, 40));
+        set_fault(rank, 0, 900, fault->word);
+        double start = now_s();
+        sinter_status st = run_graph_plan(session, 40);
+        in_time(start, fault->word);
+        expect_codes(fault, st, rank, before);
+        unsetenv("SINTER_SIM_FAULT");
+        for (int i = 0; i < 3; i++)
+          assert_ok(run_graph_plan(session, 40)); /* with new communicators */
+        sinter_session_destroy(session);
+      }
+  fixture_close(&f);
+}
+
+/* Each single collective of a run, of every kind: the trials before any run take `trials`
+ * operations. */
+static void each_collective_by_itself(void **state) {
+  (void)state;
+  struct fixture f;
+  make_graph_plan(&f.maker);
+  open_plan(&f);
+  const int trials = 8, operations = 9; /* two groups of four; sends and receives count apart */
+  for (int at = trials; at < trials + operations; at++)
+    for (size_t k = 0; k < sizeof nccl_faults / sizeof *nccl_faults; k++) {
+      const struct nccl_fault *fault = &nccl_faults[k];
+      bool oom =
+          strcmp(fault->word, "oom") == 0; /* seen when it is asked for, earlier than the rest */
+      if (oom && at > trials + 4)
+        continue;
+      set_fault(2, at, oom ? 900 : at, fault->word);
+      sinter_session *session = create(&f, (struct gpu_options){0});
+      double start = now_s();
+      sinter_status st = run_graph_plan(session, 40);
+      in_time(start, fault->word);
+      expect_codes(fault, st, 2, at);
+      unsetenv("SINTER_SIM_FAULT");
+      assert_ok(run_graph_plan(session, 40));
+      sinter_session_destroy(session);
+    }
+  fixture_close(&f);
+}
+
+static void other_elements(void **state) {
+  (void)state;
+  struct fixture f;
+  make_graph_plan(&f.maker);
+  open_plan(&f);
+  const int trials = 8;
+  int changed = 0, noticed = 0;
+  for (int at = trials; at < trials + 6; at++) {
+    set_fault(1, at, at, "corrupt");
+    sinter_session *session = create(&f, (struct gpu_options){0});
+    sinter_status st = run_graph_plan(session, 40);
+    if (st && st != SINTER_MISMATCH)
+      fail_msg("operation %d: %s", at, sinter_last_error());
+    changed += st != SINTER_OK;
+    sinter_session_destroy(session);
+    session = create(&f, (struct gpu_options){.check = 1});
+    st = run_graph_plan(session, 40);
+    unsetenv("SINTER_SIM_FAULT");
+    if (st != SINTER_OK) /* a receive gives nothing that could be changed */
+      assert_error(st, SINTER_DEVICE, "E0732", "is not what the ranks gave");
+    noticed += st != SINTER_OK;
+    assert_ok(run_graph_plan(session, 40));
+    sinter_session_destroy(session);
+  }
+  assert_true(changed >= 4);
+  assert_int_equal(noticed, changed);
+  fixture_close(&f);
+}
+
+/* In the trials: the session is not made. */
+static void failures_before_any_run(void **state) {
+  (void)state;
+  static const struct nccl_fault faults[] = {
+      {"kill", {"E0731"}}, {"stall", {"E0703"}}, {"oom", {"E0615"}}, {"corrupt", {"E0732"}}};
+  struct fixture f;
+  make_graph_plan(&f.maker);
+  open_plan(&f);
+  for (size_t k = 0; k < sizeof faults / sizeof *faults; k++)
+    for (int at = 0; at < 2; at++) {
+      set_fault(3, at, at ? 900 : 0, faults[k].word);
+      sinter_session_options options = {
+          .struct_size = sizeof options, .devices = "sim:4", .deadline_ms = DEADLINE_MS};
+      sinter_session *session = NULL;
+      double start = now_s();
+      sinter_status st = sinter_session_create(f.engine, &options, &session);
+      in_time(start, faults[k].word);
+      expect_codes(&faults[k], st, 3, at);
+      unsetenv("SINTER_SIM_FAULT");
+    }
+  fixture_close(&f);
+}
+
+static void without_nccl(void **state) {
+  (void)state;
+  struct fixture f;
+  make_graph_plan(&f.maker);
+  open_plan(&f);
+  setenv("SINTER_COMM", "host", 1);
+  sinter_session *session = create(&f, (struct gpu_options){0});
+  unsetenv("SINTER_COMM");
+  for (int i = 0; i < 3; i++)
+    assert_ok(run_graph_plan(session, 40));
+  graphs_of(session, 0, 0);
+  sinter_session_destroy(session);
+  fixture_close(&f);
+}
+
+/* Another number of devices, or devices that are not there. */
+static void wrong_devices(void **state) {
+  (void)state;
+  static const struct {
+    const char *devices, *code;
+  } cases[] = {{"sim:2", "E0512"},    {"sim", "E0512"},          {"sim:0-7", "E0512"},
+               {"cuda:0,1", "E0512"}, {"cuda:0,1,2,2", "E0701"}, {"cuda:0,1,", "E0701"},
+               {"sim:40-43", "E0721"}};
+  struct fixture f;
+  make_graph_plan(&f.maker);
+  open_plan(&f);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    sinter_session_options options = {.struct_size = sizeof options, .devices = cases[i].devices};
+    sinter_session *session;
+    assert_int_not_equal(sinter_session_create(f.engine, &options, &session), SINTER_OK);
+    assert_string_equal(sinter_last_error_code(), cases[i].code);
+  }
+  sinter_session_options options = {.struct_size = sizeof options, .devices = "sim:3,1,0,2"};
+  sinter_session *session;
+  assert_ok(sinter_session_create(f.engine, &options, &session));
+  assert_ok(run_graph_plan(session, 12));
+  sinter_session_destroy(session);
+  fixture_close(&f);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(runs_are_recorded_once),
+      cmocka_unit_test(every_collective_may_fail),
+      cmocka_unit_test(each_collective_by_itself),
+      cmocka_unit_test(other_elements),
+      cmocka_unit_test(failures_before_any_run),
+      cmocka_unit_test(every_step_may_fail),
+      cmocka_unit_test(without_nccl),
+      cmocka_unit_test(wrong_devices),
+  };
+  setenv("SINTER_SIM_DEVICES", "8", 1);
+  int failed = cmocka_run_group_tests(tests, NULL, NULL);
+  printf("the slowest failure took %.2f s\n", slowest);
+  return failed;
+}
