@@ -16,7 +16,7 @@ set_target_properties(sinter_sim PROPERTIES SOURCES "${sim_sources}")
 add_library(sinter_sim_nccl SHARED ${sim_nccl_sources})
 set_target_properties(sinter_sim_nccl PROPERTIES OUTPUT_NAME nccl SOVERSION 2
   LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/sim
-  BUILD_RPATH ${CMAKE_BINARY_DIR}/sim
+  BUILD_RPATH "$ORIGIN"
   LINK_DEPENDS ${CMAKE_SOURCE_DIR}/sim/nccl/libnccl.map)
 target_link_libraries(sinter_sim_nccl PRIVATE sinter_sim_cuda sinter_sim Threads::Threads rt)
 target_link_options(sinter_sim_nccl PRIVATE

@@ -378,8 +378,10 @@ static status step_run_launch(struct rank *r, const Engine__Step *step,
   if (!launch.traffic)
     launch.traffic = bytes;
   r->launches++;
-  return r->profile ? launch_profiled(r, step, &launch)
-                    : r->driver->launch(r->device, r->module, &launch);
+  if (r->profile)
+    return launch_profiled(r, step, &launch);
+  st = r->driver->launch(r->device, r->module, &launch);
+  return !st && r->sync ? r->driver->wait(r->device) : st;
 }
 
 /* --- Moving bytes --- */
@@ -557,12 +559,34 @@ static status run_step(struct rank *r, const Engine__Step *step) {
   }
 }
 
+/* Where a step of a device failed: "step 12, kernel 'k3_add', node 5 'fc' (Add)". What waits for
+ * the device may hear of a failure of any launch before it. */
+static void add_place(struct rank *r, const Engine__Step *step) {
+  char text[WHERE_BYTES + 160], where[WHERE_BYTES];
+  const char *node = step ? plan_node_text(r->plan, step, where, sizeof where) : NULL;
+  unsigned long long number = r->steps;
+  if (step && step->body_case == ENGINE__STEP__BODY_LAUNCH)
+    snprintf(text, sizeof text, "rank %u, step %llu, kernel '%s'%s%s", r->number, number,
+             plan_string(r->plan, r->plan->manifest->kernels[step->launch->kernel]->name),
+             node ? ", " : "", node ? node : "");
+  else if (step)
+    snprintf(text, sizeof text, "rank %u, step %llu%s%s", r->number, number, node ? ", " : "",
+             node ? node : "");
+  else
+    snprintf(text, sizeof text,
+             "rank %u, some launch of its %llu steps; with SINTER_SYNC=1 it is known which",
+             r->number, number);
+  fault_add_place(text);
+}
+
 status rank_run_block(struct rank *r, uint32_t block) {
   const Engine__Block *b = r->plan->manifest->blocks[block];
   for (size_t i = 0; i < b->n_steps; i++) {
     status st = begin_step(r);
     if (!st)
       st = run_step(r, b->steps[i]);
+    if (st && r->driver->discrete)
+      add_place(r, b->steps[i]);
     if (st)
       return st;
   }
@@ -574,6 +598,8 @@ status rank_finish_kernels(struct rank *r) {
   status st = r->driver->wait(r->device);
   if (!st)
     st = r->driver->read(r->device, &word, r->error_word.data, sizeof word);
+  if (st && r->driver->discrete)
+    add_place(r, NULL);
   if (st || !word)
     return st;
   char where[WHERE_BYTES];

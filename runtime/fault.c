@@ -59,6 +59,37 @@ status fault_report(enum diag_code code, const char *where, const char *hint, co
   return last.status = diag_code_status(code);
 }
 
+static const char place_mark[] = "\n  --> ", hint_mark[] = "\n  hint: ";
+
+void fault_add_place(const char *where) {
+  char hint[256] = "";
+  if (!last.length || strstr(last.text, place_mark))
+    return;
+  char *at = strstr(last.text, hint_mark);
+  if (at) { /* which comes after the place */
+    snprintf(hint, sizeof hint, "%s", at);
+    last.length = (size_t)(at - last.text);
+  }
+  append("%s", place_mark);
+  size_t start = last.length;
+  append("%s", where);
+  mask_control(last.text + start, last.length - start);
+  append("%s", hint);
+}
+
+status fault_follow(enum diag_code code, const struct fault *cause, const char *hint,
+                    const char *what) {
+  const char *start = strstr(cause->text, "]: "), *place = strstr(cause->text, place_mark);
+  char where[400] = "";
+  start = start ? start + 3 : cause->text;
+  if (place) {
+    place += sizeof place_mark - 1;
+    snprintf(where, sizeof where, "%.*s", (int)strcspn(place, "\n"), place);
+  }
+  return fault_report(code, place ? where : NULL, hint, "%s since: %.*s", what,
+                      (int)strcspn(start, "\n"), start);
+}
+
 status fault_no_memory(const char *what, unsigned long long bytes) {
   return fault_report(DIAG_E0615, NULL, NULL, "out of memory: %s needs %llu B", what, bytes);
 }

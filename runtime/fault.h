@@ -17,6 +17,9 @@
 status fault_report(enum diag_code code, const char *where, const char *hint, const char *format,
                     ...) __attribute__((format(printf, 4, 5)));
 
+/* Says where the thread's error was, unless it says so already. */
+void fault_add_place(const char *where);
+
 /* Out of memory (E0615): what was to be allocated. */
 status fault_no_memory(const char *what, unsigned long long bytes);
 
@@ -35,5 +38,10 @@ struct fault {
 };
 void fault_save(struct fault *out);
 status fault_restore(const struct fault *fault);
+
+/* An error of the given code that follows from an earlier one: "<what> since: <its text>", with its
+ * place. */
+status fault_follow(enum diag_code code, const struct fault *cause, const char *hint,
+                    const char *what);
 
 #endif

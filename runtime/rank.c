@@ -7,6 +7,7 @@
 #include "runtime/engine_format.h"
 #include "runtime/fault.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* --- Creation --- */
@@ -181,13 +182,14 @@ status rank_init(struct rank *r, struct sinter_session *session, uint32_t number
   for (uint32_t i = 0; i < r->plan->manifest->n_mesh; i++)
     r->coords[i] = plan_coord(r->plan, number, i);
   pool_init(&r->pool);
+  r->sync = getenv("SINTER_SYNC") != NULL;
   status st = fault_script_read(options->faults, number, &r->fault);
   if (!st)
     st = create_device(r, driver_device(&session->devices, number), options);
   if (!st)
     st = create_tables(r);
   if (!st)
-    st = rank_recordings_init(r, !options->no_graphs && !options->profile &&
+    st = rank_recordings_init(r, !options->no_graphs && !options->profile && !r->sync &&
                                      !options->check_collectives);
   if (!st)
     st = place_constants(r);

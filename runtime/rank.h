@@ -134,6 +134,7 @@ struct rank {
   uint64_t *expected; /* per exchange: bytes that all ranks should have received in this run */
   uint64_t decisions; /* what data decided in this run, hashed: the same on all ranks */
   uint64_t steps;     /* begun in this run */
+  bool sync;          /* wait for each launch: SINTER_SYNC */
   struct planned_fault fault;
 
   const _Atomic bool *cancelled; /* the session's */

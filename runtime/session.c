@@ -152,6 +152,23 @@ static status find_entry(struct sinter_session *s, const char *name,
                       plan->manifest->n_entries);
 }
 
+status session_alive(const struct sinter_session *s) {
+  return s->dead ? fault_follow(DIAG_E0725, &s->death,
+                                "create another session, in a new process if the GPU is refused",
+                                "the session cannot be used any more")
+                 : STATUS_OK;
+}
+
+/* After a failure, which is the thread's last error. */
+static void look_for_losses(struct sinter_session *s) {
+  const struct driver *driver = s->devices.driver;
+  for (uint32_t i = 0; i < s->engine->plan.ranks && !s->dead && driver->lost; i++)
+    if (driver->lost(s->ranks[i].device)) {
+      fault_save(&s->death);
+      s->dead = true;
+    }
+}
+
 static status run_ranks(struct sinter_session *s, const Engine__Entry *entry,
                         const sinter_tensor *inputs, size_t n_inputs, sinter_tensor *outputs,
                         size_t n_outputs) {
@@ -161,6 +178,8 @@ static status run_ranks(struct sinter_session *s, const Engine__Entry *entry,
                  : rank_run(&s->ranks[0], entry, inputs, n_inputs, outputs, n_outputs);
   for (uint32_t i = 0; i < s->engine->plan.ranks; i++)
     rank_release_ports(&s->ranks[i], st != STATUS_OK);
+  if (st)
+    look_for_losses(s);
   return st;
 }
 
@@ -174,7 +193,9 @@ SINTER_API sinter_status sinter_session_run(sinter_session *session, const char 
   if (atomic_exchange(&session->busy, true))
     return (sinter_status)fault_report(DIAG_E0616, NULL, "create a session per thread",
                                        "the session is already running");
-  status st = find_entry(session, entry, &found);
+  status st = session_alive(session);
+  if (!st)
+    st = find_entry(session, entry, &found);
   if (!st)
     st = session_states_begin(session, found, inputs, n_inputs);
   if (!st)

@@ -3,6 +3,7 @@
 #ifndef SINTER_RUNTIME_SESSION_H
 #define SINTER_RUNTIME_SESSION_H
 
+#include "runtime/fault.h"
 #include "runtime/rank.h"
 #include "runtime/rank_team.h"
 #include "runtime/weight_file.h"
@@ -39,8 +40,15 @@ struct sinter_session {
   struct rank_team *team;
   struct session_states states;
   uint64_t runs; /* that succeeded */
+  bool dead;     /* a device is lost */
+  struct fault death;
   _Atomic bool busy, cancelled;
 };
+
+/* --- session.c --- */
+
+/* An error, the same each time, once a device of the session is lost: E0725. */
+status session_alive(const struct sinter_session *s);
 
 /* --- session_state.c --- */
 

@@ -184,7 +184,10 @@ static status take(sinter_session *s, const char *function) {
   if (atomic_exchange(&s->busy, true))
     return fault_report(DIAG_E0616, NULL, "create a session per thread",
                         "the session is already running");
-  return STATUS_OK;
+  status st = session_alive(s);
+  if (st)
+    atomic_store(&s->busy, false);
+  return st;
 }
 
 static sinter_status give(sinter_session *s, status st) {

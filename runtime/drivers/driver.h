@@ -89,6 +89,8 @@ struct driver {
   status (*read)(struct device *device, void *host, const void *src, uint64_t bytes);
   status (*write)(struct device *device, void *dst, const void *host, uint64_t bytes);
   status (*wait)(struct device *device);
+  /* Whether an error has made the device useless for good. NULL: that does not happen. */
+  bool (*lost)(const struct device *device);
 
   /*
    * Recording, NULL in drivers without. What is launched, copied and filled between `record` and

@@ -293,8 +293,8 @@ static void other_elements(void **state) {
     assert_ok(run_graph_plan(session, 40));
     sinter_session_destroy(session);
   }
-  assert_true(changed >= 4);
-  assert_int_equal(noticed, changed);
+  assert_true(changed >= 1); /* rank 0 shows what reaches it */
+  assert_true(noticed >= 4);
   fixture_close(&f);
 }
 
@@ -361,6 +361,46 @@ static void wrong_devices(void **state) {
   fixture_close(&f);
 }
 
+/* A kernel writes where nothing is: the GPU is lost, and every later call says why. */
+static void lost_gpus(void **state) {
+  (void)state;
+  struct fixture f;
+  engine_maker_init(&f.maker, 0);
+  struct engine_maker *e = &f.maker;
+  struct manifest_build *b = &e->build;
+  uint32_t axis = manifest_build_axis(b, "a", 4),
+           coord = manifest_build_expr(b, EXPR_COORD, axis, 0, 4);
+  uint32_t n = engine_const(e, 8), one = engine_const(e, 1);
+  uint32_t entry = manifest_build_entry(b, "main");
+  uint32_t x = engine_input(e, entry, "x", DTYPE_I64, n),
+           y = engine_output(e, entry, 0, "y", DTYPE_I64, n);
+  uint32_t block = manifest_build_block(b);
+  manifest_build_variant(b, entry, block);
+  manifest_build_step_layout(b, block);
+  engine_launch(e, block, KERNEL_thread_sum_i64, (uint32_t[]){x, y}, (uint32_t[]){n, one}, n);
+  uint32_t on_rank_2 = manifest_build_expr(b, EXPR_FLOORDIV, coord, engine_const(e, 2), 0);
+  engine_launch(e, block, KERNEL_sum_i64, (uint32_t[]){x, y}, (uint32_t[]){n}, on_rank_2);
+  Engine__Exchange *ex = manifest_build_step_exchange(b, block);
+  manifest_build_exchange_axis(b, ex, axis, 0, 0);
+  manifest_build_exchange_part(b, ex, y, y, n);
+  open_plan(&f);
+  sinter_session *session = create(&f, (struct gpu_options){0});
+  int64_t data[8] = {0};
+  sinter_tensor input = engine_tensor(SINTER_I64, 8, data, sizeof data), output = {0};
+  double start = now_s();
+  assert_error(sinter_session_run(session, "main", &input, 1, &output, 1), SINTER_DEVICE, "E0722",
+               "kernel 'sum_i64'");
+  in_time(start, "a lost GPU");
+  assert_non_null(strstr(sinter_last_error(), "ILLEGAL_ADDRESS"));
+  for (int i = 0; i < 2; i++) {
+    assert_error(sinter_session_run(session, "main", &input, 1, &output, 1), SINTER_DEVICE, "E0725",
+                 "cannot be used any more since: launching a kernel");
+    assert_non_null(strstr(sinter_last_error(), "kernel 'sum_i64'"));
+  }
+  sinter_session_destroy(session);
+  fixture_close(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(runs_are_recorded_once),
@@ -371,6 +411,7 @@ int main(void) {
       cmocka_unit_test(every_step_may_fail),
       cmocka_unit_test(without_nccl),
       cmocka_unit_test(wrong_devices),
+      cmocka_unit_test(lost_gpus), /* last: the process has no use of them any more */
   };
   setenv("SINTER_SIM_DEVICES", "8", 1);
   int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,9 +55,9 @@ struct nccl_api {
 };
 
 /*
- * libnccl.so.2 of the system, or what SINTER_NCCL_LIBRARY names; simulated: the look-alike that
- * lies beside that of the driver. Loaded once per process. Errors: E0730, which says what is
- * missing.
+ * Behind the driver (cuda_api_load): libnccl.so.2 of the system, or what SINTER_NCCL_LIBRARY names;
+ * simulated: the look-alike that lies beside that of the driver. Loaded once per process. Errors:
+ * E0730, which says what is missing.
  */
 status nccl_api_load(bool simulated, const struct nccl_api **out_api);
 

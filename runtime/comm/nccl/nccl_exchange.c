@@ -313,7 +313,11 @@ static status nccl_create(const struct comm_options *options, struct comm **out_
   c->deadline_ns = options->deadline_ns;
   c->check = options->check;
   c->controls = &host_comm;
-  status st = nccl_api_load(options->driver == &sim_driver, &c->api);
+  const struct cuda_api *cuda; /* NCCL takes the driver that is there */
+  bool simulated = options->driver == &sim_driver;
+  status st = simulated ? cuda_api_load_simulated(c->plan->ranks, &cuda) : cuda_api_load(&cuda);
+  if (!st)
+    st = nccl_api_load(simulated, &c->api);
   if (!st)
     st = c->controls->create(options, &c->control);
   if (st)

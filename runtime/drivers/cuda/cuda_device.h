@@ -62,6 +62,7 @@ struct driver_module {
 status cuda_device_fail(struct device *device, int result, const char *what);
 /* Reports what a device died of: E0725. */
 status cuda_device_dead(const struct device *device);
+bool cuda_device_lost(const struct device *device);
 
 /* Waits for all work; with a watch, looking at that. */
 status cuda_device_wait(struct device *device);

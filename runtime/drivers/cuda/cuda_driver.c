@@ -305,6 +305,7 @@ static status cuda_launch(struct device *device, struct driver_module *module,
       .write = cuda_write,                                                                         \
       .wait = cuda_device_wait,                                                                    \
       .moves = cuda_moves,                                                                         \
+      .lost = cuda_device_lost,                                                                    \
       .record = cuda_record,                                                                       \
       .record_end = cuda_record_end,                                                               \
       .replay = cuda_replay,                                                                       \

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Waiting for a GPU, and what becomes of one that fails. */
-#include <string.h>
 #include <time.h>
 
 #include "runtime/drivers/cuda/cuda_device.h"
@@ -9,13 +8,12 @@
 /* --- Errors --- */
 
 status cuda_device_dead(const struct device *device) {
-  const char *text = strstr(device->death.text, "]: ");
-  return fault_report(DIAG_E0725, NULL,
-                      "destroy the session; create another, in a new process if the "
-                      "GPU is still refused",
-                      "the GPU cannot be used any more since: %s",
-                      text ? text + 3 : device->death.text);
+  return fault_follow(DIAG_E0725, &device->death,
+                      "create another session, in a new process if the GPU is still refused",
+                      "the GPU cannot be used any more");
 }
+
+bool cuda_device_lost(const struct device *device) { return device->dead; }
 
 status cuda_device_fail(struct device *device, int result, const char *what) {
   status st = cuda_fail(device->api, result, what);
