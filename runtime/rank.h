@@ -68,6 +68,7 @@ struct rank_recording {
   uint64_t *key; /* what must be the same */
   bool valid;
   bool refused;                       /* it cannot be recorded */
+  bool ran;                           /* directly, to the end: memory has the size it needs */
   uint64_t moves;                     /* the device's, when it was recorded */
   uint64_t used;                      /* when, in runs */
   struct driver_recording *recording; /* NULL: not yet */

@@ -86,13 +86,11 @@ static void make_key(struct rank *r, const Engine__Variant *variant) {
 }
 
 /* The row of the run's key, or the one that was not used for longest, emptied. */
-static struct rank_recording *find_row(struct rank *r, const Engine__Variant *variant,
-                                       bool *out_known) {
+static struct rank_recording *find_row(struct rank *r, const Engine__Variant *variant) {
   struct rank_recordings *t = &r->recordings;
   struct rank_recording *oldest = &t->items[0];
   make_key(r, variant);
   t->runs++;
-  *out_known = true;
   for (uint32_t i = 0; i < RANK_RECORDINGS; i++) {
     struct rank_recording *row = &t->items[i];
     if (row->valid && memcmp(row->key, t->key, t->words * sizeof *t->key) == 0) {
@@ -109,14 +107,12 @@ static struct rank_recording *find_row(struct rank *r, const Engine__Variant *va
                                     .used = t->runs,
                                     .refused = !block_recordable(r, variant->block)};
   memcpy(oldest->key, t->key, t->words * sizeof *t->key);
-  *out_known = false;
   return oldest;
 }
 
 /* What this rank is ready for, and then what all are. */
-static status decide(struct rank *r, const struct rank_recording *row, bool known,
-                     enum run_mode *out_mode) {
-  uint32_t least, mine = !known || row->refused                                        ? RUN_DIRECT
+static status decide(struct rank *r, const struct rank_recording *row, enum run_mode *out_mode) {
+  uint32_t least, mine = !row->ran || row->refused                                     ? RUN_DIRECT
                          : row->recording && row->moves == r->driver->moves(r->device) ? RUN_REPLAY
                                                                                        : RUN_RECORD;
   *out_mode = (enum run_mode)mine;
@@ -171,21 +167,20 @@ static status record_and_replay(struct rank *r, uint32_t block, struct rank_reco
 
 status rank_run_variant(struct rank *r, const Engine__Variant *variant) {
   enum run_mode mode;
-  bool known;
   if (!r->recordings.on)
     return rank_run_block(r, variant->block);
-  struct rank_recording *row = find_row(r, variant, &known);
-  status st = decide(r, row, known, &mode);
+  struct rank_recording *row = find_row(r, variant);
+  status st = decide(r, row, &mode);
   if (st)
     return st;
-  if (mode == RUN_DIRECT)
-    return rank_run_block(r, variant->block);
   if (mode == RUN_RECORD)
     return record_and_replay(r, variant->block, row);
-  r->mode = RUN_REPLAY;
+  r->mode = mode;
   st = rank_run_block(r, variant->block);
   r->mode = RUN_DIRECT;
-  if (st)
+  if (mode == RUN_DIRECT)
+    row->ran = !st;
+  if (st || mode == RUN_DIRECT)
     return st;
   r->recordings.replayed++;
   return r->driver->replay(r->device, row->recording);
