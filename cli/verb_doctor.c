@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "cli/verb.h"
+#include "runtime/comm/nccl/nccl_api.h"
 #include "runtime/drivers/cpu/cpu_target.h"
 #include "runtime/drivers/cuda/cuda_probe.h"
 #include "runtime/fault.h"
@@ -32,16 +33,49 @@ static const char *reason(struct invocation *v) {
   return arena_strndup(&v->arena, start, strcspn(start, "\n"));
 }
 
-static void report_gpus(struct invocation *v, const char *what, const struct cuda_api *api) {
+/* What was found, for what follows from it. */
+struct findings {
+  uint32_t gpus;
+  bool nccl, sim, sim_nccl;
+};
+
+/* Which pairs of GPUs do not reach each other's memory. */
+static void report_peers(struct invocation *v, const struct cuda_api *api, uint32_t count) {
+  struct strbuf apart = {0};
+  uint32_t pairs = 0, missing = 0;
+  for (uint32_t a = 0; a < count; a++)
+    for (uint32_t b = 0; b < count; b++) {
+      bool reaches = a == b;
+      if (a == b || cuda_peers(api, a, b, &reaches) != STATUS_OK)
+        continue;
+      pairs++;
+      if (!reaches && ++missing <= 8)
+        strbuf_printf(&apart, "%s%u-%u", missing > 1 ? ", " : "", a, b);
+    }
+  if (!missing)
+    report(v, "peers", true, "every GPU reaches the memory of every other");
+  else
+    report(v, "peers", false,
+           arena_printf(&v->arena,
+                        "%u of %u pairs do not reach each other's memory (%s%s): NCCL goes by "
+                        "way of the host there",
+                        missing, pairs, apart.data, missing > 8 ? ", ..." : ""));
+  strbuf_deinit(&apart);
+}
+
+static uint32_t report_gpus(struct invocation *v, const char *what, const struct cuda_api *api) {
   int version;
   uint32_t count;
   if (cuda_probe(api, &version, &count) != STATUS_OK) {
     report(v, what, false, reason(v));
-    return;
+    return 0;
   }
   report(v, what, count > 0,
-         arena_printf(&v->arena, "CUDA %d.%d, %u GPU%s", version / 1000, version % 1000 / 10, count,
-                      count == 1 ? "" : "s"));
+         arena_printf(&v->arena, "CUDA %d.%d, %u GPU%s%s", version / 1000, version % 1000 / 10,
+                      count, count == 1 ? "" : "s",
+                      api->graph_make && api->exec_update
+                          ? ""
+                          : "; a driver of CUDA 12 records runs better"));
   for (uint32_t i = 0; i < count; i++) {
     struct gpu_info gpu;
     char name[32];
@@ -53,37 +87,65 @@ static void report_gpus(struct invocation *v, const char *what, const struct cud
              arena_printf(&v->arena, "%s, sm_%d, %d multiprocessors, %.1f GiB", gpu.name,
                           gpu.capability, gpu.multiprocessors, (double)gpu.memory / 0x1p30));
   }
+  if (count > 1)
+    report_peers(v, api, count);
+  return count;
 }
 
-static void report_driver(struct invocation *v) {
+static void report_driver(struct invocation *v, struct findings *f) {
   const struct cuda_api *api;
   if (cuda_api_load(&api) == STATUS_OK)
-    report_gpus(v, "cuda", api);
+    f->gpus = report_gpus(v, "cuda", api);
   else
     report(v, "cuda", false, reason(v));
 }
 
-static void report_simulator(struct invocation *v) {
+static void report_simulator(struct invocation *v, struct findings *f) {
   const struct cuda_api *api;
+  const struct nccl_api *nccl;
   int version;
   uint32_t count;
-  if (cuda_api_load_simulated(1, &api) == STATUS_OK &&
-      cuda_probe(api, &version, &count) == STATUS_OK)
-    report(v, "sim", true,
-           arena_printf(&v->arena, "%u simulated GPUs for engines with PTX", count));
-  else
+  f->sim = cuda_api_load_simulated(1, &api) == STATUS_OK &&
+           cuda_probe(api, &version, &count) == STATUS_OK;
+  if (!f->sim) {
     report(v, "sim", false, reason(v));
+    return;
+  }
+  f->sim_nccl = nccl_api_load(true, &nccl) == STATUS_OK;
+  report(
+      v, "sim", true,
+      f->sim_nccl
+          ? arena_printf(&v->arena, "%u simulated GPUs for engines with PTX, and their NCCL", count)
+          : arena_printf(&v->arena, "%u simulated GPUs for engines with PTX, without NCCL: %s",
+                         count, reason(v)));
 }
 
-static void report_nccl(struct invocation *v) {
-  int version;
-  char problem[256];
-  if (nccl_probe(&version, problem, sizeof problem))
-    report(v, "nccl", true,
-           arena_printf(&v->arena, "NCCL %d.%d.%d", version / 10000, version / 100 % 100,
-                        version % 100));
+static void report_nccl(struct invocation *v, struct findings *f) {
+  const struct nccl_api *api;
+  f->nccl = nccl_api_load(false, &api) == STATUS_OK;
+  report(v, "nccl", f->nccl,
+         f->nccl ? arena_printf(&v->arena, "NCCL %d.%d.%d", api->number / 10000,
+                                api->number / 100 % 100, api->number % 100)
+                 : reason(v));
+}
+
+/* Engines by what they want, and what becomes of them here. */
+static void report_runs(struct invocation *v, const struct findings *f) {
+  report(v, "runs", true, "engines for the cpu, of any number of ranks (--devices cpu:N)");
+  report(v, "runs", f->gpus > 0,
+         f->gpus  ? "engines for one GPU (--devices cuda:0)"
+         : f->sim ? "no engines on GPUs, since there is none; on simulated ones (--devices sim:1)"
+                  : "no engines for GPUs, since there is none, and no simulator");
+  if (f->gpus > 1)
+    report(v, "runs", true,
+           arena_printf(&v->arena, "engines for up to %u GPUs, one per rank%s", f->gpus,
+                        f->nccl
+                            ? ", which exchange elements by NCCL"
+                            : "; without NCCL they exchange elements by way of the host, slowly"));
   else
-    report(v, "nccl", false, problem);
+    report(v, "runs", false,
+           f->sim ? "no engines for several GPUs, but on simulated ones (--devices sim:4)"
+                  : "no engines for several GPUs");
 }
 
 static const char *find_program(struct invocation *v, const char *name, const char *elsewhere) {
@@ -110,10 +172,12 @@ status verb_doctor(struct invocation *v) {
   report(v, "cpu", true,
          arena_printf(&v->arena, "runs code for %s and below",
                       cpu_target_best(cpu_target_features())));
-  report_driver(v);
-  report_simulator(v);
-  report_nccl(v);
+  struct findings found = {0};
+  report_driver(v, &found);
+  report_nccl(v, &found);
+  report_simulator(v, &found);
   report_ptxas(v);
+  report_runs(v, &found);
   if (v->as_json)
     json_array_end(&v->json);
   return STATUS_OK;

@@ -2,10 +2,6 @@
 /* Looking without running anything; see cuda_probe.h. */
 #include "runtime/drivers/cuda/cuda_probe.h"
 
-#include <dlfcn.h>
-#include <stdio.h>
-#include <string.h>
-
 status cuda_probe(const struct cuda_api *api, int *out_version, uint32_t *out_count) {
   int count = 0;
   *out_count = 0;
@@ -40,18 +36,13 @@ status cuda_describe(const struct cuda_api *api, uint32_t index, struct gpu_info
   return result == CUDA_SUCCESS ? STATUS_OK : cuda_fail(api, result, "describing a GPU");
 }
 
-bool nccl_probe(int *out_version, char *out_problem, size_t n) {
-  void *handle = dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
-  int (*version)(int *);
-  if (!handle) {
-    snprintf(out_problem, n, "%s", dlerror());
-    return false;
-  }
-  void *symbol = dlsym(handle, "ncclGetVersion");
-  memcpy(&version, &symbol, sizeof version);
-  bool known = version && version(out_version) == 0;
-  if (!known)
-    snprintf(out_problem, n, "libnccl.so.2 does not tell its version");
-  dlclose(handle);
-  return known;
+status cuda_peers(const struct cuda_api *api, uint32_t from, uint32_t to, bool *out_reaches) {
+  int a, b, can = 0;
+  int result = api->device_get(&a, (int)from);
+  if (result == CUDA_SUCCESS)
+    result = api->device_get(&b, (int)to);
+  if (result == CUDA_SUCCESS)
+    result = api->can_access_peer(&can, a, b);
+  *out_reaches = can != 0;
+  return result == CUDA_SUCCESS ? STATUS_OK : cuda_fail(api, result, "asking for peers");
 }

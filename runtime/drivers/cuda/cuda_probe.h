@@ -17,8 +17,7 @@ status cuda_probe(const struct cuda_api *api, int *out_version, uint32_t *out_co
 /* GPU number `index`. Errors: E0722. */
 status cuda_describe(const struct cuda_api *api, uint32_t index, struct gpu_info *out);
 
-/* The version of libnccl.so.2 (22809: 2.28.9). False where there is none: `out_problem` says why.
- */
-bool nccl_probe(int *out_version, char *out_problem, size_t n);
+/* Whether a GPU reaches another one's memory. Errors: E0722. */
+status cuda_peers(const struct cuda_api *api, uint32_t from, uint32_t to, bool *out_reaches);
 
 #endif
