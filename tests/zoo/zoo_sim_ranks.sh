@@ -31,6 +31,21 @@ over bert_base dp=2,tp=2 4 --check-collectives
 over vit_b16 dp=2 2 --no-graphs
 SINTER_COMM=host over gpt2 tp=2 2
 
+# The way to real GPUs, by the names that NVIDIA's libraries have.
+sim=$(dirname "$sinter")/sim
+LD_LIBRARY_PATH=$sim SINTER_SIM_DEVICES=3 "$sinter" verify "$work/llama/model.onnx" --random-inputs --target sm_80 \
+  --parallel tp=2 --devices cuda:2,0 >"$work/out" 2>&1 || fail "cuda:2,0"
+LD_LIBRARY_PATH=$sim SINTER_SIM_DEVICES=3 "$sinter" doctor >"$work/out" 2>&1 || fail "doctor"
+grep -q 'up to 3 GPUs, one per rank, which exchange elements by NCCL' "$work/out" || fail "doctor of three GPUs"
+LD_LIBRARY_PATH=$sim SINTER_SIM_DEVICES=3 SINTER_NCCL_LIBRARY=/nothing "$sinter" doctor >"$work/out" 2>&1 || fail "doctor"
+grep -q 'by way of the host' "$work/out" || fail "doctor without NCCL"
+LD_LIBRARY_PATH=$sim SINTER_SIM_DEVICES=3 SINTER_NCCL_LIBRARY=/nothing "$sinter" verify "$work/llama/model.onnx" \
+  --random-inputs --target sm_80 --parallel tp=2 --devices cuda:0-1 >"$work/out" 2>&1 || fail "cuda:0-1 without NCCL"
+LD_LIBRARY_PATH=$sim SINTER_SIM_DEVICES=3 SINTER_NCCL_LIBRARY=/nothing SINTER_COMM=nccl "$sinter" verify \
+  "$work/llama/model.onnx" --random-inputs --target sm_80 --parallel tp=2 --devices cuda:0-1 >"$work/out" 2>&1 &&
+  fail "ran without the NCCL that was asked for"
+grep -q E0730 "$work/out" || fail "a missing NCCL is not named"
+
 "$sinter" bench "$work/bert_base/model.onnx" --random-inputs --target sm_80 --parallel tp=2 --devices sim:0,1 \
   --iterations 6 --warmup 0s >"$work/out" 2>&1 || fail "bench"
 grep -q '^graphs  *1 recorded, 6 runs by them' "$work/out" || fail "runs are not recorded once"
