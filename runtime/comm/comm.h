@@ -24,16 +24,18 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-struct comm;   /* a kind's own */
+struct comm; /* a kind's own */
+struct comm_driver;
 struct driver; /* runtime/drivers/driver.h */
 struct device;
 
 struct comm_options {
   const struct plan *plan; /* its ranks, groups and exchanges; outlives the comm */
   uint64_t deadline_ns;
-  const struct driver *driver;   /* of the ranks' devices */
-  const _Atomic bool *cancelled; /* the session's: whoever waits gives up; NULL: never */
-  bool check;                    /* compare what devices exchanged with what the host makes of it */
+  const struct driver *driver;        /* of the ranks' devices */
+  const _Atomic bool *cancelled;      /* the session's: whoever waits gives up; NULL: never */
+  const struct comm_driver *controls; /* what NCCL's ranks agree by; NULL: host_comm */
+  bool check; /* compare what devices exchanged with what the host makes of it */
 };
 
 /* What ranks compare before the first exchange of a run. */
@@ -51,6 +53,8 @@ struct comm_block {
   uint64_t elements; /* of one block */
   enum dtype dtype;  /* one byte or more each */
 };
+
+#define COMM_GIFT 256u
 
 /* Of a heartbeat. */
 #define COMM_SIGN_OF_LIFE 0x80000000u
@@ -96,6 +100,10 @@ struct comm_driver {
   /* All ranks meet; *out_least is the least of what they bring. */
   status (*vote)(struct comm *comm, uint32_t rank, uint32_t mine, uint32_t *out_least);
 
+  /* All ranks meet; out_all gets what each brings, at most COMM_GIFT bytes and as many of each, in
+   * the order of ranks. Outside of runs. */
+  status (*gather)(struct comm *comm, uint32_t rank, const void *mine, size_t bytes, void *out_all);
+
   /* All ranks meet at the end of a run. */
   status (*finish)(struct comm *comm, uint32_t rank, uint64_t decisions);
 
@@ -111,7 +119,7 @@ struct comm_driver {
   void (*reset)(struct comm *comm);
 
   /* A number that the rank changes whenever it gets something done: the step it is at, and a bit
-   * that is for nothing else. */
+   * that is for nothing else. Of a rank in another process it is what is known here. */
   _Atomic uint32_t *(*heartbeat)(struct comm *comm, uint32_t rank);
 
   /* Bytes that a rank received from others in exchange `number`, and how often it took part, in

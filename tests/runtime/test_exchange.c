@@ -10,6 +10,7 @@
 #include "runtime/session.h"
 
 #include <math.h>
+#include <pthread.h>
 
 enum { MOST_RANKS = 8, MOST_BYTES = 1 << 14 };
 
@@ -447,6 +448,50 @@ static void constants_in_parts(void **state) {
   }
 }
 
+/* --- What ranks tell each other beside exchanges --- */
+
+struct teller {
+  struct comm *comm;
+  uint32_t rank;
+  pthread_t thread;
+  bool good;
+};
+
+static void *tell(void *argument) {
+  struct teller *t = argument;
+  for (uint32_t i = 0; i < 200; i++) {
+    uint64_t mine[3] = {t->rank, i, 7}, all[4][3];
+    uint32_t least;
+    t->good &= host_comm.gather(t->comm, t->rank, mine, sizeof mine, all) == STATUS_OK;
+    for (uint32_t k = 0; k < 4; k++)
+      t->good &= all[k][0] == k && all[k][1] == i && all[k][2] == 7;
+    t->good &= host_comm.vote(t->comm, t->rank, (t->rank + i) % 4 + i, &least) == STATUS_OK;
+    t->good &= least == i;
+  }
+  return NULL;
+}
+
+static void gathering_and_voting(void **state) {
+  (void)state;
+  struct exchange_case c = {.mesh = {4}, .n_group = 1, .dtype = DTYPE_F32, .elements = 5};
+  struct running r;
+  start(&r, &c);
+  struct teller tellers[4];
+  struct comm *comm;
+  assert_ok(
+      host_comm.create(&(struct comm_options){.plan = r.plan, .deadline_ns = 5000000000u}, &comm));
+  for (uint32_t i = 0; i < 4; i++) {
+    tellers[i] = (struct teller){.comm = comm, .rank = i, .good = true};
+    assert_int_equal(pthread_create(&tellers[i].thread, NULL, tell, &tellers[i]), 0);
+  }
+  for (uint32_t i = 0; i < 4; i++) {
+    pthread_join(tellers[i].thread, NULL);
+    assert_true(tellers[i].good);
+  }
+  host_comm.destroy(comm);
+  fixture_close(&r.f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_kind_over_every_group),
@@ -455,6 +500,7 @@ int main(void) {
       cmocka_unit_test(several_values),
       cmocka_unit_test(overlap_is_refused),
       cmocka_unit_test(constants_in_parts),
+      cmocka_unit_test(gathering_and_voting),
   };
   int failed = cmocka_run_group_tests_name("cpu", tests, NULL, NULL);
   fixture_driver = "sim"; /* the same by NCCL, or, of what NCCL has not, by way of the host */

@@ -287,6 +287,15 @@ static status host_vote(struct comm *c, uint32_t rank, uint32_t mine, uint32_t *
   return st ? st : host_meet(c, rank, &c->meetings[0]);
 }
 
+static status host_gather(struct comm *c, uint32_t rank, const void *mine, size_t bytes,
+                          void *out_all) {
+  c->cells[rank].gift = mine;
+  status st = host_meet(c, rank, &c->meetings[0]);
+  for (uint32_t i = 0; i < c->ranks && !st; i++)
+    memcpy((uint8_t *)out_all + i * bytes, c->cells[i].gift, bytes);
+  return st ? st : host_meet(c, rank, &c->meetings[0]);
+}
+
 static status host_finish(struct comm *c, uint32_t rank, uint64_t decisions) {
   struct host_cell *own = &c->cells[rank];
   own->decisions = decisions;
@@ -406,6 +415,7 @@ const struct comm_driver host_comm = {
     .exchange = host_exchange,
     .agree = host_agree,
     .vote = host_vote,
+    .gather = host_gather,
     .finish = host_finish,
     .fail = host_fail,
     .failed = host_failed,

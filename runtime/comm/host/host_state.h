@@ -35,6 +35,7 @@ struct host_cell {
   _Atomic uint32_t waiting;
   uint64_t decisions;
   uint32_t vote;
+  const void *gift;
   struct comm_agreement agreement;
   struct comm_block *blocks; /* of the exchange it is at */
   uint32_t n_blocks;

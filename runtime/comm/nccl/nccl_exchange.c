@@ -312,7 +312,7 @@ static status nccl_create(const struct comm_options *options, struct comm **out_
   c->cancelled = options->cancelled;
   c->deadline_ns = options->deadline_ns;
   c->check = options->check;
-  c->controls = &host_comm;
+  c->controls = options->controls ? options->controls : &host_comm;
   const struct cuda_api *cuda; /* NCCL takes the driver that is there */
   bool simulated = options->driver == &sim_driver;
   status st = simulated ? cuda_api_load_simulated(c->plan->ranks, &cuda) : cuda_api_load(&cuda);

@@ -158,13 +158,30 @@ static status use_device(struct nccl_rank *r) {
   return result == CUDA_SUCCESS ? STATUS_OK : cuda_fail(r->device->api, result, "using the GPU");
 }
 
+/* One for all ranks: that of rank 0, where others are in other processes. */
+static status make_id(struct comm *c, struct nccl_id *out) {
+  _Static_assert(sizeof *out <= COMM_GIFT, "an id is small enough to be given to all");
+  int result = c->api->unique_id(out);
+  if (result)
+    return nccl_fault(&c->ranks[0], result, "making an id");
+  if (c->n == c->plan->ranks)
+    return STATUS_OK;
+  struct nccl_id *all = mem_try_calloc(c->plan->ranks, sizeof *all);
+  if (!all)
+    return fault_no_memory("ids", c->plan->ranks * sizeof *all);
+  status st = c->controls->gather(c->control, c->first, out, sizeof *out, all);
+  *out = all[0];
+  mem_free(all);
+  return st;
+}
+
 static status open_world(struct comm *c) {
   struct nccl_config config = not_blocking();
   struct nccl_id id;
-  int result = c->api->unique_id(&id);
-  if (result)
-    return nccl_fault(&c->ranks[0], result, "making an id");
-  status st = STATUS_OK;
+  int result = NCCL_SUCCESS;
+  status st = make_id(c, &id);
+  if (st)
+    return st;
   c->api->group_start();
   for (uint32_t i = 0; i < c->n && !st && (!result || result == NCCL_IN_PROGRESS); i++) {
     st = use_device(&c->ranks[i]);
