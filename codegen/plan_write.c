@@ -7,7 +7,8 @@
  *   const, part                   CONSTANT
  *   result of an exchange         ARENA; what is exchanged is stored whole, by kernels
  *   result of a kernel            OUTPUT where it is a result of the entry, else ARENA with the
- * steps it lives between reshape                       ALIAS results of if, loop-carried   DYNAMIC
+ * steps it lives between reshape                       ALIAS results of if, loop-carried, of
+ * kernels that run once   DYNAMIC
  *
  * Arenas are laid out in phases: a value whose size needs a symbol that is bound on the way belongs
  * to a phase that begins after the binding. Lifetimes are counted in steps over all blocks; a value
@@ -45,6 +46,7 @@ struct writer {
   uint32_t depth;
   uint32_t *depth_of; /* by manifest value: of the block that made it */
   uint32_t depth_cap;
+  Engine__Variant *variant;
   bool failed;      /* a size is no expression */
   struct uses uses; /* of f */
   VEC(uint32_t)
@@ -473,13 +475,34 @@ static uint32_t launch_dim(struct writer *w, const struct op *fused, const struc
   return manifest_build_const(w->b, (int64_t)op->provenance + 1);
 }
 
+/* Results that stay from run to run: buffers of their own. */
+static void keep_results(struct writer *w, uint32_t block, const struct op *op) {
+  for (uint32_t i = 0; i < op->n_results; i++) {
+    value_id v = op->results[i];
+    w->value[v] =
+        add_typed(w, value_type(w->f, v), w->f->values.data[v].name, ENGINE__STORAGE__DYNAMIC, 0);
+    manifest_build_step_reserve(w->b, block)->value = w->value[v];
+  }
+}
+
+static uint32_t once_block(struct writer *w) {
+  if (!w->variant->once)
+    w->variant->once = manifest_build_block(w->b);
+  return w->variant->once;
+}
+
 static void write_launch(struct writer *w, uint32_t block, op_id id) {
   const struct op *op = function_op(w->f, id);
+  bool once = OP_ATTRS(fused, op)->once;
+  if (once) {
+    block = once_block(w);
+    keep_results(w, block, op);
+  }
   const struct kernel *k = kernel_of(w->set, w->f, id);
   uint32_t n = op->n_operands + op->n_results;
   uint32_t *buffers = ARENA_ARRAY(w->b->arena, uint32_t, n);
   uint32_t *dims = ARENA_ARRAY(w->b->arena, uint32_t, k->dims.len + 1);
-  if (w->stale)
+  if (w->stale && !once)
     begin_phase(w, block);
   w->clock++;
   for (uint32_t i = 0; i < op->n_operands; i++) {
@@ -494,7 +517,7 @@ static void write_launch(struct writer *w, uint32_t block, op_id id) {
     value_id v = op->results[i];
     if (!w->value[v]) {
       w->value[v] = add_result(w, op, v);
-    } else {
+    } else if (!once) {
       row_of(w, w->value[v])->phase = w->phase; /* an output: sized with this phase */
     }
     buffers[op->n_operands + i] = w->value[v];
@@ -695,6 +718,20 @@ static void write_loop_results(struct writer *w, uint32_t block, const struct op
   }
 }
 
+/* What a carried value becomes. The runtime exchanges buffers with a DYNAMIC one, so that one from
+ * outside of the body, which the next iteration reads again, is copied. */
+static uint32_t use_next(struct writer *w, uint32_t block, value_id v) {
+  uint32_t from = use_unpacked(w, block, v), root = alias_root(w, from);
+  if (row_of(w, root)->storage != ENGINE__STORAGE__DYNAMIC || w->depth_of[root] == w->depth)
+    return from;
+  const struct type *type = value_type(w->f, v);
+  begin_phase(w, block);
+  uint32_t to = add_typed(w, type, NULL, ENGINE__STORAGE__ARENA, 0);
+  copy(w, block, to, from, value_bytes(w, type));
+  touch(w, to);
+  return to;
+}
+
 static void write_loop(struct writer *w, uint32_t block, const struct op *op) {
   const struct loop_attrs *a = OP_ATTRS(loop, op);
   const struct region *r = &w->f->regions.data[op->regions[0]];
@@ -742,8 +779,8 @@ static void write_loop(struct writer *w, uint32_t block, const struct op *op) {
   step->body_condition = use(w, r->results.data[0]);
   for (uint32_t i = 0; i < carried; i++) {
     value_id param = r->params.data[1 + i], next = r->results.data[1 + i];
-    Engine__Carried *c = manifest_build_carried(w->b, step, init[i], w->value[param],
-                                                use_unpacked(w, step->body, next));
+    Engine__Carried *c =
+        manifest_build_carried(w->b, step, init[i], w->value[param], use_next(w, step->body, next));
     carried_dims(w, c, value_type(w->f, op->operands[2 + i]), value_type(w->f, param),
                  value_type(w->f, next));
   }
@@ -926,7 +963,8 @@ static bool writes_directly(const struct writer *w, uint32_t i) {
   const struct op *def = value_def(w->f, v);
   if (!def || (def->kind != OP_FUSED && def->kind != OP_HOST) || def->parent != 0)
     return false;
-  if (dtype_is_sub_byte(value_type(w->f, v)->dtype))
+  if (dtype_is_sub_byte(value_type(w->f, v)->dtype) ||
+      (def->kind == OP_FUSED && OP_ATTRS(fused, def)->once))
     return false;
   for (uint32_t j = 0; j < i; j++) {
     if (r->results.data[j] == v)
@@ -1052,6 +1090,7 @@ static void write_entry(struct writer *w, const struct entry *e) {
              &b);
       manifest_build_guard(w->b, variant, a, r, b);
     }
+    w->variant = variant;
     write_function(w, block, e, entry, i + 1 == e->variants.len);
   }
 }

@@ -57,7 +57,8 @@ static const char *const order[] = {
     "dce",            /* what they were */
     "hoist",          /* on what is left of loops */
     "fuse",           /* what it makes are kernels */
-    "order",          /* last: kernels are what is run and stored */
+    "order",          /* kernels are what is run and stored */
+    "once",           /* last: of what is there now */
 };
 
 uint32_t pipeline_pass_count(void) { return N_PASSES; }

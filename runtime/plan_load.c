@@ -450,7 +450,8 @@ static status check_variant(struct plan_loader *l, const Engine__Variant *varian
     if (s)
       return s;
   }
-  return loader_child_block(l, variant->block);
+  status s = variant->once ? loader_child_block(l, variant->once) : STATUS_OK;
+  return s ? s : loader_child_block(l, variant->block);
 }
 
 static status check_entries(struct plan_loader *l) {

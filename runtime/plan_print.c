@@ -305,7 +305,12 @@ static void print_entry(struct printer *p, const Engine__Entry *e) {
     fputs("  variant", p->out);
     print_relates(p, e->variants[i]->guards, e->variants[i]->n_guards);
     fputc('\n', p->out);
-    print_block(p, e->variants[i]->block, 4);
+    if (e->variants[i]->once) {
+      fputs("    once\n", p->out);
+      print_block(p, e->variants[i]->once, 6);
+      fputs("    run\n", p->out);
+    }
+    print_block(p, e->variants[i]->block, e->variants[i]->once ? 6 : 4);
   }
 }
 

@@ -105,10 +105,11 @@ static status create_tables(struct rank *r) {
   r->carried = POOL_ARRAY(&r->pool, int64_t, plan->most_carried_dims);
   r->carried_bytes = POOL_ARRAY(&r->pool, uint64_t, plan->most_carried);
   r->scan_bytes = POOL_ARRAY(&r->pool, uint64_t, plan->buffer_count);
+  r->once_done = POOL_ARRAY(&r->pool, bool, plan->manifest->n_blocks);
   r->blocks = POOL_ARRAY(&r->pool, struct comm_block, plan->most_exchange_parts);
   r->expected = POOL_ARRAY(&r->pool, uint64_t, plan->exchange_count);
   if (!r->slots || !r->buffers || !r->args || !r->arg_bytes || !r->carried || !r->carried_bytes ||
-      !r->scan_bytes || !r->blocks || !r->expected)
+      !r->scan_bytes || !r->blocks || !r->once_done || !r->expected)
     return STATUS_RESOURCES;
   status st = expr_state_init(&r->exprs, plan, r->coords, &r->pool);
   if (!st)
@@ -226,6 +227,14 @@ void rank_deinit(struct rank *r) {
 
 /* --- Running --- */
 
+/* What a variant needs once. It counts as done when the run is: kernels may still report. */
+static status run_once(struct rank *r, uint32_t block) {
+  if (!block || r->once_done[block])
+    return STATUS_OK;
+  r->once_begun = block;
+  return rank_run_block(r, block);
+}
+
 static status run_variant(struct rank *r) {
   for (size_t i = 0; i < r->entry->n_variants; i++) {
     const Engine__Variant *variant = r->entry->variants[i];
@@ -233,8 +242,10 @@ static status run_variant(struct rank *r) {
     status st = rank_relate_all(r, variant->guards, variant->n_guards, NULL, &fits);
     if (st)
       return st;
-    if (fits)
-      return rank_run_variant(r, variant);
+    if (!fits)
+      continue;
+    st = run_once(r, variant->once);
+    return st ? st : rank_run_variant(r, variant);
   }
   return fault_report(DIAG_E0609, r->engine->file.path, NULL,
                       "none of the %zu variants of '%s' takes these shapes", r->entry->n_variants,
@@ -255,6 +266,7 @@ static status agree(struct rank *r, const sinter_tensor *inputs, size_t n) {
 
 static status run_entry(struct rank *r, const sinter_tensor *inputs, size_t n_inputs,
                         sinter_tensor *outputs, size_t n_outputs) {
+  r->once_begun = 0;
   expr_state_reset(&r->exprs);
   host_strings_reset(&r->strings.table);
   status st = rank_bind_inputs(r, inputs, n_inputs);
@@ -268,6 +280,8 @@ static status run_entry(struct rank *r, const sinter_tensor *inputs, size_t n_in
     st = run_variant(r);
   if (!st)
     st = rank_finish_kernels(r);
+  if (!st && r->once_begun)
+    r->once_done[r->once_begun] = true;
   if (!st)
     st = rank_finish_outputs(r);
   return st;

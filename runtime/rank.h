@@ -122,9 +122,11 @@ struct rank {
   struct slot *output_copies;
   uint32_t input_buffer_count;
   struct rank_states states;
-  struct slot staged; /* host memory for exchanges that the devices do not do themselves */
-  uint64_t launches;  /* of the last run */
-  enum run_mode mode; /* of the run in progress */
+  struct slot staged;  /* host memory for exchanges that the devices do not do themselves */
+  uint64_t launches;   /* of the last run */
+  bool *once_done;     /* per block: of those that run once */
+  uint32_t once_begun; /* in the run in progress; 0: none */
+  enum run_mode mode;  /* of the run in progress */
   struct rank_recordings recordings;
   struct rank_strings strings;
 
