@@ -262,7 +262,7 @@ static uint32_t equal_coords(const struct rank *a, const struct rank *b) {
 /* The row `from` of the part of a state that rank r has rows of: of the ranks that have it, which
  * all stand at one place along the axes that deal rows, the one at r's place along the others. */
 static status find_row(struct sinter_session *s, const struct rank *r, size_t state, int64_t from,
-                       struct states_row *out) {
+                       struct states_row *out, struct rank **out_rank) {
   uint32_t most = 0;
   status st = STATUS_OK;
   *out = (struct states_row){0};
@@ -275,20 +275,36 @@ static status find_row(struct sinter_session *s, const struct rank *r, size_t st
     if (st || !row.data)
       continue;
     *out = row;
+    *out_rank = &s->ranks[i];
     most = equal;
   }
+  return st;
+}
+
+/* From one device's memory to another's. */
+static status carry_row(struct rank *from, const uint8_t *src, struct rank *to, uint8_t *dst,
+                        uint64_t bytes) {
+  void *host = mem_try_calloc(bytes, 1);
+  status st = host ? from->driver->read(from->device, host, src, bytes)
+                   : fault_no_memory("a row of a state", bytes);
+  if (!st)
+    st = to->driver->write(to->device, dst, host, bytes);
+  mem_free(host);
   return st;
 }
 
 static status copy_row(struct sinter_session *s, struct rank *r, size_t state, int64_t from,
                        int64_t to) {
   struct states_row dst, src;
+  struct rank *other = NULL;
   status st = rank_states_row(r, s->states.entry, state, to, &dst);
   if (st || !dst.data || !dst.bytes)
     return st;
-  st = find_row(s, r, state, from, &src);
-  return st || !src.data || src.bytes != dst.bytes || src.data == dst.data
-             ? st
+  st = find_row(s, r, state, from, &src, &other);
+  if (st || !src.data || src.bytes != dst.bytes || src.data == dst.data)
+    return st;
+  return other != r && r->driver->discrete
+             ? carry_row(other, src.data, r, dst.data, dst.bytes)
              : r->driver->copy(r->device, dst.data, src.data, dst.bytes);
 }
 
