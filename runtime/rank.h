@@ -134,7 +134,8 @@ struct rank {
   struct comm *comm;
   _Atomic uint32_t *heartbeat;
   struct comm_block *blocks; /* of one exchange */
-  uint64_t *expected; /* per exchange: bytes that all ranks should have received in this run */
+  uint64_t *expected; /* per exchange: bytes that the group of which this rank is the first should
+                         have received in this run; else 0 */
   uint64_t decisions; /* what data decided in this run, hashed: the same on all ranks */
   uint64_t steps;     /* begun in this run */
   bool sync;          /* wait for each launch: SINTER_SYNC */

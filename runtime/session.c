@@ -233,7 +233,8 @@ SINTER_API sinter_status sinter_session_get_exchange(const sinter_session *sessi
                          .ranks = plan->groups[e->group].size};
   if (e->step->n_provenance)
     out.node = plan_string(plan, plan->manifest->provenance[e->step->provenance[0]]->node);
-  out.expected = session->ranks[0].expected[number];
+  for (uint32_t i = 0; i < plan->ranks; i++)
+    out.expected += session->ranks[i].expected[number];
   for (uint32_t i = 0; session->comm && i < plan->ranks; i++)
     out.bytes += session->comms->received(session->comm, i, number, &out.times);
   size_t n = out.struct_size < sizeof out ? out.struct_size : sizeof out;

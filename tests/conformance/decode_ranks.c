@@ -2,14 +2,18 @@
 /*
  * A decoder with a cache on one rank and on several: decode_ranks ONE.sinter SEVERAL.sinter [FIRST
  * LAST STEPS]. For prompts of FIRST to LAST tokens (1 to 70), alone and in a batch of three rows of
- * which two are padded on the left, prefill and STEPS (32) decode steps; the logits may differ by
- * rounding only, and the best token must be the same, unless two are as good as equal. The token of
- * one rank is the next input of both. Inputs are known by name: input_ids, attention_mask,
- * position_ids, and past values in the order of the outputs after the logits.
+ * which two are padded on the left, a first run and STEPS (32) decode steps: of the one's `main`,
+ * of the several's `main`, and, where it has them, of its `prefill` (in two pieces where the prompt
+ * is long enough) and `decode` with states. The logits may differ by rounding only, and the best
+ * token must be the same, unless two are as good as equal. The token of one rank is the next input
+ * of all. Of the last, bytes counted must be those that the plan expects. Inputs are known by name:
+ * input_ids, attention_mask, position_ids, and past values in the order of the outputs after the
+ * logits.
  */
 #include "include/sinter/runtime.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +27,11 @@ struct side {
   sinter_tensor past[MOST_PORTS]; /* copies, as outputs are the session's until its next run */
   uint32_t n_inputs, n_outputs;
 };
+
+/* The several's states: whether it has prefill and decode. */
+static bool with_states;
+static sinter_session *states;
+static uint64_t exchanges, received;
 
 static int64_t ids[BATCH * MOST_TOKENS], mask[BATCH * MOST_TOKENS], positions[BATCH * MOST_TOKENS];
 static double worst; /* difference over the largest logit */
@@ -92,10 +101,16 @@ static void run_side(struct side *s, int64_t batch, int64_t n, int64_t total, in
   }
 }
 
+/* Of [batch, n, vocabulary] those of the last place; of [batch, vocabulary] all there are. */
+static const float *last_logits(const sinter_tensor *logits, int64_t row) {
+  int64_t n = logits->rank == 3 ? logits->dims[1] : 1, vocabulary = logits->dims[logits->rank - 1];
+  return (const float *)logits->data + (row * n + n - 1) * vocabulary;
+}
+
 /* The best token of the last place of a row. */
 static int64_t best_of(const sinter_tensor *logits, int64_t row, float *out_best, float *out_gap) {
-  int64_t n = logits->dims[1], vocabulary = logits->dims[2], best = 0;
-  const float *x = (const float *)logits->data + (row * n + n - 1) * vocabulary;
+  int64_t vocabulary = logits->dims[logits->rank - 1], best = 0;
+  const float *x = last_logits(logits, row);
   float second = -INFINITY;
   for (int64_t i = 1; i < vocabulary; i++)
     if (x[i] > x[best])
@@ -108,39 +123,88 @@ static int64_t best_of(const sinter_tensor *logits, int64_t row, float *out_best
 }
 
 /* Logits of the last place in all rows, where no padding is. */
-static void compare(const struct side *a, const struct side *b, int64_t batch, int64_t prompt,
-                    int64_t step) {
-  int64_t n = a->outputs[0].dims[1], vocabulary = a->outputs[0].dims[2];
+static void compare(const sinter_tensor *a, const sinter_tensor *b, const char *what, int64_t batch,
+                    int64_t prompt, int64_t step) {
+  int64_t vocabulary = a->dims[a->rank - 1];
   for (int64_t row = 0; row < batch; row++) {
     float best, other, gap, unused;
-    int64_t token = best_of(&a->outputs[0], row, &best, &gap);
-    int64_t theirs = best_of(&b->outputs[0], row, &other, &unused);
+    int64_t token = best_of(a, row, &best, &gap);
+    int64_t theirs = best_of(b, row, &other, &unused);
+    const float *x = last_logits(a, row), *y = last_logits(b, row);
     double most = 1e-6, difference = 0;
     for (int64_t i = 0; i < vocabulary; i++) {
-      size_t at = (size_t)((row * n + n - 1) * vocabulary + i);
-      double x = ((float *)a->outputs[0].data)[at], y = ((float *)b->outputs[0].data)[at];
-      most = fmax(most, fabs(x));
-      difference = isnan(y) ? INFINITY : fmax(difference, fabs(x - y));
+      most = fmax(most, fabs((double)x[i]));
+      difference = isnan(y[i]) ? INFINITY : fmax(difference, fabs((double)x[i] - (double)y[i]));
     }
     worst = fmax(worst, difference / most);
     compared++;
     near_ties += token != theirs;
     if (difference / most > 1e-4 || (token != theirs && gap > 2 * difference)) {
       fprintf(stderr,
-              "prompt of %lld, row %lld of %lld, step %lld: token %lld and %lld, logits differ by "
-              "%g of %g\n",
-              (long long)prompt, (long long)row, (long long)batch, (long long)step,
+              "%s: prompt of %lld, row %lld of %lld, step %lld: token %lld and %lld, logits differ "
+              "by %g of %g\n",
+              what, (long long)prompt, (long long)row, (long long)batch, (long long)step,
               (long long)token, (long long)theirs, difference, most);
       exit(1);
     }
   }
 }
 
+/* ---- with states ---- */
+
+static int64_t padding(int64_t prompt, int64_t row, int64_t batch) {
+  return row ? (prompt - 1) * row / batch : 0;
+}
+
+/* What was exchanged in the last run is what the plan says. */
+static void check_exchanges(const char *entry) {
+  for (uint32_t i = 0; i < sinter_session_exchange_count(states); i++) {
+    sinter_exchange e = {.struct_size = sizeof e};
+    must(sinter_session_get_exchange(states, i, &e), entry);
+    if (e.times && e.bytes != e.expected) {
+      fprintf(stderr, "%s: exchange %u (%s at '%s') received %llu B, the plan says %llu B\n", entry,
+              i, e.kind, e.node, (unsigned long long)e.bytes, (unsigned long long)e.expected);
+      exit(1);
+    }
+    exchanges += e.times;
+    received += e.bytes;
+  }
+}
+
+static void run_states(const char *entry, const int64_t *tokens, int64_t *counts, int64_t batch,
+                       int64_t n, sinter_tensor *out) {
+  sinter_tensor inputs[2] = {numbers((int64_t *)tokens, batch, n), numbers(counts, batch, 1)};
+  inputs[1].rank = 1;
+  *out = (sinter_tensor){0};
+  must(sinter_session_run(states, entry, inputs, counts ? 2 : 1, out, 1), entry);
+  check_exchanges(entry);
+}
+
+/* A row's tokens without its padding; the first piece has about a third of them. */
+static void prefill(int64_t batch, int64_t prompt, sinter_tensor *out) {
+  static int64_t piece[BATCH * MOST_TOKENS];
+  int64_t counts[BATCH], first = prompt > 4 ? prompt / 3 : 0;
+  must(sinter_session_reset(states), "reset");
+  for (int64_t from = 0, n = first ? first : prompt; from < prompt; from += n, n = prompt - from) {
+    for (int64_t row = 0; row < batch; row++) {
+      int64_t pad = padding(prompt, row, batch), have = prompt - pad;
+      /* What comes first is short in padded rows, so that all end in the last piece. */
+      int64_t done = first * have / prompt, begin = from ? done : 0,
+              end = from || !first ? have : done;
+      counts[row] = end - begin;
+      for (int64_t i = 0; i < n; i++)
+        piece[row * n + i] = i < end - begin ? ids[row * prompt + pad + begin + i] : 0;
+    }
+    run_states("prefill", piece, counts, batch, n, out);
+  }
+}
+
 static void try_prompt(struct side *a, struct side *b, int64_t batch, int64_t prompt,
                        int64_t steps) {
   int64_t n = prompt;
+  sinter_tensor logits = {0};
   for (int64_t row = 0; row < batch; row++) {
-    int64_t pad = row ? (prompt - 1) * row / batch : 0;
+    int64_t pad = padding(prompt, row, batch);
     for (int64_t i = 0; i < n; i++) {
       ids[row * n + i] = i < pad ? 0 : 32 + (i * 37 + row * 11 + prompt * 7) % 90;
       positions[row * n + i] = i < pad ? 0 : i - pad;
@@ -150,17 +214,34 @@ static void try_prompt(struct side *a, struct side *b, int64_t batch, int64_t pr
     int64_t total = prompt + step;
     for (int64_t row = 0; row < batch; row++)
       for (int64_t i = 0; i < total; i++)
-        mask[row * total + i] = i >= (row ? (prompt - 1) * row / batch : 0);
+        mask[row * total + i] = i >= padding(prompt, row, batch);
     run_side(a, batch, n, total, step == 0);
     run_side(b, batch, n, total, step == 0);
-    compare(a, b, batch, prompt, step);
+    compare(&a->outputs[0], &b->outputs[0], "main", batch, prompt, step);
+    if (with_states && step == 0)
+      prefill(batch, prompt, &logits);
+    else if (with_states)
+      run_states("decode", ids, NULL, batch, 1, &logits);
+    if (with_states)
+      compare(&a->outputs[0], &logits, step ? "decode" : "prefill", batch, prompt, step);
     n = 1;
     for (int64_t row = 0; row < batch; row++) {
       float unused[2];
       ids[row] = best_of(&a->outputs[0], row, &unused[0], &unused[1]);
-      positions[row] = total - (row ? (prompt - 1) * row / batch : 0);
+      positions[row] = total - padding(prompt, row, batch);
     }
   }
+}
+
+static void open_states(const struct side *b) {
+  bool prefill_there = false, decode_there = false;
+  for (uint32_t i = 0; i < sinter_engine_entry_count(b->engine); i++) {
+    prefill_there |= !strcmp(sinter_engine_entry_name(b->engine, i), "prefill");
+    decode_there |= !strcmp(sinter_engine_entry_name(b->engine, i), "decode");
+  }
+  with_states = prefill_there && decode_there;
+  if (with_states)
+    must(sinter_session_create(b->engine, NULL, &states), "states");
 }
 
 int main(int argc, char **argv) {
@@ -174,11 +255,16 @@ int main(int argc, char **argv) {
   must(first < 1 || last + steps >= MOST_TOKENS, "at most 255 tokens");
   open_side(&a, argv[1]);
   open_side(&b, argv[2]);
+  open_states(&b);
   for (long prompt = first; prompt <= last; prompt++)
     for (int64_t batch = 1; batch <= BATCH; batch += BATCH - 1)
       try_prompt(&a, &b, batch, prompt, steps);
   printf("%llu rows of logits: at most %.2g of the largest apart, %llu near ties\n",
          (unsigned long long)compared, worst, (unsigned long long)near_ties);
+  if (with_states)
+    printf("with states: %llu exchanges, %llu B received, as the plan says\n",
+           (unsigned long long)exchanges, (unsigned long long)received);
+  sinter_session_destroy(states);
   close_side(&a);
   close_side(&b);
   return 0;

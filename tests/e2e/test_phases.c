@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* prefill and decode of decoders against the model itself: `main`, as imported, run by the
  * interpreter over all tokens of a row at once. Two rows of different length, the prompts in two
- * pieces, then steps; by the interpreter and by an engine. With SINTER_SHARED, all decoders of its
- * data folder. */
+ * pieces, then steps; by the interpreter and by engines, for one rank and for several. With
+ * SINTER_SHARED, all decoders of its data folder. */
 #include "codegen/target.h"
 #include "compiler/compile_driver.h"
 #include "frontend/onnx/model_load.h"
@@ -275,12 +275,27 @@ static void check_states(struct decoder *d, struct engine_run *x) {
   expect_length(x, 0, 0);
 }
 
-static void check_engine(struct decoder *d) {
+/* Of the last run. */
+static void check_exchanges(const struct decoder *d, struct engine_run *x) {
+  for (uint32_t i = 0; i < sinter_session_exchange_count(x->session); i++) {
+    sinter_exchange e = {.struct_size = sizeof e};
+    assert_int_equal(sinter_session_get_exchange(x->session, i, &e), SINTER_OK);
+    if (e.times && e.bytes != e.expected)
+      fail_msg("%s: exchange %u is of %llu B, not %llu B", d->path, i, (unsigned long long)e.bytes,
+               (unsigned long long)e.expected);
+  }
+}
+
+/* mesh: "tp=2", or the machine that a plan is found for, or NULL: one rank. */
+static void check_engine(struct decoder *d, const char *mesh) {
   static struct engine_run x;
+  bool parallel = mesh && strchr(mesh, '=');
   struct strbuf path = {0};
   struct compiler_options o = {.model_path = d->path,
                                .output_path = compiler_temporary_path(&path),
-                               .pipeline = {.verify_each = true}};
+                               .pipeline = {.verify_each = true,
+                                            .parallel = parallel ? mesh : NULL,
+                                            .machine = parallel ? NULL : mesh}};
   no_error(d, compiler_compile(&o, &d->diags));
   assert_int_equal(sinter_engine_open(path.data, NULL, &x.engine), SINTER_OK);
   assert_int_equal(sinter_session_create(x.engine, NULL, &x.session), SINTER_OK);
@@ -288,6 +303,7 @@ static void check_engine(struct decoder *d) {
   strbuf_deinit(&path);
   play(d, run_engine, &x);
   check_states(d, &x);
+  check_exchanges(d, &x);
   sinter_session_destroy(x.session);
   sinter_engine_close(x.engine);
 }
@@ -319,12 +335,16 @@ static void prepare(struct decoder *d) {
   }
 }
 
-static void check_model(const char *folder, const char *name, double tolerance) {
+/* On one rank, and on the meshes, up to a NULL. */
+static void check_model(const char *folder, const char *name, double tolerance,
+                        const char *const *meshes) {
   struct decoder d = {.tolerance = tolerance};
   snprintf(d.path, sizeof d.path, "%s/%s/model.onnx", folder, name);
   prepare(&d);
   check_interpreter(&d);
-  check_engine(&d);
+  check_engine(&d, NULL);
+  for (; *meshes; meshes++)
+    check_engine(&d, *meshes);
   phase_roles_deinit(&d.roles);
   module_destroy(d.imported);
   module_destroy(d.derived);
@@ -336,12 +356,16 @@ static void check_model(const char *folder, const char *name, double tolerance) 
 
 static void test_concat(void **state) {
   (void)state;
-  check_model(SINTER_TEST_SOURCE_DIR "/models", "chars_llama", 1e-4);
+  /* Fewer keys than ranks; more ranks than kv heads, and than batch rows. */
+  static const char *const meshes[] = {"tp=2,cache=2", "dp=2,cp=2",    "tp=3",  "tp=8",
+                                       "cache=5",      "dp=3,cache=2", "cpux4", NULL};
+  check_model(SINTER_TEST_SOURCE_DIR "/models", "chars_llama", 1e-4, meshes);
 }
 
 static void test_group_query_attention(void **state) {
   (void)state;
-  check_model(SINTER_TEST_SOURCE_DIR "/models", "chars_llama_genai_int4", 1e-4);
+  static const char *const meshes[] = {"cp=2,cache=2,tp=2", "dp=2", NULL};
+  check_model(SINTER_TEST_SOURCE_DIR "/models", "chars_llama_genai_int4", 1e-4, meshes);
 }
 
 static void test_all_exporters(void **state) {
@@ -360,6 +384,7 @@ static void test_all_exporters(void **state) {
       {"qwen2_moe_past", 1e-4},        {"qwen2_past", 1e-4},
       {"qwen3_past_ts", 1e-4},
   };
+  static const char *const meshes[] = {"tp=2,cache=2", "dp=2", "cp=4", "cache=3", "tp=4", NULL};
   const char *shared = getenv("SINTER_SHARED");
   char folder[512];
   if (!shared) {
@@ -368,7 +393,7 @@ static void test_all_exporters(void **state) {
   }
   snprintf(folder, sizeof folder, "%s/data", shared);
   for (uint32_t i = 0; i < sizeof models / sizeof *models; i++)
-    check_model(folder, models[i].name, models[i].tolerance);
+    check_model(folder, models[i].name, models[i].tolerance, meshes);
 }
 
 int main(void) {
