@@ -3,13 +3,15 @@
  * element by element, what the model gives; and so does the program that localise makes of it.
  *
  *   shard_models [--shape NAME:DxD]... [--input NAME=LO..HI]... [--mesh TEXT]... [--random N]
- *                [--quiet] FOLDER
+ *                [--phases BxSxC] [--quiet] FOLDER
  *
  * FOLDER has model.onnx and, unless inputs are described by --shape and --input, test_data_set_0.
  * Each
  * --mesh ("tp=2,cp=2") is assigned by the roles of its axes; a mesh that no op of the model can use
- * is passed over. --random tries N random assignments on each mesh. One line per assignment; exit
- * code 1 if any differs. */
+ * is passed over. --random tries N random assignments on each mesh. --phases: not `main` but
+ * prefill and decode, whose states are split alike, for B batch rows of S tokens and states of C
+ * rows; tokens are within 0..3 or what --input says, and each row has another length. One line per
+ * assignment; exit code 1 if any differs. */
 #include "base/file.h"
 #include "base/mem.h"
 #include "frontend/onnx/import.h"
@@ -19,6 +21,7 @@
 #include "ir/text.h"
 #include "ir/verify.h"
 #include "passes/partition/apply_sharding.h"
+#include "passes/partition/deal_rows.h"
 #include "passes/partition/localise.h"
 #include "passes/partition/prepare_sharding.h"
 #include "passes/partition/random_assignment.h"
@@ -36,6 +39,10 @@ struct checker {
   const char *shapes[MOST], *ranges[MOST], *meshes[MOST];
   uint32_t n_shapes, n_ranges, n_meshes, seeds;
   bool quiet, show;
+  bool phases;
+  int64_t batch, tokens, capacity;
+  const struct entry *entry;
+  sharding_id *states; /* of the mesh at hand */
   struct onnx_model *model;
   struct module *m;
   struct function *f;
@@ -87,19 +94,72 @@ static void range_of(const struct checker *c, const char *name, long long *lo, l
   }
 }
 
+/* ---- of prefill and decode ---- */
+
+/* The sizes that were asked for, in place of symbols. */
+static bool phase_dims(const struct checker *c, const struct type *type, int64_t *out) {
+  struct dim_table *t = c->m->dims;
+  const struct region *body = &c->f->regions.data[0];
+  const struct type *tokens = value_type(c->f, body->params.data[0]);
+  const struct type *state = value_type(c->f, body->params.data[c->entry->states.data[0].input]);
+  dim *values = mem_calloc(dim_symbol_count(t), sizeof *values);
+  uint32_t symbol;
+  for (uint32_t d = 0; d < state->rank; d++)
+    if (dim_symbol_of(t, state->dims[d], &symbol))
+      values[symbol] = dim_const(t, d ? c->capacity : c->batch);
+  if (dim_symbol_of(t, tokens->dims[1], &symbol))
+    values[symbol] = dim_const(t, c->tokens);
+  bool known = true;
+  for (uint32_t d = 0; d < type->rank; d++)
+    known &= dim_is_const(t, dim_substitute(t, type->dims[d], values), &out[d]);
+  mem_free(values);
+  return known;
+}
+
+/* The numbers of tokens, from all to none, and of rows before them. */
+static void count_rows(const struct checker *c, uint32_t i, struct tensor *t) {
+  int64_t most = c->entry->count ? c->tokens : 1;
+  for (int64_t k = 0; k < t->count; k++)
+    t->i64[k] = i + 1 == c->entry->count
+                    ? most - k % (most + 1)
+                    : (c->capacity - most) * k / (t->count > 1 ? t->count - 1 : 1);
+}
+
+static bool is_counter(const struct checker *c, uint32_t i) {
+  return c->entry && (i + 1 == c->entry->count || i + 1 == c->entry->length);
+}
+
 static struct tensor *make_input(struct checker *c, uint32_t i) {
   const struct type *type = value_type(c->f, c->f->regions.data[0].params.data[i]);
   int64_t dims[IR_MAX_RANK];
   long long lo, hi;
-  if (!type_static_dims(c->m->dims, type, dims))
+  if (c->entry ? !phase_dims(c, type, dims) : !type_static_dims(c->m->dims, type, dims))
     return NULL;
   struct tensor *t = tensor_create(&c->arena, type->dtype, dims, type->rank);
-  range_of(c, c->m->entries.data[0].input_names.data[i], &lo, &hi);
+  if (t && is_counter(c, i)) {
+    count_rows(c, i, t);
+    return t;
+  }
+  range_of(c, (c->entry ? c->entry : &c->m->entries.data[0])->input_names.data[i], &lo, &hi);
   for (int64_t k = 0; t && k < t->count; k++) {
     int64_t x = field_hash(i + 1, k, 0, 0);
     t->i64[k] = dtype_is_float(type->dtype) ? x : lo + x % (hi - lo + 1);
   }
   return t;
+}
+
+/* The function at hand: its inputs, and what it gives without ranks. */
+static bool take_function(struct checker *c, struct function *f) {
+  const struct region *body = &f->regions.data[0];
+  c->f = f;
+  c->inputs = ARENA_ARRAY(&c->arena, struct tensor *, body->params.len + 1);
+  c->want = ARENA_ARRAY(&c->arena, struct tensor *, body->results.len + 1);
+  for (uint32_t i = 0; i < body->params.len; i++) {
+    c->inputs[i] = c->entry || c->n_shapes || c->n_ranges ? make_input(c, i) : read_input(c, i);
+    if (!c->inputs[i])
+      return false;
+  }
+  return interp_run(c->f, INTERP_FIELD, c->inputs, &c->arena, &c->diags, c->want) == STATUS_OK;
 }
 
 static bool load(struct checker *c) {
@@ -110,18 +170,10 @@ static bool load(struct checker *c) {
   if (onnx_model_load(path, NULL, &c->diags, &c->model) ||
       onnx_import(c->model, &import, &c->diags, &c->m) || pipeline_run(c->m, &passes, &c->diags))
     return false;
-  c->f = c->m->entries.data[0].variants.data[0].function;
-  if (prepare_sharding(c->f, &c->diags) || module_verify(c->m, &c->diags))
-    return false;
-  const struct region *body = &c->f->regions.data[0];
-  c->inputs = ARENA_ARRAY(&c->arena, struct tensor *, body->params.len + 1);
-  c->want = ARENA_ARRAY(&c->arena, struct tensor *, body->results.len + 1);
-  for (uint32_t i = 0; i < body->params.len; i++) {
-    c->inputs[i] = c->n_shapes || c->n_ranges ? make_input(c, i) : read_input(c, i);
-    if (!c->inputs[i])
+  for (uint32_t i = 0; i < c->m->entries.len; i++)
+    if (prepare_sharding(c->m->entries.data[i].variants.data[0].function, &c->diags))
       return false;
-  }
-  return interp_run(c->f, INTERP_FIELD, c->inputs, &c->arena, &c->diags, c->want) == STATUS_OK;
+  return module_verify(c->m, &c->diags) == STATUS_OK;
 }
 
 /* ---- assignments ---- */
@@ -235,7 +287,7 @@ static void check_assignment(struct checker *c, const char *text, uint32_t mesh,
   }
   if (seed) {
     random_assignment(f, mesh, seed, &arena, &a);
-  } else if (role_assignment(f, mesh, NULL, &arena, &c->diags, &a)) {
+  } else if (role_assignment(f, mesh, c->entry ? c->states : NULL, &arena, &c->diags, &a)) {
     c->passed_over++;
     if (!c->quiet)
       diags_print(&c->diags, stdout);
@@ -244,19 +296,43 @@ static void check_assignment(struct checker *c, const char *text, uint32_t mesh,
     arena_deinit(&arena);
     return;
   }
+  if (c->entry)
+    deal_rows(f, value_type(f, f->regions.data[0].params.data[c->entry->length - 1])->dims[0],
+              &arena, &a);
   report(c, f, text, seed, check(c, f, &a));
   arena_deinit(&arena);
 }
 
+/* `main`; or, with --phases, decode, then prefill, whose states are as decode has them. */
+static bool check_functions(struct checker *c, uint32_t mesh, const char *text) {
+  uint32_t n = c->phases ? c->m->entries.len : 1;
+  bool any = false;
+  for (uint32_t i = n; i-- > 0;) {
+    c->entry = c->m->entries.data[i].states.len ? &c->m->entries.data[i] : NULL;
+    if (c->phases != (c->entry != NULL))
+      continue;
+    if (c->phases && !any) {
+      c->states = ARENA_ARRAY(&c->arena, sharding_id, c->entry->states.len);
+      memset(c->states, 0xff, c->entry->states.len * sizeof *c->states); /* LAYOUT_FREE */
+    }
+    any = true;
+    if (!take_function(c, c->m->entries.data[i].variants.data[0].function))
+      return false;
+    for (uint32_t seed = 0; seed <= c->seeds; seed++)
+      check_assignment(c, text, mesh, seed);
+  }
+  return any;
+}
+
 static int run(struct checker *c) {
   if (!load(c))
-    return fail(c, "cannot be loaded and run");
+    return fail(c, "cannot be loaded");
   for (uint32_t i = 0; i < c->n_meshes; i++) {
     uint32_t mesh;
     if (parallel_parse(c->m, c->meshes[i], &c->diags, &mesh))
       return fail(c, c->meshes[i]);
-    for (uint32_t seed = 0; seed <= c->seeds; seed++)
-      check_assignment(c, c->meshes[i], mesh, seed);
+    if (!check_functions(c, mesh, c->meshes[i]))
+      return fail(c, "cannot be run");
   }
   printf("%s: %u passed, %u failed, %u meshes do not apply\n", c->folder, c->passed, c->failures,
          c->passed_over);
@@ -275,7 +351,15 @@ int main(int argc, char **argv) {
       c.meshes[c.n_meshes++] = argv[++i];
     else if (!strcmp(argv[i], "--random") && more)
       c.seeds = (uint32_t)atoi(argv[++i]);
-    else if (!strcmp(argv[i], "--quiet"))
+    else if (!strcmp(argv[i], "--phases") && more) {
+      long long batch, tokens, capacity;
+      c.phases = sscanf(argv[++i], "%lldx%lldx%lld", &batch, &tokens, &capacity) == 3;
+      if (!c.phases)
+        return fprintf(stderr, "--phases 3x5x37\n"), 2;
+      c.batch = batch;
+      c.tokens = tokens;
+      c.capacity = capacity;
+    } else if (!strcmp(argv[i], "--quiet"))
       c.quiet = true;
     else if (!strcmp(argv[i], "--show"))
       c.show = true;

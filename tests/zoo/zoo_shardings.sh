@@ -4,6 +4,8 @@
 # under the layouts of well-known roles and under random assignments, rows and positions that divide by
 # nothing, more ranks than kv heads.
 #
+# And prefill and decode of a trained decoder, whose states are split, under both.
+#
 # SINTER_SHARDINGS=all: more meshes of up to 8 ranks and more random assignments; and where
 # SINTER_SHARED names a folder, every model of its data/, with its own inputs.
 set -u
@@ -47,6 +49,22 @@ for model in $("$zoo" --list); do
   *) run --shape pixel_values:2x3x32x32 "$work/$model" ;;
   esac
 done
+
+# Rows of different lengths in states of blocks that come out uneven; more ranks than batch rows.
+phases="--quiet --input input_ids=0..63"
+root=$(dirname "$0")/../..
+check_phases() { # options, the folder last
+  # shellcheck disable=SC2086
+  "$check" $phases "$@" >"$work/out" 2>&1 || { cat "$work/out" && bad=1; }
+}
+check_phases --phases 2x3x37 --random 1 --mesh cp=2,cache=2,tp=2 --mesh dp=3 "$root/models/chars_llama"
+if [ "${SINTER_SHARDINGS:-}" = all ]; then
+  for mesh in tp=2 tp=3 tp=8 cp=2 cache=2 cache=3 dp=2 dp=3,cache=2 cp=4 tp=2,cache=4; do
+    for model in "$root/models/chars_llama" "$root/models/chars_llama_genai_int4"; do
+      check_phases --phases 3x5x37 --random 2 --mesh $mesh "$model"
+    done
+  done
+fi
 
 if [ "${SINTER_SHARDINGS:-}" = all ] && [ -n "${SINTER_SHARED:-}" ]; then
   for folder in "$SINTER_SHARED"/data/*/; do
