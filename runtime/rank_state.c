@@ -96,15 +96,14 @@ static bool layout_bytes(const struct layout *a, uint64_t *out) {
 
 /* ---- room ---- */
 
-/* What is in the old buffer, in the new one's order. */
+/* What is in the old buffer, in the new one's order. After another rank's failure the new one may
+ * be the smaller; what is lost then was never used. */
 static status move(struct rank *r, const struct layout *from, const uint8_t *old,
                    const struct layout *to, uint8_t *new) {
   uint64_t held = (from->held < to->held ? from->held : to->held) * to->inner;
-  uint64_t blocks = from->rows * from->outer;
+  uint64_t blocks = (from->rows < to->rows ? from->rows : to->rows) * to->outer;
   status st = STATUS_OK;
-  /* A part of what there is may grow, but not become another part. */
-  if (blocks && held &&
-      (from->rows > to->rows || from->outer != to->outer || from->inner != to->inner))
+  if (blocks && held && (from->outer != to->outer || from->inner != to->inner))
     return fault_report(DIAG_E0611, r->engine->file.path, NULL,
                         "a rank's part of a state is another one when it has more room");
   for (uint64_t i = 0; i < blocks && held && !st; i++)
