@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* --- Which exchanges are NCCL's --- */
+/* --- Types --- */
 
 static int type_of(enum dtype dtype) {
   switch (dtype) {
@@ -24,23 +24,10 @@ static int type_of(enum dtype dtype) {
   }
 }
 
-static bool reduces(const Engine__Exchange *body) {
-  return body->kind == ENGINE__EXCHANGE_KIND__ALL_REDUCE ||
-         body->kind == ENGINE__EXCHANGE_KIND__REDUCE_SCATTER;
-}
-
-/* NCCL has no integers of 16 bits, and its max and min lose NaN. */
-static bool can_combine(enum dtype dtype, Engine__Reduction reduction) {
-  bool orders = reduction == ENGINE__REDUCTION__MAX || reduction == ENGINE__REDUCTION__MIN;
-  return type_of(dtype) != NCCL_NO_TYPE && !(orders && dtype_is_float(dtype));
-}
-
+/* All are: with those that NCCL does not have nccl_combine.c helps. */
 static bool nccl_on_device(const struct comm *c, const struct plan_exchange *exchange) {
-  const Engine__Exchange *body = exchange->body;
-  for (size_t i = 0; i < body->n_parts && reduces(body); i++)
-    if (!can_combine((enum dtype)c->plan->manifest->values[body->parts[i]->src]->dtype,
-                     body->reduction))
-      return false;
+  (void)c;
+  (void)exchange;
   return true;
 }
 
@@ -146,9 +133,14 @@ static status put_on_device(struct comm *c, struct nccl_rank *r,
   r->device->api->context_set(r->device->context);
   note(&p, c->api->group_start());
   for (uint32_t i = 0; i < n; i++)
-    enqueue(&p, &blocks[i]);
+    if (!nccl_combines(exchange->body, blocks[i].dtype))
+      enqueue(&p, &blocks[i]);
   note(&p, c->api->group_end());
-  return nccl_result(r, p.result, comm_kind_text(exchange->body->kind));
+  status st = nccl_result(r, p.result, comm_kind_text(exchange->body->kind));
+  for (uint32_t i = 0; i < n && !st; i++)
+    if (nccl_combines(exchange->body, blocks[i].dtype))
+      st = nccl_combine(r, exchange, &blocks[i]);
+  return st;
 }
 
 static status checked_exchange(struct comm *c, struct nccl_rank *r,
@@ -167,8 +159,6 @@ static status checked_exchange(struct comm *c, struct nccl_rank *r,
 static status nccl_exchange(struct comm *c, uint32_t rank, const struct plan_exchange *exchange,
                             const struct comm_block *blocks, uint32_t n, uint64_t decisions) {
   struct nccl_rank *r = nccl_rank_of(c, rank);
-  if (!nccl_on_device(c, exchange))
-    return c->controls->exchange(c->control, rank, exchange, blocks, n, decisions);
   if (c->check) {
     note_exchange(r, exchange->body->number);
     return checked_exchange(c, r, exchange, blocks, n, decisions);
@@ -275,6 +265,8 @@ static status nccl_connect(struct comm *c, uint32_t first, uint32_t n,
     nccl_link_close(c, true);
   atomic_store(&c->broken, true);
   if (!st)
+    st = nccl_combine_load(c);
+  if (!st)
     st = nccl_link_open(c);
   if (!st)
     st = nccl_known_answers(c);
@@ -293,6 +285,7 @@ static void nccl_destroy(struct comm *c) {
     nccl_link_close(c, atomic_load(&c->broken));
   }
   for (uint32_t i = 0; c->ranks && i < c->n; i++) {
+    nccl_combine_unload(&c->ranks[i]);
     mem_free(c->ranks[i].groups);
     mem_free(c->ranks[i].received);
     mem_free(c->ranks[i].times);

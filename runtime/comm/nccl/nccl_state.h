@@ -18,11 +18,13 @@ struct nccl_rank {
   uint32_t number;
   struct device *device;
   nccl_handle *world;
-  nccl_handle **groups;       /* per group of the plan: may be `world`; NULL: alone there */
-  uint64_t *received, *times; /* per exchange, by NCCL */
-  bool in_flight;             /* exchanges were put on the device in this run */
-  uint32_t first, last;       /* the first and the last of them that may not be done */
-  uint64_t since;             /* when the last sign of life was seen */
+  nccl_handle **groups;          /* per group of the plan: may be `world`; NULL: alone there */
+  uint64_t *received, *times;    /* per exchange, by NCCL */
+  cuda_module *code;             /* of nccl_combine.c; NULL: not wanted */
+  struct driver_buffer segments; /* likewise: of all ranks, to be combined here */
+  bool in_flight;                /* exchanges were put on the device in this run */
+  uint32_t first, last;          /* the first and the last of them that may not be done */
+  uint64_t since;                /* when the last sign of life was seen */
   uint32_t signs;
 };
 
@@ -63,6 +65,17 @@ status nccl_result(struct nccl_rank *r, int result, const char *what);
 /* The watch of a device (cuda_device.h): what a rank looks at while it waits. Errors: E0617, E0703,
  * E0731, and the first cause if another rank failed. */
 status nccl_watch(void *rank, bool begins);
+
+/* --- nccl_combine.c --- */
+
+/* Whether an exchange combines elements of a type as NCCL cannot. */
+bool nccl_combines(const Engine__Exchange *body, enum dtype dtype);
+/* What that takes, if the plan has such exchanges. Errors: E0722. */
+status nccl_combine_load(struct comm *c);
+void nccl_combine_unload(struct nccl_rank *r);
+/* One block of such an exchange. Errors: E0615, E0722, those of nccl_result. */
+status nccl_combine(struct nccl_rank *r, const struct plan_exchange *exchange,
+                    const struct comm_block *block);
 
 /* --- nccl_check.c --- */
 
