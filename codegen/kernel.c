@@ -3,6 +3,8 @@
  * around a schedule's tiles. */
 #include "codegen/kernel.h"
 
+#include "codegen/kernel_check.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -158,6 +160,16 @@ static status add_kernel(struct kernel_set *set, struct map *by_key, struct func
   return STATUS_OK;
 }
 
+/* Which is reported as such. */
+static bool across_ranks(const struct function *f) {
+  bool found = false;
+  for (op_id id = 1; id < f->ops.len; id++) {
+    uint32_t flags = op_infos[function_op(f, id)->kind].flags;
+    found |= (flags & OP_FLAG_RANKS) && !(flags & OP_FLAG_MESH);
+  }
+  return found;
+}
+
 status kernel_set_init(struct kernel_set *set, struct module *m, const struct target_isa *isa,
                        struct diags *diags) {
   *set = (struct kernel_set){.module = m};
@@ -167,6 +179,8 @@ status kernel_set_init(struct kernel_set *set, struct module *m, const struct ta
   status st = STATUS_OK;
   for (uint32_t i = 0; i < m->functions.len; i++) {
     struct function *f = m->functions.data[i];
+    if (st == STATUS_OK && !across_ranks(f))
+      st = kernel_check(f, diags);
     set->of_op[i] = mem_calloc(f->ops.len, sizeof **set->of_op);
     for (op_id id = 1; id < f->ops.len && st == STATUS_OK; id++) {
       const struct op_info *info = &op_infos[function_op(f, id)->kind];

@@ -124,6 +124,50 @@ static void test_bombs(void **state) {
   assert_int_equal(problems, 0);
 }
 
+/* Text that is sound, but not made of kernels as pass fuse makes them. */
+static void test_kernels(void **state) {
+  (void)state;
+  static const struct {
+    const char *name, *body, *passes;
+  } texts[] = {
+      {"op that is no kernel", "%y = map %x { neg($0) }", "--passes=dce"},
+      {"kernel in a kernel",
+       "%y = fused %x { root = pointwise } region (%a: f32[4]) { %b = fused %a { root = pointwise "
+       "} "
+       "region (%c: f32[4]) { yield %c } yield %b }",
+       "--passes=dce"},
+      {"class without its op",
+       "%y = fused %x { root = conv } region (%a: f32[4]) { %b = map %a { neg($0) } yield %b }",
+       "--passes=dce"},
+      {"nonzero class without its op",
+       "%y = fused %x { root = nonzero } region (%a: f32[4]) { yield %a }", "--passes=dce"},
+      {"value from outside",
+       "%y = fused { root = pointwise } region { %b = map %x { neg($0) } yield %b }",
+       "--passes=dce"},
+      {"root in another class",
+       "%y = fused %x { root = pointwise } region (%a: f32[4]) { %b, %i = topk %a { axis = 0, k = "
+       "4 } "
+       "yield %b }",
+       "--passes=dce"},
+      {"control in a kernel",
+       "%y = fused %x { root = pointwise } region (%a: f32[4]) { %c = const @c %b = if %c region { "
+       "yield %a } region { yield %a } : f32[4] yield %b }",
+       "--passes=dce"},
+  };
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    struct strbuf b = {0};
+    strbuf_printf(&b,
+                  "constant @c : bool[] = [true]\nfunc @main(%%x: f32[4]) -> (f32[4]) {\n%s\n"
+                  "return %%y\n}\nentry @main(\"x\") -> (\"y\") { @main; }\n",
+                  texts[i].body);
+    program_write("kernels.sir", b.data, b.len);
+    strbuf_deinit(&b);
+    problems += PROGRAM_REFUSES(texts[i].name, "E0301", "compile", program_path("kernels.sir"),
+                                "-o", program_path("bad.sinter"), texts[i].passes);
+  }
+  assert_int_equal(problems, 0);
+}
+
 static void test_arguments(void **state) {
   (void)state;
   problems = 0;
@@ -227,6 +271,7 @@ int main(void) {
       cmocka_unit_test(test_damaged_files),
       cmocka_unit_test(test_numbers),
       cmocka_unit_test(test_bombs),
+      cmocka_unit_test(test_kernels),
       cmocka_unit_test(test_arguments),
       cmocka_unit_test(test_inputs),
   };
