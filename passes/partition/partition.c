@@ -14,6 +14,7 @@
 #include "passes/partition/localise.h"
 #include "passes/partition/partition_choose.h"
 #include "passes/partition/prepare_sharding.h"
+#include "passes/partition/role_assignment.h"
 #include "passes/partition/spread_experts.h"
 #include "passes/pass.h"
 
@@ -117,6 +118,10 @@ static status shard_all(struct pass_context *ctx) {
     st = experts ? spread_experts(parts.data[i].function, ctx->diags) : st;
     if (st == STATUS_OK)
       st = prepare_sharding(parts.data[i].function, ctx->diags);
+  }
+  if (st == STATUS_OK && ctx->parallel && !parts.len) {
+    uint32_t unused; /* that the text is sound is asked for all the same */
+    st = parallel_parse(ctx->module, ctx->parallel, ctx->diags, &unused);
   }
   if (st == STATUS_OK && parts.len)
     st = partition_choose(ctx->module, &request, parts.data, parts.len, ctx->scratch, ctx->diags);

@@ -195,7 +195,10 @@ static void split_attention(struct roles *r, struct op_split *s, bool keys) {
     struct axis_ref axis = {.axis = i};
     switch (role_of(r->mesh->axes[i].name)) {
     case ROLE_BATCH: split_by(r, s, number_of(r, "batch", 0), axis, SPLIT_BLOCK, 0); break;
-    case ROLE_QUERY: split_by(r, s, number_of(r, "query", 0), axis, SPLIT_BLOCK, 0); break;
+    case ROLE_QUERY:
+      split_by(r, s, number_of(r, "query", 0), axis,
+               OP_ATTRS(attention, r->op)->causal ? SPLIT_ZIGZAG : SPLIT_BLOCK, 0);
+      break;
     case ROLE_KEY:
       if (keys)
         split_by(r, s, number_of(r, "key", 0), axis, SPLIT_INTERLEAVED, CACHE_BLOCK);

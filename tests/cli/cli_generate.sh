@@ -42,6 +42,14 @@ cut -d' ' -f2 "$work/rows" | cmp -s - "$work/batch" || fail "a batch goes on in 
 grep -q '^prefill: [0-9]* tokens in [0-9.]* ms' "$work/err" || fail "no time of prefill"
 grep -q '^decode: 63 steps in [0-9.]* ms, [0-9.]* ms each' "$work/err" || fail "no time of decode"
 
+# The same on four devices: heads and cached keys split; the plan that is found for them.
+for split in "--parallel tp=2,cache=2" "--machine cpux4"; do
+  # shellcheck disable=SC2086
+  "$sinter" compile "$root/models/chars_llama/model.onnx" $split -o "$work/four.sinter" --quiet &&
+    "$sinter" generate "$work/four.sinter" "$@" --devices cpu:4 2>/dev/null | cmp -s "$work/batch" - ||
+    fail "a batch goes on in another way with $split"
+done
+
 prompt=35,32,67,111,110,118,10
 [ "$("$sinter" generate "$with" --tokens $prompt --bytes --max-new-tokens 14 2>/dev/null)" = 'Default tensor' ] ||
   fail "--bytes"
