@@ -37,18 +37,20 @@ static uint32_t signs_of_life(const struct comm *c) {
   return sum;
 }
 
+static int state_of_one(const struct comm *c, nccl_handle *handle) {
+  int state = NCCL_SUCCESS, result = handle ? c->api->async_error(handle, &state) : NCCL_SUCCESS;
+  return result ? result : state;
+}
+
 /* The first of a rank's communicators that is not at peace. */
 static int state_of(const struct nccl_rank *r) {
   const struct comm *c = r->comm;
-  int state = NCCL_SUCCESS, waits = NCCL_SUCCESS;
-  if (r->world)
-    c->api->async_error(r->world, &state);
+  int state = state_of_one(c, r->world);
   for (uint32_t g = 0; g < c->plan->group_count && (!state || state == NCCL_IN_PROGRESS); g++) {
-    waits = state ? state : waits;
-    if (r->groups[g] && r->groups[g] != r->world)
-      c->api->async_error(r->groups[g], &state);
+    int next = r->groups[g] == r->world ? state : state_of_one(c, r->groups[g]);
+    state = next ? next : state;
   }
-  return state ? state : waits;
+  return state;
 }
 
 static status look_for_errors(struct nccl_rank *r) {
