@@ -13,6 +13,7 @@
 #include "codegen/engine_build.h"
 #include "compiler/emit_plan.h"
 #include "compiler/weight_reference.h"
+#include "frontend/onnx/annotation_write.h"
 #include "frontend/onnx/import.h"
 #include "frontend/onnx/model_load.h"
 #include "ir/module_sizes.h"
@@ -198,7 +199,7 @@ static status emit(const struct compiler_options *o, const struct engine_build_o
     return emit_code(o, build, ASSEMBLE_ASM, m, diags);
   if (!strcmp(o->emit, "plan") || !strcmp(o->emit, "costs"))
     return emit_plan(o, build, m, diags);
-  return diag_report(diags, DIAG_E0802, NULL, "graph, plan, costs, llvm or asm",
+  return diag_report(diags, DIAG_E0802, NULL, "graph, plan, costs, llvm, asm or onnx",
                      "there is no stage '%s'", o->emit);
 }
 
@@ -230,13 +231,36 @@ status compiler_build(const struct compiler_options *o, struct module *m, struct
   return o->emit ? emit(o, &build, m, diags) : engine_build(m, &build, o->output_path, diags);
 }
 
+/* The model itself, annotated with how it is split. */
+static status emit_model(const struct compiler_options *o, const struct onnx_model *model,
+                         struct module *m, struct diags *diags) {
+  struct pipeline_options passes = o->pipeline;
+  struct file_writer w;
+  passes.stop_after = "partition";
+  if (!model)
+    return diag_report(diags, DIAG_E0803, NULL, NULL, "'%s' is no ONNX model to write again",
+                       o->model_path);
+  status st = pipeline_run(m, &passes, diags);
+  if (st != STATUS_OK || !o->output_path)
+    return st != STATUS_OK ? st : onnx_write_annotated(model, m, diags, stdout);
+  st = file_writer_open(o->output_path, diags, &w);
+  if (st != STATUS_OK)
+    return st;
+  st = onnx_write_annotated(model, m, diags, w.stream);
+  if (st == STATUS_OK)
+    return file_writer_commit(&w, diags);
+  file_writer_abort(&w);
+  return st;
+}
+
 status compiler_compile(const struct compiler_options *o, struct diags *diags) {
   struct onnx_model *model;
   struct module *m;
   status st = compiler_import(o, diags, &model, &m);
   if (st != STATUS_OK)
     return st;
-  st = compiler_build(o, m, diags);
+  st = o->emit && !strcmp(o->emit, "onnx") ? emit_model(o, model, m, diags)
+                                           : compiler_build(o, m, diags);
   module_destroy(m);
   onnx_model_destroy(model);
   return st;

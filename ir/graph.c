@@ -85,6 +85,7 @@ void module_destroy(struct module *m) {
   vec_deinit(&m->provenance);
   vec_deinit(&m->meshes);
   vec_deinit(&m->shardings);
+  vec_deinit(&m->node_tensors);
   vec_deinit(&m->bodies);
   host_strings_deinit(&m->strings);
   map_deinit(&m->body_index);

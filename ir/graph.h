@@ -154,6 +154,17 @@ struct entry {
 struct mesh;
 struct sharding;
 
+/* A tensor that a node of the model's graph reads or makes: what sharding annotations speak of, and
+ * how one is found again behind the importer. In order of nodes. */
+struct node_tensor {
+  uint32_t provenance;    /* the node */
+  bool result;            /* made; else read */
+  uint32_t slot;          /* number among the node's */
+  const char *name, *key; /* its name; that of the node's first output; interned */
+  struct type type;       /* as imported; the sharding where one is annotated (0: whole) */
+  bool annotated;
+};
+
 struct module {
   struct arena arena;
   struct intern names;
@@ -166,6 +177,8 @@ struct module {
   VEC(const struct sharding *) shardings; /* slot 0 unused */
   /* Of constants, and what evaluation adds; elements of strings are numbers in it. */
   struct host_strings strings;
+  VEC(struct node_tensor) node_tensors;
+  uint32_t annotated_mesh; /* of the annotations that the model has, + 1; 0: it has none */
   VEC(const struct scalar_body *) bodies; /* interned; found by body_index */
   struct map body_index;
   struct strmap constant_names, function_names;

@@ -345,6 +345,7 @@ status onnx_import(struct onnx_model *model, const struct onnx_import_options *o
   status s = STATUS_OK;
   if (diags_errors(diags) == errors) {
     function_sweep(im.function);
+    import_annotations(&im);
     module_check_sizes(im.module, diags);
   }
   if (diags_errors(diags) != errors) {

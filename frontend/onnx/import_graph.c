@@ -350,6 +350,27 @@ static uint32_t provenance_of(struct import_node *n, const char *domain) {
   return module_add_provenance(n->im->module, n->proto->name, op, n->index);
 }
 
+/* What annotations may speak of: the tensors of a node of the main graph. */
+static void record_tensors(struct import_node *n, uint32_t provenance) {
+  const char *key = n->n_outputs ? module_intern(n->im->module, n->proto->output[0]) : NULL;
+  if (n->scope->outer || n->scope->frame->function || n->failed || !key || !key[0])
+    return;
+  for (uint32_t i = 0; i < n->n_inputs + n->n_outputs; i++) {
+    bool result = i >= n->n_inputs;
+    uint32_t slot = result ? i - n->n_inputs : i;
+    const struct import_value *v = result ? n->outputs[slot] : n->inputs[slot];
+    if (!v || v->kind != IMPORT_TENSOR || v->id == VALUE_NONE)
+      continue;
+    const char *name = result ? n->proto->output[slot] : n->proto->input[slot];
+    if (!name[0])
+      continue;
+    struct node_tensor t = {.provenance = provenance, .result = result, .slot = slot, .key = key};
+    t.name = module_intern(n->im->module, name);
+    t.type = *value_type(n->f, v->id);
+    vec_push(&n->im->module->node_tensors, t);
+  }
+}
+
 static void import_one(struct importer *im, struct import_scope *scope,
                        const Onnx__NodeProto *proto, int32_t index) {
   const char *domain = canonical_domain(proto->domain);
@@ -373,9 +394,11 @@ static void import_one(struct importer *im, struct import_scope *scope,
   n.outputs = ARENA_ARRAY(import_arena(&n), struct import_value *, n.n_outputs);
   uint32_t outer = im->builder.provenance;
   im->builder.provenance = provenance_of(&n, domain);
+  uint32_t own = im->builder.provenance;
   run_importer(&n, domain);
   im->builder.provenance = outer;
   define_outputs(&n);
+  record_tensors(&n, own);
 }
 
 bool import_nodes(struct importer *im, struct import_scope *scope, Onnx__NodeProto *const *nodes,

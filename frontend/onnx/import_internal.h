@@ -111,6 +111,9 @@ const Onnx__FunctionProto *import_find_function(const struct importer *im,
                                                 const Onnx__NodeProto *node);
 void import_call_function(struct import_node *n, const Onnx__FunctionProto *function);
 
+/* annotation_read.c: how the model says that its nodes are split (IR 11), into node_tensors. */
+void import_annotations(struct importer *im);
+
 /* import_facts.c. `bind`: unknown integer elements become symbols. */
 struct fact import_fact(struct importer *im, value_id v, int64_t element, bool bind);
 

@@ -9,6 +9,7 @@
  * ran, nothing is fused. Inputs and outputs of entries stay whole on every rank. */
 #include "base/vec.h"
 #include "ir/sharding.h"
+#include "passes/partition/annotations.h"
 #include "passes/partition/apply_sharding.h"
 #include "passes/partition/deal_rows.h"
 #include "passes/partition/localise.h"
@@ -113,6 +114,9 @@ static status shard_all(struct pass_context *ctx) {
                                       .search_seconds = ctx->search_seconds};
   status st = STATUS_OK;
   find_parts(ctx->module, false, &parts);
+  if (ctx->parallel && ctx->module->annotated_mesh)
+    diag_report(ctx->diags, DIAG_W0341, NULL, NULL,
+                "the model is split as the options say, and not as its nodes are annotated");
   bool experts = parallel_has_experts(ctx->parallel);
   for (uint32_t i = 0; i < parts.len && st == STATUS_OK; i++) {
     st = experts ? spread_experts(parts.data[i].function, ctx->diags) : st;
@@ -132,6 +136,8 @@ static status shard_all(struct pass_context *ctx) {
     st = apply_sharding(parts.data[i].function, &parts.data[i].assignment, ctx->diags);
     if (st == STATUS_OK)
       st = finish_sharding(parts.data[i].function, ctx->diags);
+    if (st == STATUS_OK && i == 0)
+      annotations_note(parts.data[i].function);
     if (st == STATUS_OK)
       st = make_local(ctx, parts.data[i].function);
   }
@@ -143,7 +149,7 @@ status pass_partition(struct pass_context *ctx) {
   part_list sharded = {0};
   status st = STATUS_OK;
   find_parts(ctx->module, true, &sharded);
-  if (ctx->parallel || ctx->machine)
+  if (ctx->parallel || ctx->machine || ctx->module->annotated_mesh)
     st = shard_all(ctx);
   for (uint32_t i = 0; i < sharded.len && st == STATUS_OK; i++)
     st = make_local(ctx, sharded.data[i].function);

@@ -2,6 +2,7 @@
 /* How functions are split: by the roles of the mesh's axes, or as the search finds. */
 #include "passes/partition/partition_choose.h"
 
+#include "passes/partition/annotations.h"
 #include "passes/partition/role_assignment.h"
 #include "passes/partition/search.h"
 
@@ -33,6 +34,13 @@ static status choose_by_roles(struct chooser *c) {
   for (uint32_t i = c->n; i-- > 0 && st == STATUS_OK;)
     st = role_assignment(c->parts[i].function, mesh, n ? states : NULL, c->arena, c->diags,
                          &c->parts[i].assignment);
+  return st;
+}
+
+static status choose_by_annotations(struct chooser *c) {
+  status st = STATUS_OK;
+  for (uint32_t i = 0; i < c->n && st == STATUS_OK; i++)
+    st = annotated_assignment(c->parts[i].function, c->arena, c->diags, &c->parts[i].assignment);
   return st;
 }
 
@@ -95,5 +103,7 @@ status partition_choose(struct module *m, const struct partition_request *reques
                         struct partition_part *parts, uint32_t n, struct arena *arena,
                         struct diags *diags) {
   struct chooser c = {m, request, parts, n, arena, diags};
-  return request->machine ? search_all_parts(&c) : choose_by_roles(&c);
+  return request->machine    ? search_all_parts(&c)
+         : request->parallel ? choose_by_roles(&c)
+                             : choose_by_annotations(&c);
 }

@@ -22,7 +22,8 @@ struct partition_part {
 /* Fills in the assignments of all parts: distinct functions of the module's entries, each prepared
  * (prepare_sharding). They live in the arena, all over one mesh of the module.
  *
- * Without a machine: by the roles of the axes of `parallel` (role_assignment). With one: the
+ * Without a machine: by the roles of the axes of `parallel` (role_assignment), or, where that is
+ * not given either, as the model's nodes are annotated (annotated_assignment). With one: the
  * functions that the workload's phases run are searched together, so that each weight that they
  * share has one layout, and state k of all entries has one sharding (assignment.params and
  * .results). What the workload does not name follows: other variants, and `main` beside prefill and

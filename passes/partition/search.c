@@ -51,6 +51,14 @@ static void add_meshes(struct searcher *s, int64_t left, struct mesh mesh) {
   }
 }
 
+static status check_ranks(const struct searcher *s, const char *mesh, int64_t devices) {
+  int64_t ranks = mesh_ranks(s->meshes);
+  if (ranks <= devices)
+    return STATUS_OK;
+  return diag_report(s->d, DIAG_E0343, NULL, NULL, "%s needs %lld devices; %s has %lld", mesh,
+                     (long long)ranks, s->request->machine->name, (long long)devices);
+}
+
 static status find_meshes(struct searcher *s) {
   int64_t devices = machine_devices(s->request->machine);
   for (uint32_t i = 0; i < MESH_MAX_AXES; i++)
@@ -62,6 +70,12 @@ static status find_meshes(struct searcher *s) {
     for (uint32_t i = 0; i < s->meshes->n_axes && s->request->parallel; i++)
       s->roles[i] = space_role_of(s->meshes->axes[i].name);
     return STATUS_OK;
+  }
+  if (!s->request->parallel && s->m->annotated_mesh) {
+    s->n_meshes = 1;
+    s->meshes =
+        arena_memdup(s->arena, s->m->meshes.data[s->m->annotated_mesh - 1], sizeof *s->meshes);
+    return check_ranks(s, "the mesh that the model is annotated for", devices);
   }
   if (!s->request->parallel) {
     struct mesh none = {0};
@@ -78,12 +92,7 @@ static status find_meshes(struct searcher *s) {
   s->meshes = arena_memdup(s->arena, s->m->meshes.data[id], sizeof *s->meshes);
   for (uint32_t i = 0; i < s->meshes->n_axes; i++)
     s->roles[i] = space_role_of(s->meshes->axes[i].name);
-  int64_t ranks = mesh_ranks(s->meshes);
-  if (ranks > devices)
-    return diag_report(s->d, DIAG_E0343, NULL, NULL, "%s needs %lld devices; %s has %lld",
-                       s->request->parallel, (long long)ranks, s->request->machine->name,
-                       (long long)devices);
-  return STATUS_OK;
+  return check_ranks(s, s->request->parallel, devices);
 }
 
 /* ---- one mesh ---- */
@@ -102,6 +111,13 @@ static double memory_limit(const struct search_request *r) {
   return (double)(r->machine->memory - r->machine->reserve) - taken;
 }
 
+static void warn_unmet(const struct searcher *s, const struct space_tables *t) {
+  const struct function *f = t->space->function;
+  struct diag_where where = module_where(s->m, function_op(f, t->unmet)->provenance);
+  diag_report(s->d, DIAG_W0341, &where, NULL,
+              "an op of @%s is in no plan of the search as its node is annotated", f->name);
+}
+
 static void attempt_mesh(struct searcher *s, const struct mesh *mesh, double cutoff,
                          struct attempt *out) {
   const struct workload *w = s->request->workload;
@@ -113,6 +129,8 @@ static void attempt_mesh(struct searcher *s, const struct mesh *mesh, double cut
                        &out->tables[i]);
     chains[i] = out->tables[i].chain;
     out->used |= out->tables[i].used;
+    if (out->tables[i].unmet)
+      warn_unmet(s, &out->tables[i]);
   }
   struct search_problem problem = {w->n_phases, chains, s->n_ties, memory_limit(s->request)};
   search_solve(&problem, cutoff, &out->arena, &out->solution);
@@ -174,7 +192,7 @@ static uint32_t main_role(const struct searcher *s, const struct attempt *a, uin
 }
 
 static void name_axes(const struct searcher *s, const struct attempt *a, struct mesh *mesh) {
-  if (s->request->parallel || s->request->kept)
+  if (s->request->parallel || s->request->kept || s->m->annotated_mesh)
     return;
   for (uint32_t i = 0; i < mesh->n_axes; i++) {
     const char *role = space_role_name(main_role(s, a, i));

@@ -104,6 +104,7 @@ struct space_tables {
   uint64_t n_choices;                /* of all groups of all kinds */
   double space_size;                 /* log10 of the number of plans */
   uint32_t used;                     /* axes that some choice splits by, a bit each */
+  op_id unmet;                       /* an op that cannot be split as it is annotated; OP_ID_NONE */
 };
 
 /* roles: by axis, what it may split. All times are multiplied by `scale`. */

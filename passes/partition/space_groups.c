@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "passes/fuse_region.h"
+#include "passes/partition/annotations.h"
 #include "passes/partition/space.h"
 
 uint32_t space_role_of(const char *axis) {
@@ -408,6 +409,15 @@ struct describer {
   uint32_t next;
 };
 
+/* How it is annotated, which equal blocks have alike. */
+static void describe_annotation(const struct describer *d, const struct op *op, bool result,
+                                uint32_t i, struct strbuf *out) {
+  const struct node_tensor *t =
+      d->g->f->module->annotated_mesh ? annotations_tensor(d->g->f, op, result, i) : NULL;
+  if (t && t->annotated)
+    strbuf_printf(out, "@%u ", t->type.sharding);
+}
+
 static void describe_operand(struct describer *d, value_id v, struct strbuf *out) {
   const struct op *def = value_def(d->g->f, v);
   uint32_t number = d->stamp[v] == d->round ? d->number[v] : SEARCH_NONE;
@@ -428,10 +438,13 @@ static void describe_op(struct describer *d, op_id id, uint32_t group, struct st
   strbuf_printf(out, "\n%u %u %d%d%d ", group - d->block->first, op->kind, x->rep == id, x->free,
                 x->fused != VALUE_NONE);
   strbuf_append(out, (const char *)&attrs, sizeof attrs);
-  for (uint32_t i = 0; i < op->n_operands; i++)
+  for (uint32_t i = 0; i < op->n_operands; i++) {
     describe_operand(d, op->operands[i], out);
+    describe_annotation(d, op, false, i, out);
+  }
   for (uint32_t i = 0; i < op->n_results; i++) {
     value_id v = op->results[i];
+    describe_annotation(d, op, true, i, out);
     d->number[v] = d->next++;
     d->stamp[v] = d->round;
     /* Who reads it outside. */

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/vec.h"
 #include "ir/shard_index.h"
+#include "passes/partition/annotations.h"
 #include "passes/partition/conversion.h"
 #include "passes/partition/cost.h"
 #include "passes/partition/space.h"
@@ -41,6 +42,7 @@ struct builder_of_tables {
   } keeping; /* of s->kept, in the group at hand */
   VEC(struct class_list *) lists;
   struct map list_of; /* hash of type -> list */
+  bool annotated;     /* choices are those that annotations allow */
   struct space_tables *out;
   /* Of the block at hand. */
   uint32_t *value_index; /* by value; SEARCH_NONE */
@@ -446,6 +448,16 @@ static bool is_allowed(const struct builder_of_tables *b, const struct op *op,
   return true;
 }
 
+/* What the group's main op reads and makes is as the model's annotations say. */
+static bool as_annotated(const struct builder_of_tables *b, const struct space_group *g,
+                         const struct following *w) {
+  for (uint32_t k = 0; k < g->n_ops; k++)
+    if (g->ops[k] == g->rep)
+      return annotations_allow(b->s->function, function_op(b->s->function, g->rep), w->operands[k],
+                               w->results[k]);
+  return true;
+}
+
 static void enumerate_choices(struct builder_of_tables *b, uint32_t group, struct group_tables *t) {
   const struct op *rep = function_op(b->s->function, t->g->rep);
   struct factor_split room[MESH_MAX_AXES + 1];
@@ -460,7 +472,7 @@ static void enumerate_choices(struct builder_of_tables *b, uint32_t group, struc
         split_of_digits(b, rep, &t->factors, digits, &split) &&
         op_shardings(b, rep, &t->factors, &split, operands, results)) {
       follow(b, t->g, &split, operands, results, &w);
-      if (keeps_layouts(b, t->g, &w)) {
+      if (keeps_layouts(b, t->g, &w) && (!b->annotated || as_annotated(b, t->g, &w))) {
         add_choice(b, group, t, &split, &w);
         for (uint32_t a = 0; a < b->mesh->n_axes; a++)
           b->out->used |= digits[a] ? 1u << a : 0;
@@ -502,8 +514,14 @@ static void variable_of_group(struct builder_of_tables *b, uint32_t group,
   struct group_tables t = {.g = &b->s->groups[group]};
   find_touches(b, group, &t);
   factors_of(b->s->function, function_op(b->s->function, t.g->rep), &b->scratch, &t.factors);
+  b->annotated = b->mesh_id + 1 == b->s->function->module->annotated_mesh;
   for (uint32_t keeping = KEEP_ALL; keeping <= KEEP_NOTHING && !t.time.len; keeping++) {
     b->keeping = (enum keeping)keeping;
+    enumerate_choices(b, group, &t);
+    if (t.time.len || !b->annotated)
+      continue;
+    b->out->unmet = t.g->rep;
+    b->annotated = false;
     enumerate_choices(b, group, &t);
   }
   struct search_use *makes = ARENA_ARRAY(b->arena, struct search_use, t.makes.len);
