@@ -6,6 +6,7 @@
 
 #include "cli/model_engine.h"
 #include "frontend/onnx/model_load.h"
+#include "passes/partition/annotations.h"
 #include "passes/partition/explain.h"
 #include "passes/partition/prepare_sharding.h"
 #include "passes/partition/spread_experts.h"
@@ -16,6 +17,8 @@ static status prepare(struct invocation *v, struct compiler_options *o, struct m
   o->pipeline.machine = NULL;  /* planning is this verb's own */
   o->pipeline.parallel = NULL; /* it constrains the search, and is no order to split now */
   status st = pipeline_run(m, &o->pipeline, &v->diags);
+  if (option_given(&v->options, OPT_PARALLEL))
+    annotations_drop(m, &v->diags);
   bool experts = parallel_has_experts(option_text(&v->options, OPT_PARALLEL));
   for (uint32_t i = 0; i < m->functions.len && st == STATUS_OK; i++) {
     st = experts ? spread_experts(m->functions.data[i], &v->diags) : st;

@@ -15,9 +15,9 @@ typedef int compiler_progress(void *user, const char *phase, uint32_t done, uint
 
 struct compiler_options {
   const char *model_path;
-  const char *output_path;        /* the engine; or, with `emit`, the text (NULL: stdout) */
-  const char *target;             /* "native", "x86-64-v3", ...; NULL: native */
-  const char *emit;               /* NULL: an engine; "graph", "plan", "costs", "llvm", "asm", "onnx" */
+  const char *output_path; /* the engine; or, with `emit`, the text (NULL: stdout) */
+  const char *target;      /* "native", "x86-64-v3", ...; NULL: native */
+  const char *emit;        /* NULL: an engine; "graph", "plan", "costs", "llvm", "asm", "onnx" */
   const char *external_data_root; /* NULL: the model's folder */
   const char *const *shapes;      /* as onnx_import takes them */
   uint32_t n_shapes;

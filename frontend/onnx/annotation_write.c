@@ -126,17 +126,23 @@ static void put_devices(const struct writer *w, struct strbuf *b, const struct s
   strbuf_deinit(&groups);
 }
 
+/* Shards in an order that no spec can say. */
+static bool is_dealt(const struct module *m, const struct node_tensor *t) {
+  const struct sharding *s = t->type.sharding ? m->shardings.data[t->type.sharding] : NULL;
+  for (uint32_t d = 0; s && t->annotated && d < s->rank; d++)
+    if (s->dims[d].n_axes && s->dims[d].order == SPLIT_ZIGZAG)
+      return true;
+  return false;
+}
+
 static void put_spec(const struct writer *w, struct strbuf *b, const struct node_tensor *t) {
   struct sharding room;
   struct strbuf x = {0};
   const struct sharding *s =
       sharding_get(w->m, t->type.sharding, w->m->annotated_mesh - 1, t->type.rank, &room);
   int64_t shards = 1;
-  for (uint32_t d = 0; d < s->rank; d++) {
-    if (s->dims[d].n_axes && s->dims[d].order == SPLIT_ZIGZAG)
-      return;
+  for (uint32_t d = 0; d < s->rank; d++)
     shards *= axis_refs_size(w->mesh, s->dims[d].axes, s->dims[d].n_axes);
-  }
   put_bytes(&x, 1, t->name, strlen(t->name));
   put_devices(w, &x, s, shards);
   for (uint32_t d = 0; d < s->rank; d++)
@@ -161,7 +167,7 @@ static void put_node(const struct writer *w, struct strbuf *b, const char *key) 
     for (uint64_t k = first; k < i; k++)
       again |=
           w->m->node_tensors.data[k].annotated && !strcmp(w->m->node_tensors.data[k].name, t->name);
-    if (t->annotated && !again)
+    if (t->annotated && !again && !is_dealt(w->m, t))
       put_spec(w, &x, t);
   }
   if (x.len == empty)
@@ -286,6 +292,16 @@ static void copy_model(const struct writer *w, const struct onnx_model *model, s
   strbuf_deinit(&head);
 }
 
+static void warn_dealt(const struct module *m, struct diags *diags) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < m->node_tensors.len; i++)
+    n += is_dealt(m, &m->node_tensors.data[i]);
+  if (n)
+    diag_report(diags, DIAG_W0341, NULL, NULL,
+                "%u tensors are left out, whose shards are dealt zigzag, which no annotation says",
+                n);
+}
+
 status onnx_write_annotated(const struct onnx_model *model, const struct module *m,
                             struct diags *diags, FILE *out) {
   struct writer w = {.m = m};
@@ -308,6 +324,8 @@ status onnx_write_annotated(const struct onnx_model *model, const struct module 
                      "with annotations, the model has %llu B", (unsigned long long)size.bytes);
   else
     copy_model(&w, model, &file);
+  if (st == STATUS_OK)
+    warn_dealt(m, diags);
   strmap_deinit(&w.nodes);
   strbuf_deinit(&w.name);
   return st;

@@ -145,6 +145,10 @@ static sharding_id noted(const struct function *f, const struct op *op, value_id
   return module_shard(f->module, &whole, &s);
 }
 
+static bool is_partial(const struct function *f, sharding_id id) {
+  return id && f->module->shardings.data[id]->partial.kind != PARTIAL_NONE;
+}
+
 bool annotations_allow(const struct function *f, const struct op *op, const sharding_id *operands,
                        const sharding_id *results) {
   for (uint32_t i = 0; i < op->n_operands + op->n_results; i++) {
@@ -152,6 +156,8 @@ bool annotations_allow(const struct function *f, const struct op *op, const shar
     uint32_t slot = result ? i - op->n_operands : i;
     const struct node_tensor *t = annotations_tensor(f, op, result, slot);
     value_id v = result ? op->results[slot] : op->operands[slot];
+    if (result && is_partial(f, results[slot]))
+      continue;
     if (t && t->annotated &&
         merged(f, v, (result ? results : operands)[slot]) != wanted(f, op, v, t))
       return false;
@@ -326,6 +332,13 @@ status annotated_assignment(struct function *f, struct arena *arena, struct diag
     choose(&r, f->regions.data[0].ops.data[i], &out->ops[f->regions.data[0].ops.data[i]]);
   vec_deinit(&r.factors.factors);
   return report(&r);
+}
+
+void annotations_drop(struct module *m, struct diags *diags) {
+  if (m->annotated_mesh)
+    diag_report(diags, DIAG_W0341, NULL, NULL,
+                "the model is split as the options say, and not as its nodes are annotated");
+  m->annotated_mesh = 0;
 }
 
 /* ---- and back ---- */

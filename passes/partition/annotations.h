@@ -12,7 +12,7 @@ struct node_tensor *annotations_tensor(const struct function *f, const struct op
                                        uint32_t i);
 
 /* Whether the shardings of an op's split (op_split_shardings) are those that its tensors are
- * annotated with. Partial results count as merged. */
+ * annotated with. What becomes of partial results is left to their readers. */
 bool annotations_allow(const struct function *f, const struct op *op, const sharding_id *operands,
                        const sharding_id *results);
 
@@ -21,6 +21,9 @@ bool annotations_allow(const struct function *f, const struct op *op, const shar
  * op of its node can have so. Warns (W0341) of tensors that the graph has no more. */
 status annotated_assignment(struct function *f, struct arena *arena, struct diags *diags,
                             struct assignment *out);
+
+/* The module is split otherwise than its nodes are annotated: warns (W0341), if they are. */
+void annotations_drop(struct module *m, struct diags *diags);
 
 /* Annotates all tensors that a function of shardings has, and no others. */
 void annotations_note(const struct function *f);

@@ -114,9 +114,8 @@ static status shard_all(struct pass_context *ctx) {
                                       .search_seconds = ctx->search_seconds};
   status st = STATUS_OK;
   find_parts(ctx->module, false, &parts);
-  if (ctx->parallel && ctx->module->annotated_mesh)
-    diag_report(ctx->diags, DIAG_W0341, NULL, NULL,
-                "the model is split as the options say, and not as its nodes are annotated");
+  if (ctx->parallel)
+    annotations_drop(ctx->module, ctx->diags);
   bool experts = parallel_has_experts(ctx->parallel);
   for (uint32_t i = 0; i < parts.len && st == STATUS_OK; i++) {
     st = experts ? spread_experts(parts.data[i].function, ctx->diags) : st;

@@ -90,7 +90,7 @@ static void check_on(const char *body, const char *mesh) {
     check_failed(&c, "rows still look up their experts");
   assert_int_equal(parallel_parse(c.m, mesh, &c.diags, &c.mesh), STATUS_OK);
   assert_int_equal(prepare_sharding(c.f, &c.diags), STATUS_OK);
-  if (role_assignment(c.f, c.mesh, &c.arena, &c.diags, &a))
+  if (role_assignment(c.f, c.mesh, NULL, &c.arena, &c.diags, &a))
     check_failed(&c, mesh);
   sharding_check_assignment(&c, &a, mesh);
   if (!strcmp(mesh, "ep=3") && (count(c.f, OP_ALL_REDUCE) != 1 || count(c.f, OP_ALL_GATHER)))
