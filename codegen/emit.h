@@ -106,7 +106,7 @@ LLVMValueRef emit_product(struct emit *e, const dim *dims, uint32_t n);
 
 /* ---- control ---- */
 
-#define EMIT_MAX_CARRIED 32
+#define EMIT_MAX_CARRIED 80
 struct emit_loop {
   LLVMBasicBlockRef before, body, exit;
   LLVMValueRef index; /* i64 */

@@ -64,10 +64,16 @@ static LLVMValueRef slot(struct emit *e, LLVMValueRef slots, LLVMValueRef warp) 
   return LLVMBuildInBoundsGEP2(e->b, e->i64, slots, &warp, 1, "");
 }
 
+LLVMValueRef warp_combine(struct emit *e, enum combiner kind, enum dtype dtype, LLVMValueRef x,
+                          uint32_t lanes) {
+  for (uint32_t distance = lanes / 2; distance; distance /= 2)
+    x = emit_combine(e, kind, dtype, x, partner(e, x, distance), 1);
+  return x;
+}
+
 LLVMValueRef block_combine(struct emit *e, enum combiner kind, enum dtype dtype, LLVMValueRef x) {
   uint32_t warps = e->kernel->block_threads / WARP;
-  for (uint32_t distance = WARP / 2; distance; distance /= 2)
-    x = emit_combine(e, kind, dtype, x, partner(e, x, distance), 1);
+  x = warp_combine(e, kind, dtype, x, WARP);
   if (warps == 1)
     return x;
   LLVMTypeRef type = LLVMTypeOf(x);

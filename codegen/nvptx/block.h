@@ -11,6 +11,11 @@
  */
 LLVMValueRef block_combine(struct emit *e, enum combiner kind, enum dtype dtype, LLVMValueRef x);
 
+/* The same for groups of `lanes` neighbours of a warp, a power of two. All threads of the warp get
+ * here together. */
+LLVMValueRef warp_combine(struct emit *e, enum combiner kind, enum dtype dtype, LLVMValueRef x,
+                          uint32_t lanes);
+
 /* Shared memory of the block for `elements` of a type; the name is one within the kernel, and
  * asking again for it gives the same. */
 LLVMValueRef block_shared(struct emit *e, const char *name, LLVMTypeRef type, uint32_t elements);

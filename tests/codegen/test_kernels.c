@@ -149,9 +149,12 @@ static void check_on(const char *text, const char *target, uint64_t seed) {
   diags_deinit(&r.diags);
 }
 
+/* If set, instead of one by the seed. */
+static const char *only_target;
+
 static void check(const struct strbuf *text, uint64_t seed) {
   static const char *const targets[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4", "sm_80"};
-  check_on(text->data, targets[seed % 4], seed);
+  check_on(text->data, only_target ? only_target : targets[seed % 4], seed);
 }
 
 typedef void (*make_text)(struct strbuf *text);
@@ -433,6 +436,49 @@ static void test_attention(void **state) {
   check_many(attention_text, 100);
 }
 
+/* Heads as decoders have them, and edges of a GPU block's tiles: no keys, one, one more than a
+ * tile, many; one query for many heads; heads wider than the sums that a thread has. */
+static void wide_attention_text(struct strbuf *b) {
+  static const int64_t sizes[] = {1, 3, 17, 64, 96, 128, 130, 256},
+                       keys[] = {0, 1, 31, 32, 33, 300}, queries[] = {0, 1, 2, 65};
+  static const char *const dtypes[] = {"f32", "f16", "bf16"};
+  const char *t = dtypes[pick(0, 2)], *wide = "f32";
+  long long g = pick(1, 2), h = g * pick(1, 8), d = sizes[pick(0, 7)], e = sizes[pick(0, 7)],
+            least_s = queries[pick(0, 3)], least_t = keys[pick(0, 5)];
+  bool lse = pick(0, 1), causal = pick(0, 1);
+  strbuf_printf(b, "func @main(%%q: %s[1, %lld, s, %lld], %%k: %s[1, %lld, t, %lld], ", t, h, d, t,
+                g, d);
+  strbuf_printf(b, "%%v: %s[1, %lld, t, %lld]) -> (%s[1, %lld, s, %lld]", t, g, e, t, h, e);
+  if (lse)
+    strbuf_printf(b, ", %s[1, %lld, s]", wide, h);
+  strbuf_printf(b, ") where s in %lld..%lld, t in %lld..%lld {\n", least_s, least_s + 1, least_t,
+                least_t + 1);
+  strbuf_printf(b, "  %%y%s = attention %%q, %%k, %%v { scale = 0.125%s%s }\n  return %%y%s\n}\n",
+                lse ? ", %l" : "", causal ? ", causal = true" : "", lse ? ", lse = true" : "",
+                lse ? ", %l" : "");
+  strbuf_printf(b, "entry @main(\"q\", \"k\", \"v\") -> (\"y\"%s) { @main; }\n",
+                lse ? ", \"l\"" : "");
+}
+
+static void test_attention_wide(void **state) {
+  (void)state;
+  check_many(wide_attention_text, 24);
+}
+
+/* ---- on a simulated GPU alone ---- */
+
+static void check_gpu(make_text make, int64_t usual) {
+  only_target = "sm_80";
+  check_many(make, usual);
+  only_target = NULL;
+}
+
+static void test_gpu_attention(void **state) {
+  (void)state;
+  check_gpu(attention_text, 16);
+  check_gpu(wide_attention_text, 16);
+}
+
 /* ---- contraction ---- */
 
 /* Weights of the compiler, for packing: k x c numbers. */
@@ -543,9 +589,10 @@ static void test_pointwise(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_conv),      cmocka_unit_test(test_conv_depth),
-      cmocka_unit_test(test_window),    cmocka_unit_test(test_attention),
-      cmocka_unit_test(test_contract),  cmocka_unit_test(test_blocks),
+      cmocka_unit_test(test_conv),           cmocka_unit_test(test_conv_depth),
+      cmocka_unit_test(test_window),         cmocka_unit_test(test_attention),
+      cmocka_unit_test(test_attention_wide), cmocka_unit_test(test_gpu_attention),
+      cmocka_unit_test(test_contract),       cmocka_unit_test(test_blocks),
       cmocka_unit_test(test_pointwise),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
