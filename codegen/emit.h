@@ -61,6 +61,7 @@ struct emit {
   struct kernel *kernel;
   LLVMValueRef args, first, last, scratch; /* the ABI's parameters */
   uint32_t vector_bytes;
+  uint32_t base_align; /* bytes that all buffers are known to be aligned to; 0: as their elements */
   LLVMValueRef
       lane; /* i64: this thread's place in the block that computes a tile; NULL: there is none */
 

@@ -241,7 +241,16 @@ static LLVMValueRef load_packed_lanes(struct emit *e, LLVMValueRef base, enum dt
   return emit_if_end(e, &s, single);
 }
 
-static LLVMValueRef load_lanes(struct emit *e, LLVMValueRef base, enum dtype dtype,
+/* Of neighbouring elements of a buffer, in bytes. */
+static unsigned buffer_align(const struct emit *e, enum dtype dtype, const struct offset *o) {
+  unsigned bytes = dtype_unpacked_bytes(dtype);
+  if (!e->base_align || o->lanes || o->stride != 1)
+    return bytes;
+  int64_t align = common_divisor(wrapping_mul(o->align, bytes), e->base_align);
+  return align > bytes ? (unsigned)align : bytes;
+}
+
+static LLVMValueRef load_lanes(struct emit *e, LLVMValueRef base, unsigned align, enum dtype dtype,
                                LLVMTypeRef type, bool packed, const struct offset *o,
                                uint32_t width) {
   if (width == 1)
@@ -251,7 +260,7 @@ static LLVMValueRef load_lanes(struct emit *e, LLVMValueRef base, enum dtype dty
   if (!o->lanes && o->stride == 1) {
     LLVMValueRef at = element_pointer(e, type, base, o->base);
     LLVMValueRef x = LLVMBuildLoad2(e->b, LLVMVectorType(type, width), at, "");
-    LLVMSetAlignment(x, dtype_unpacked_bytes(dtype));
+    LLVMSetAlignment(x, align);
     return x;
   }
   return load_lane_by_lane(e, base, dtype, type, false, o, width);
@@ -274,7 +283,8 @@ LLVMValueRef emit_load(struct emit *e, uint32_t buffer, const struct type *type,
                        const struct point *p) {
   struct offset o = point_offset(e, type->dims, p);
   LLVMTypeRef element = stored_type(e, type->dtype, 1);
-  LLVMValueRef raw = load_lanes(e, e->buffers[buffer], type->dtype, element, packed, &o, p->width);
+  LLVMValueRef raw = load_lanes(e, e->buffers[buffer], buffer_align(e, type->dtype, &o),
+                                type->dtype, element, packed, &o, p->width);
   return decode(e, type->dtype, raw);
 }
 
@@ -283,7 +293,7 @@ void emit_store(struct emit *e, uint32_t buffer, const struct type *type, const 
   struct offset o = point_offset(e, type->dims, p);
   LLVMTypeRef element = stored_type(e, type->dtype, 1);
   LLVMValueRef raw = encode(e, type->dtype, x, p->width);
-  store_lanes(e, e->buffers[buffer], dtype_unpacked_bytes(type->dtype), element, &o, raw, p->width);
+  store_lanes(e, e->buffers[buffer], buffer_align(e, type->dtype, &o), element, &o, raw, p->width);
 }
 
 /* Rows of scratch hold the compute dtype, so that what is read back is what was written. */
@@ -295,7 +305,8 @@ LLVMValueRef emit_load_row(struct emit *e, LLVMValueRef base, enum dtype dtype, 
                            const struct point *p) {
   struct offset o = point_offset(e, dims, p);
   dtype = row_dtype(dtype);
-  LLVMValueRef raw = load_lanes(e, base, dtype, stored_type(e, dtype, 1), false, &o, p->width);
+  LLVMValueRef raw = load_lanes(e, base, dtype_unpacked_bytes(dtype), dtype,
+                                stored_type(e, dtype, 1), false, &o, p->width);
   return decode(e, dtype, raw);
 }
 
@@ -315,7 +326,8 @@ LLVMValueRef emit_element_pointer(struct emit *e, LLVMValueRef base, enum dtype 
 LLVMValueRef emit_load_lanes(struct emit *e, LLVMValueRef base, enum dtype dtype,
                              LLVMValueRef index, enum dtype to, uint32_t width) {
   struct offset o = {.base = index, .stride = 1};
-  LLVMValueRef raw = load_lanes(e, base, dtype, stored_type(e, dtype, 1), false, &o, width);
+  LLVMValueRef raw = load_lanes(e, base, dtype_unpacked_bytes(dtype), dtype,
+                                stored_type(e, dtype, 1), false, &o, width);
   return emit_cast(e, decode(e, dtype, raw), dtype, to, CAST_DEFAULT, width);
 }
 

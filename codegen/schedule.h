@@ -39,6 +39,9 @@ value_id kernel_result(const struct kernel *k, uint32_t i);
 uint32_t kernel_result_buffer(const struct kernel *k, uint32_t i);
 /* The dims of an op's first operand, 1 in place of `axis`: a point for each line along it. */
 void kernel_lines(const struct kernel *k, const struct op *op, int64_t axis, dim *out);
+/* Of point-wise regions: the first of the trailing dims that are walked as one. A point there has
+ * the linear index as one coordinate (type_flat_axis), and zeros for the others. */
+uint32_t kernel_flat_from(const struct kernel *k);
 /* The lse that attention gives, if it is a result of the region; else VALUE_NONE. */
 value_id kernel_lse(const struct kernel *k);
 /* Stores every result of the region at the point; all of them but an lse have its space. */

@@ -35,9 +35,7 @@ static bool is_flat(const struct kernel *k, const struct type *type, uint32_t fr
   return true;
 }
 
-/* The first of the trailing dims that are walked as one: a point there has the linear index as one
- * coordinate, and zeros for the others. */
-static uint32_t flat_from(const struct kernel *k) {
+uint32_t kernel_flat_from(const struct kernel *k) {
   const struct function *f = k->function;
   const struct region *r = &f->regions.data[kernel_op(k)->regions[0]];
   const struct type *type = space(k);
@@ -56,7 +54,7 @@ static bool plan(struct kernel *k, const struct target_isa *isa) {
   (void)isa;
   struct dim_table *t = k->function->module->dims;
   const struct type *type = space(k);
-  uint32_t from = flat_from(k);
+  uint32_t from = kernel_flat_from(k);
   dim row = dim_product(t, type->dims + from, type->rank - from);
   if (row == DIM_NONE) { /* too long an expression: the last dim alone */
     from = type->rank - 1;

@@ -587,13 +587,36 @@ static void test_pointwise(void **state) {
   check_many(pointwise_text, 60);
 }
 
+/* Rows about as long as what a thread or a vector takes, of several dtypes at once. */
+static void wide_pointwise_text(struct strbuf *b) {
+  static const int64_t lengths[] = {0, 1, 3, 4, 7, 8, 9, 31, 64, 1001, 1024};
+  static const char *const dtypes[] = {"f32", "f16", "bf16", "i8", "i64", "f64"};
+  const char *t = dtypes[pick(0, 5)], *u = dtypes[pick(0, 5)];
+  long long rows = pick(1, 5), n = lengths[pick(0, 10)];
+  bool open = pick(0, 1), by_row = pick(0, 1);
+  char ns[32];
+  snprintf(ns, sizeof ns, open ? "n" : "%lld", n);
+  strbuf_printf(b, "func @main(%%x: %s[%lld, %s], %%y: %s[%lld, %s]) -> (%s[%lld, %s])", t, rows,
+                ns, u, by_row ? rows : 1, by_row ? "1" : ns, t, rows, ns);
+  if (open)
+    strbuf_printf(b, " where n in %lld..%lld", n, n + 3);
+  strbuf_printf(b, " {\n  %%z = map %%x, %%y { add($0, %s($1)) }\n  return %%z\n}\n", t);
+  strbuf_printf(b, "entry @main(\"x\", \"y\") -> (\"z\") { @main; }\n");
+}
+
+static void test_gpu_pointwise(void **state) {
+  (void)state;
+  check_gpu(pointwise_text, 20);
+  check_gpu(wide_pointwise_text, 50);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_conv),           cmocka_unit_test(test_conv_depth),
       cmocka_unit_test(test_window),         cmocka_unit_test(test_attention),
       cmocka_unit_test(test_attention_wide), cmocka_unit_test(test_gpu_attention),
       cmocka_unit_test(test_contract),       cmocka_unit_test(test_blocks),
-      cmocka_unit_test(test_pointwise),
+      cmocka_unit_test(test_pointwise),      cmocka_unit_test(test_gpu_pointwise),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
