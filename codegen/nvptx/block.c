@@ -23,9 +23,8 @@ static LLVMValueRef shuffle(struct emit *e, LLVMValueRef x, uint32_t distance) {
   return call(e, "llvm.nvvm.shfl.sync.bfly.i32", args, 4);
 }
 
-/* The x of the thread whose number differs in the bit `distance`. Warps shuffle words of 32 bits.
- */
-static LLVMValueRef partner(struct emit *e, LLVMValueRef x, uint32_t distance) {
+/* Warps shuffle words of 32 bits. */
+LLVMValueRef warp_partner(struct emit *e, LLVMValueRef x, uint32_t distance) {
   LLVMTypeRef type = LLVMTypeOf(x);
   bool is_double = type == e->f64, is_float = type == e->f32;
   LLVMValueRef bits = is_double  ? LLVMBuildBitCast(e->b, x, e->i64, "")
@@ -67,7 +66,7 @@ static LLVMValueRef slot(struct emit *e, LLVMValueRef slots, LLVMValueRef warp) 
 LLVMValueRef warp_combine(struct emit *e, enum combiner kind, enum dtype dtype, LLVMValueRef x,
                           uint32_t lanes) {
   for (uint32_t distance = lanes / 2; distance; distance /= 2)
-    x = emit_combine(e, kind, dtype, x, partner(e, x, distance), 1);
+    x = emit_combine(e, kind, dtype, x, warp_partner(e, x, distance), 1);
   return x;
 }
 

@@ -16,6 +16,10 @@ LLVMValueRef block_combine(struct emit *e, enum combiner kind, enum dtype dtype,
 LLVMValueRef warp_combine(struct emit *e, enum combiner kind, enum dtype dtype, LLVMValueRef x,
                           uint32_t lanes);
 
+/* The x of the thread of this warp whose number differs in the bit `distance`. All threads of the
+ * warp get here together. */
+LLVMValueRef warp_partner(struct emit *e, LLVMValueRef x, uint32_t distance);
+
 /* Shared memory of the block for `elements` of a type; the name is one within the kernel, and
  * asking again for it gives the same. */
 LLVMValueRef block_shared(struct emit *e, const char *name, LLVMTypeRef type, uint32_t elements);

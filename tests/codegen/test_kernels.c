@@ -610,6 +610,48 @@ static void test_gpu_pointwise(void **state) {
   check_gpu(wide_pointwise_text, 50);
 }
 
+/* Along one or two dims, long enough to be shared by a block or not; ties and positions too. */
+static void reduce_text(struct strbuf *b) {
+  static const char *const kinds[] = {"sum", "max", "min", "argmax", "argmin"};
+  static const char *const dtypes[] = {"f32", "f16", "i8", "i64", "f64"};
+  const char *t = dtypes[pick(0, 4)], *kind = kinds[pick(0, 4)];
+  bool arg = kind[0] == 'a', open = pick(0, 2) == 0, last = pick(0, 1);
+  int axis = (int)pick(0, 2), other = arg || pick(0, 1) ? axis : (int)pick(0, 2);
+  long long n = pick(0, 1) ? pick(128, 900) : pick(1, 2000);
+  char in[112], out[112], dims[3][32];
+  for (int i = 0; i < 3; i++)
+    snprintf(dims[i], sizeof dims[i], "%lld", i == axis ? n : (long long)pick(1, 5));
+  if (open)
+    snprintf(dims[axis], sizeof dims[axis], "n");
+  snprintf(in, sizeof in, "%s, %s, %s", dims[0], dims[1], dims[2]);
+  for (int i = 0; i < 3; i++)
+    if (i == axis || i == other)
+      snprintf(dims[i], sizeof dims[i], "1");
+  snprintf(out, sizeof out, "%s, %s, %s", dims[0], dims[1], dims[2]);
+  strbuf_printf(b, "func @main(%%x: %s[%s]) -> (%s[%s]%s%s%s)", t, in, t, out, arg ? ", i64[" : "",
+                arg ? out : "", arg ? "]" : "");
+  if (open)
+    strbuf_printf(b, " where n in %lld..%lld", n, n + 3);
+  strbuf_printf(b,
+                " {\n  %%v = map %%x { add($0, $0) }\n  %%y%s = reduce %%v { kind = %s, axes = [",
+                arg ? ", %p" : "", kind);
+  strbuf_printf(b, axis == other ? "%d" : "%d, %d", axis < other ? axis : other,
+                axis < other ? other : axis);
+  strbuf_printf(b, "]%s }\n  %%z = map %%y { max($0, $0) }\n  return %%z%s\n}\n",
+                arg && last ? ", last = true" : "", arg ? ", %p" : "");
+  strbuf_printf(b, "entry @main(\"x\") -> (\"z\"%s) { @main; }\n", arg ? ", \"p\"" : "");
+}
+
+static void test_reduce(void **state) {
+  (void)state;
+  check_many(reduce_text, 40);
+}
+
+static void test_gpu_reduce(void **state) {
+  (void)state;
+  check_gpu(reduce_text, 60);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_conv),           cmocka_unit_test(test_conv_depth),
@@ -617,6 +659,7 @@ int main(void) {
       cmocka_unit_test(test_attention_wide), cmocka_unit_test(test_gpu_attention),
       cmocka_unit_test(test_contract),       cmocka_unit_test(test_blocks),
       cmocka_unit_test(test_pointwise),      cmocka_unit_test(test_gpu_pointwise),
+      cmocka_unit_test(test_reduce),         cmocka_unit_test(test_gpu_reduce),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
