@@ -67,6 +67,7 @@ static enum rewrite simplify_op(struct rewriter *w, op_id id) {
   case OP_BITCAST: return simplify_view(w, id);
   case OP_GATHER: return simplify_gather(w, id);
   case OP_REDUCE: return simplify_reduce(w, id);
+  case OP_CONTRACT: return simplify_contract(w, id);
   case OP_CHECK: return simplify_check(w, id);
   default: return NO_MATCH;
   }

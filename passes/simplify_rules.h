@@ -22,4 +22,6 @@ enum rewrite simplify_gather(struct rewriter *w, op_id op);
 /* Small integer tensors, as dim expressions. */
 enum rewrite simplify_shape(struct rewriter *w, op_id op);
 
+enum rewrite simplify_contract(struct rewriter *w, op_id id);
+
 #endif
