@@ -652,14 +652,57 @@ static void test_gpu_reduce(void **state) {
   check_gpu(reduce_text, 60);
 }
 
+/* Softmax, or a norm, over one or two trailing dims. */
+static void row_text(struct strbuf *b) {
+  const char *t = pick(0, 2) ? "f32" : pick(0, 1) ? "f16" : "f64";
+  long long m = pick(1, 6), k = pick(0, 2) ? 1 : pick(1, 5),
+            n = pick(0, 3) ? size(300) : pick(1000, 6000);
+  bool open = pick(0, 2) == 0, softmax = pick(0, 1);
+  char ns[32];
+  snprintf(ns, sizeof ns, open ? "n" : "%lld", n);
+  strbuf_printf(b, "func @main(%%x: %s[%lld, %lld, %s]) -> (%s[%lld, %lld, %s])", t, m, k, ns, t, m,
+                k, ns);
+  if (open)
+    strbuf_printf(b, " where n in %lld..%lld", n, n + 3);
+  const char *axes = k > 1 ? "axes = [1, 2]" : "axes = [2]";
+  if (softmax)
+    strbuf_printf(b,
+                  " {\n  %%m = reduce %%x { kind = max, %s }\n"
+                  "  %%e = map %%x, %%m { exp(sub($0, $1)) }\n"
+                  "  %%s = reduce %%e { kind = sum, %s }\n"
+                  "  %%z = map %%e, %%s { div($0, $1) }\n  return %%z\n}\n",
+                  axes, axes);
+  else
+    strbuf_printf(b,
+                  " {\n  %%m = reduce %%x { kind = max, %s }\n"
+                  "  %%c = map %%x, %%m { sub($0, mul($1, 0.5)) }\n"
+                  "  %%q = map %%c { mul($0, $0) }\n  %%s = reduce %%q { kind = sum, %s }\n"
+                  "  %%z = map %%c, %%s { div($0, sqrt(add($1, 1.0))) }\n  return %%z\n}\n",
+                  axes, axes);
+  strbuf_printf(b, "entry @main(\"x\") -> (\"z\") { @main; }\n");
+}
+
+static void test_row(void **state) {
+  (void)state;
+  check_many(row_text, 20);
+  check_gpu(row_text, 40);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_conv),           cmocka_unit_test(test_conv_depth),
-      cmocka_unit_test(test_window),         cmocka_unit_test(test_attention),
-      cmocka_unit_test(test_attention_wide), cmocka_unit_test(test_gpu_attention),
-      cmocka_unit_test(test_contract),       cmocka_unit_test(test_blocks),
-      cmocka_unit_test(test_pointwise),      cmocka_unit_test(test_gpu_pointwise),
-      cmocka_unit_test(test_reduce),         cmocka_unit_test(test_gpu_reduce),
+      cmocka_unit_test(test_conv),
+      cmocka_unit_test(test_conv_depth),
+      cmocka_unit_test(test_window),
+      cmocka_unit_test(test_attention),
+      cmocka_unit_test(test_attention_wide),
+      cmocka_unit_test(test_gpu_attention),
+      cmocka_unit_test(test_contract),
+      cmocka_unit_test(test_blocks),
+      cmocka_unit_test(test_pointwise),
+      cmocka_unit_test(test_gpu_pointwise),
+      cmocka_unit_test(test_row),
+      cmocka_unit_test(test_reduce),
+      cmocka_unit_test(test_gpu_reduce),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
