@@ -35,27 +35,34 @@ void contract_shape_of(const struct kernel *kernel, struct contract_shape *s) {
   s->n_n = own_dims(s->rhs, s->a->rhs_batch, s->a->rhs_k, s->n, s->n_axis);
 }
 
-LLVMValueRef contract_operand(struct emit *e, const struct contract_shape *s,
-                              const struct coord *batch, bool left, struct coord own,
-                              struct coord k, uint32_t width, enum dtype dtype) {
+void contract_operand_point(struct emit *e, const struct contract_shape *s,
+                            const struct coord *batch, bool left, struct coord own, struct coord k,
+                            uint32_t width, struct point *out) {
   const struct type *type = left ? s->lhs : s->rhs;
   struct ints batches = left ? s->a->lhs_batch : s->a->rhs_batch;
   struct ints ks = left ? s->a->lhs_k : s->a->rhs_k;
-  struct point p = {.rank = type->rank, .width = width};
   struct coord c[IR_MAX_RANK];
+  *out = (struct point){.rank = type->rank, .width = width};
   for (uint32_t i = 0; i < batches.len; i++)
-    p.c[batches.data[i]] = batch[i];
+    out->c[batches.data[i]] = batch[i];
   uint32_t n = left ? s->n_m : s->n_n;
   if (n)
     coord_delinearize(e, own, left ? s->m : s->n, n, width, c);
   for (uint32_t i = 0; i < n; i++)
-    p.c[left ? s->m_axis[i] : s->n_axis[i]] = c[i];
+    out->c[left ? s->m_axis[i] : s->n_axis[i]] = c[i];
   if (s->n_k)
     coord_delinearize(e, k, s->k, s->n_k, width, c);
   for (uint32_t i = 0; i < s->n_k; i++)
-    p.c[ks.data[i]] = c[i];
+    out->c[ks.data[i]] = c[i];
+}
+
+LLVMValueRef contract_operand(struct emit *e, const struct contract_shape *s,
+                              const struct coord *batch, bool left, struct coord own,
+                              struct coord k, uint32_t width, enum dtype dtype) {
+  struct point p;
+  contract_operand_point(e, s, batch, left, own, k, width, &p);
   LLVMValueRef x = emit_value(e, s->op->operands[left ? 0 : 1], &p);
-  return emit_cast(e, x, type->dtype, dtype, CAST_DEFAULT, width);
+  return emit_cast(e, x, (left ? s->lhs : s->rhs)->dtype, dtype, CAST_DEFAULT, width);
 }
 
 struct point contract_result_point(struct emit *e, const struct contract_shape *s,

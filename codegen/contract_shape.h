@@ -19,6 +19,11 @@ struct contract_shape {
 /* Of the kernel's contraction. */
 void contract_shape_of(const struct kernel *kernel, struct contract_shape *s);
 
+/* Where in the operand that is, as a point of `width` lanes. */
+void contract_operand_point(struct emit *e, const struct contract_shape *s,
+                            const struct coord *batch, bool left, struct coord own, struct coord k,
+                            uint32_t width, struct point *out);
+
 /* The operand's values, as `dtype`, at row (left) or column `own` and at `k`; one of them may have
  * lanes. */
 LLVMValueRef contract_operand(struct emit *e, const struct contract_shape *s,

@@ -107,7 +107,7 @@ LLVMValueRef emit_product(struct emit *e, const dim *dims, uint32_t n);
 
 /* ---- control ---- */
 
-#define EMIT_MAX_CARRIED 80
+#define EMIT_MAX_CARRIED 136
 struct emit_loop {
   LLVMBasicBlockRef before, body, exit;
   LLVMValueRef index; /* i64 */
@@ -151,6 +151,14 @@ LLVMValueRef emit_literal(struct emit *e, enum dtype dtype, double f, int64_t i,
 /* emit_memory.c: raw element(s) of a buffer, decoded; and back. */
 LLVMValueRef emit_load(struct emit *e, uint32_t buffer, const struct type *type, bool packed,
                        const struct point *p);
+
+/* Where the lanes of v at the point lie one after the other in a buffer of the kernel, as v's
+ * dtype; NULL where they do not, or v is computed. The place is a multiple of *out_align elements
+ * behind the buffer's address; 0: it is that address. */
+LLVMValueRef emit_address(struct emit *e, value_id v, const struct point *p, uint32_t *out_buffer,
+                          int64_t *out_align);
+/* The bits that a buffer of this dtype holds of x, which is a value of it in the compute dtype. */
+LLVMValueRef emit_encode(struct emit *e, enum dtype dtype, LLVMValueRef x, uint32_t width);
 
 /* emit_root.c: a root at a point of its result, as loops. `result` picks one of several. */
 LLVMValueRef emit_root(struct emit *e, const struct op *op, uint32_t result, const struct point *p);

@@ -46,7 +46,7 @@ static LLVMValueRef encode_mode(struct emit *e, enum dtype dtype, LLVMValueRef x
 }
 
 /* Of a value that the dtype holds exactly: a cast that was to saturate has done so. */
-static LLVMValueRef encode(struct emit *e, enum dtype dtype, LLVMValueRef x, uint32_t width) {
+LLVMValueRef emit_encode(struct emit *e, enum dtype dtype, LLVMValueRef x, uint32_t width) {
   return encode_mode(e, dtype, x, CAST_NO_SATURATE, width);
 }
 
@@ -80,7 +80,7 @@ LLVMValueRef emit_bitcast(struct emit *e, const struct op *op, const struct poin
   enum dtype from = value_type(e->f, op->operands[0])->dtype;
   enum dtype to = OP_ATTRS(bitcast, op)->dtype;
   LLVMValueRef x = emit_value(e, op->operands[0], p);
-  LLVMValueRef raw = encode(e, from, x, p->width);
+  LLVMValueRef raw = emit_encode(e, from, x, p->width);
   raw = LLVMBuildBitCast(e->b, raw, stored_type(e, to, p->width), "");
   return decode(e, to, raw);
 }
@@ -292,8 +292,34 @@ void emit_store(struct emit *e, uint32_t buffer, const struct type *type, const 
                 LLVMValueRef x) {
   struct offset o = point_offset(e, type->dims, p);
   LLVMTypeRef element = stored_type(e, type->dtype, 1);
-  LLVMValueRef raw = encode(e, type->dtype, x, p->width);
+  LLVMValueRef raw = emit_encode(e, type->dtype, x, p->width);
   store_lanes(e, e->buffers[buffer], buffer_align(e, type->dtype, &o), element, &o, raw, p->width);
+}
+
+LLVMValueRef emit_address(struct emit *e, value_id v, const struct point *p, uint32_t *out_buffer,
+                          int64_t *out_align) {
+  struct point at = *p;
+  const struct value *value = function_value(e->f, v);
+  for (; value->def != OP_ID_NONE; value = function_value(e->f, v)) {
+    const struct op *op = function_op(e->f, value->def);
+    if (op->kind != OP_RESHAPE && op->kind != OP_TRANSPOSE && op->kind != OP_BROADCAST &&
+        op->kind != OP_SLICE)
+      return NULL;
+    struct point through;
+    point_through_view(e, op, &at, &through);
+    at = through;
+    v = op->operands[0];
+  }
+  value_id outer = e->fused->operands[value->index];
+  const struct type *type = value_type(e->f, outer);
+  if (emit_is_packed(e->f, outer))
+    return NULL;
+  struct offset o = point_offset(e, type->dims, &at);
+  if (p->width > 1 && (o.lanes || o.stride != 1))
+    return NULL;
+  *out_buffer = value->index;
+  *out_align = o.align;
+  return element_pointer(e, stored_type(e, type->dtype, 1), e->buffers[value->index], o.base);
 }
 
 /* Rows of scratch hold the compute dtype, so that what is read back is what was written. */
@@ -314,7 +340,7 @@ void emit_store_row(struct emit *e, LLVMValueRef base, enum dtype dtype, const d
                     const struct point *p, LLVMValueRef x) {
   struct offset o = point_offset(e, dims, p);
   dtype = row_dtype(dtype);
-  LLVMValueRef raw = encode(e, dtype, x, p->width);
+  LLVMValueRef raw = emit_encode(e, dtype, x, p->width);
   store_lanes(e, base, dtype_unpacked_bytes(dtype), stored_type(e, dtype, 1), &o, raw, p->width);
 }
 

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <llvm-c/Analysis.h>
@@ -196,6 +197,7 @@ static bool resolve_gpu(const char *name, struct target_isa *isa) {
     snprintf(isa->features, sizeof isa->features, "%s", rows[i].features);
     isa->fma = isa->f16c = true;
     isa->vector_bytes = 16;
+    isa->capability = (uint32_t)strtoul(name + strlen("sm_"), NULL, 10);
     return true;
   }
   return false;

@@ -31,6 +31,7 @@ struct target_isa {
   bool fma, f16c;        /* has them: a fused multiply-add, conversions of f16 */
   bool avx2, avx512;
   bool vnni; /* adds products of 16 bits to sums of 32, in vectors of vector_bytes */
+  uint32_t capability; /* of a GPU: 90 of sm_90a */
 };
 
 /* `name` is x86-64-v2, x86-64-v3, x86-64-v4 (with features: x86-64-v3+avxvnni,

@@ -3,24 +3,19 @@
 #include "codegen/nvptx/block.h"
 
 #include <stdio.h>
-#include <string.h>
+
+#include "codegen/nvptx/ptx_instruction.h"
 
 #define WARP 32u
 #define SHARED 3u /* address space */
 
-static LLVMValueRef call(struct emit *e, const char *intrinsic, LLVMValueRef *args, unsigned n) {
-  unsigned id = LLVMLookupIntrinsicID(intrinsic, strlen(intrinsic));
-  LLVMValueRef f = LLVMGetIntrinsicDeclaration(e->module, id, NULL, 0);
-  return LLVMBuildCall2(e->b, LLVMIntrinsicGetType(e->context, id, NULL, 0), f, args, n, "");
-}
-
-void block_barrier(struct emit *e) { call(e, "llvm.nvvm.barrier0", NULL, 0); }
+void block_barrier(struct emit *e) { nvptx_call(e, "llvm.nvvm.barrier0", NULL, 0); }
 
 static LLVMValueRef i32(struct emit *e, uint32_t x) { return LLVMConstInt(e->i32, x, false); }
 
 static LLVMValueRef shuffle(struct emit *e, LLVMValueRef x, uint32_t distance) {
   LLVMValueRef args[] = {i32(e, UINT32_MAX), x, i32(e, distance), i32(e, WARP - 1)};
-  return call(e, "llvm.nvvm.shfl.sync.bfly.i32", args, 4);
+  return nvptx_call(e, "llvm.nvvm.shfl.sync.bfly.i32", args, 4);
 }
 
 /* Warps shuffle words of 32 bits. */

@@ -42,6 +42,8 @@ static void declare(struct entry *n, const char *name, uint32_t slots, uint32_t 
   unsigned align = LLVMGetEnumAttributeKindForName("align", 5);
   LLVMAddAttributeAtIndex(n->fn, 1, LLVMCreateEnumAttribute(n->c, align, 8));
   annotate(n, "maxntidx", threads ? threads : GPU_THREADS_PER_BLOCK);
+  if (threads)
+    annotate(n, "minctasm", 1); /* else ptxas saves registers, for more blocks, by spilling */
 }
 
 /* for (t = thread; t < tiles; t += threads) tiles(args, t, t + 1, scratch of the thread) */

@@ -559,6 +559,64 @@ static void test_contract(void **state) {
   check_many(contract_text, 50);
 }
 
+/* ---- contraction by tensor cores ---- */
+
+static void put_axes(struct strbuf *b, const char *type, const char *batch, const char *first,
+                     const char *second, bool turned) {
+  strbuf_printf(b, "%s[%s%s, %s]", type, batch, turned ? second : first, turned ? first : second);
+}
+
+/* Operands either way about, sizes at the edges of blocks, perhaps rows as a symbol, perhaps an
+ * operand that is computed on the way, or cut out of a wider one so that its rows begin anywhere.
+ */
+static void matrix_text(struct strbuf *b) {
+  static const char *const types[] = {"f16", "bf16", "f16", "bf16", "i8", "u8"};
+  const char *t = types[pick(0, 5)];
+  bool real = t[0] == 'f' || t[0] == 'b', open = pick(0, 2) == 0, batched = pick(0, 2) == 0;
+  const char *r = !real ? "i32" : pick(0, 3) ? t : "f32", *batch = batched ? "2, " : "";
+  const char *other = real ? t : pick(0, 1) ? "i8" : "u8";
+  long long m = size(200), k = pick(0, 9) ? pick(0, 1) ? 8 * pick(1, 40) : size(300) : 0,
+            n = pick(0, 1) ? 8 * pick(1, 24) : 7 + size(200), cut = pick(0, 3) ? 0 : pick(1, 8);
+  bool left_turned = pick(0, 3) == 0, right_turned = pick(0, 1);
+  bool maps = real && pick(0, 2) == 0;
+  char ms[32], ks[32], ns[32], wide[32];
+  snprintf(ms, sizeof ms, open ? "m" : "%lld", m);
+  snprintf(ks, sizeof ks, "%lld", k);
+  snprintf(ns, sizeof ns, "%lld", n);
+  snprintf(wide, sizeof wide, "%lld", k + cut);
+  strbuf_printf(b, "func @main(%%x: ");
+  put_axes(b, t, batch, ms, ks, left_turned);
+  strbuf_printf(b, ", %%w: ");
+  put_axes(b, other, batch, wide, ns, right_turned);
+  strbuf_printf(b, ", %%b: %s[%s%s, %lld]) -> (%s[%s%s, %lld])", r, batch, ms, n, r, batch, ms, n);
+  if (open)
+    strbuf_printf(b, " where m in %lld..%lld", m, m + 3);
+  strbuf_printf(b, " {\n");
+  long long from = cut ? pick(0, cut) : 0, axis = right_turned;
+  if (cut) {
+    strbuf_printf(b, "  %%c = slice %%w { start = [%s%lld, %lld], ", batched ? "0, " : "",
+                  axis ? 0 : from, axis ? from : 0);
+    strbuf_printf(b, "size = [%s%lld, %lld], step = [%s1, 1] }\n", batch, axis ? n : k,
+                  axis ? k : n, batched ? "1, " : "");
+  }
+  if (maps)
+    strbuf_printf(b, "  %%d = map %s { mul($0, 0.5) }\n", cut ? "%c" : "%w");
+  strbuf_printf(b, "  %%y = contract %%x, %s { %s",
+                maps  ? "%d"
+                : cut ? "%c"
+                      : "%w",
+                batched ? "lhs_batch = [0], rhs_batch = [0], " : "");
+  strbuf_printf(b, "lhs_k = [%d], rhs_k = [%d], dtype = %s }\n", batched + !left_turned,
+                batched + right_turned, r);
+  strbuf_printf(b, "  %%z = map %%y, %%b { add($0, $1) }\n  return %%z\n}\n");
+  strbuf_printf(b, "entry @main(\"x\", \"w\", \"b\") -> (\"z\") { @main; }\n");
+}
+
+static void test_matrix(void **state) {
+  (void)state;
+  check_gpu(matrix_text, 40);
+}
+
 /* ---- point-wise ---- */
 
 static void pointwise_text(struct strbuf *b) {
@@ -699,6 +757,7 @@ int main(void) {
       cmocka_unit_test(test_contract),
       cmocka_unit_test(test_blocks),
       cmocka_unit_test(test_pointwise),
+      cmocka_unit_test(test_matrix),
       cmocka_unit_test(test_gpu_pointwise),
       cmocka_unit_test(test_row),
       cmocka_unit_test(test_reduce),

@@ -1,0 +1,649 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Contraction by tensor cores (mma.sync, from sm_80 on): f16, bf16 and tf32 with sums in f32, bytes
+ * with sums in i32.
+ *
+ * A tile is a block of rows by columns of one batch element's product; warps share it out. Blocks
+ * of k pass through a ring of stages in shared memory: while one is multiplied, those behind it are
+ * on their way. An operand that lies in memory as it is multiplied goes there by cp.async, 16 bytes
+ * at a time, with zeros beyond its edges; where an address is no multiple of 16 it is brought
+ * element by element. One that is computed (weights of few bits, a map) is computed once per
+ * element of the tile, before the product, and stored after it.
+ *
+ * Sums go to shared memory 16 rows of a warp at a time, from which the epilogue takes them in runs
+ * of 16 bytes of a result, so it is emitted once. */
+#include <string.h>
+
+#include "codegen/contract_shape.h"
+#include "codegen/nvptx/block.h"
+#include "codegen/nvptx/ptx_instruction.h"
+#include "codegen/nvptx/tensor_core.h"
+#include "codegen/schedule.h"
+
+#define LEAST_CAPABILITY 80 /* cp.async, and products of bf16 and tf32 */
+#define WARP 32u
+#define MOST_CHUNKS 16u /* of an operand that a thread brings for a stage */
+#define MOST_SUMS 128u
+
+/* Blocks: rows and columns of a tile, bytes of k of a stage, warps along rows and columns, stages.
+ * All stages together are at most 48 KiB, what every block has without being asked. */
+struct shape {
+  uint32_t m, n, k_bytes, warps_m, warps_n, stages;
+};
+static const struct shape large = {128, 128, 64, 2, 2, 3}, middle = {64, 64, 128, 2, 2, 3},
+                          flat = {16, 64, 128, 1, 4, 4};
+
+#define ENOUGH_TILES 100 /* for the processors of a large GPU, so that larger tiles pay */
+
+static uint32_t threads_of(const struct shape *s) { return s->warps_m * s->warps_n * WARP; }
+
+/* ---- plan ---- */
+
+static const struct shape *choose(const struct kernel *k, const struct contract_shape *s) {
+  struct dim_table *t = k->function->module->dims;
+  int64_t m, n, tiles = 1, d;
+  bool static_m = dim_is_const(t, dim_product(t, s->m, s->n_m), &m);
+  bool static_n = dim_is_const(t, dim_product(t, s->n, s->n_n), &n);
+  if (static_m && m <= flat.m)
+    return &flat;
+  if (!static_m || !static_n || m <= middle.m || n <= middle.n)
+    return &middle;
+  for (uint32_t i = 0; i < s->n_batch; i++)
+    tiles *= dim_is_const(t, s->batch[i], &d) && d < ENOUGH_TILES ? d : ENOUGH_TILES;
+  tiles = tiles < ENOUGH_TILES ? tiles : ENOUGH_TILES;
+  if ((m + large.m - 1) / large.m >= ENOUGH_TILES || (n + large.n - 1) / large.n >= ENOUGH_TILES)
+    return &large;
+  tiles *= (m + large.m - 1) / large.m * ((n + large.n - 1) / large.n);
+  return tiles >= ENOUGH_TILES ? &large : &middle;
+}
+
+static bool plan(struct kernel *k, const struct target_isa *isa) {
+  struct dim_table *t = k->function->module->dims;
+  struct contract_shape s;
+  contract_shape_of(k, &s);
+  dim m = dim_product(t, s.m, s.n_m), n = dim_product(t, s.n, s.n_n);
+  int64_t columns;
+  if (isa->capability < LEAST_CAPABILITY || s.lhs->dtype == DTYPE_F32 ||
+      !matrix_has_product(s.lhs->dtype, s.rhs->dtype))
+    return false;
+  if (m == DIM_NONE || n == DIM_NONE || dim_product(t, s.k, s.n_k) == DIM_NONE)
+    return false;
+  if (dim_is_const(t, n, &columns) && columns < 8)
+    return false;
+  const struct shape *shape = choose(k, &s);
+  k->block_threads = threads_of(shape);
+  kernel_grid(k, s.batch, s.n_batch);
+  dim blocks[2] = {dim_ceildiv(t, m, dim_const(t, shape->m)),
+                   dim_ceildiv(t, n, dim_const(t, shape->n))};
+  kernel_grid(k, blocks, 2);
+  return true;
+}
+
+/* ---- a tile ---- */
+
+struct side {
+  bool left;
+  enum dtype dtype;
+  struct matrix_block block;
+  uint32_t offset;          /* of its block in a stage */
+  uint32_t chunks;          /* of its block */
+  LLVMValueRef size, first; /* of its rows (columns); the first of the tile */
+  LLVMValueRef whole;       /* i1: all of the tile's are inside */
+  bool direct;
+  LLVMValueRef aligned; /* i1: what is direct lies at multiples of 16; NULL: chunks differ */
+  LLVMValueRef fast;    /* of the stage that is on its way: it was computed */
+  LLVMValueRef words[MOST_CHUNKS];
+};
+
+struct tile {
+  const struct shape *shape;
+  struct contract_shape s;
+  struct coord batch[IR_MAX_RANK];
+  LLVMValueRef k; /* size */
+  struct side side[2];
+  uint32_t stage_bytes, k_elements;
+  LLVMValueRef memory;                /* shared, of all stages */
+  LLVMValueRef warp_row, warp_column; /* i32: first of this warp in the tile */
+  LLVMValueRef buffers_aligned;       /* i1 */
+};
+
+static LLVMValueRef add(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
+  return LLVMBuildAdd(e->b, a, b, "");
+}
+static LLVMValueRef mul(struct emit *e, LLVMValueRef a, int64_t b) {
+  return LLVMBuildMul(e->b, a, LLVMConstInt(LLVMTypeOf(a), (unsigned long long)b, true), "");
+}
+static LLVMValueRef quotient(struct emit *e, LLVMValueRef a, int64_t b) {
+  return LLVMBuildUDiv(e->b, a, LLVMConstInt(LLVMTypeOf(a), (unsigned long long)b, true), "");
+}
+static LLVMValueRef rest(struct emit *e, LLVMValueRef a, int64_t b) {
+  return LLVMBuildURem(e->b, a, LLVMConstInt(LLVMTypeOf(a), (unsigned long long)b, true), "");
+}
+static LLVMValueRef less(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
+  return LLVMBuildICmp(e->b, LLVMIntSLT, a, b, "");
+}
+static LLVMValueRef at_most(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
+  return LLVMBuildICmp(e->b, LLVMIntSLE, a, b, "");
+}
+static LLVMValueRef both(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
+  return LLVMBuildAnd(e->b, a, b, "");
+}
+static LLVMValueRef i32(struct emit *e, uint32_t x) { return LLVMConstInt(e->i32, x, false); }
+static LLVMValueRef word(struct emit *e, LLVMValueRef x) {
+  return LLVMBuildTrunc(e->b, x, e->i32, "");
+}
+static LLVMValueRef truth(struct emit *e) { return LLVMConstInt(e->i1, 1, false); }
+
+static bool divides(LLVMValueRef size, int64_t by) {
+  return LLVMIsAConstantInt(size) && LLVMConstIntGetSExtValue(size) % by == 0;
+}
+
+static LLVMValueRef is_aligned(struct emit *e, LLVMValueRef pointer) {
+  LLVMValueRef x = LLVMBuildPtrToInt(e->b, pointer, e->i64, "");
+  x = LLVMBuildAnd(e->b, x, emit_i64(e, MATRIX_CHUNK - 1), "");
+  return LLVMBuildICmp(e->b, LLVMIntEQ, x, emit_i64(e, 0), "");
+}
+
+static LLVMValueRef all_aligned(struct emit *e) {
+  LLVMValueRef x = truth(e);
+  for (uint32_t i = 0; i < e->fused->n_operands + e->fused->n_results; i++)
+    x = both(e, x, is_aligned(e, e->buffers[i]));
+  return x;
+}
+
+static uint32_t lanes_of(const struct side *s) { return MATRIX_CHUNK / s->block.bytes; }
+
+/* Lanes that have parted go on together. */
+static void wait_for_warp(struct emit *e) {
+  LLVMValueRef all = i32(e, UINT32_MAX);
+  nvptx_call(e, "llvm.nvvm.bar.warp.sync", &all, 1);
+}
+
+/* ---- bringing an operand ---- */
+
+struct chunk {
+  LLVMValueRef own, k; /* of its first element */
+  LLVMValueRef place;  /* i32: in the block */
+};
+
+static void chunk_at(struct emit *e, const struct side *s, LLVMValueRef k0, LLVMValueRef number,
+                     struct chunk *c) {
+  uint32_t per_line = matrix_line_bytes(&s->block) / MATRIX_CHUNK;
+  LLVMValueRef line = quotient(e, number, per_line), column = rest(e, number, per_line);
+  LLVMValueRef along = mul(e, column, lanes_of(s));
+  c->own = add(e, s->first, s->block.along_k ? line : along);
+  c->k = add(e, k0, s->block.along_k ? along : line);
+  c->place = matrix_place(e, &s->block, word(e, line), word(e, column));
+}
+
+/* The points of a chunk's elements along its line. */
+static void chunk_coords(struct emit *e, const struct side *s, LLVMValueRef own, LLVMValueRef k,
+                         struct coord *out_own, struct coord *out_k) {
+  struct coord lanes = {.stride = 1, .align = lanes_of(s)};
+  *out_own = *out_k = lanes;
+  out_own->base = own;
+  out_k->base = k;
+  if (s->block.along_k)
+    *out_own = coord_uniform(e, own);
+  else
+    *out_k = coord_uniform(e, k);
+}
+
+static LLVMValueRef stored(struct emit *e, const struct tile *t, const struct side *s,
+                           struct coord own, struct coord k, uint32_t width) {
+  enum dtype as = dtype_is_float(s->dtype) ? t->s.acc : s->dtype;
+  LLVMValueRef x = contract_operand(e, &t->s, t->batch, s->left, own, k, width, as);
+  x = emit_encode(e, s->dtype, x, width);
+  LLVMTypeRef integer = LLVMIntTypeInContext(e->context, s->block.bytes * 8);
+  return LLVMBuildBitCast(e->b, x, width == 1 ? integer : LLVMVectorType(integer, width), "");
+}
+
+static LLVMValueRef shared_at(struct emit *e, LLVMValueRef memory, LLVMValueRef byte) {
+  return LLVMBuildInBoundsGEP2(e->b, e->i8, memory, &byte, 1, "");
+}
+
+/* Element by element, zeros beyond the edges. */
+static void bring_slowly(struct emit *e, const struct tile *t, const struct side *s,
+                         const struct chunk *c, LLVMValueRef memory) {
+  struct emit_loop l;
+  emit_loop_begin(e, &l, emit_i64(e, 0), emit_i64(e, lanes_of(s)), 1, 0, NULL);
+  LLVMValueRef own = s->block.along_k ? c->own : add(e, c->own, l.index);
+  LLVMValueRef k = s->block.along_k ? add(e, c->k, l.index) : c->k;
+  struct emit_if inside;
+  emit_if_begin(e, &inside, both(e, less(e, own, s->size), less(e, k, t->k)));
+  emit_if_else(e, &inside, stored(e, t, s, coord_uniform(e, own), coord_uniform(e, k), 1));
+  LLVMTypeRef integer = LLVMIntTypeInContext(e->context, s->block.bytes * 8);
+  LLVMValueRef x = emit_if_end(e, &inside, LLVMConstNull(integer));
+  LLVMValueRef place = add(e, c->place, mul(e, word(e, l.index), s->block.bytes));
+  LLVMBuildStore(e->b, x, shared_at(e, memory, place));
+  emit_loop_end(e, &l, NULL);
+}
+
+static LLVMValueRef address(struct emit *e, const struct tile *t, const struct side *s,
+                            LLVMValueRef own, LLVMValueRef k, uint32_t *out_buffer,
+                            int64_t *out_align) {
+  struct coord own_c, k_c;
+  struct point p;
+  chunk_coords(e, s, own, k, &own_c, &k_c);
+  contract_operand_point(e, &t->s, t->batch, s->left, own_c, k_c, lanes_of(s), &p);
+  return emit_address(e, t->s.op->operands[s->left ? 0 : 1], &p, out_buffer, out_align);
+}
+
+static void copy(struct emit *e, LLVMValueRef to, LLVMValueRef from, LLVMValueRef bytes) {
+  LLVMTypeRef global = LLVMPointerTypeInContext(e->context, 1);
+  LLVMValueRef args[] = {to, LLVMBuildAddrSpaceCast(e->b, from, global, ""), bytes};
+  nvptx_call(e,
+             bytes ? "llvm.nvvm.cp.async.cg.shared.global.16.s"
+                   : "llvm.nvvm.cp.async.cg.shared.global.16",
+             args, bytes ? 3 : 2);
+}
+
+/* A chunk at an edge: what is inside of it, and zeros. */
+static void copy_part(struct emit *e, const struct tile *t, const struct side *s,
+                      const struct chunk *c, LLVMValueRef memory) {
+  LLVMValueRef zero = emit_i64(e, 0), bytes = emit_i64(e, MATRIX_CHUNK);
+  LLVMValueRef inside = both(e, less(e, c->own, s->size), less(e, c->k, t->k));
+  LLVMValueRef left =
+      LLVMBuildSub(e->b, s->block.along_k ? t->k : s->size, s->block.along_k ? c->k : c->own, "");
+  left = mul(e, left, s->block.bytes);
+  left = LLVMBuildSelect(e->b, less(e, left, bytes), left, bytes, "");
+  left = word(e, LLVMBuildSelect(e->b, inside, left, zero, ""));
+  uint32_t buffer;
+  int64_t align;
+  LLVMValueRef from = address(e, t, s, LLVMBuildSelect(e->b, inside, c->own, zero, ""),
+                              LLVMBuildSelect(e->b, inside, c->k, zero, ""), &buffer, &align);
+  struct emit_if aligned;
+  emit_if_begin(e, &aligned, is_aligned(e, from));
+  copy(e, shared_at(e, memory, c->place), from, left);
+  emit_if_else(e, &aligned, NULL);
+  bring_slowly(e, t, s, c, memory);
+  emit_if_end(e, &aligned, NULL);
+}
+
+/* Any block of the operand, also one beyond its end. */
+static void bring_part(struct emit *e, const struct tile *t, const struct side *s, LLVMValueRef k0,
+                       LLVMValueRef memory) {
+  struct emit_loop l;
+  LLVMValueRef chunks =
+      LLVMBuildSelect(e->b, less(e, k0, t->k), emit_i64(e, s->chunks), emit_i64(e, 0), "");
+  emit_loop_begin(e, &l, e->lane, chunks, threads_of(t->shape), 0, NULL);
+  struct chunk c;
+  chunk_at(e, s, k0, l.index, &c);
+  if (s->direct)
+    copy_part(e, t, s, &c, memory);
+  else
+    bring_slowly(e, t, s, &c, memory);
+  emit_loop_end(e, &l, NULL);
+}
+
+static uint32_t own_chunks(const struct tile *t, const struct side *s) {
+  return (s->chunks + threads_of(t->shape) - 1) / threads_of(t->shape);
+}
+
+static struct chunk own_chunk(struct emit *e, const struct tile *t, const struct side *s,
+                              LLVMValueRef k0, uint32_t i) {
+  struct chunk c;
+  uint32_t threads = threads_of(t->shape);
+  LLVMValueRef number = add(e, e->lane, emit_i64(e, i * threads));
+  if (s->chunks < threads) /* some threads bring what others do */
+    number = rest(e, number, s->chunks);
+  chunk_at(e, s, k0, number, &c);
+  return c;
+}
+
+/* This thread's chunks of a block that is inside of the operand; computed ones stay in registers.
+ */
+static void bring_whole(struct emit *e, const struct tile *t, struct side *s, LLVMValueRef k0,
+                        LLVMValueRef memory) {
+  uint32_t n = own_chunks(t, s);
+  LLVMTypeRef words = LLVMVectorType(e->i32, MATRIX_CHUNK / 4);
+  for (uint32_t i = 0; i < n; i++) {
+    struct chunk c = own_chunk(e, t, s, k0, i);
+    struct coord own, k;
+    uint32_t buffer;
+    int64_t align;
+    if (s->direct) {
+      copy(e, shared_at(e, memory, c.place), address(e, t, s, c.own, c.k, &buffer, &align), NULL);
+      continue;
+    }
+    chunk_coords(e, s, c.own, c.k, &own, &k);
+    s->words[i] = LLVMBuildBitCast(e->b, stored(e, t, s, own, k, lanes_of(s)), words, "");
+  }
+}
+
+/* Starts to bring the operand's block at k0 to the stage; bring_end when the stage before is done.
+ */
+static void bring_begin(struct emit *e, const struct tile *t, struct side *s, LLVMValueRef k0,
+                        LLVMValueRef stage) {
+  LLVMValueRef memory = shared_at(e, stage, i32(e, s->offset));
+  LLVMValueRef computed[MOST_CHUNKS], none[MOST_CHUNKS];
+  LLVMTypeRef words = LLVMVectorType(e->i32, MATRIX_CHUNK / 4);
+  LLVMValueRef end = add(e, k0, emit_i64(e, t->k_elements));
+  s->fast = both(e, both(e, s->whole, s->aligned), at_most(e, end, t->k));
+  struct emit_if fast;
+  uint32_t n = s->direct ? 0 : own_chunks(t, s);
+  emit_if_begin(e, &fast, s->fast);
+  e->base_align = MATRIX_CHUNK;
+  bring_whole(e, t, s, k0, memory);
+  e->base_align = 0;
+  emit_if_else(e, &fast, NULL);
+  bring_part(e, t, s, k0, memory);
+  wait_for_warp(e); /* copies are committed and waited for by all lanes at once */
+  for (uint32_t i = 0; i < n; i++) {
+    computed[i] = s->words[i];
+    none[i] = LLVMConstNull(words);
+  }
+  emit_if_end_many(e, &fast, n, computed, none, s->words);
+}
+
+static void bring_end(struct emit *e, const struct tile *t, struct side *s, LLVMValueRef k0,
+                      LLVMValueRef stage) {
+  if (s->direct)
+    return;
+  struct emit_if fast;
+  LLVMValueRef memory = shared_at(e, stage, i32(e, s->offset));
+  emit_if_begin(e, &fast, s->fast);
+  for (uint32_t i = 0; i < own_chunks(t, s); i++) {
+    struct chunk c = own_chunk(e, t, s, k0, i);
+    /* Of a block of fewer chunks than threads each is stored once. */
+    struct emit_if mine;
+    bool shared = s->chunks < threads_of(t->shape);
+    if (shared)
+      emit_if_begin(e, &mine, less(e, e->lane, emit_i64(e, s->chunks)));
+    LLVMSetAlignment(LLVMBuildStore(e->b, s->words[i], shared_at(e, memory, c.place)),
+                     MATRIX_CHUNK);
+    if (shared) {
+      emit_if_else(e, &mine, NULL);
+      emit_if_end(e, &mine, NULL);
+    }
+  }
+  emit_if_else(e, &fast, NULL);
+  emit_if_end(e, &fast, NULL);
+}
+
+/* ---- the tile's parts ---- */
+
+/* Lines run along what lies next to each other in memory, where that can be asked of the address.
+ */
+static void choose_lines(struct emit *e, struct tile *t, struct side *s) {
+  uint32_t buffer;
+  int64_t align;
+  const struct type *type = s->left ? t->s.lhs : t->s.rhs;
+  struct ints ks = s->left ? t->s.a->lhs_k : t->s.a->rhs_k;
+  LLVMValueRef from, k0 = emit_i64(e, 0);
+  for (int along_k = 1; along_k >= 0; along_k--) {
+    s->block.along_k = along_k;
+    if (!along_k && s->block.bytes == 1)
+      break;
+    from = address(e, t, s, s->first, k0, &buffer, &align);
+    if (!from)
+      continue;
+    s->direct = true;
+    /* Rows that begin at multiples of a chunk do so if their buffer does. */
+    s->aligned = align % lanes_of(s) == 0 ? is_aligned(e, e->buffers[buffer])
+                                          : LLVMConstInt(e->i1, 0, false);
+    return;
+  }
+  uint32_t last = type->rank;
+  while (last > 1 && dim_is_const_value(e->f->module->dims, type->dims[last - 1], 1))
+    last--;
+  s->block.along_k = s->block.bytes == 1 || last == 0 || ints_contain(ks, last - 1);
+  s->aligned = t->buffers_aligned;
+}
+
+static void side_init(struct emit *e, struct tile *t, bool left, LLVMValueRef block) {
+  struct side *s = &t->side[left ? 0 : 1];
+  const struct contract_shape *c = &t->s;
+  uint32_t own = left ? t->shape->m : t->shape->n;
+  s->left = left;
+  s->dtype = (left ? c->lhs : c->rhs)->dtype;
+  s->block = (struct matrix_block){.own = own, .bytes = dtype_unpacked_bytes(s->dtype)};
+  s->block.k = t->k_elements;
+  s->offset = left ? 0 : t->shape->m * t->shape->k_bytes;
+  s->chunks = own * t->shape->k_bytes / MATRIX_CHUNK;
+  s->size = left ? emit_product(e, c->m, c->n_m) : emit_product(e, c->n, c->n_n);
+  s->first = mul(e, block, own);
+  s->whole =
+      divides(s->size, own) ? truth(e) : at_most(e, add(e, s->first, emit_i64(e, own)), s->size);
+  choose_lines(e, t, s);
+}
+
+static LLVMValueRef blocks_of(struct emit *e, const dim *dims, uint32_t n, uint32_t block) {
+  return quotient(e, add(e, emit_product(e, dims, n), emit_i64(e, block - 1)), block);
+}
+
+static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
+  struct contract_shape *s = &t->s;
+  contract_shape_of(e->kernel, s);
+  t->shape = choose(e->kernel, s);
+  t->k = emit_product(e, s->k, s->n_k);
+  t->k_elements = t->shape->k_bytes / dtype_unpacked_bytes(s->lhs->dtype);
+  t->stage_bytes = (t->shape->m + t->shape->n) * t->shape->k_bytes;
+  t->memory = block_shared(e, "stages", e->i8, t->stage_bytes * t->shape->stages);
+  LLVMSetAlignment(t->memory, 128);
+  t->buffers_aligned = all_aligned(e);
+  LLVMValueRef n_blocks = blocks_of(e, s->n, s->n_n, t->shape->n);
+  LLVMValueRef m_blocks = blocks_of(e, s->m, s->n_m, t->shape->m);
+  LLVMValueRef n_block = LLVMBuildURem(e->b, number, n_blocks, "");
+  number = LLVMBuildUDiv(e->b, number, n_blocks, "");
+  LLVMValueRef m_block = LLVMBuildURem(e->b, number, m_blocks, "");
+  emit_delinearize(e, LLVMBuildUDiv(e->b, number, m_blocks, ""), s->batch, s->n_batch, t->batch);
+  side_init(e, t, true, m_block);
+  side_init(e, t, false, n_block);
+  LLVMValueRef warp = quotient(e, word(e, e->lane), WARP);
+  t->warp_row = mul(e, quotient(e, warp, t->shape->warps_n), t->shape->m / t->shape->warps_m);
+  t->warp_column = mul(e, rest(e, warp, t->shape->warps_n), t->shape->n / t->shape->warps_n);
+}
+
+static LLVMValueRef stage_at(struct emit *e, const struct tile *t, LLVMValueRef number) {
+  return shared_at(e, t->memory, mul(e, number, t->stage_bytes));
+}
+
+static void begin_stage(struct emit *e, struct tile *t, LLVMValueRef k0, LLVMValueRef stage) {
+  for (int i = 0; i < 2; i++)
+    bring_begin(e, t, &t->side[i], k0, stage);
+  nvptx_call(e, "llvm.nvvm.cp.async.commit.group", NULL, 0);
+}
+
+static void end_stage(struct emit *e, struct tile *t, LLVMValueRef k0, LLVMValueRef stage) {
+  for (int i = 0; i < 2; i++)
+    bring_end(e, t, &t->side[i], k0, stage);
+}
+
+static void wait(struct emit *e, uint32_t stages_left) {
+  LLVMValueRef n = i32(e, stages_left);
+  nvptx_call(e, "llvm.nvvm.cp.async.wait.group", &n, 1);
+  block_barrier(e);
+}
+
+/* Blocks of 16 rows and of 8 columns of a warp. */
+static uint32_t row_blocks(const struct tile *t) { return t->shape->m / t->shape->warps_m / 16; }
+static uint32_t column_blocks(const struct tile *t) { return t->shape->n / t->shape->warps_n / 8; }
+
+static void multiply(struct emit *e, const struct tile *t, LLVMValueRef stage, LLVMValueRef *sums) {
+  enum { MOST_BLOCKS = 8 };
+  const struct side *l = &t->side[0], *r = &t->side[1];
+  LLVMValueRef a[MOST_BLOCKS][MATRIX_A_WORDS], b[MOST_BLOCKS][MATRIX_B_WORDS];
+  LLVMValueRef left = shared_at(e, stage, i32(e, l->offset));
+  LLVMValueRef right = shared_at(e, stage, i32(e, r->offset));
+  uint32_t rows = row_blocks(t), pairs = column_blocks(t) / 2;
+  for (uint32_t step = 0; step < t->shape->k_bytes / MATRIX_K_BYTES; step++) {
+    for (uint32_t i = 0; i < rows; i++) {
+      matrix_load_a(e, &l->block, left, add(e, t->warp_row, i32(e, 16 * i)), step, a[i]);
+      matrix_round(e, l->dtype, a[i], MATRIX_A_WORDS);
+    }
+    for (uint32_t j = 0; j < pairs; j++) {
+      matrix_load_b(e, &r->block, right, add(e, t->warp_column, i32(e, 16 * j)), step, b[j]);
+      matrix_round(e, r->dtype, b[j], MATRIX_B_WORDS);
+    }
+    for (uint32_t i = 0; i < rows; i++)
+      for (uint32_t j = 0; j < 2 * pairs; j++)
+        matrix_multiply(e, l->dtype, r->dtype, a[i], b[j / 2] + 2 * (j % 2),
+                        sums + MATRIX_SUMS * (i * 2 * pairs + j));
+  }
+}
+
+/* sums += all of k. Carried: the sums, the stage to multiply, the stage to fill. */
+static void sum_up(struct emit *e, struct tile *t, LLVMValueRef *sums, uint32_t n) {
+  uint32_t ahead = t->shape->stages - 1;
+  for (uint32_t i = 0; i < ahead; i++) {
+    LLVMValueRef k0 = emit_i64(e, (int64_t)i * t->k_elements), stage = stage_at(e, t, i32(e, i));
+    begin_stage(e, t, k0, stage);
+    end_stage(e, t, k0, stage);
+  }
+  LLVMValueRef carried[MOST_SUMS + 2];
+  memcpy(carried, sums, n * sizeof *sums);
+  carried[n] = i32(e, 0);
+  carried[n + 1] = i32(e, ahead);
+  struct emit_loop l;
+  emit_loop_begin(e, &l, emit_i64(e, 0), t->k, t->k_elements, n + 2, carried);
+  wait(e, ahead - 1);
+  LLVMValueRef k0 = add(e, l.index, emit_i64(e, (int64_t)ahead * t->k_elements));
+  LLVMValueRef fill = stage_at(e, t, l.carried[n + 1]);
+  begin_stage(e, t, k0, fill);
+  memcpy(carried, l.carried, n * sizeof *sums);
+  multiply(e, t, stage_at(e, t, l.carried[n]), carried);
+  end_stage(e, t, k0, fill);
+  for (uint32_t i = n; i < n + 2; i++) {
+    LLVMValueRef next = add(e, l.carried[i], i32(e, 1)), last = i32(e, t->shape->stages);
+    LLVMValueRef wraps = LLVMBuildICmp(e->b, LLVMIntEQ, next, last, "");
+    carried[i] = LLVMBuildSelect(e->b, wraps, i32(e, 0), next, "");
+  }
+  emit_loop_end(e, &l, carried);
+  memcpy(sums, l.carried, n * sizeof *sums);
+  wait(e, 0);
+}
+
+/* ---- the epilogue ---- */
+
+/* Sums of 16 rows of this warp in its part of shared memory; lines are padded, so that lanes of a
+ * column of blocks meet other banks. */
+struct slab {
+  LLVMValueRef memory;
+  LLVMTypeRef type;
+  uint32_t columns, line;
+};
+
+static LLVMValueRef slab_at(struct emit *e, const struct slab *b, LLVMValueRef row,
+                            LLVMValueRef column) {
+  LLVMValueRef index = add(e, mul(e, row, b->line), column);
+  return LLVMBuildInBoundsGEP2(e->b, b->type, b->memory, &index, 1, "");
+}
+
+static void put_sums(struct emit *e, const struct tile *t, const struct slab *b,
+                     const LLVMValueRef *sums) {
+  LLVMValueRef lane = rest(e, word(e, e->lane), WARP);
+  LLVMValueRef row = quotient(e, lane, 4), column = mul(e, rest(e, lane, 4), 2);
+  for (uint32_t j = 0; j < column_blocks(t); j++) {
+    for (uint32_t half = 0; half < 2; half++) {
+      LLVMValueRef pair = LLVMGetPoison(LLVMVectorType(b->type, 2));
+      for (uint32_t i = 0; i < 2; i++)
+        pair =
+            LLVMBuildInsertElement(e->b, pair, sums[MATRIX_SUMS * j + 2 * half + i], i32(e, i), "");
+      LLVMValueRef at = slab_at(e, b, add(e, row, i32(e, 8 * half)), add(e, column, i32(e, 8 * j)));
+      LLVMSetAlignment(LLVMBuildStore(e->b, pair, at), 8);
+    }
+  }
+}
+
+/* Puts the sums of the row block that `number` says. */
+static void put_block(struct emit *e, const struct tile *t, const struct slab *b,
+                      LLVMValueRef number, const LLVMValueRef *sums) {
+  uint32_t n = row_blocks(t), per = column_blocks(t) * MATRIX_SUMS;
+  LLVMBasicBlockRef done = LLVMAppendBasicBlockInContext(e->context, e->fn, "");
+  LLVMBasicBlockRef last = LLVMAppendBasicBlockInContext(e->context, e->fn, "");
+  LLVMValueRef choice = LLVMBuildSwitch(e->b, number, last, n);
+  for (uint32_t i = 0; i < n; i++) {
+    LLVMBasicBlockRef block =
+        i + 1 == n ? last : LLVMAppendBasicBlockInContext(e->context, e->fn, "");
+    if (i + 1 < n)
+      LLVMAddCase(choice, emit_i64(e, i), block);
+    LLVMPositionBuilderAtEnd(e->b, block);
+    put_sums(e, t, b, sums + i * per);
+    LLVMBuildBr(e->b, done);
+  }
+  LLVMPositionBuilderAtEnd(e->b, done);
+}
+
+static void finish_run(struct emit *e, const struct tile *t, const struct slab *b,
+                       LLVMValueRef slab_row, LLVMValueRef slab_column, LLVMValueRef row,
+                       LLVMValueRef column, uint32_t width) {
+  struct coord c = coord_uniform(e, column);
+  if (width > 1)
+    c = (struct coord){.base = column, .stride = 1, .align = width};
+  struct point p = contract_result_point(e, &t->s, t->batch, coord_uniform(e, row), c, width);
+  LLVMTypeRef type = width == 1 ? b->type : LLVMVectorType(b->type, width);
+  LLVMValueRef x = LLVMBuildLoad2(e->b, type, slab_at(e, b, slab_row, slab_column), "");
+  LLVMSetAlignment(x, width == 1 ? 4 : 16);
+  emit_know(e, t->s.op->results[0], &p,
+            emit_cast(e, x, t->s.acc, t->s.a->dtype, CAST_DEFAULT, width));
+  kernel_store_results(e, &p);
+}
+
+/* Elements of a result in 16 bytes, but no fewer than sums. */
+static uint32_t run_width(struct emit *e) {
+  uint32_t width = 4;
+  for (uint32_t i = 0; i < e->fused->n_results; i++) {
+    enum dtype dtype = value_type(e->f, kernel_result(e->kernel, i))->dtype;
+    if (16 / dtype_unpacked_bytes(dtype) > width)
+      width = 8;
+  }
+  return width;
+}
+
+static void finish_slab(struct emit *e, const struct tile *t, const struct slab *b,
+                        LLVMValueRef block) {
+  uint32_t width = run_width(e), runs = b->columns / width;
+  struct emit_loop l, single;
+  LLVMValueRef lane = rest(e, e->lane, WARP);
+  emit_loop_begin(e, &l, lane, emit_i64(e, 16 * runs), WARP, 0, NULL);
+  LLVMValueRef slab_row = quotient(e, l.index, runs), run = mul(e, rest(e, l.index, runs), width);
+  LLVMValueRef row = add(e, add(e, t->side[0].first, mul(e, block, 16)), slab_row);
+  row = add(e, row, LLVMBuildZExt(e->b, t->warp_row, e->i64, ""));
+  LLVMValueRef column = add(e, t->side[1].first, LLVMBuildZExt(e->b, t->warp_column, e->i64, ""));
+  column = add(e, column, run);
+  LLVMValueRef size = t->side[1].size, end = add(e, column, emit_i64(e, width));
+  struct emit_if inside, whole;
+  emit_if_begin(e, &inside, less(e, row, t->side[0].size));
+  emit_if_begin(e, &whole, both(e, t->buffers_aligned, at_most(e, end, size)));
+  e->base_align = MATRIX_CHUNK;
+  finish_run(e, t, b, word(e, slab_row), word(e, run), row, column, width);
+  e->base_align = 0;
+  emit_if_else(e, &whole, NULL);
+  end = LLVMBuildSelect(e->b, less(e, end, size), end, size, "");
+  emit_loop_begin(e, &single, column, end, 1, 0, NULL);
+  LLVMValueRef at = add(e, run, LLVMBuildSub(e->b, single.index, column, ""));
+  finish_run(e, t, b, word(e, slab_row), word(e, at), row, single.index, 1);
+  emit_loop_end(e, &single, NULL);
+  emit_if_end(e, &whole, NULL);
+  emit_if_else(e, &inside, NULL);
+  emit_if_end(e, &inside, NULL);
+  emit_loop_end(e, &l, NULL);
+}
+
+static void finish(struct emit *e, const struct tile *t, const LLVMValueRef *sums) {
+  uint32_t columns = t->shape->n / t->shape->warps_n;
+  struct slab b = {.type = emit_type(e, t->s.acc, 1), .columns = columns, .line = columns + 8};
+  LLVMValueRef warp = quotient(e, word(e, e->lane), WARP);
+  b.memory = shared_at(e, t->memory, mul(e, warp, (int64_t)16 * b.line * 4));
+  struct emit_loop l;
+  emit_loop_begin(e, &l, emit_i64(e, 0), emit_i64(e, row_blocks(t)), 1, 0, NULL);
+  put_block(e, t, &b, l.index, sums);
+  wait_for_warp(e);
+  finish_slab(e, t, &b, l.index);
+  wait_for_warp(e);
+  emit_loop_end(e, &l, NULL);
+}
+
+static void emit(struct emit *e, LLVMValueRef number) {
+  struct tile t = {0};
+  LLVMValueRef sums[MOST_SUMS];
+  block_barrier(e); /* the tile before has been read */
+  tile_init(e, &t, number);
+  uint32_t n = row_blocks(&t) * column_blocks(&t) * MATRIX_SUMS;
+  for (uint32_t i = 0; i < n; i++)
+    sums[i] = LLVMConstNull(emit_type(e, t.s.acc, 1));
+  sum_up(e, &t, sums, n);
+  finish(e, &t, sums);
+}
+
+const struct schedule schedule_contract_mma = {"contract_mma", ROOT_KIND_CONTRACT, plan, emit};
