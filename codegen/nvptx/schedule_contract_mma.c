@@ -279,14 +279,19 @@ static uint32_t own_chunks(const struct tile *t, const struct side *s) {
   return (s->chunks + threads_of(t->shape) - 1) / threads_of(t->shape);
 }
 
+/* Chunks of a thread are whole lines apart, so that all but the first cost few registers. */
 static struct chunk own_chunk(struct emit *e, const struct tile *t, const struct side *s,
                               LLVMValueRef k0, uint32_t i) {
   struct chunk c;
-  uint32_t threads = threads_of(t->shape);
-  LLVMValueRef number = add(e, e->lane, emit_i64(e, i * threads));
+  uint32_t threads = threads_of(t->shape), bytes = matrix_line_bytes(&s->block);
+  LLVMValueRef number = e->lane;
   if (s->chunks < threads) /* some threads bring what others do */
     number = rest(e, number, s->chunks);
   chunk_at(e, s, k0, number, &c);
+  uint32_t lines = i * threads * MATRIX_CHUNK / bytes; /* a multiple of the swizzle's period */
+  LLVMValueRef *along = s->block.along_k ? &c.own : &c.k;
+  *along = add(e, *along, emit_i64(e, lines));
+  c.place = add(e, c.place, i32(e, lines * bytes));
   return c;
 }
 
@@ -462,23 +467,24 @@ static uint32_t column_blocks(const struct tile *t) { return t->shape->n / t->sh
 static void multiply(struct emit *e, const struct tile *t, LLVMValueRef stage, LLVMValueRef *sums) {
   enum { MOST_BLOCKS = 8 };
   const struct side *l = &t->side[0], *r = &t->side[1];
-  LLVMValueRef a[MOST_BLOCKS][MATRIX_A_WORDS], b[MOST_BLOCKS][MATRIX_B_WORDS];
+  LLVMValueRef a[MOST_BLOCKS][MATRIX_A_WORDS], b[MATRIX_B_WORDS];
   LLVMValueRef left = shared_at(e, stage, i32(e, l->offset));
   LLVMValueRef right = shared_at(e, stage, i32(e, r->offset));
   uint32_t rows = row_blocks(t), pairs = column_blocks(t) / 2;
   for (uint32_t step = 0; step < t->shape->k_bytes / MATRIX_K_BYTES; step++) {
     for (uint32_t i = 0; i < rows; i++) {
-      matrix_load_a(e, &l->block, left, add(e, t->warp_row, i32(e, 16 * i)), step, a[i]);
+      matrix_load_a(e, &l->block, left, t->warp_row, i, step, a[i]);
       matrix_round(e, l->dtype, a[i], MATRIX_A_WORDS);
     }
-    for (uint32_t j = 0; j < pairs; j++) {
-      matrix_load_b(e, &r->block, right, add(e, t->warp_column, i32(e, 16 * j)), step, b[j]);
-      matrix_round(e, r->dtype, b[j], MATRIX_B_WORDS);
+    for (uint32_t j = 0; j < pairs; j++) { /* few of b at a time, as registers are scarce */
+      matrix_load_b(e, &r->block, right, t->warp_column, j, step, b);
+      matrix_round(e, r->dtype, b, MATRIX_B_WORDS);
+      for (uint32_t i = 0; i < 2 * rows; i++) {
+        uint32_t row = i / 2, half = i % 2;
+        matrix_multiply(e, l->dtype, r->dtype, a[row], b + 2 * half,
+                        sums + MATRIX_SUMS * (row * 2 * pairs + 2 * j + half));
+      }
     }
-    for (uint32_t i = 0; i < rows; i++)
-      for (uint32_t j = 0; j < 2 * pairs; j++)
-        matrix_multiply(e, l->dtype, r->dtype, a[i], b[j / 2] + 2 * (j % 2),
-                        sums + MATRIX_SUMS * (i * 2 * pairs + j));
   }
 }
 

@@ -74,11 +74,12 @@ static void load_matrices(struct emit *e, LLVMValueRef place, bool turned, LLVMV
  * third 16 bytes of k on; else the other way about. Lanes 8 i to 8 i + 7 name the lines of the
  * i-th. */
 static void load_fragment(struct emit *e, const struct matrix_block *b, LLVMValueRef memory,
-                          LLVMValueRef own, uint32_t step, bool own_first, LLVMValueRef out[4]) {
+                          LLVMValueRef own, uint32_t block, uint32_t step, bool own_first,
+                          LLVMValueRef out[4]) {
   LLVMValueRef lane = lane_of(e), line = bits(e, lane, 0, 7);
   LLVMValueRef own_half = bits(e, lane, own_first ? 3 : 4, 1);
   LLVMValueRef k_half = bits(e, lane, own_first ? 4 : 3, 1);
-  LLVMValueRef chunk;
+  LLVMValueRef chunk, place;
   if (b->along_k) {
     line = add(e, add(e, own, line), times(e, own_half, 8));
     chunk = add(e, i32(e, step * (MATRIX_K_BYTES / MATRIX_CHUNK)), k_half);
@@ -86,19 +87,24 @@ static void load_fragment(struct emit *e, const struct matrix_block *b, LLVMValu
     uint32_t k = MATRIX_K_BYTES / b->bytes;
     assert(b->bytes == 2);
     line = add(e, add(e, i32(e, step * k), line), times(e, k_half, 8));
+    own = add(e, own, i32(e, 16 * block));
     chunk = add(e, bits(e, own, 3, UINT32_MAX >> 3), own_half);
   }
-  load_matrices(e, at(e, memory, matrix_place(e, b, line, chunk)), !b->along_k, out);
+  place = matrix_place(e, b, line, chunk);
+  if (b->along_k) /* 16 lines on, chunks are swapped alike: one register serves all blocks */
+    place = add(e, place, i32(e, 16 * block * matrix_line_bytes(b)));
+  load_matrices(e, at(e, memory, place), !b->along_k, out);
 }
 
 /* The same of words in lines along rows, one by one. */
 static void load_words(struct emit *e, const struct matrix_block *b, LLVMValueRef memory,
-                       LLVMValueRef own, uint32_t step, bool own_first, LLVMValueRef out[4]) {
+                       LLVMValueRef own, uint32_t block, uint32_t step, bool own_first,
+                       LLVMValueRef out[4]) {
   LLVMValueRef lane = lane_of(e), k = bits(e, lane, 0, 3), row = bits(e, lane, 2, 7);
   for (uint32_t i = 0; i < 4; i++) {
     uint32_t own_half = own_first ? i & 1 : i >> 1, k_half = own_first ? i >> 1 : i & 1;
     LLVMValueRef line = add(e, k, i32(e, step * (MATRIX_K_BYTES / 4) + 4 * k_half));
-    LLVMValueRef element = add(e, own, add(e, row, i32(e, 8 * own_half)));
+    LLVMValueRef element = add(e, own, add(e, row, i32(e, 16 * block + 8 * own_half)));
     LLVMValueRef place = matrix_place(e, b, line, bits(e, element, 2, UINT32_MAX >> 2));
     place = add(e, place, times(e, bits(e, element, 0, 3), 4));
     out[i] = LLVMBuildLoad2(e->b, e->i32, at(e, memory, place), "");
@@ -106,13 +112,15 @@ static void load_words(struct emit *e, const struct matrix_block *b, LLVMValueRe
 }
 
 void matrix_load_a(struct emit *e, const struct matrix_block *b, LLVMValueRef memory,
-                   LLVMValueRef row, uint32_t step, LLVMValueRef out[MATRIX_A_WORDS]) {
-  (by_words(b) ? load_words : load_fragment)(e, b, memory, row, step, true, out);
+                   LLVMValueRef row, uint32_t block, uint32_t step,
+                   LLVMValueRef out[MATRIX_A_WORDS]) {
+  (by_words(b) ? load_words : load_fragment)(e, b, memory, row, block, step, true, out);
 }
 
 void matrix_load_b(struct emit *e, const struct matrix_block *b, LLVMValueRef memory,
-                   LLVMValueRef column, uint32_t step, LLVMValueRef out[MATRIX_B_WORDS]) {
-  (by_words(b) ? load_words : load_fragment)(e, b, memory, column, step, false, out);
+                   LLVMValueRef column, uint32_t block, uint32_t step,
+                   LLVMValueRef out[MATRIX_B_WORDS]) {
+  (by_words(b) ? load_words : load_fragment)(e, b, memory, column, block, step, false, out);
 }
 
 void matrix_round(struct emit *e, enum dtype dtype, LLVMValueRef *words, uint32_t n) {

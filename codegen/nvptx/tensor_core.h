@@ -35,12 +35,14 @@ uint32_t matrix_line_bytes(const struct matrix_block *b);
 LLVMValueRef matrix_place(struct emit *e, const struct matrix_block *b, LLVMValueRef line,
                           LLVMValueRef chunk);
 
-/* This lane's part of 16 rows of a from `row` (i32) on, or of 16 columns of b, and of the `step`th
- * MATRIX_K_BYTES of the block at `memory`, in shared memory. */
+/* This lane's part of the `block`th 16 rows of a behind `row` (i32), or of 16 columns of b, and of
+ * the `step`th MATRIX_K_BYTES of the block at `memory`, in shared memory. */
 void matrix_load_a(struct emit *e, const struct matrix_block *b, LLVMValueRef memory,
-                   LLVMValueRef row, uint32_t step, LLVMValueRef out[MATRIX_A_WORDS]);
+                   LLVMValueRef row, uint32_t block, uint32_t step,
+                   LLVMValueRef out[MATRIX_A_WORDS]);
 void matrix_load_b(struct emit *e, const struct matrix_block *b, LLVMValueRef memory,
-                   LLVMValueRef column, uint32_t step, LLVMValueRef out[MATRIX_B_WORDS]);
+                   LLVMValueRef column, uint32_t block, uint32_t step,
+                   LLVMValueRef out[MATRIX_B_WORDS]);
 /* f32 fragments rounded to tf32; others are left as they are. */
 void matrix_round(struct emit *e, enum dtype dtype, LLVMValueRef *words, uint32_t n);
 
