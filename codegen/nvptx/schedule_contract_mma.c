@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Contraction by tensor cores (mma.sync, from sm_80 on): f16, bf16 and tf32 with sums in f32, bytes
- * with sums in i32.
+/* Contraction by tensor cores (mma.sync, from sm_80 on): f16 and bf16 with sums in f32, bytes with
+ * sums in i32. (Nothing asks yet for f32 to be rounded to tf32.)
  *
  * A tile is a block of rows by columns of one batch element's product; warps share it out. Blocks
  * of k pass through a ring of stages in shared memory: while one is multiplied, those behind it are
@@ -19,7 +19,7 @@
 #include "codegen/nvptx/tensor_core.h"
 #include "codegen/schedule.h"
 
-#define LEAST_CAPABILITY 80 /* cp.async, and products of bf16 and tf32 */
+#define LEAST_CAPABILITY 80 /* cp.async, and products of bf16 */
 #define WARP 32u
 #define MOST_CHUNKS 16u /* of an operand that a thread brings for a stage */
 #define MOST_SUMS 128u
