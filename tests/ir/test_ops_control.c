@@ -236,7 +236,7 @@ static void test_fused(void **state) {
   value_id results[2] = {build_binary_f64(&b, SCALAR_ADD, p, 1),
                          build_reduce(&b, p, I(0), 1, COMBINER_SUM)};
   vec_append(&x.f->regions.data[r].results, results, 2);
-  struct fused_attrs a = {ROOT_KIND_ROW};
+  struct fused_attrs a = {.root = ROOT_KIND_ROW};
   control(&x, OP_FUSED, &v, 1, &r, 1, &a);
   struct tensor *in = tensor_create(&x.arena, DTYPE_F32, I(2), 1);
   in->f64[0] = 1, in->f64[1] = 2;

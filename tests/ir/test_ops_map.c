@@ -399,7 +399,8 @@ static bool takes(enum scalar_operands kind, enum dtype t) {
   case SCALAR_OPERANDS_INT: return dtype_is_int(t);
   case SCALAR_OPERANDS_LOG: return t == DTYPE_BOOL;
   case SCALAR_OPERANDS_BIT: return dtype_is_int(t) || t == DTYPE_BOOL;
-  case SCALAR_OPERANDS_ANY: return true;
+  case SCALAR_OPERANDS_ANY:
+  case SCALAR_OPERANDS_ALL: return true;
   }
   return false;
 }
