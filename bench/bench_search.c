@@ -138,10 +138,12 @@ static void measure(const char *machine_name, const char *text) {
   arena_deinit(&arena);
 }
 
-int main(void) {
-  measure("8xh100x8", "prefill:batch=4,sequence=8192,past=0");
-  measure("8xh100x8", "decode:batch=64,sequence=1,past=32768");
-  measure("8xh100x8",
-          "prefill:batch=4,sequence=8192,past=0;decode:batch=64,sequence=1,past=32768,weight=256");
+int main(int argc, char **argv) {
+  static const char *const workloads[] = {
+      "prefill:batch=4,sequence=8192,past=0", "decode:batch=64,sequence=1,past=32768",
+      "prefill:batch=4,sequence=8192,past=0;decode:batch=64,sequence=1,past=32768,weight=256"};
+  for (int i = 0; i < 3; i++)
+    if (argc < 2 || argv[1][0] == '0' + i)
+      measure("8xh100x8", workloads[i]);
   return 0;
 }

@@ -3,6 +3,7 @@
  */
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/model_engine.h"
 #include "frontend/onnx/model_load.h"
@@ -46,6 +47,7 @@ static status plan(struct invocation *v, struct module *m) {
       .parallel = option_text(o, OPT_PARALLEL),
       .objective =
           objective && !strcmp(objective, "throughput") ? SEARCH_THROUGHPUT : SEARCH_LATENCY,
+      .progress = isatty(STDERR_FILENO) ? stderr : NULL,
       .seconds = fmax(option_real(o, OPT_SEARCH_TIME, 60), 1e-9),
   };
   bool explain = option_given(o, OPT_EXPLAIN);

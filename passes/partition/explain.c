@@ -167,14 +167,22 @@ static void print_others(const struct search_result *found, FILE *out) {
     fprintf(out, "  ");
     for (uint32_t k = 0; k < c->mesh.n_axes; k++)
       fprintf(out, "%s%lld", k ? "x" : "", (long long)c->mesh.axes[k].size);
-    if (!c->feasible) {
+    double more = 100 * (c->seconds / found->winner.seconds - 1);
+    switch (c->state) {
+    case CANDIDATE_TOO_LARGE:
       fprintf(out, ": does not fit, needs %.2f GiB per device\n", (double)c->bytes / 0x1p30);
-      continue;
+      break;
+    case CANDIDATE_WORSE:
+      fprintf(out, ": ");
+      print_seconds(c->seconds, out);
+      fprintf(out, " or more (+%.1f %%)\n", fmax(more, 0));
+      break;
+    case CANDIDATE_SOLVED:
+      fprintf(out, ": ");
+      print_seconds(c->seconds, out);
+      fprintf(out, " (+%.1f %%), %.2f GiB per device\n", more, (double)c->bytes / 0x1p30);
+      break;
     }
-    fprintf(out, ": ");
-    print_seconds(c->seconds, out);
-    fprintf(out, " (+%.1f %%), %.2f GiB per device\n",
-            100 * (c->seconds / found->winner.seconds - 1), (double)c->bytes / 0x1p30);
   }
 }
 
@@ -288,7 +296,9 @@ static void json_candidates(struct json *j, const struct search_result *found) {
     json_object_begin(j);
     json_mesh(j, &c->mesh);
     json_key(j, "feasible");
-    json_bool(j, c->feasible);
+    json_bool(j, c->state != CANDIDATE_TOO_LARGE);
+    json_key(j, "solved");
+    json_bool(j, c->state == CANDIDATE_SOLVED);
     json_number(j, "seconds", c->seconds);
     json_key(j, "bytes");
     json_u64(j, c->bytes);

@@ -6,13 +6,19 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#include "base/log.h"
 #include "ir/shard_index.h"
 #include "passes/partition/role_assignment.h"
+#include "passes/partition/search_meshes.h"
 #include "passes/partition/search_report.h"
 
 #define MOST_SEARCHED_AXES 3
+
+/* What the module had before: candidates leave no meshes and shardings behind. */
+struct mark {
+  uint32_t meshes, shardings;
+};
 
 struct searcher {
   struct module *m;
@@ -25,6 +31,8 @@ struct searcher {
   uint32_t n_meshes;
   struct mesh *meshes;
   uint32_t roles[MESH_MAX_AXES];
+  struct attempt *attempts; /* by mesh */
+  struct mark mark;
 };
 
 /* ---- meshes ---- */
@@ -59,6 +67,17 @@ static status check_ranks(const struct searcher *s, const char *mesh, int64_t de
                      (long long)ranks, s->request->machine->name, (long long)devices);
 }
 
+/* Fewer axes have fewer plans, and are solved sooner. */
+static int by_axes(const void *a, const void *b) {
+  const struct mesh *x = a, *y = b;
+  if (x->n_axes != y->n_axes)
+    return x->n_axes < y->n_axes ? -1 : 1;
+  for (uint32_t i = 0; i < x->n_axes; i++)
+    if (x->axes[i].size != y->axes[i].size)
+      return x->axes[i].size < y->axes[i].size ? -1 : 1;
+  return 0;
+}
+
 static status find_meshes(struct searcher *s) {
   int64_t devices = machine_devices(s->request->machine);
   for (uint32_t i = 0; i < MESH_MAX_AXES; i++)
@@ -82,6 +101,7 @@ static status find_meshes(struct searcher *s) {
     if (devices == 1)
       none = (struct mesh){1, {{"x", 1}}};
     add_meshes(s, devices, none);
+    qsort(s->meshes, s->n_meshes, sizeof *s->meshes, by_axes);
     return STATUS_OK;
   }
   uint32_t id;
@@ -101,14 +121,25 @@ static status find_meshes(struct searcher *s) {
 struct attempt {
   struct arena arena;
   struct space_tables tables[WORKLOAD_MAX_PHASES];
+  struct search_problem problem;
   struct search_solution solution;
   uint32_t used; /* axes that anything can be split by */
 };
 
+/* Bytes that are on every device whatever is chosen. */
+static double base_bytes(const struct searcher *s) {
+  double bytes = 0;
+  for (uint32_t i = 0; i < s->request->workload->n_phases; i++)
+    bytes += s->spaces[i].base_bytes;
+  return bytes;
+}
+
 /* Bytes that a device has for weights and states. */
-static double memory_limit(const struct search_request *r) {
+static double memory_limit(const struct searcher *s) {
+  const struct search_request *r = s->request;
   double taken = r->kept ? (double)r->kept->bytes : 0;
-  return (double)(r->machine->memory - r->machine->reserve) - taken;
+  taken += base_bytes(s);
+  return fmax((double)(r->machine->memory - r->machine->reserve) - taken, 0);
 }
 
 static void warn_unmet(const struct searcher *s, const struct space_tables *t) {
@@ -118,47 +149,71 @@ static void warn_unmet(const struct searcher *s, const struct space_tables *t) {
               "an op of @%s is in no plan of the search as its node is annotated", f->name);
 }
 
-static void attempt_mesh(struct searcher *s, const struct mesh *mesh, double cutoff,
-                         struct attempt *out) {
+/* Tables and problem of a mesh; adds it and shardings to the module. */
+static void attempt_tables(struct searcher *s, const struct mesh *mesh, struct attempt *out) {
   const struct workload *w = s->request->workload;
-  const struct machine *machine = s->request->machine;
   uint32_t id = module_add_mesh(s->m, mesh);
   struct search_chain *chains = ARENA_ARRAY(&out->arena, struct search_chain, w->n_phases);
   for (uint32_t i = 0; i < w->n_phases; i++) {
-    space_tables_build(&s->spaces[i], machine, id, s->roles, s->scales[i], &out->arena,
+    space_tables_build(&s->spaces[i], s->request->machine, id, s->roles, s->scales[i], &out->arena,
                        &out->tables[i]);
     chains[i] = out->tables[i].chain;
     out->used |= out->tables[i].used;
-    if (out->tables[i].unmet)
-      warn_unmet(s, &out->tables[i]);
   }
-  struct search_problem problem = {w->n_phases, chains, s->n_ties, memory_limit(s->request)};
-  search_solve(&problem, cutoff, &out->arena, &out->solution);
-  LOG("search", 1, "mesh of %u axes: %.6g s, 10^%.0f plans, %llu nodes", mesh->n_axes,
-      out->solution.time, out->tables[0].space_size, (unsigned long long)out->solution.nodes);
+  out->problem = (struct search_problem){w->n_phases, chains, s->n_ties, memory_limit(s)};
 }
 
-static void candidate_of(const struct searcher *s, const struct mesh *mesh, const struct attempt *a,
+/* ---- candidates ---- */
+
+static void back_to(struct module *m, struct mark mark) {
+  m->meshes.len = mark.meshes;
+  m->shardings.len = mark.shardings;
+}
+
+static struct search_clock clock_from(double seconds) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  double now = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+  return (struct search_clock){seconds > 0 ? now + seconds : INFINITY};
+}
+
+/* One at a time, since all use the module's tables. */
+static const struct search_problem *open_mesh(void *user, uint32_t i) {
+  struct searcher *s = user;
+  attempt_tables(s, &s->meshes[i], &s->attempts[i]);
+  back_to(s->m, s->mark);
+  return &s->attempts[i].problem;
+}
+
+static void candidate_of(const struct searcher *s, uint32_t i, const struct mesh_lane *lane,
                          struct search_candidate *out) {
-  *out = (struct search_candidate){.mesh = *mesh,
-                                   .feasible = a->solution.feasible,
-                                   .seconds = a->solution.time,
-                                   .bound = a->solution.bound};
-  out->bytes = (uint64_t)(a->solution.feasible ? a->solution.bytes : a->solution.least_bytes);
-  out->space_size = 0;
-  for (uint32_t i = 0; i < s->request->workload->n_phases; i++) {
-    out->space_size += a->tables[i].space_size;
-    if (a->solution.feasible)
-      out->phase_seconds[i] = a->solution.phase_time[i] / s->scales[i];
+  const struct search_solution *x = &lane->solution;
+  *out = (struct search_candidate){.mesh = s->meshes[i], .bound = lane->bound, .seconds = INFINITY};
+  if (lane->done && x->feasible) {
+    out->state = CANDIDATE_SOLVED;
+    out->seconds = x->time;
+    out->bytes = (uint64_t)(x->bytes + base_bytes(s));
+    for (uint32_t k = 0; k < s->request->workload->n_phases; k++)
+      out->phase_seconds[k] = x->phase_time[k] / s->scales[k];
+  } else if (lane->done && !(x->bound < INFINITY)) {
+    out->state = CANDIDATE_TOO_LARGE;
+    out->bytes = (uint64_t)(x->least_bytes + base_bytes(s));
+  } else {
+    out->state = CANDIDATE_WORSE;
+    out->seconds = lane->bound;
   }
-  if (!a->solution.feasible)
-    out->seconds = INFINITY;
+  for (uint32_t k = 0; k < s->request->workload->n_phases; k++)
+    out->space_size += s->attempts[i].tables[k].space_size;
 }
 
 static int by_seconds(const void *a, const void *b) {
   const struct search_candidate *x = a, *y = b;
+  if ((x->state == CANDIDATE_TOO_LARGE) != (y->state == CANDIDATE_TOO_LARGE))
+    return x->state == CANDIDATE_TOO_LARGE ? 1 : -1;
   if (x->seconds != y->seconds)
     return x->seconds < y->seconds ? -1 : 1;
+  if (x->state != y->state)
+    return x->state < y->state ? -1 : 1;
   if (x->bytes != y->bytes)
     return x->bytes < y->bytes ? -1 : 1;
   if (x->mesh.n_axes != y->mesh.n_axes)
@@ -245,23 +300,13 @@ static void begin(struct searcher *s) {
   s->n_ties = space_tie(s->spaces, w->n_phases);
 }
 
-/* What the module had before: candidates leave no meshes and shardings behind. */
-struct mark {
-  uint32_t meshes, shardings;
-};
-static void back_to(struct module *m, struct mark mark) {
-  m->meshes.len = mark.meshes;
-  m->shardings.len = mark.shardings;
-}
-
-static void take_winner(const struct searcher *s, const struct attempt *a,
-                        const struct search_candidate *candidate, struct search_result *out) {
-  out->winner = *candidate;
-  /* Sums in another order differ in their last bits. */
-  out->gap = candidate->seconds - candidate->bound;
-  if (out->gap < 1e-9 * candidate->seconds)
-    out->gap = 0;
-  out->mesh = candidate->mesh;
+/* The winner's tables once more, with shardings that stay in the module. */
+static void take_winner(struct searcher *s, struct attempt *a, struct search_result *out) {
+  attempt_tables(s, &out->winner.mesh, a);
+  for (uint32_t i = 0; i < s->request->workload->n_phases; i++)
+    if (a->tables[i].unmet)
+      warn_unmet(s, &a->tables[i]);
+  out->mesh = out->winner.mesh;
   name_axes(s, a, &out->mesh);
   report_create(s->request, s->spaces, a->tables, &a->solution, s->scales, &out->mesh, s->arena,
                 out);
@@ -283,39 +328,67 @@ static void take_assignments(const struct searcher *s, struct attempt *best,
                                        .weights = weights,
                                        .n_states = n_states,
                                        .states = weights + n_constants,
-                                       .bytes = (uint64_t)best->solution.bytes};
+                                       .bytes = out->winner.bytes};
+}
+
+/* Sums in another order differ in their last bits. */
+#define LAST_BITS 1e-9
+
+/* What no plan is better than, over all meshes. */
+static void take_gap(const struct searcher *s, struct search_result *out) {
+  double bound = out->winner.bound;
+  for (uint32_t i = 0; i < s->n_meshes; i++)
+    if (out->candidates[i].state != CANDIDATE_TOO_LARGE)
+      bound = fmin(bound, out->candidates[i].bound);
+  out->gap = out->winner.seconds - bound;
+  if (out->gap < 2 * LAST_BITS * out->winner.seconds)
+    out->gap = 0;
+}
+
+static void warn_if_late(const struct searcher *s, const struct search_clock *clock,
+                         const struct search_result *out) {
+  if (out->gap > 0 && search_is_late(clock))
+    diag_report(s->d, DIAG_W0340, NULL, "more time: --search-time",
+                "after %.3g s the best plan so far is taken; it may take %.2g %% longer than the "
+                "best there is",
+                s->request->seconds, 100 * out->gap / (out->winner.seconds - out->gap));
 }
 
 static status search_all(struct searcher *s, struct mark mark, struct search_result *out) {
-  struct search_candidate *candidates = ARENA_ARRAY(s->arena, struct search_candidate, s->n_meshes);
-  struct attempt *best = NULL;
+  struct mesh_race race = {.user = s,
+                           .n = s->n_meshes,
+                           .n_phases = s->request->workload->n_phases,
+                           .threads = s->request->threads,
+                           .clock = clock_from(s->request->seconds),
+                           .open = open_mesh,
+                           .progress = s->request->progress};
   status st = STATUS_OK;
-  for (uint32_t i = 0; i < s->n_meshes && st == STATUS_OK; i++) {
-    struct attempt *a = ARENA_NEW(s->arena, struct attempt), *worse = a;
-    attempt_mesh(s, &s->meshes[i], INFINITY, a);
-    candidate_of(s, &s->meshes[i], a, &candidates[i]);
-    st = check_axes(s, a, &s->meshes[i]);
-    if (st == STATUS_OK && candidates[i].feasible &&
-        (!best || by_seconds(&candidates[i], &out->winner) < 0)) {
-      worse = best;
-      best = a;
-      take_winner(s, a, &candidates[i], out);
-    }
-    if (worse)
-      arena_deinit(&worse->arena);
-    back_to(s->m, mark);
-  }
-  if (st == STATUS_OK && !best)
+  s->mark = mark;
+  s->attempts = ARENA_ARRAY(s->arena, struct attempt, s->n_meshes);
+  mesh_race_run(&race, s->arena);
+  for (uint32_t i = 0; i < s->n_meshes && st == STATUS_OK; i++)
+    st = check_axes(s, &s->attempts[i], &s->meshes[i]);
+  struct search_candidate *candidates = ARENA_ARRAY(s->arena, struct search_candidate, s->n_meshes);
+  for (uint32_t i = 0; i < s->n_meshes; i++)
+    candidate_of(s, i, &race.lanes[i], &candidates[i]);
+  if (st == STATUS_OK && race.best == SEARCH_NONE)
     st = nothing_fits(s, candidates);
   if (st == STATUS_OK) {
+    struct attempt *best = &s->attempts[race.best];
+    best->solution = race.lanes[race.best].solution;
+    out->winner = candidates[race.best];
+    take_winner(s, best, out);
     qsort(candidates, s->n_meshes, sizeof *candidates, by_seconds);
     out->candidates = candidates;
     out->n_candidates = s->n_meshes;
     out->mesh_id = module_add_mesh(s->m, &out->mesh);
     take_assignments(s, best, out);
+    take_gap(s, out);
+    warn_if_late(s, &race.clock, out);
   }
-  if (best)
-    arena_deinit(&best->arena);
+  mesh_race_deinit(&race);
+  for (uint32_t i = 0; i < s->n_meshes; i++)
+    arena_deinit(&s->attempts[i].arena);
   return st;
 }
 

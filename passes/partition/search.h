@@ -5,11 +5,14 @@
  * per op, which axes split which factor, so that the workload's weighted time is least and weights
  * and states fit in memory. The result is exact: the minimum of the modelled cost over the space
  * that the report prints; where a part of the space had to be cut, `gap` says by how much the
- * optimum might be better.
+ * optimum might be better. It does not depend on the number of threads, nor on the time that it
+ * takes unless that runs out.
  *
  * Call it on a module before it is fused: functions of primitives, without shardings. */
 #ifndef SINTER_PASSES_SEARCH_H
 #define SINTER_PASSES_SEARCH_H
+
+#include <stdio.h>
 
 #include "passes/partition/assignment.h"
 #include "passes/partition/machine_model.h"
@@ -34,13 +37,20 @@ struct search_request {
   double seconds;
   /* What functions that were planned before have; the mesh is theirs. */
   const struct kept_layouts *kept; /* NULL: free */
+  FILE *progress;                  /* a terminal, told how far it is; NULL: none */
+};
+
+enum search_state {
+  CANDIDATE_SOLVED,
+  CANDIDATE_WORSE,    /* left when its bound was no better than another's plan, or out of time */
+  CANDIDATE_TOO_LARGE /* for the memory */
 };
 
 /* What one mesh gives at best. */
 struct search_candidate {
   struct mesh mesh;
-  bool feasible;  /* fits in memory */
-  double seconds; /* the objective */
+  enum search_state state;
+  double seconds; /* the objective; where the state is WORSE, the bound */
   double bound;   /* no plan of this mesh is better; seconds - bound is the gap */
   double phase_seconds[WORKLOAD_MAX_PHASES];
   /* Weights and states per device; where they do not fit the least there could be. */

@@ -248,7 +248,8 @@ static void find_price(struct limited *l, struct search_path fast, struct search
 }
 
 bool search_chain_limited(const struct search_table *const *tables, uint32_t n, double limit,
-                          struct arena *arena, struct search_path *out, double *out_bound) {
+                          double known_time, struct arena *arena, struct search_path *out,
+                          double *out_bound) {
   struct limited l = {.tables = tables,
                       .n = n,
                       .width = widest(tables, n),
@@ -271,12 +272,12 @@ bool search_chain_limited(const struct search_table *const *tables, uint32_t n, 
   bool feasible = small.bytes <= limit;
   if (feasible) {
     find_price(&l, fast, small, arena, &known);
-    l.known = known.time;
+    l.known = fmin(known.time, known_time);
     l.fast_to_go = costs_to_go(tables, n, 0, l.width);
     l.priced_to_go = costs_to_go(tables, n, l.price, l.width);
     if (!sweep(&l, arena, out) || out->time > known.time)
       *out = known;
-    *out_bound = fmin(out->time, l.truncated_bound);
+    *out_bound = fmin(fmin(out->time, l.known), l.truncated_bound);
     mem_free(l.fast_to_go);
     mem_free(l.priced_to_go);
   } else {

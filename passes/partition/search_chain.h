@@ -22,8 +22,11 @@ bool search_chain_best(const struct search_table *const *tables, uint32_t n, dou
 
 /* The way of least time whose bytes are at most `limit`, exactly. A Lagrangian bound on the rest of
  * the chain keeps the fronts short; should one still outgrow its room, *out_bound is below the time
- * found. False where nothing is within the limit; *out_bound is then a bound all the same. */
+ * found. A way of at most `known` is all that is sought (INFINITY: any): where there is none, the
+ * one given is some way within the limit. False where nothing is within the limit; *out_bound is
+ * then a bound all the same. */
 bool search_chain_limited(const struct search_table *const *tables, uint32_t n, double limit,
-                          struct arena *arena, struct search_path *out, double *out_bound);
+                          double known, struct arena *arena, struct search_path *out,
+                          double *out_bound);
 
 #endif

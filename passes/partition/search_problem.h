@@ -58,6 +58,9 @@ struct search_block {
    * none. The next block's input has the classes of this one's output. An input is made by no
    * variable, an output is read by none here. */
   uint32_t input, output;
+  /* The classes that the blocks before make the input in; 0: all of them count. */
+  uint32_t n_given;
+  const uint16_t *given;
 };
 
 struct search_chain {
@@ -81,6 +84,26 @@ struct search_solution {
   double least_bytes;  /* where not feasible: the least that any choices need */
   uint64_t nodes;      /* of branch and bound, for reports */
 };
+
+/* When to stop being exact; CLOCK_MONOTONIC seconds. */
+struct search_clock {
+  double deadline; /* INFINITY: never */
+};
+bool search_is_late(const struct search_clock *c);
+
+/* A problem being solved, in steps, so that of many problems those that cannot be best are left
+ * early. Thread-safe on distinct solvers. */
+struct search_solver;
+struct search_solver *search_open(const struct search_problem *p, struct search_clock clock);
+void search_close(struct search_solver *s);
+/* A lower bound on the time of any solution, ties aside; INFINITY: there is none within the limit.
+ * The next step, if there is one, gives a higher one and takes longer. */
+double search_bound(struct search_solver *s);
+bool search_improve_bound(struct search_solver *s, double cutoff, double *out_bound);
+/* The solution, as search_solve gives it. After the deadline the first solution that can be had is
+ * taken, and rows of relations are left out, which `bound` allows for. */
+void search_finish(struct search_solver *s, double cutoff, struct arena *arena,
+                   struct search_solution *out);
 
 /* Solves the problem; the solution lives in the arena. A chain's inner tables are exact Pareto sets
  * of (time, bytes); ties are solved by branch and bound over the layouts of weights, bounded by the

@@ -199,7 +199,7 @@ void report_create(const struct search_request *request, const struct space *spa
   *report = (struct search_report){.machine = request->machine,
                                    .n_phases = w->n_phases,
                                    .phases = phases,
-                                   .bytes = solution->bytes};
+                                   .bytes = (double)out->winner.bytes};
   report->workload = arena_strdup(arena, strbuf_c(&text));
   report->limit = (double)(request->machine->memory - request->machine->reserve);
   for (uint32_t i = 0; i < w->n_phases; i++) {

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/hash.h"
 #include "base/map.h"
@@ -25,21 +26,32 @@ struct cached {
   struct search_table table;
 };
 
+struct block_memo {
+  const struct search_block *block;
+  struct search_memo *memo;
+};
+
 struct solver {
   const struct search_problem *p;
-  bool limited; /* the limit counts */
-  bool fronts;  /* blocks are small enough for fronts of time and bytes */
+  bool limited;   /* the limit counts */
+  bool fronts;    /* blocks are small enough for fronts of time and bytes */
+  bool truncated; /* a table was */
   double cutoff;
+  struct search_clock clock;
   struct arena arena; /* tables, nodes, paths */
-  struct map cache;   /* hash -> struct cached * */
-  uint32_t n_blocks;  /* of all phases, which are one chain as far as time and bytes go */
+  VEC(struct block_memo) memos;
+  struct map cache;  /* hash -> struct cached * */
+  uint32_t n_blocks; /* of all phases, which are one chain as far as time and bytes go */
 };
+
+typedef const struct search_table *const *table_list;
 
 /* The layouts of some weights are fixed; the best that the phases can do then. */
 struct node {
   uint16_t *fixed; /* by weight */
   double bound;    /* on the time of what has these layouts */
   struct search_path path;
+  table_list points; /* entries that are best at some price, to look among; NULL: path is best */
 };
 
 /* ---- tables ---- */
@@ -51,6 +63,15 @@ static uint32_t ties_of_block(const struct search_block *b, const uint16_t *fixe
       if (out)
         out[n] = fixed[b->variables[i].ties[k].weight];
   return n;
+}
+
+static struct search_memo *memo_of(struct solver *s, const struct search_block *b) {
+  for (uint32_t i = 0; i < s->memos.len; i++)
+    if (s->memos.data[i].block == b)
+      return s->memos.data[i].memo;
+  struct block_memo x = {b, search_memo_create(b, &s->arena)};
+  vec_push(&s->memos, x);
+  return x.memo;
 }
 
 static const struct search_table *table_of(struct solver *s, const struct search_block *b,
@@ -68,7 +89,8 @@ static const struct search_table *table_of(struct solver *s, const struct search
       return &c->table;
   struct cached *c = ARENA_NEW(&s->arena, struct cached);
   *c = (struct cached){(struct cached *)(uintptr_t)head, b, ties, aim, {0}};
-  search_table_build(b, fixed, aim, &s->arena, &c->table);
+  search_table_build(memo_of(s, b), fixed, aim, s->clock, &s->arena, &c->table);
+  s->truncated |= c->table.truncated;
   map_put(&s->cache, hash, (uintptr_t)c);
   return &c->table;
 }
@@ -81,8 +103,6 @@ static const struct search_block *block_at(const struct search_problem *p, uint3
 }
 
 /* ---- nodes ---- */
-
-typedef const struct search_table *const *table_list;
 
 static table_list tables_of(struct solver *s, const struct node *node, struct search_aim aim) {
   const struct search_table **tables =
@@ -107,17 +127,17 @@ static table_list join_tables(struct solver *s, table_list a, table_list b) {
 #define MOST_PRICES 8
 
 /* Fronts would be too long: entries that are best at some prices, and the Lagrangian bound. The
- * price goes to where the best way goes from above the limit to below it. */
+ * price goes to where the best way goes from above the limit to below it. Ends early once the bound
+ * is at the cutoff. */
 static bool solve_priced(struct solver *s, struct node *node) {
   struct search_path fast, small, middle;
   table_list all = tables_of(s, node, (struct search_aim){.price = 0});
   if (!search_chain_best(all, s->n_blocks, 0, &s->arena, &fast))
     return false;
   node->bound = fast.time;
-  if (fast.bytes <= s->p->limit) {
-    node->path = fast;
+  node->path = fast;
+  if (fast.bytes <= s->p->limit || node->bound >= s->cutoff)
     return true;
-  }
   double price = 1e6 * fast.time / fast.bytes;
   table_list more = tables_of(s, node, (struct search_aim){.price = price});
   search_chain_best(more, s->n_blocks, price, &s->arena, &small);
@@ -125,7 +145,8 @@ static bool solve_priced(struct solver *s, struct node *node) {
   if (small.bytes > s->p->limit)
     return false;
   all = join_tables(s, all, more);
-  for (uint32_t i = 0; i < MOST_PRICES && fast.bytes > small.bytes; i++) {
+  for (uint32_t i = 0; i < MOST_PRICES && fast.bytes > small.bytes && node->bound < s->cutoff;
+       i++) {
     double corner =
         fast.time + (price = (small.time - fast.time) / (fast.bytes - small.bytes)) * fast.bytes;
     if (!(price > 0))
@@ -135,28 +156,40 @@ static bool solve_priced(struct solver *s, struct node *node) {
     all = join_tables(s, all, more);
     double cost = middle.time + price * middle.bytes;
     node->bound = fmax(node->bound, cost - price * s->p->limit);
+    if (middle.bytes <= s->p->limit && middle.time < node->path.time)
+      node->path = middle;
     if (cost >= corner * (1 - 1e-9))
       break;
     *(middle.bytes > s->p->limit ? &fast : &small) = middle;
   }
-  double ignored;
-  bool found =
-      search_chain_limited(all, s->n_blocks, s->p->limit, &s->arena, &node->path, &ignored);
+  node->points = all;
   node->bound = fmin(node->bound, node->path.time);
-  return found;
+  return true;
 }
 
-/* Finds the node's best path; false where it has none within the limit. */
+/* Finds the node's best path, or one within the limit and where to look for better ones; false
+ * where there is none. */
 static bool node_solve(struct solver *s, struct node *node) {
   if (s->limited && !s->fronts)
     return solve_priced(s, node);
   table_list tables = tables_of(s, node, (struct search_aim){.fronts = s->limited});
   if (s->limited)
-    return search_chain_limited(tables, s->n_blocks, s->p->limit, &s->arena, &node->path,
+    return search_chain_limited(tables, s->n_blocks, s->p->limit, INFINITY, &s->arena, &node->path,
                                 &node->bound);
   bool found = search_chain_best(tables, s->n_blocks, 0, &s->arena, &node->path);
   node->bound = found ? node->path.time : INFINITY;
   return found;
+}
+
+/* The best way among a node's points; the bound stays what it is. */
+static void node_sweep(struct solver *s, struct node *node) {
+  struct search_path path;
+  double ignored;
+  if (search_chain_limited(node->points, s->n_blocks, s->p->limit, node->path.time, &s->arena,
+                           &path, &ignored) &&
+      path.time < node->path.time)
+    node->path = path;
+  node->points = NULL;
 }
 
 /* The layout that each weight has on the node's path; a weight that has two is returned. */
@@ -212,32 +245,65 @@ static struct node *queue_pop(struct queue *q) {
 
 /* ---- branching ---- */
 
-static uint32_t n_layouts(const struct solver *s, uint32_t weight) {
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < s->n_blocks; i++) {
-    const struct search_block *b = block_at(s->p, i);
-    for (uint32_t v = 0; v < b->n_variables; v++)
-      for (uint32_t k = 0; k < b->variables[v].n_ties; k++)
-        for (uint32_t c = 0;
-             b->variables[v].ties[k].weight == weight && c < b->variables[v].n_choices; c++)
-          if (b->variables[v].ties[k].layouts[c] >= n)
-            n = b->variables[v].ties[k].layouts[c] + 1;
-  }
-  return n;
+static bool has_layout(const struct search_variable *x, const struct search_tie *tie,
+                       uint16_t layout) {
+  for (uint32_t c = 0; c < x->n_choices; c++)
+    if (tie->layouts[c] == layout)
+      return true;
+  return false;
 }
 
-static void branch(struct solver *s, struct queue *q, const struct node *from, uint32_t weight) {
-  uint32_t n = n_layouts(s, weight);
-  for (uint32_t layout = 0; layout < n; layout++) {
+/* The layouts that every reader of a weight can have it in. */
+static uint16_t *find_layouts(struct solver *s, uint32_t weight, uint32_t *out_n) {
+  uint16_t *layouts = NULL;
+  *out_n = 0;
+  for (uint32_t i = 0; i < s->n_blocks; i++) {
+    const struct search_block *b = block_at(s->p, i);
+    if (i && b == block_at(s->p, i - 1))
+      continue;
+    for (uint32_t v = 0; v < b->n_variables; v++)
+      for (uint32_t k = 0; k < b->variables[v].n_ties; k++) {
+        const struct search_variable *x = &b->variables[v];
+        uint32_t kept = 0;
+        if (x->ties[k].weight != weight)
+          continue;
+        if (!layouts) {
+          layouts = ARENA_ARRAY(&s->arena, uint16_t, x->n_choices);
+          for (uint32_t c = 0; c < x->n_choices; c++) {
+            bool again = false;
+            for (uint32_t n = 0; n < *out_n && !again; n++)
+              again = layouts[n] == x->ties[k].layouts[c];
+            if (!again)
+              layouts[(*out_n)++] = x->ties[k].layouts[c];
+          }
+          continue;
+        }
+        for (uint32_t n = 0; n < *out_n; n++)
+          if (has_layout(x, &x->ties[k], layouts[n]))
+            layouts[kept++] = layouts[n];
+        *out_n = kept;
+      }
+  }
+  return layouts;
+}
+
+/* False where time ran out before all children were there. */
+static bool branch(struct solver *s, struct queue *q, const struct node *from, uint32_t weight) {
+  uint32_t n;
+  const uint16_t *layouts = find_layouts(s, weight, &n);
+  for (uint32_t i = 0; i < n; i++) {
+    if (search_is_late(&s->clock))
+      return false;
     struct node *x = ARENA_NEW(&s->arena, struct node);
     x->fixed = arena_memdup(&s->arena, from->fixed, s->p->n_weights * sizeof *x->fixed);
-    x->fixed[weight] = (uint16_t)layout;
+    x->fixed[weight] = layouts[i];
     if (!node_solve(s, x))
       continue;
     x->bound = fmax(x->bound, from->bound);
     if (x->bound < s->cutoff)
       queue_push(q, x);
   }
+  return true;
 }
 
 struct search_outcome {
@@ -246,14 +312,59 @@ struct search_outcome {
   uint64_t nodes;
 };
 
-static struct search_outcome run(struct solver *s) {
-  struct search_outcome out = {.bound = s->cutoff};
-  struct queue q = {0};
+static struct node *root_create(struct solver *s) {
   struct node *root = ARENA_NEW(&s->arena, struct node);
-  uint16_t *layouts = mem_alloc((s->p->n_weights + 1) * sizeof *layouts);
   root->fixed = ARENA_ARRAY(&s->arena, uint16_t, s->p->n_weights);
   for (uint32_t i = 0; i < s->p->n_weights; i++)
     root->fixed[i] = SEARCH_ANY_LAYOUT;
+  return root;
+}
+
+/* It is late: the first weight that has two layouts gets one, that of the path if all its readers
+ * can have it, until none has two. */
+static const struct node *dive(struct solver *s, const struct node *from, uint16_t *layouts) {
+  struct node *x = arena_memdup(&s->arena, from, sizeof *from);
+  uint32_t weight, n;
+  x->fixed = arena_memdup(&s->arena, from->fixed, s->p->n_weights * sizeof *x->fixed);
+  while ((weight = find_conflict(s, x, layouts)) != SEARCH_NONE) {
+    uint16_t had = layouts[weight], *all = find_layouts(s, weight, &n);
+    bool found = false;
+    for (uint32_t i = 0; i < n; i++)
+      if (all[i] == had) {
+        all[i] = all[0];
+        all[0] = had;
+      }
+    for (uint32_t i = 0; i < n && !found; i++) {
+      x->fixed[weight] = all[i];
+      x->points = NULL;
+      found = node_solve(s, x);
+    }
+    if (!found)
+      return NULL;
+  }
+  return x;
+}
+
+/* Looks at the best node as far as needed to know whether it is the solution, or branches. Late,
+ * any solution does. */
+static const struct node *look_at(struct solver *s, struct queue *q, struct node *x,
+                                  uint16_t *layouts) {
+  uint32_t weight = find_conflict(s, x, layouts);
+  bool late = search_is_late(&s->clock);
+  if (weight == SEARCH_NONE && x->points && !late) {
+    node_sweep(s, x);
+    weight = find_conflict(s, x, layouts);
+  }
+  if (weight == SEARCH_NONE)
+    return x;
+  return late || !branch(s, q, x, weight) ? dive(s, x, layouts) : NULL;
+}
+
+static struct search_outcome run(struct solver *s) {
+  struct search_outcome out = {.bound = s->cutoff};
+  struct queue q = {0};
+  uint16_t *layouts = mem_alloc((s->p->n_weights + 1) * sizeof *layouts);
+  struct node *root = root_create(s);
   if (node_solve(s, root)) {
     if (root->bound < s->cutoff)
       queue_push(&q, root);
@@ -261,18 +372,14 @@ static struct search_outcome run(struct solver *s) {
     out.bound = INFINITY;
     out.least_bytes = s->limited && root->path.entries ? root->path.bytes : INFINITY;
   }
-  for (; q.heap.len && out.nodes < MAX_NODES; out.nodes++) {
+  for (; q.heap.len && !out.solution && out.nodes < MAX_NODES; out.nodes++) {
     struct node *x = queue_pop(&q);
-    uint32_t weight = find_conflict(s, x, layouts);
-    if (weight == SEARCH_NONE) {
-      out.solution = x;
+    out.solution = look_at(s, &q, x, layouts);
+    if (out.solution)
       out.bound = x->bound;
-      break;
-    }
-    branch(s, &q, x, weight);
   }
   if (!out.solution && q.heap.len)
-    out.bound = q.heap.data[0]->bound;
+    out.bound = fmin(out.bound, q.heap.data[0]->bound);
   vec_deinit(&q.heap);
   mem_free(layouts);
   return out;
@@ -310,105 +417,104 @@ static bool fronts_are_short(const struct search_problem *p) {
   return true;
 }
 
-void search_solve(const struct search_problem *p, double cutoff, struct arena *arena,
-                  struct search_solution *out) {
-  struct solver s = {.p = p, .cutoff = cutoff};
-  *out = (struct search_solution){0};
+/* ---- in steps ---- */
+
+struct search_solver {
+  struct solver s;
+  struct search_path path; /* of the root; entries NULL: not looked at */
+  double bound;
+};
+
+bool search_is_late(const struct search_clock *c) {
+  struct timespec t;
+  if (isinf(c->deadline))
+    return false;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec >= c->deadline;
+}
+
+struct search_solver *search_open(const struct search_problem *p, struct search_clock clock) {
+  struct search_solver *s = mem_calloc(1, sizeof *s);
+  s->s = (struct solver){.p = p, .clock = clock, .cutoff = INFINITY};
   for (uint32_t i = 0; i < p->n_phases; i++)
-    s.n_blocks += p->phases[i].n_blocks;
-  struct search_outcome found = run(&s);
-  if (found.solution && found.solution->path.bytes > p->limit) {
-    /* The fastest does not fit. */
-    s.limited = true;
-    s.fronts = fronts_are_short(p);
-    found = run(&s);
+    s->s.n_blocks += p->phases[i].n_blocks;
+  return s;
+}
+
+void search_close(struct search_solver *s) {
+  vec_deinit(&s->s.memos);
+  map_deinit(&s->s.cache);
+  arena_deinit(&s->s.arena);
+  mem_free(s);
+}
+
+/* What tables that lack choices leave of a bound. */
+static double least_of_tables(struct solver *s) {
+  const struct node *root = root_create(s);
+  table_list tables = tables_of(s, root, (struct search_aim){.price = 0});
+  double sum = 0;
+  for (uint32_t i = 0; i < s->n_blocks; i++) {
+    double least = tables[i]->truncated ? tables[i]->bound : INFINITY;
+    for (uint32_t e = 0; e < tables[i]->n && !tables[i]->truncated; e++)
+      least = fmin(least, tables[i]->entries[e].time);
+    sum += least;
   }
+  return sum;
+}
+
+static double settle_bound(struct solver *s, double bound) {
+  return s->truncated ? fmin(bound, least_of_tables(s)) : bound;
+}
+
+double search_bound(struct search_solver *s) {
+  struct node *root = root_create(&s->s);
+  s->bound = node_solve(&s->s, root) ? settle_bound(&s->s, root->bound) : INFINITY;
+  s->path = root->path;
+  return s->bound;
+}
+
+bool search_improve_bound(struct search_solver *s, double cutoff, double *out_bound) {
+  if (!s->path.entries || s->path.bytes <= s->s.p->limit || s->s.limited)
+    return false;
+  s->s.limited = true;
+  s->s.fronts = fronts_are_short(s->s.p);
+  if (s->s.fronts)
+    return false; /* what it takes is no less than solving it */
+  s->s.cutoff = cutoff;
+  struct node *root = root_create(&s->s);
+  bool found = node_solve(&s->s, root);
+  s->s.cutoff = INFINITY;
+  if (found)
+    *out_bound = fmax(s->bound, settle_bound(&s->s, root->bound));
+  return found;
+}
+
+void search_finish(struct search_solver *x, double cutoff, struct arena *arena,
+                   struct search_solution *out) {
+  struct solver *s = &x->s;
+  *out = (struct search_solution){0};
+  s->cutoff = cutoff;
+  struct search_outcome found = {.bound = 0};
+  if (!s->limited) {
+    found = run(s);
+    if (found.solution && found.solution->path.bytes > s->p->limit) {
+      /* The fastest does not fit. */
+      s->limited = true;
+      s->fronts = fronts_are_short(s->p);
+    }
+  }
+  if (s->limited)
+    found = run(s);
   out->nodes = found.nodes;
-  out->bound = found.bound;
+  out->bound = settle_bound(s, found.bound);
   out->least_bytes = found.least_bytes;
   if (found.solution)
-    take_solution(&s, found.solution, arena, out);
-  map_deinit(&s.cache);
-  arena_deinit(&s.arena);
+    take_solution(s, found.solution, arena, out);
 }
 
-/* ---- the definition ---- */
-
-/* What converting a value to the distinct classes that its readers want costs. */
-static double convert_value(const struct search_block *b, uint32_t v, uint32_t made,
-                            const uint32_t *choices) {
-  const struct search_value *value = &b->values[v];
-  bool *paid = mem_calloc(value->n_classes, sizeof *paid);
-  double time = 0;
-  for (uint32_t i = 0; i < b->n_variables; i++) {
-    const struct search_variable *x = &b->variables[i];
-    for (uint32_t k = 0; k < x->n_reads; k++) {
-      uint32_t wanted = x->reads[k].classes[choices[i]];
-      if (x->reads[k].value != v || paid[wanted])
-        continue;
-      paid[wanted] = true;
-      time += value->convert[made * value->n_classes + wanted];
-    }
-  }
-  mem_free(paid);
-  return time;
-}
-
-static uint32_t made_in(const struct search_block *b, uint32_t v, const uint32_t *choices) {
-  for (uint32_t i = 0; i < b->n_variables; i++)
-    for (uint32_t k = 0; k < b->variables[i].n_makes; k++)
-      if (b->variables[i].makes[k].value == v)
-        return b->variables[i].makes[k].classes[choices[i]];
-  return SEARCH_NONE;
-}
-
-static double block_time(const struct search_block *b, const uint32_t *choices, uint32_t input,
-                         double *bytes) {
-  double time = 0;
-  for (uint32_t i = 0; i < b->n_variables; i++) {
-    time += b->variables[i].time[choices[i]];
-    *bytes += b->variables[i].bytes[choices[i]];
-  }
-  for (uint32_t v = 0; v < b->n_values; v++) {
-    uint32_t made = v == b->input ? input : made_in(b, v, choices);
-    if (made != SEARCH_NONE)
-      time += convert_value(b, v, made, choices);
-  }
-  return time;
-}
-
-static bool ties_hold(const struct search_problem *p, uint32_t *const *const *choices) {
-  uint32_t *layouts = mem_calloc(p->n_weights + 1, sizeof *layouts); /* 0: none yet */
-  bool hold = true;
-  for (uint32_t i = 0; i < p->n_phases; i++)
-    for (uint32_t n = 0; n < p->phases[i].n_blocks; n++) {
-      const struct search_block *b = p->phases[i].blocks[n];
-      for (uint32_t v = 0; v < b->n_variables; v++)
-        for (uint32_t k = 0; k < b->variables[v].n_ties; k++) {
-          const struct search_tie *tie = &b->variables[v].ties[k];
-          uint32_t here = 1u + tie->layouts[choices[i][n][v]], *layout = &layouts[tie->weight];
-          hold &= !*layout || *layout == here;
-          *layout = here;
-        }
-    }
-  mem_free(layouts);
-  return hold;
-}
-
-void search_evaluate(const struct search_problem *p, uint32_t *const *const *choices,
-                     double *out_time, double *out_bytes, double *out_phase_time) {
-  *out_time = ties_hold(p, choices) ? 0 : INFINITY;
-  *out_bytes = 0;
-  for (uint32_t i = 0; i < p->n_phases; i++) {
-    double time = 0;
-    uint32_t passed = SEARCH_NONE;
-    for (uint32_t n = 0; n < p->phases[i].n_blocks; n++) {
-      const struct search_block *b = p->phases[i].blocks[n];
-      time += block_time(b, choices[i][n], passed, out_bytes);
-      passed = b->output == SEARCH_NONE ? SEARCH_NONE : made_in(b, b->output, choices[i][n]);
-    }
-    if (out_phase_time)
-      out_phase_time[i] = time;
-    *out_time += time;
-  }
+void search_solve(const struct search_problem *p, double cutoff, struct arena *arena,
+                  struct search_solution *out) {
+  struct search_solver *s = search_open(p, (struct search_clock){INFINITY});
+  search_finish(s, cutoff, arena, out);
+  search_close(s);
 }

@@ -19,6 +19,8 @@ struct search_entry {
 struct search_table {
   uint32_t n_in, n_out; /* classes; 1 where there is no such end */
   uint32_t n;           /* entries, by (in, out, time) ascending */
+  bool truncated;       /* choices were left out for want of time or room */
+  double bound;         /* no choices cost less, time + price * bytes, for any ends */
   struct search_entry *entries;
 };
 
@@ -29,12 +31,22 @@ struct search_aim {
   double price;
 };
 
+/* What all tables of one block need, made once. */
+struct search_memo;
+struct search_memo *search_memo_create(const struct search_block *block, struct arena *arena);
+
 /* Reduces a block by elimination: variables become relations over the classes of their values,
  * dominated choices go (dead-end elimination, Goldstein 1994), and relations are joined, the
  * smallest result first, until one is left. fixed: a layout per weight, or SEARCH_ANY_LAYOUT; NULL:
- * any. */
-void search_table_build(const struct search_block *block, const uint16_t *fixed,
-                        struct search_aim aim, struct arena *arena, struct search_table *out);
+ * any. Once it is late, or where relations outgrow their room, only the best rows are kept:
+ * entries are then not the least, and some may be missing. */
+void search_table_build(struct search_memo *memo, const uint16_t *fixed, struct search_aim aim,
+                        struct search_clock clock, struct arena *arena, struct search_table *out);
+
+/* The time of choices by variable, given the class of the input; their bytes are added to *bytes.
+ */
+double search_block_time(const struct search_block *b, const uint32_t *choices, uint32_t input,
+                         double *bytes);
 
 /* The entries of two tables of one block. */
 struct search_table *search_table_join(const struct search_table *a, const struct search_table *b,

@@ -67,12 +67,15 @@ struct space {
   uint32_t *tie_of;    /* by constant: its tie; SEARCH_NONE */
   uint32_t *state_tie; /* by state */
   bool counts_states;
+  double base_bytes;               /* of constants that no choice changes: on every device */
   const struct kept_layouts *kept; /* NULL: none */
 };
 
 /* Constants below this are copied to every rank without a thought: not tied, not a reason to split.
  */
 #define SPACE_SMALL_CONSTANT (UINT64_C(64) << 10)
+/* The same of constants that no product reads: norms' weights, biases, tables of angles. */
+#define SPACE_SMALL_TABLE (UINT64_C(32) << 20)
 
 /* Groups and blocks of the function of a phase. */
 void space_build(struct module *m, const struct workload_phase *phase, uint32_t index,

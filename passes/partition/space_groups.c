@@ -41,6 +41,7 @@ struct grouper {
   struct fuse plan;
   struct arena scratch;
   bool *constant; /* by value: made of constants alone */
+  bool *product;  /* by value made of constants alone: a product reads it, or what is made of it */
   VEC(struct space_group) groups;
 };
 
@@ -48,10 +49,39 @@ struct grouper {
 
 static bool is_light(enum op_kind kind) { return kind == OP_CONST || fuse_is_light(kind); }
 
-static bool is_large_constant(const struct grouper *g, value_id v) {
+/* A constant that is a reason to split: a product's, or a large table. */
+static bool is_split_weight(const struct grouper *g, value_id v) {
   const struct op *def = value_def(g->f, v);
-  return def && def->kind == OP_CONST &&
-         g->f->module->constants.data[OP_ATTRS(const, def)->value].bytes >= SPACE_SMALL_CONSTANT;
+  if (!def || def->kind != OP_CONST)
+    return false;
+  uint64_t bytes = g->f->module->constants.data[OP_ATTRS(const, def)->value].bytes;
+  return bytes >= (g->product[v] ? SPACE_SMALL_CONSTANT : SPACE_SMALL_TABLE);
+}
+
+/* What is made of constants alone, and which of it products read. */
+static void find_constants(struct grouper *g) {
+  const struct region *body = &g->f->regions.data[0];
+  for (uint32_t i = 0; i < body->ops.len; i++) {
+    const struct op *op = function_op(g->f, body->ops.data[i]);
+    bool constant = is_light(op->kind) && op->n_results == 1;
+    for (uint32_t k = 0; k < op->n_operands; k++)
+      constant &= g->constant[op->operands[k]];
+    if (constant)
+      g->constant[op->results[0]] = true;
+  }
+  for (uint32_t i = body->ops.len; i-- > 0;) {
+    const struct op *op = function_op(g->f, body->ops.data[i]);
+    bool light = is_light(op->kind) && op->n_results == 1;
+    bool product = light ? g->constant[op->results[0]] && g->product[op->results[0]] : true;
+    for (uint32_t k = 0; k < op->n_operands; k++)
+      g->product[op->operands[k]] |= product;
+  }
+}
+
+/* Lengths and the like: what counts rows is cheap. */
+static bool is_count(const struct grouper *g, const struct op *op) {
+  return (op->kind == OP_SCAN || op->kind == OP_REDUCE) && op->n_results == 1 &&
+         dtype_is_int(value_type(g->f, op->results[0])->dtype);
 }
 
 static void find_states(struct grouper *g) {
@@ -72,26 +102,19 @@ static void find_states(struct grouper *g) {
   }
 }
 
-/* Inputs are whole on every rank; what maps and views make of them and of small constants stays so.
- */
+/* Inputs are whole on every rank; what maps, views and counts make of them and of constants that
+ * are no weights stays so. */
 static void find_given(struct grouper *g) {
   const struct region *body = &g->f->regions.data[0];
   for (uint32_t i = 0; i < body->params.len; i++)
     g->s->given[body->params.data[i]] = !g->s->state_of[body->params.data[i]];
   for (uint32_t i = 0; i < body->ops.len; i++) {
     const struct op *op = function_op(g->f, body->ops.data[i]);
-    bool given = is_light(op->kind) && op->n_results == 1, constant = given;
-    for (uint32_t k = 0; k < op->n_operands; k++) {
-      value_id x = op->operands[k];
-      given &= g->s->given[x] && !is_large_constant(g, x);
-      constant &= g->constant[x];
-    }
-    if (op->kind == OP_RANDOM || !given)
-      constant = false;
-    if (op->n_results == 1) {
-      g->constant[op->results[0]] = constant;
+    bool given = (is_light(op->kind) && op->n_results == 1) || is_count(g, op);
+    for (uint32_t k = 0; k < op->n_operands; k++)
+      given &= g->s->given[op->operands[k]] && !is_split_weight(g, op->operands[k]);
+    if (op->n_results == 1)
       g->s->given[op->results[0]] = given || op->kind == OP_CONST;
-    }
   }
 }
 
@@ -130,7 +153,7 @@ static bool is_heavy(const struct grouper *g, op_id id) {
   uint32_t c = g->plan.cluster_of[id];
   if (c == NO_CLUSTER)
     return !is_light(op->kind);
-  if (op->kind == OP_GATHER && is_large_constant(g, op->operands[0]))
+  if (op->kind == OP_GATHER && is_split_weight(g, op->operands[0]))
     return true;
   return !is_row_cluster(g, c) && g->plan.clusters.data[c].ops.data[0] == id;
 }
@@ -505,6 +528,15 @@ static void count_constant(void *user, uint32_t group, constant_id c) {
     s->counted[c] = group + 1;
 }
 
+/* A constant that is in no group is whole everywhere. */
+static void count_given(struct space *s, const struct op *op) {
+  constant_id c = op->kind == OP_CONST ? OP_ATTRS(const, op)->value : 0;
+  if (!c || s->counted[c])
+    return;
+  s->counted[c] = SEARCH_NONE;
+  s->base_bytes += (double)s->module->constants.data[c].bytes;
+}
+
 void space_build(struct module *m, const struct workload_phase *phase, uint32_t index,
                  struct arena *arena, struct space *out) {
   struct function *f = (struct function *)phase->function;
@@ -520,7 +552,9 @@ void space_build(struct module *m, const struct workload_phase *phase, uint32_t 
   memset(out->tie_of, 0xff, m->constants.len * sizeof *out->tie_of);
   g.constant = ARENA_ARRAY(&g.scratch, bool, f->values.len);
   fuse_plan(f, 0, &g.scratch, &none, &g.plan);
+  g.product = ARENA_ARRAY(&g.scratch, bool, f->values.len);
   find_states(&g);
+  find_constants(&g);
   find_given(&g);
   find_groups(&g);
   find_roles(&g);
@@ -531,6 +565,8 @@ void space_build(struct module *m, const struct workload_phase *phase, uint32_t 
   out->counts_states = true;
   for (uint32_t i = 0; i < out->n_groups; i++)
     visit_constants(out, i, count_constant, out);
+  for (uint32_t i = 0; i < f->regions.data[0].ops.len; i++)
+    count_given(out, function_op(f, f->regions.data[0].ops.data[i]));
   fuse_plan_deinit(&g.plan);
   vec_deinit(&g.groups);
   diags_deinit(&none);
@@ -631,8 +667,11 @@ uint32_t space_tie(struct space *spaces, uint32_t n) {
     for (uint32_t c = 1; c < m->constants.len; c++) {
       spaces[i].tie_of[c] = tie[tie_find(&t, c)];
       for (uint32_t k = 0; k < i; k++)
-        if (spaces[k].counted[c])
+        if (spaces[k].counted[c] && spaces[i].counted[c]) {
+          if (spaces[i].counted[c] == SEARCH_NONE)
+            spaces[i].base_bytes -= (double)constant_bytes(&spaces[i], c);
           spaces[i].counted[c] = 0; /* an earlier phase counts it */
+        }
     }
     for (uint32_t k = 0; k < spaces[i].n_states; k++)
       spaces[i].state_tie[k] = tie[tie_find(&t, m->constants.len + k)];

@@ -604,8 +604,12 @@ static void block_of_kind(struct builder_of_tables *b, uint32_t kind) {
     else
       vec_push(&list->values, &values[v]);
   }
-  *out =
-      (struct search_block){from->n + results.len, b->values.len, variables, values, input, output};
+  *out = (struct search_block){.n_variables = from->n + results.len,
+                               .n_values = b->values.len,
+                               .variables = variables,
+                               .values = values,
+                               .input = input,
+                               .output = output};
   b->out->variables[kind] = infos;
   b->out->values[kind] =
       arena_memdup(b->arena, b->value_ids.data, b->value_ids.len * sizeof(value_id));
@@ -631,6 +635,35 @@ static void finish_values(struct builder_of_tables *b) {
   for (uint32_t i = 0; i < b->lists.len; i++) {
     vec_deinit(&b->lists.data[i]->values);
     vec_deinit(&b->lists.data[i]->fused);
+  }
+}
+
+/* Marks the classes that a block makes its output in. */
+static void mark_outputs(const struct search_block *b, bool *made) {
+  for (uint32_t i = 0; i < b->n_variables; i++)
+    for (uint32_t k = 0; k < b->variables[i].n_makes; k++)
+      if (b->variables[i].makes[k].value == b->output)
+        for (uint32_t c = 0; c < b->variables[i].n_choices; c++)
+          made[b->variables[i].makes[k].classes[c]] = true;
+}
+
+/* In which classes each kind of block gets its input, from all blocks that come before one. */
+static void find_inputs(struct builder_of_tables *b) {
+  const struct space *s = b->s;
+  for (uint32_t kind = 0; kind < s->n_kinds; kind++) {
+    struct search_block *to = &b->out->blocks[kind];
+    if (to->input == SEARCH_NONE)
+      continue;
+    uint32_t n = to->values[to->input].n_classes;
+    bool *made = ARENA_ARRAY(&b->scratch, bool, n);
+    uint16_t *given = ARENA_ARRAY(b->arena, uint16_t, n);
+    for (uint32_t i = 1; i < s->n_blocks; i++)
+      if (s->blocks[i].kind == kind)
+        mark_outputs(&b->out->blocks[s->blocks[i - 1].kind], made);
+    for (uint32_t c = 0; c < n; c++)
+      if (made[c])
+        given[to->n_given++] = (uint16_t)c;
+    to->given = given;
   }
 }
 
@@ -660,6 +693,7 @@ void space_tables_build(const struct space *space, const struct machine *machine
     for (uint32_t v = 0; v < block->n_variables; v++)
       out->space_size += log10((double)block->variables[v].n_choices);
   }
+  find_inputs(&b);
   out->chain = (struct search_chain){space->n_blocks, blocks};
   vec_deinit(&b.values);
   vec_deinit(&b.value_ids);

@@ -85,8 +85,12 @@ static const struct search_block *make_block(struct arena *a, const struct shape
     x->time = time, x->bytes = bytes;
     x->n_makes = 1, x->makes = makes, x->reads = reads, x->ties = ties;
   }
-  *b = (struct search_block){n,     s->n_variables + (s->in != 0), variables, values,
-                             input, s->out ? n - 1 : SEARCH_NONE};
+  *b = (struct search_block){.n_variables = n,
+                             .n_values = s->n_variables + (s->in != 0),
+                             .variables = variables,
+                             .values = values,
+                             .input = input,
+                             .output = s->out ? n - 1 : SEARCH_NONE};
   return b;
 }
 
@@ -253,7 +257,8 @@ static void test_nothing_fits(void **unused) {
   struct search_solution found;
   double time[] = {1, 2}, bytes[] = {8, 5};
   struct search_variable x = {.n_choices = 2, .time = time, .bytes = bytes};
-  struct search_block block = {1, 0, &x, NULL, SEARCH_NONE, SEARCH_NONE};
+  struct search_block block = {
+      .n_variables = 1, .variables = &x, .input = SEARCH_NONE, .output = SEARCH_NONE};
   const struct search_block *blocks[] = {&block, &block};
   struct search_chain chain = {2, blocks};
   struct search_problem p = {1, &chain, 0, 9};
