@@ -4,13 +4,24 @@
 
 #include <string.h>
 
+/* Strings are numbers in a table that each rank has for itself, so no rank can take another's. */
+static bool has_strings(const struct function *f, const struct op *op) {
+  for (uint32_t i = 0; i < op->n_operands; i++)
+    if (value_type(f, op->operands[i])->dtype == DTYPE_STRING)
+      return true;
+  for (uint32_t i = 0; i < op->n_results; i++)
+    if (value_type(f, op->results[i])->dtype == DTYPE_STRING)
+      return true;
+  return false;
+}
+
 void factors_of(const struct function *f, const struct op *op, struct arena *arena,
                 struct factor_list *out) {
   out->arena = arena;
   out->n_operands = op->n_operands;
   out->n_results = op->n_results;
   vec_clear(&out->factors);
-  if (op_infos[op->kind].hooks && op_infos[op->kind].hooks->factors)
+  if (op_infos[op->kind].hooks && op_infos[op->kind].hooks->factors && !has_strings(f, op))
     op_infos[op->kind].hooks->factors(f, op, out);
 }
 

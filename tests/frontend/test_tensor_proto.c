@@ -28,7 +28,8 @@ static void test_types_agree_with_dtype_def(void **state) {
     if (!type || !dtype_from_onnx(code, &dtype))
       continue;
     assert_string_equal(type->name, dtype_name(dtype));
-    assert_int_equal(type->bits, dtype_bits(dtype));
+    /* A string is as long as it is; within the program it is a number in a table. */
+    assert_int_equal(type->bits, dtype == DTYPE_STRING ? 0 : dtype_bits(dtype));
     shared++;
   }
   assert_int_equal(shared, CODES - 2); /* all but the complex types */
