@@ -43,6 +43,14 @@ static bool find(const struct host_strings *s, const struct host_string_index *i
   return true;
 }
 
+static void *take_zeros(const struct host_strings *s, size_t n, size_t size) {
+  return s->guarded ? mem_calloc(n, size) : mem_try_calloc(n, size);
+}
+
+static void *take_more(const struct host_strings *s, void *p, size_t size) {
+  return s->guarded ? mem_realloc(p, size) : mem_try_realloc(p, size);
+}
+
 /* Room for n strings at most half full; the strings from `first` on are entered again. */
 static bool index_reserve(struct host_strings *s, struct host_string_index *index, uint32_t first,
                           uint32_t n) {
@@ -51,7 +59,7 @@ static bool index_reserve(struct host_strings *s, struct host_string_index *inde
     room *= 2;
   if (room == index->room)
     return true;
-  uint32_t *slots = mem_try_calloc(room, sizeof *slots);
+  uint32_t *slots = take_zeros(s, room, sizeof *slots);
   if (!slots)
     return false;
   mem_free(index->slots);
@@ -63,14 +71,13 @@ static bool index_reserve(struct host_strings *s, struct host_string_index *inde
 
 /* --- Life --- */
 
-bool host_strings_init(struct host_strings *s, const struct host_string *fixed, uint32_t n_fixed) {
+static bool begin(struct host_strings *s, const struct host_string *fixed, uint32_t n_fixed) {
   static const struct host_string empty = {"", 0};
-  *s = (struct host_strings){0};
   if (!n_fixed) {
     fixed = &empty;
     n_fixed = 1;
   }
-  s->items = n_fixed <= HOST_STRINGS_MAX ? mem_try_calloc(n_fixed, sizeof *s->items) : NULL;
+  s->items = n_fixed <= HOST_STRINGS_MAX ? take_zeros(s, n_fixed, sizeof *s->items) : NULL;
   if (!s->items)
     return false;
   memcpy(s->items, fixed, n_fixed * sizeof *fixed);
@@ -87,6 +94,16 @@ bool host_strings_init(struct host_strings *s, const struct host_string *fixed, 
   }
   s->fixed = n_fixed;
   return true;
+}
+
+bool host_strings_init(struct host_strings *s, const struct host_string *fixed, uint32_t n_fixed) {
+  *s = (struct host_strings){0};
+  return begin(s, fixed, n_fixed);
+}
+
+void host_strings_init_guarded(struct host_strings *s) {
+  *s = (struct host_strings){.guarded = true};
+  begin(s, NULL, 0);
 }
 
 void host_strings_deinit(struct host_strings *s) {
@@ -119,7 +136,8 @@ static char *take_bytes(struct host_strings *s, size_t n) {
   }
   if (!s->current || s->current->size - s->used < n) {
     size_t size = n > CHUNK_BYTES ? n : CHUNK_BYTES;
-    struct host_chunk *c = size < SIZE_MAX - sizeof *c ? mem_try_alloc(sizeof *c + size) : NULL;
+    struct host_chunk *c =
+        size < SIZE_MAX - sizeof *c ? take_more(s, NULL, sizeof *c + size) : NULL;
     if (!c)
       return NULL;
     *c = (struct host_chunk){.size = size};
@@ -137,7 +155,7 @@ static bool reserve_item(struct host_strings *s) {
     return true;
   uint32_t room = s->room * 2;
   struct host_string *items =
-      room <= HOST_STRINGS_MAX ? mem_try_realloc(s->items, room * sizeof *items) : NULL;
+      room <= HOST_STRINGS_MAX ? take_more(s, s->items, room * sizeof *items) : NULL;
   if (!items)
     return false;
   s->items = items;
@@ -167,7 +185,7 @@ bool host_strings_append(struct host_strings *s, const char *data, size_t size) 
     return false;
   if (s->text_size + size > s->text_room) {
     size_t room = 2 * (s->text_size + size) + 64;
-    char *text = mem_try_realloc(s->text, room);
+    char *text = take_more(s, s->text, room);
     if (!text)
       return false;
     s->text = text;

@@ -33,6 +33,7 @@ struct host_strings {
   size_t used;                        /* of `current` */
   char *text; /* for putting strings together: text_size bytes of text_room */
   size_t text_size, text_room;
+  bool guarded; /* its memory goes with the innermost guard (base/mem.h) */
 };
 
 /* The most strings there can be. */
@@ -41,6 +42,9 @@ struct host_strings {
 /* Begins with `fixed` strings, whose bytes must outlive it. The first is the empty string, and so
  * is the only one if there are none. On failure nothing is held. */
 bool host_strings_init(struct host_strings *s, const struct host_string *fixed, uint32_t n_fixed);
+/* The same without fixed ones, for owners that live and die under a guard. Does not return when
+ * memory is exhausted, nor does host_strings_add then. */
+void host_strings_init_guarded(struct host_strings *s);
 void host_strings_deinit(struct host_strings *s); /* of a zeroed one, nothing */
 void host_strings_reset(struct host_strings *s);
 

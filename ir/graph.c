@@ -45,8 +45,7 @@ struct module *module_create(void) {
   vec_push(&m->constants, (struct constant){0});
   vec_push(&m->provenance, ((struct provenance){.node = "", .op = "", .index = -1}));
   vec_push(&m->shardings, NULL);
-  if (!host_strings_init(&m->strings, NULL, 0))
-    mem_exhausted();
+  host_strings_init_guarded(&m->strings);
   return m;
 }
 
