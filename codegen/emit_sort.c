@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Merge sort as LLVM IR; see emit_sort.h. */
 #include "codegen/emit_sort.h"
+#include "codegen/index_math.h"
 
 LLVMValueRef emit_scratch_at(struct emit *e, LLVMValueRef words) {
   return LLVMBuildInBoundsGEP2(e->b, e->i64, e->scratch, &words, 1, "");
@@ -26,10 +27,6 @@ LLVMValueRef emit_less(struct emit *e, enum dtype dtype, LLVMValueRef a, LLVMVal
   return LLVMBuildOr(e->b, less, LLVMBuildAnd(e->b, a_is, b_nan, ""), "");
 }
 
-static LLVMValueRef least(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
-  return LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, a, b, ""), a, b, "");
-}
-
 /* Merges the sorted runs [lo, mid) and [mid, hi) of `from` into `to`. */
 static void merge(struct emit *e, LLVMValueRef from, LLVMValueRef to, LLVMValueRef lo,
                   LLVMValueRef mid, LLVMValueRef hi, sort_before before, void *user) {
@@ -41,8 +38,8 @@ static void merge(struct emit *e, LLVMValueRef from, LLVMValueRef to, LLVMValueR
   LLVMValueRef has_i = LLVMBuildICmp(e->b, LLVMIntSLT, i, mid, "");
   LLVMValueRef has_j = LLVMBuildICmp(e->b, LLVMIntSLT, j, hi, "");
   /* An exhausted run is read at its last place: there, and not used. */
-  LLVMValueRef a = emit_load_index(e, from, least(e, i, LLVMBuildSub(e->b, mid, one, "")));
-  LLVMValueRef b = emit_load_index(e, from, least(e, j, LLVMBuildSub(e->b, hi, one, "")));
+  LLVMValueRef a = emit_load_index(e, from, index_min(e, i, LLVMBuildSub(e->b, mid, one, "")));
+  LLVMValueRef b = emit_load_index(e, from, index_min(e, j, LLVMBuildSub(e->b, hi, one, "")));
   LLVMValueRef right_first = before(e, user, b, a);
   LLVMValueRef take_j = LLVMBuildOr(e->b, right_first, LLVMBuildNot(e->b, has_i, ""), "");
   take_j = LLVMBuildAnd(e->b, take_j, has_j, "");
@@ -68,8 +65,8 @@ LLVMValueRef emit_sort(struct emit *e, LLVMValueRef from, LLVMValueRef other, LL
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), pairs, 1, 0, NULL);
   LLVMValueRef lo = LLVMBuildMul(e->b, l.index, pair, "");
-  LLVMValueRef mid = least(e, LLVMBuildAdd(e->b, lo, run, ""), n);
-  LLVMValueRef hi = least(e, LLVMBuildAdd(e->b, lo, pair, ""), n);
+  LLVMValueRef mid = index_min(e, LLVMBuildAdd(e->b, lo, run, ""), n);
+  LLVMValueRef hi = index_min(e, LLVMBuildAdd(e->b, lo, pair, ""), n);
   merge(e, pass.carried[0], pass.carried[1], lo, mid, hi, before, user);
   emit_loop_end(e, &l, NULL);
   LLVMValueRef next[2] = {LLVMBuildSelect(e->b, needed, pass.carried[1], pass.carried[0], ""),

@@ -2,27 +2,6 @@
 /* One walk over a function's ops, each by its region. */
 #include "codegen/kernel_check.h"
 
-/* Which op a class is named after; OP_NONE: any. */
-static enum op_kind root_of(enum root_kind root) {
-  switch (root) {
-  case ROOT_KIND_POINTWISE: return OP_NONE;
-  case ROOT_KIND_ROW:
-  case ROOT_KIND_REDUCE: return OP_REDUCE;
-  case ROOT_KIND_SCAN: return OP_SCAN;
-  case ROOT_KIND_WINDOW: return OP_WINDOW;
-  case ROOT_KIND_CONTRACT: return OP_CONTRACT;
-  case ROOT_KIND_CONV: return OP_CONV;
-  case ROOT_KIND_ATTENTION: return OP_ATTENTION;
-  case ROOT_KIND_SCATTER: return OP_SCATTER;
-  case ROOT_KIND_UPDATE: return OP_UPDATE;
-  case ROOT_KIND_TOPK: return OP_TOPK;
-  case ROOT_KIND_NONZERO: return OP_NONZERO;
-  case ROOT_KIND_UNIQUE: return OP_UNIQUE;
-  case ROOT_KIND_NMS: return OP_NMS;
-  }
-  return OP_NONE;
-}
-
 /* Ops that a schedule computes as a whole: no element of theirs can be had on its own. */
 static bool is_whole(enum op_kind kind) {
   switch (kind) {
@@ -76,7 +55,7 @@ static status check_inner(const struct function *f, const struct op *op, region_
 /* Counts the ops of the class, and finds those that another class would need. */
 static status check_fused(const struct function *f, const struct op *fused, struct diags *diags) {
   const struct region *r = &f->regions.data[fused->regions[0]];
-  enum op_kind wanted = root_of(OP_ATTRS(fused, fused)->root);
+  enum op_kind wanted = root_kind_op(OP_ATTRS(fused, fused)->root);
   uint32_t found = 0;
   for (uint32_t i = 0; i < r->ops.len; i++) {
     const struct op *op = function_op(f, r->ops.data[i]);

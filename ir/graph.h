@@ -253,6 +253,12 @@ struct op_info {
 };
 extern const struct op_info op_infos[OP_COUNT];
 
+/* Whether results hang on operands and attributes alone and have the sizes that these say, so that
+ * an op on constants can be evaluated by the compiler. */
+bool op_is_static(enum op_kind kind);
+/* The op that a class of kernels is named after; OP_NONE where kernels of it have no such op. */
+enum op_kind root_kind_op(enum root_kind root);
+
 /* What infer and verify work on: an op that may not be in the function yet. */
 struct op_view {
   struct function *function;

@@ -37,6 +37,33 @@ const struct op_info op_infos[OP_COUNT] = {
 #undef OP
 };
 
+bool op_is_static(enum op_kind kind) {
+  if (op_infos[kind].flags &
+      (OP_FLAG_EFFECT | OP_FLAG_CONTROL | OP_FLAG_RANKS | OP_FLAG_MESH | OP_FLAG_HOST))
+    return false;
+  return kind != OP_RANDOM && kind != OP_NONZERO && kind != OP_UNIQUE && kind != OP_NMS;
+}
+
+enum op_kind root_kind_op(enum root_kind root) {
+  switch (root) {
+  case ROOT_KIND_POINTWISE: return OP_NONE;
+  case ROOT_KIND_ROW:
+  case ROOT_KIND_REDUCE: return OP_REDUCE;
+  case ROOT_KIND_SCAN: return OP_SCAN;
+  case ROOT_KIND_WINDOW: return OP_WINDOW;
+  case ROOT_KIND_CONTRACT: return OP_CONTRACT;
+  case ROOT_KIND_CONV: return OP_CONV;
+  case ROOT_KIND_ATTENTION: return OP_ATTENTION;
+  case ROOT_KIND_SCATTER: return OP_SCATTER;
+  case ROOT_KIND_UPDATE: return OP_UPDATE;
+  case ROOT_KIND_TOPK: return OP_TOPK;
+  case ROOT_KIND_NONZERO: return OP_NONZERO;
+  case ROOT_KIND_UNIQUE: return OP_UNIQUE;
+  case ROOT_KIND_NMS: return OP_NMS;
+  }
+  return OP_NONE;
+}
+
 uint32_t op_region_count(enum op_kind kind) {
   if (!(op_infos[kind].flags & OP_FLAG_CONTROL))
     return 0;

@@ -79,8 +79,9 @@ enum root_kind {
   ROOT_KIND_TOPK,
   ROOT_KIND_NONZERO,
   ROOT_KIND_UNIQUE,
-  ROOT_KIND_NMS
+  ROOT_KIND_NMS,
 };
+#define ROOT_KIND_COUNT (ROOT_KIND_NMS + 1)
 /* What a value holds of a result that is spread over ranks; see ir/sharding.h. */
 enum partial_kind {
   PARTIAL_NONE,

@@ -56,32 +56,6 @@ static bool operands_constant(const struct rewriter *w, const struct op *op, uin
   return op->n_operands > 0;
 }
 
-static bool is_foldable(enum op_kind kind) {
-  switch (kind) {
-  case OP_BROADCAST:
-  case OP_RANDOM:
-  case OP_SHARD:
-  case OP_ALL_REDUCE:
-  case OP_REDUCE_SCATTER:
-  case OP_ALL_GATHER:
-  case OP_ALL_TO_ALL:
-  case OP_PERMUTE:
-  case OP_MERGE:
-  case OP_EXCHANGE:
-  case OP_PART:
-  case OP_SYMBOL:
-  case OP_CHECK:
-  case OP_HOST:
-  case OP_NONZERO:
-  case OP_UNIQUE:
-  case OP_NMS:
-  case OP_FUSED:
-  case OP_IF:
-  case OP_LOOP: return false;
-  default: return true;
-  }
-}
-
 static bool is_move(enum op_kind kind) {
   return kind == OP_TRANSPOSE || kind == OP_SLICE || kind == OP_CONCAT || kind == OP_BITCAST;
 }
@@ -204,7 +178,7 @@ static enum rewrite fold_op(struct rewriter *w, op_id id) {
   const struct op op = *function_op(w->f, id);
   int64_t dims[IR_MAX_RANK];
   uint64_t from, to = 0;
-  if (!is_foldable(op.kind) || !operands_constant(w, &op, &from))
+  if (!op_is_static(op.kind) || op.kind == OP_BROADCAST || !operands_constant(w, &op, &from))
     return NO_MATCH;
   for (uint32_t i = 0; i < op.n_results; i++) {
     uint64_t bytes = result_bytes(w, op.results[i], dims);

@@ -37,29 +37,6 @@ struct fold_static {
   uint32_t n_values;
 };
 
-static bool is_static_kind(enum op_kind kind) {
-  switch (kind) {
-  case OP_RANDOM:
-  case OP_SHARD:
-  case OP_ALL_REDUCE:
-  case OP_REDUCE_SCATTER:
-  case OP_ALL_GATHER:
-  case OP_ALL_TO_ALL:
-  case OP_PERMUTE:
-  case OP_MERGE:
-  case OP_SYMBOL:
-  case OP_CHECK:
-  case OP_HOST:
-  case OP_IF:
-  case OP_LOOP:
-  case OP_FUSED:
-  case OP_NONZERO:
-  case OP_UNIQUE:
-  case OP_NMS: return false;
-  default: return true;
-  }
-}
-
 static uint32_t body_cost(const struct scalar_body *body) {
   uint32_t cost = 0;
   for (uint32_t i = 0; i < body->len; i++)
@@ -96,7 +73,7 @@ static bool can_evaluate(struct fold_static *s, const struct op *op) {
   const struct function *f = s->in.function;
   struct dim_table *t = f->module->dims;
   int64_t n, flops;
-  if (!is_static_kind(op->kind))
+  if (!op_is_static(op->kind))
     return false;
   for (uint32_t i = 0; i < op->n_operands; i++) {
     if (!s->in.values[op->operands[i]] && !is_small_constant(f, op->operands[i]))

@@ -47,22 +47,14 @@ bool fuse_is_light(enum op_kind kind) {
   }
 }
 
+/* Rows come later, of kernels that reduce. */
 static bool is_root(enum op_kind kind, enum root_kind *out) {
-  switch (kind) {
-  case OP_REDUCE: *out = ROOT_KIND_REDUCE; return true;
-  case OP_SCAN: *out = ROOT_KIND_SCAN; return true;
-  case OP_WINDOW: *out = ROOT_KIND_WINDOW; return true;
-  case OP_CONTRACT: *out = ROOT_KIND_CONTRACT; return true;
-  case OP_CONV: *out = ROOT_KIND_CONV; return true;
-  case OP_ATTENTION: *out = ROOT_KIND_ATTENTION; return true;
-  case OP_SCATTER: *out = ROOT_KIND_SCATTER; return true;
-  case OP_UPDATE: *out = ROOT_KIND_UPDATE; return true;
-  case OP_TOPK: *out = ROOT_KIND_TOPK; return true;
-  case OP_NONZERO: *out = ROOT_KIND_NONZERO; return true;
-  case OP_UNIQUE: *out = ROOT_KIND_UNIQUE; return true;
-  case OP_NMS: *out = ROOT_KIND_NMS; return true;
-  default: return false;
-  }
+  for (int root = ROOT_KIND_REDUCE; root < ROOT_KIND_COUNT; root++)
+    if (root_kind_op((enum root_kind)root) == kind) {
+      *out = (enum root_kind)root;
+      return true;
+    }
+  return false;
 }
 
 /* Roots whose results the emitter can bind at a point, so that maps may follow in the same kernel.

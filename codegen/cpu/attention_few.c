@@ -13,6 +13,7 @@
 
 #include "codegen/contract_util.h"
 #include "codegen/cpu/attention_tile.h"
+#include "codegen/index_math.h"
 
 #define FEW ATTENTION_FEW
 #define ROW (ATTENTION_KEYS + FEW) /* from head to head of scores */
@@ -27,12 +28,12 @@ static uint32_t at_a_time(const struct attention_tile *t) {
 }
 
 static LLVMValueRef head_of(struct emit *e, const struct attention_tile *t, uint32_t h) {
-  return micro_min(e, micro_add(e, t->head, emit_i64(e, h)), t->last_head);
+  return index_min(e, index_add(e, t->head, emit_i64(e, h)), t->last_head);
 }
 
 /* Row h of [head][stride]. */
 static LLVMValueRef head_row(struct emit *e, LLVMValueRef base, uint32_t h, LLVMValueRef stride) {
-  return attention_at(e, base, micro_mul(e, emit_i64(e, h), stride));
+  return attention_at(e, base, index_mul(e, emit_i64(e, h), stride));
 }
 
 static LLVMValueRef element(struct emit *e, const struct attention_tile *t, uint32_t operand,
@@ -73,16 +74,16 @@ static void block_scores(struct emit *e, const struct attention_tile *t, LLVMVal
   struct attention_tile one = *t;
   one.width = 1;
   uint32_t n = at_a_time(t);
-  struct coord query = coord_uniform(e, micro_add(e, t->q0, row));
+  struct coord query = coord_uniform(e, index_add(e, t->q0, row));
   LLVMValueRef q_pos = attention_mask(e, &one, query);
-  LLVMValueRef last = micro_sub(e, keys, emit_i64(e, 1)), whole = micro_whole(e, t->size, t->width);
+  LLVMValueRef last = index_sub(e, keys, emit_i64(e, 1)), whole = micro_whole(e, t->size, t->width);
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), keys, n, t->heads, most);
   LLVMValueRef key[FEW], wide[MOST_SUMS], single[MOST_SUMS];
   per_head next;
   memcpy(next, l.carried, sizeof next);
   for (uint32_t i = 0; i < n; i++)
-    key[i] = micro_add(e, key0, micro_min(e, micro_add(e, l.index, emit_i64(e, i)), last));
+    key[i] = index_add(e, key0, index_min(e, index_add(e, l.index, emit_i64(e, i)), last));
   for (uint32_t i = 0; i < n * t->heads; i++) {
     wide[i] = attention_splat(e, t, 0);
     single[i] = attention_f32(e, 0);
@@ -96,7 +97,7 @@ static void block_scores(struct emit *e, const struct attention_tile *t, LLVMVal
       LLVMValueRef x = emit_horizontal(e, COMBINER_SUM, DTYPE_F32, wide[h * n + i], t->width);
       x = LLVMBuildFAdd(e->b, x, single[h * n + i], "");
       x = attention_score(e, &one, q_pos, query, key[i], x);
-      micro_store(e, DTYPE_F32, attention_at(e, scores, micro_add(e, l.index, emit_i64(e, i))), x);
+      micro_store(e, DTYPE_F32, attention_at(e, scores, index_add(e, l.index, emit_i64(e, i))), x);
       next[h] = emit_combine(e, COMBINER_MAX, DTYPE_F32, next[h], x, 1);
     }
   }
@@ -131,7 +132,7 @@ static void sum_span(struct emit *e, const struct attention_tile *t, const per_h
   LLVMValueRef place[MOST_SUMS], acc[MOST_SUMS], next[MOST_SUMS], at[FEW];
   emit_loop_begin(e, &l, lo, hi, width * n, 0, NULL);
   for (uint32_t i = 0; i < n; i++)
-    at[i] = micro_add(e, l.index, emit_i64(e, (int64_t)(i * width)));
+    at[i] = index_add(e, l.index, emit_i64(e, (int64_t)(i * width)));
   for (uint32_t h = 0; h < t->heads; h++) {
     for (uint32_t i = 0; i < n; i++) {
       uint32_t k = h * n + i;
@@ -141,9 +142,9 @@ static void sum_span(struct emit *e, const struct attention_tile *t, const per_h
     }
   }
   emit_loop_begin(e, &lk, emit_i64(e, 0), keys, 1, n * t->heads, acc);
-  LLVMValueRef key = micro_add(e, key0, lk.index), weight[FEW];
+  LLVMValueRef key = index_add(e, key0, lk.index), weight[FEW];
   for (uint32_t h = 0; h < t->heads; h++) {
-    LLVMValueRef score = micro_add(e, lk.index, emit_i64(e, (int64_t)h * ROW));
+    LLVMValueRef score = index_add(e, lk.index, emit_i64(e, (int64_t)h * ROW));
     weight[h] =
         emit_splat(e, micro_load(e, DTYPE_F32, attention_at(e, t->scores, score), 1), width);
   }
@@ -199,7 +200,7 @@ static void all_keys(struct emit *e, const struct attention_tile *t,
   emit_loop_begin(e, &l, reach->lo, reach->hi, ATTENTION_KEYS, 2 * t->heads, state);
   memcpy(s->most, l.carried, t->heads * sizeof *state);
   memcpy(s->total, l.carried + t->heads, t->heads * sizeof *state);
-  LLVMValueRef keys = micro_min(e, micro_sub(e, reach->hi, l.index), emit_i64(e, ATTENTION_KEYS));
+  LLVMValueRef keys = index_min(e, index_sub(e, reach->hi, l.index), emit_i64(e, ATTENTION_KEYS));
   LLVMValueRef seen = attention_reaches(e, t, reach, l.index, keys);
   if (seen)
     emit_if_begin(e, &some, seen);
@@ -239,12 +240,12 @@ void attention_emit_few(struct emit *e, const struct attention_tile *t) {
   attention_reach_init(e, t, &reach);
   emit_loop_begin(e, &rows, emit_i64(e, 0), t->queries, 1, 0, NULL);
   for (uint32_t h = 0; h < t->heads; h++) {
-    attention_copy_rows(e, t, 0, head_of(e, t, h), micro_add(e, t->q0, rows.index), emit_i64(e, 1),
+    attention_copy_rows(e, t, 0, head_of(e, t, h), index_add(e, t->q0, rows.index), emit_i64(e, 1),
                         t->size, head_row(e, t->turned, h, t->size));
     s.most[h] = attention_f32(e, -__builtin_inf());
     s.total[h] = attention_f32(e, 0);
   }
-  attention_fill(e, t, t->sums, micro_scale(e, t->depth, t->heads), 0);
+  attention_fill(e, t, t->sums, index_scale(e, t->depth, t->heads), 0);
   all_keys(e, t, &reach, rows.index, &s);
   for (uint32_t h = 0; h < t->heads; h++)
     finish(e, t, h, rows.index, &s);

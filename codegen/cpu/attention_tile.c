@@ -3,6 +3,7 @@
 #include "codegen/cpu/attention_tile.h"
 
 #include "codegen/emit_view.h"
+#include "codegen/index_math.h"
 #include "codegen/schedule.h"
 
 #define STRIDE ATTENTION_STRIDE
@@ -39,20 +40,20 @@ static void place(struct emit *e, struct attention_tile *t, LLVMValueRef number)
   const struct attention *s = &t->s;
   LLVMValueRef most = emit_i64(e, ATTENTION_QUERIES), kv = emit_dim(e, s->k->dims[1]);
   LLVMValueRef per_group = LLVMBuildUDiv(e->b, emit_dim(e, s->q->dims[1]), kv, "");
-  LLVMValueRef up = micro_add(e, t->q_len, emit_i64(e, ATTENTION_QUERIES - 1));
+  LLVMValueRef up = index_add(e, t->q_len, emit_i64(e, ATTENTION_QUERIES - 1));
   LLVMValueRef blocks = LLVMBuildUDiv(e->b, up, most, ""), in_group;
-  t->q0 = micro_scale(e, LLVMBuildURem(e->b, number, blocks, ""), ATTENTION_QUERIES);
+  t->q0 = index_scale(e, LLVMBuildURem(e->b, number, blocks, ""), ATTENTION_QUERIES);
   number = LLVMBuildUDiv(e->b, number, blocks, "");
-  up = micro_add(e, per_group, emit_i64(e, t->heads - 1));
+  up = index_add(e, per_group, emit_i64(e, t->heads - 1));
   blocks = LLVMBuildUDiv(e->b, up, emit_i64(e, t->heads), "");
-  in_group = micro_scale(e, LLVMBuildURem(e->b, number, blocks, ""), t->heads);
+  in_group = index_scale(e, LLVMBuildURem(e->b, number, blocks, ""), t->heads);
   number = LLVMBuildUDiv(e->b, number, blocks, "");
   t->group = LLVMBuildURem(e->b, number, kv, "");
   t->batch = LLVMBuildUDiv(e->b, number, kv, "");
-  LLVMValueRef first = micro_mul(e, t->group, per_group);
-  t->head = micro_add(e, first, in_group);
-  t->last_head = micro_sub(e, micro_add(e, first, per_group), emit_i64(e, 1));
-  t->queries = micro_min(e, micro_sub(e, t->q_len, t->q0), most);
+  LLVMValueRef first = index_mul(e, t->group, per_group);
+  t->head = index_add(e, first, in_group);
+  t->last_head = index_sub(e, index_add(e, first, per_group), emit_i64(e, 1));
+  t->queries = index_min(e, index_sub(e, t->q_len, t->q0), most);
 }
 
 void attention_tile_init(struct emit *e, struct attention_tile *t, LLVMValueRef number) {
@@ -67,16 +68,16 @@ void attention_tile_init(struct emit *e, struct attention_tile *t, LLVMValueRef 
   t->size = emit_dim(e, s->q->dims[3]);
   t->depth = emit_dim(e, s->v->dims[3]);
   place(e, t, number);
-  t->lanes = micro_whole(e, micro_add(e, t->queries, emit_i64(e, m.columns - 1)), m.columns);
+  t->lanes = micro_whole(e, index_add(e, t->queries, emit_i64(e, m.columns - 1)), m.columns);
   t->most = e->scratch;
   t->total = attention_at(e, t->most, emit_i64(e, STRIDE));
   t->correction = attention_at(e, t->total, emit_i64(e, STRIDE));
   t->scores = attention_at(e, t->correction, emit_i64(e, STRIDE));
   t->turned = attention_at(e, t->scores, emit_i64(e, (ATTENTION_KEYS + MICRO_SPARE_ROWS) * STRIDE));
-  t->sums = attention_at(e, t->turned, micro_scale(e, t->size, STRIDE));
-  LLVMValueRef rows = micro_add(e, t->depth, emit_i64(e, MICRO_SPARE_ROWS));
-  t->keys = attention_at(e, t->sums, micro_scale(e, rows, STRIDE));
-  t->values = attention_at(e, t->keys, micro_scale(e, t->size, ATTENTION_KEYS));
+  t->sums = attention_at(e, t->turned, index_scale(e, t->size, STRIDE));
+  LLVMValueRef rows = index_add(e, t->depth, emit_i64(e, MICRO_SPARE_ROWS));
+  t->keys = attention_at(e, t->sums, index_scale(e, rows, STRIDE));
+  t->values = attention_at(e, t->keys, index_scale(e, t->size, ATTENTION_KEYS));
 }
 
 void attention_fill(struct emit *e, const struct attention_tile *t, LLVMValueRef to, LLVMValueRef n,
@@ -115,8 +116,8 @@ void attention_copy_rows(struct emit *e, const struct attention_tile *t, uint32_
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), rows, 1, 0, NULL);
   struct copy c = {
-      .v = t->s.op->operands[operand], .head = head, .row = micro_add(e, first, l.index)};
-  c.to = attention_at(e, to, micro_mul(e, l.index, n));
+      .v = t->s.op->operands[operand], .head = head, .row = index_add(e, first, l.index)};
+  c.to = attention_at(e, to, index_mul(e, l.index, n));
   LLVMValueRef whole = micro_whole(e, n, t->width);
   copy_span(e, t, &c, emit_i64(e, 0), whole, t->width);
   copy_span(e, t, &c, whole, n, 1);
@@ -147,8 +148,8 @@ LLVMValueRef attention_mask(struct emit *e, const struct attention_tile *t, stru
     return NULL;
   if (t->s.a->has_pos)
     return position(e, t, false, query, t->width);
-  LLVMValueRef shift = emit_splat(e, micro_sub(e, t->k_len, t->q_len), t->width);
-  return micro_add(e, query.lanes ? query.lanes : query.base, shift);
+  LLVMValueRef shift = emit_splat(e, index_sub(e, t->k_len, t->q_len), t->width);
+  return index_add(e, query.lanes ? query.lanes : query.base, shift);
 }
 
 static LLVMValueRef masked(struct emit *e, const struct attention_tile *t, LLVMValueRef q_pos,
@@ -166,7 +167,7 @@ static LLVMValueRef masked(struct emit *e, const struct attention_tile *t, LLVMV
     score = LLVMBuildSelect(e->b, yes, score, minus, "");
   }
   if (a->window > 0) {
-    LLVMValueRef back = micro_sub(e, q_pos, k_pos);
+    LLVMValueRef back = index_sub(e, q_pos, k_pos);
     LLVMValueRef near =
         LLVMBuildICmp(e->b, LLVMIntSLT, back, emit_splat(e, emit_i64(e, a->window), t->width), "");
     score = LLVMBuildSelect(e->b, near, score, minus, "");
@@ -215,9 +216,9 @@ static void extremes(struct emit *e, const struct attention_tile *t, bool keys, 
   LLVMValueRef init[2] = {emit_i64(e, INT64_MAX), emit_i64(e, INT64_MIN)};
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), n, 1, 2, init);
-  struct coord at = coord_uniform(e, micro_add(e, first, l.index));
+  struct coord at = coord_uniform(e, index_add(e, first, l.index));
   LLVMValueRef x = position(e, t, keys, at, 1);
-  LLVMValueRef next[2] = {micro_min(e, l.carried[0], x), micro_max(e, l.carried[1], x)};
+  LLVMValueRef next[2] = {index_min(e, l.carried[0], x), index_max(e, l.carried[1], x)};
   emit_loop_end(e, &l, next);
   out[0] = l.carried[0];
   out[1] = l.carried[1];
@@ -227,27 +228,27 @@ static void extremes(struct emit *e, const struct attention_tile *t, bool keys, 
 static void clip_by_positions(struct emit *e, const struct attention_tile *t,
                               const LLVMValueRef ends[2], struct attention_reach *r) {
   const struct attention_attrs *a = t->s.a;
-  LLVMValueRef zero = emit_i64(e, 0), last = micro_sub(e, t->k_len, emit_i64(e, 1));
-  LLVMValueRef least = micro_min(e, micro_max(e, ends[0], zero), last);
-  LLVMValueRef greatest = micro_max(e, micro_min(e, ends[1], last), emit_i64(e, -1));
+  LLVMValueRef zero = emit_i64(e, 0), last = index_sub(e, t->k_len, emit_i64(e, 1));
+  LLVMValueRef least = index_min(e, index_max(e, ends[0], zero), last);
+  LLVMValueRef greatest = index_max(e, index_min(e, ends[1], last), emit_i64(e, -1));
   if (a->causal)
-    r->hi = micro_add(e, greatest, emit_i64(e, 1));
+    r->hi = index_add(e, greatest, emit_i64(e, 1));
   if (a->window > 0)
-    r->lo = micro_max(e, zero, micro_sub(e, least, emit_i64(e, a->window - 1)));
+    r->lo = index_max(e, zero, index_sub(e, least, emit_i64(e, a->window - 1)));
 }
 
 /* Queries are the last of the keys. */
 static void clip_by_places(struct emit *e, const struct attention_tile *t,
                            struct attention_reach *r) {
   const struct attention_attrs *a = t->s.a;
-  LLVMValueRef zero = emit_i64(e, 0), shift = micro_sub(e, t->k_len, t->q_len);
+  LLVMValueRef zero = emit_i64(e, 0), shift = index_sub(e, t->k_len, t->q_len);
   if (a->causal) {
-    LLVMValueRef end = micro_add(e, micro_add(e, t->q0, t->queries), shift);
-    r->hi = micro_max(e, zero, micro_min(e, r->hi, end));
+    LLVMValueRef end = index_add(e, index_add(e, t->q0, t->queries), shift);
+    r->hi = index_max(e, zero, index_min(e, r->hi, end));
   }
   if (a->window > 0) {
-    LLVMValueRef begin = micro_sub(e, micro_add(e, t->q0, shift), emit_i64(e, a->window - 1));
-    r->lo = micro_max(e, zero, begin);
+    LLVMValueRef begin = index_sub(e, index_add(e, t->q0, shift), emit_i64(e, a->window - 1));
+    r->lo = index_max(e, zero, begin);
   }
 }
 
@@ -279,7 +280,7 @@ LLVMValueRef attention_reaches(struct emit *e, const struct attention_tile *t,
   if (a->causal)
     seen = LLVMBuildICmp(e->b, LLVMIntSLE, ends[0], r->greatest, "");
   if (a->window > 0) {
-    LLVMValueRef back = micro_sub(e, r->least, ends[1]);
+    LLVMValueRef back = index_sub(e, r->least, ends[1]);
     LLVMValueRef near = LLVMBuildICmp(e->b, LLVMIntSLT, back, emit_i64(e, a->window), "");
     seen = LLVMBuildAnd(e->b, seen, near, "");
   }
@@ -306,7 +307,7 @@ void attention_store_row(struct emit *e, const struct attention_tile *t, LLVMVal
   struct point p = {.rank = 4};
   p.c[0] = coord_uniform(e, t->batch);
   p.c[1] = coord_uniform(e, head);
-  p.c[2] = coord_uniform(e, micro_add(e, t->q0, row));
+  p.c[2] = coord_uniform(e, index_add(e, t->q0, row));
   LLVMValueRef whole = micro_whole(e, t->depth, t->width);
   store_span(e, t, p, from, emit_i64(e, 0), whole, t->width);
   store_span(e, t, p, from, whole, t->depth, 1);
@@ -319,7 +320,7 @@ void attention_store_lse(struct emit *e, const struct attention_tile *t, LLVMVal
     return;
   p.c[0] = coord_uniform(e, t->batch);
   p.c[1] = coord_uniform(e, head);
-  p.c[2] = coord_uniform(e, micro_add(e, t->q0, row));
+  p.c[2] = coord_uniform(e, index_add(e, t->q0, row));
   LLVMValueRef log = vmath_emit(e->math, e->b, VMATH_log, &total);
   emit_know(e, t->s.op->results[1], &p, LLVMBuildFAdd(e->b, most, log, ""));
   kernel_store_lse(e, &p);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "codegen/contract_util.h"
+#include "codegen/index_math.h"
 #include "codegen/pack.h"
 
 #define MAX_ROWS 14
@@ -12,24 +13,6 @@
 
 /* ---- arithmetic ---- */
 
-LLVMValueRef micro_add(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
-  return LLVMBuildAdd(e->b, a, b, "");
-}
-LLVMValueRef micro_sub(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
-  return LLVMBuildSub(e->b, a, b, "");
-}
-LLVMValueRef micro_mul(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
-  return LLVMBuildMul(e->b, a, b, "");
-}
-LLVMValueRef micro_scale(struct emit *e, LLVMValueRef a, int64_t b) {
-  return LLVMBuildMul(e->b, a, emit_i64(e, b), "");
-}
-LLVMValueRef micro_min(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
-  return LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, a, b, ""), a, b, "");
-}
-LLVMValueRef micro_max(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
-  return LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSGT, a, b, ""), a, b, "");
-}
 LLVMValueRef micro_whole(struct emit *e, LLVMValueRef a, uint32_t power) {
   return LLVMBuildAnd(e->b, a, emit_i64(e, -(int64_t)power), "");
 }
@@ -64,11 +47,11 @@ void micro_init(const struct emit *e, struct micro *m, enum dtype acc) {
 
 static LLVMValueRef rhs_vector(struct emit *e, const struct micro *m, LLVMValueRef panel,
                                LLVMValueRef k, uint32_t column) {
-  LLVMValueRef index = micro_add(e, micro_mul(e, k, m->k_stride), emit_i64(e, column));
+  LLVMValueRef index = index_add(e, index_mul(e, k, m->k_stride), emit_i64(e, column));
   if (!m->pairs || m->rhs_dtype == m->acc)
     return emit_load_lanes(e, panel, m->rhs_dtype, index, m->acc, m->width);
   LLVMValueRef x =
-      emit_load_lanes(e, panel, m->rhs_dtype, micro_scale(e, index, 2), DTYPE_I16, 2 * m->width);
+      emit_load_lanes(e, panel, m->rhs_dtype, index_scale(e, index, 2), DTYPE_I16, 2 * m->width);
   return LLVMBuildBitCast(e->b, x, emit_type(e, m->acc, m->width), "");
 }
 
@@ -78,10 +61,10 @@ static void begin_sums(struct emit *e, const struct micro *m, struct block b, LL
   uint32_t n = b.rows * b.vectors;
   LLVMValueRef zero[EMIT_MAX_CARRIED], old[EMIT_MAX_CARRIED];
   for (uint32_t i = 0; i < b.rows; i++) {
-    LLVMValueRef base = micro_mul(e, micro_add(e, row, emit_i64(e, i)), m->sums_stride);
-    base = micro_add(e, base, micro_scale(e, panel, m->columns));
+    LLVMValueRef base = index_mul(e, index_add(e, row, emit_i64(e, i)), m->sums_stride);
+    base = index_add(e, base, index_scale(e, panel, m->columns));
     for (uint32_t v = 0; v < b.vectors; v++) {
-      LLVMValueRef index = micro_add(e, base, emit_i64(e, v * m->width));
+      LLVMValueRef index = index_add(e, base, emit_i64(e, v * m->width));
       places[i * b.vectors + v] = micro_at(e, m->acc, m->sums, index);
     }
   }
@@ -103,20 +86,20 @@ static void begin_sums(struct emit *e, const struct micro *m, struct block b, LL
 static LLVMValueRef lhs_row(struct emit *e, const struct micro *m, LLVMValueRef row, uint32_t i) {
   LLVMValueRef index;
   if (m->taps) {
-    index = micro_min(e, micro_add(e, row, emit_i64(e, i)), micro_sub(e, m->rows, emit_i64(e, 1)));
+    index = index_min(e, index_add(e, row, emit_i64(e, i)), index_sub(e, m->rows, emit_i64(e, 1)));
     LLVMValueRef at = LLVMBuildInBoundsGEP2(e->b, e->i64, m->taps->offsets, &index, 1, "");
     return micro_at(e, m->acc, m->lhs, LLVMBuildLoad2(e->b, e->i64, at, ""));
   }
   if (m->lhs_panel_stride) {
     LLVMValueRef panel = emit_i64(e, MICRO_LHS_PANEL);
-    index = micro_mul(e, LLVMBuildUDiv(e->b, row, panel, ""), m->lhs_panel_stride);
-    index = micro_add(e, index, LLVMBuildURem(e->b, row, panel, ""));
+    index = index_mul(e, LLVMBuildUDiv(e->b, row, panel, ""), m->lhs_panel_stride);
+    index = index_add(e, index, LLVMBuildURem(e->b, row, panel, ""));
     return micro_at(e, m->acc, micro_at(e, m->acc, m->lhs, index), emit_i64(e, i));
   }
-  index = micro_add(e, row, emit_i64(e, i));
+  index = index_add(e, row, emit_i64(e, i));
   if (i)
-    index = micro_min(e, index, micro_sub(e, m->rows, emit_i64(e, 1)));
-  return micro_at(e, m->acc, m->lhs, micro_mul(e, index, m->lhs_stride));
+    index = index_min(e, index, index_sub(e, m->rows, emit_i64(e, 1)));
+  return micro_at(e, m->acc, m->lhs, index_mul(e, index, m->lhs_stride));
 }
 
 bool micro_takes_pairs(enum dtype lhs, enum dtype rhs) {
@@ -157,19 +140,19 @@ static LLVMValueRef pair_product(struct emit *e, const struct micro *m, LLVMValu
 static LLVMValueRef step_offset(struct emit *e, const struct micro *m, LLVMValueRef step) {
   const struct micro_taps *taps = m->taps;
   if (m->lhs_panel_stride)
-    return micro_scale(e, step, MICRO_LHS_PANEL);
+    return index_scale(e, step, MICRO_LHS_PANEL);
   if (!taps)
-    return m->lhs_step ? micro_mul(e, step, m->lhs_step) : step;
+    return m->lhs_step ? index_mul(e, step, m->lhs_step) : step;
   LLVMValueRef channel = step;
   if (taps->rows > 1)
     channel = LLVMBuildUDiv(e->b, step, emit_i64(e, taps->rows), "");
   LLVMValueRef block = LLVMBuildUDiv(e->b, channel, emit_i64(e, MICRO_CHANNELS), "");
   LLVMValueRef at = LLVMBuildURem(e->b, channel, emit_i64(e, MICRO_CHANNELS), "");
-  at = micro_add(e, at, micro_mul(e, block, taps->block));
+  at = index_add(e, at, index_mul(e, block, taps->block));
   if (taps->rows == 1)
     return at;
   LLVMValueRef row = LLVMBuildURem(e->b, step, emit_i64(e, taps->rows), "");
-  return micro_add(e, at, micro_mul(e, row, taps->row));
+  return index_add(e, at, index_mul(e, row, taps->row));
 }
 
 /* Asks for a row of the panel after the ones at hand, for the second cache; whatever lies there. */
@@ -177,10 +160,10 @@ static void fetch_ahead(struct emit *e, const struct micro *m, LLVMValueRef pane
                         LLVMValueRef k) {
   LLVMTypeRef types[1] = {e->ptr};
   unsigned id = LLVMLookupIntrinsicID("llvm.prefetch", strlen("llvm.prefetch"));
-  LLVMValueRef step = micro_mul(e, k, m->k_stride);
+  LLVMValueRef step = index_mul(e, k, m->k_stride);
   if (m->pairs && m->rhs_dtype != m->acc)
-    step = micro_scale(e, step, 2);
-  LLVMValueRef index = micro_add(e, micro_scale(e, m->panel_stride, panels), step);
+    step = index_scale(e, step, 2);
+  LLVMValueRef index = index_add(e, index_scale(e, m->panel_stride, panels), step);
   LLVMValueRef at = emit_element_pointer(e, panel, m->rhs_dtype, index);
   LLVMValueRef args[4] = {at, LLVMConstInt(e->i32, 0, false), LLVMConstInt(e->i32, 2, false),
                           LLVMConstInt(e->i32, 1, false)};
@@ -215,8 +198,8 @@ static void kernel(struct emit *e, const struct micro *m, struct block b, LLVMVa
   for (uint32_t i = 0; i < b.rows; i++)
     lhs[i] = lhs_row(e, m, row, i);
   for (uint32_t i = 0; i < b.panels; i++) {
-    LLVMValueRef p = micro_add(e, panel, emit_i64(e, i));
-    rhs[i] = emit_element_pointer(e, m->rhs, m->rhs_dtype, micro_mul(e, p, m->panel_stride));
+    LLVMValueRef p = index_add(e, panel, emit_i64(e, i));
+    rhs[i] = emit_element_pointer(e, m->rhs, m->rhs_dtype, index_mul(e, p, m->panel_stride));
   }
   begin_sums(e, m, b, row, panel, places, acc);
   struct emit_loop l;
@@ -225,10 +208,10 @@ static void kernel(struct emit *e, const struct micro *m, struct block b, LLVMVa
   LLVMValueRef at = step_offset(e, m, l.index), k = l.index;
   uint32_t taps = m->taps ? m->taps->columns : 1;
   if (m->taps)
-    k = micro_scale(e, k, taps);
+    k = index_scale(e, k, taps);
   for (uint32_t t = 0; t < taps; t++) {
-    LLVMValueRef here = m->taps ? micro_add(e, at, m->taps->column[t]) : at;
-    LLVMValueRef row_of_rhs = t ? micro_add(e, k, emit_i64(e, t)) : k;
+    LLVMValueRef here = m->taps ? index_add(e, at, m->taps->column[t]) : at;
+    LLVMValueRef row_of_rhs = t ? index_add(e, k, emit_i64(e, t)) : k;
     if (m->ahead && b.panels == 1)
       fetch_ahead(e, m, rhs[0], 1, row_of_rhs);
     multiply_step(e, m, b, lhs, rhs, here, row_of_rhs, acc);
@@ -246,7 +229,7 @@ static void sweep(struct emit *e, const struct micro *m, struct block b, LLVMVal
   LLVMValueRef done = emit_i64(e, 0);
   for (;;) {
     LLVMValueRef rest = LLVMBuildURem(e->b, m->panels, emit_i64(e, b.panels), "");
-    LLVMValueRef end = micro_sub(e, m->panels, rest);
+    LLVMValueRef end = index_sub(e, m->panels, rest);
     emit_loop_begin(e, &panels, done, end, b.panels, 0, NULL);
     emit_loop_begin(e, &rows, from, to, b.rows, 0, NULL);
     kernel(e, m, b, rows.index, panels.index);
@@ -311,7 +294,7 @@ void micro_multiply(struct emit *e, const struct micro *m) {
   }
   LLVMValueRef rest = LLVMBuildURem(e->b, m->rows, emit_i64(e, full.rows), "");
   LLVMValueRef odd = LLVMBuildICmp(e->b, LLVMIntEQ, rest, unit, "");
-  LLVMValueRef end = LLVMBuildSelect(e->b, odd, micro_sub(e, m->rows, unit), m->rows, "");
+  LLVMValueRef end = LLVMBuildSelect(e->b, odd, index_sub(e, m->rows, unit), m->rows, "");
   sweep(e, m, full, zero, end);
   sweep(e, m, one, end, m->rows);
 }
@@ -351,13 +334,13 @@ static void turn_span(struct emit *e, const struct turn *t, LLVMValueRef row, LL
   LLVMValueRef x[64];
   emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
   for (uint32_t i = 0; i < width; i++) {
-    LLVMValueRef r = micro_mul(e, micro_add(e, row, emit_i64(e, i)), t->from_stride);
-    x[i] = micro_load(e, t->dtype, micro_at(e, t->dtype, t->from, micro_add(e, r, l.index)), width);
+    LLVMValueRef r = index_mul(e, index_add(e, row, emit_i64(e, i)), t->from_stride);
+    x[i] = micro_load(e, t->dtype, micro_at(e, t->dtype, t->from, index_add(e, r, l.index)), width);
   }
   transpose_block(e, x, width);
   for (uint32_t i = 0; i < width; i++) {
-    LLVMValueRef c = micro_mul(e, micro_add(e, l.index, emit_i64(e, i)), t->to_stride);
-    micro_store(e, t->dtype, micro_at(e, t->dtype, t->to, micro_add(e, c, row)), x[i]);
+    LLVMValueRef c = index_mul(e, index_add(e, l.index, emit_i64(e, i)), t->to_stride);
+    micro_store(e, t->dtype, micro_at(e, t->dtype, t->to, index_add(e, c, row)), x[i]);
   }
   emit_loop_end(e, &l, NULL);
 }
@@ -376,7 +359,7 @@ void micro_transpose(struct emit *e, enum dtype dtype, LLVMValueRef from, LLVMVa
   turn_span(e, &t, l.index, zero, whole, width);
   struct emit_loop edge;
   emit_loop_begin(e, &edge, emit_i64(e, 0), emit_i64(e, width), 1, 0, NULL);
-  turn_span(e, &t, micro_add(e, l.index, edge.index), whole, columns, 1);
+  turn_span(e, &t, index_add(e, l.index, edge.index), whole, columns, 1);
   emit_loop_end(e, &edge, NULL);
   emit_loop_end(e, &l, NULL);
   emit_loop_begin(e, &l, end, rows, 1, 0, NULL);

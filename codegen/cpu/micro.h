@@ -67,14 +67,8 @@ void micro_transpose(struct emit *e, enum dtype dtype, LLVMValueRef from, LLVMVa
                      LLVMValueRef to, LLVMValueRef to_stride, LLVMValueRef rows,
                      LLVMValueRef columns);
 
-/* ---- small arithmetic of schedules ---- */
+/* ---- small arithmetic of CPU schedules; see codegen/index_math.h for the rest ---- */
 
-LLVMValueRef micro_add(struct emit *e, LLVMValueRef a, LLVMValueRef b);
-LLVMValueRef micro_sub(struct emit *e, LLVMValueRef a, LLVMValueRef b);
-LLVMValueRef micro_mul(struct emit *e, LLVMValueRef a, LLVMValueRef b);
-LLVMValueRef micro_scale(struct emit *e, LLVMValueRef a, int64_t b);
-LLVMValueRef micro_min(struct emit *e, LLVMValueRef a, LLVMValueRef b);
-LLVMValueRef micro_max(struct emit *e, LLVMValueRef a, LLVMValueRef b);
 /* a rounded down to a multiple of a power of two. */
 LLVMValueRef micro_whole(struct emit *e, LLVMValueRef a, uint32_t power);
 /* Element `index` of an array of the dtype (of sums) at `base`; and its loads and stores. */

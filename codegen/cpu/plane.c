@@ -3,6 +3,7 @@
 #include "codegen/cpu/plane.h"
 
 #include "codegen/cpu/micro.h"
+#include "codegen/index_math.h"
 #include "codegen/schedule.h"
 
 #define MAX_TAPS 1024
@@ -156,8 +157,8 @@ bool plane_ends_in(const struct dim_table *t, const struct plane *p, int64_t n, 
 static LLVMValueRef reach_of(struct emit *e, const struct plane *p, uint32_t axis, LLVMValueRef n) {
   if (axis == 0 && p->size[0] == 1)
     return n;
-  LLVMValueRef steps = micro_scale(e, micro_sub(e, n, emit_i64(e, 1)), p->stride[axis]);
-  return micro_add(e, steps, emit_i64(e, (p->size[axis] - 1) * p->dilation[axis] + 1));
+  LLVMValueRef steps = index_scale(e, index_sub(e, n, emit_i64(e, 1)), p->stride[axis]);
+  return index_add(e, steps, emit_i64(e, (p->size[axis] - 1) * p->dilation[axis] + 1));
 }
 
 LLVMValueRef plane_tile_init(struct emit *e, struct plane_tile *t, const struct plane *p,
@@ -165,22 +166,22 @@ LLVMValueRef plane_tile_init(struct emit *e, struct plane_tile *t, const struct 
   LLVMValueRef one = emit_i64(e, 1), most = emit_i64(e, p->most);
   LLVMValueRef oh = emit_dim(e, p->out[0]), ow = emit_dim(e, p->out[1]);
   t->p = p;
-  t->tw = micro_max(e, one, micro_min(e, ow, most));
+  t->tw = index_max(e, one, index_min(e, ow, most));
   LLVMValueRef fit = LLVMBuildUDiv(e->b, most, t->tw, "");
-  LLVMValueRef tr = micro_max(e, one, micro_min(e, oh, fit));
-  LLVMValueRef up = micro_add(e, ow, micro_sub(e, t->tw, one));
+  LLVMValueRef tr = index_max(e, one, index_min(e, oh, fit));
+  LLVMValueRef up = index_add(e, ow, index_sub(e, t->tw, one));
   LLVMValueRef across = LLVMBuildUDiv(e->b, up, t->tw, "");
-  up = micro_add(e, oh, micro_sub(e, tr, one));
+  up = index_add(e, oh, index_sub(e, tr, one));
   LLVMValueRef down = LLVMBuildUDiv(e->b, up, tr, "");
-  t->x0 = micro_mul(e, LLVMBuildURem(e->b, number, across, ""), t->tw);
+  t->x0 = index_mul(e, LLVMBuildURem(e->b, number, across, ""), t->tw);
   number = LLVMBuildUDiv(e->b, number, across, "");
-  t->y0 = micro_mul(e, LLVMBuildURem(e->b, number, down, ""), tr);
-  t->columns = micro_min(e, micro_sub(e, ow, t->x0), t->tw);
-  t->rows = micro_min(e, micro_sub(e, oh, t->y0), tr);
-  t->elements = micro_mul(e, t->rows, t->columns);
+  t->y0 = index_mul(e, LLVMBuildURem(e->b, number, down, ""), tr);
+  t->columns = index_min(e, index_sub(e, ow, t->x0), t->tw);
+  t->rows = index_min(e, index_sub(e, oh, t->y0), tr);
+  t->elements = index_mul(e, t->rows, t->columns);
   t->in_rows = reach_of(e, p, 0, t->rows);
   t->pitch = reach_of(e, p, 1, t->tw);
-  t->channel = micro_mul(e, t->in_rows, t->pitch);
+  t->channel = index_mul(e, t->in_rows, t->pitch);
   return LLVMBuildUDiv(e->b, number, down, "");
 }
 
@@ -189,13 +190,13 @@ void plane_taps_inside(struct emit *e, const struct plane *p, uint32_t axis, LLV
   LLVMValueRef zero = emit_i64(e, 0), size = emit_i64(e, p->size[axis]);
   LLVMValueRef step = emit_i64(e, p->dilation[axis]), less = emit_i64(e, p->dilation[axis] - 1);
   /* Of the input at tap 0; tap i is i steps further. */
-  LLVMValueRef first = micro_sub(e, micro_scale(e, at, p->stride[axis]), emit_dim(e, p->low[axis]));
-  LLVMValueRef before = micro_max(e, micro_sub(e, zero, first), zero);
-  LLVMValueRef room = micro_max(e, micro_sub(e, emit_dim(e, p->in[axis]), first), zero);
-  LLVMValueRef lo = LLVMBuildUDiv(e->b, micro_add(e, before, less), step, "");
-  LLVMValueRef hi = LLVMBuildUDiv(e->b, micro_add(e, room, less), step, "");
-  *out_hi = micro_min(e, hi, size);
-  *out_lo = micro_min(e, lo, *out_hi);
+  LLVMValueRef first = index_sub(e, index_scale(e, at, p->stride[axis]), emit_dim(e, p->low[axis]));
+  LLVMValueRef before = index_max(e, index_sub(e, zero, first), zero);
+  LLVMValueRef room = index_max(e, index_sub(e, emit_dim(e, p->in[axis]), first), zero);
+  LLVMValueRef lo = LLVMBuildUDiv(e->b, index_add(e, before, less), step, "");
+  LLVMValueRef hi = LLVMBuildUDiv(e->b, index_add(e, room, less), step, "");
+  *out_hi = index_min(e, hi, size);
+  *out_lo = index_min(e, lo, *out_hi);
 }
 
 /* ---- the copy ---- */
@@ -222,10 +223,10 @@ static LLVMValueRef copy_span(struct emit *e, const struct copy *c, LLVMValueRef
                               LLVMValueRef hi, uint32_t width) {
   LLVMValueRef end = hi;
   if (width > 1)
-    end = micro_add(e, lo, micro_whole(e, micro_sub(e, hi, lo), width));
+    end = index_add(e, lo, micro_whole(e, index_sub(e, hi, lo), width));
   struct emit_loop l;
   emit_loop_begin(e, &l, lo, end, width, 0, NULL);
-  struct coord x = {.base = micro_add(e, c->x_start, l.index), .stride = width > 1, .align = 1};
+  struct coord x = {.base = index_add(e, c->x_start, l.index), .stride = width > 1, .align = 1};
   LLVMValueRef value = c->read(e, c->user, c->c, c->y, x, width);
   micro_store(e, c->t->acc, micro_at(e, c->t->acc, c->to, l.index), value);
   emit_loop_end(e, &l, NULL);
@@ -237,13 +238,13 @@ void plane_row(struct emit *e, const struct plane_tile *t, LLVMValueRef row, LLV
   const struct plane *p = t->p;
   LLVMValueRef zero = emit_i64(e, 0), width = emit_dim(e, p->in[1]);
   LLVMValueRef y =
-      micro_add(e, micro_scale(e, t->y0, p->stride[0]), micro_scale(e, row, row_step(p)));
-  *out_y = y = micro_sub(e, y, emit_dim(e, p->low[0]));
-  LLVMValueRef x = micro_sub(e, micro_scale(e, t->x0, p->stride[1]), emit_dim(e, p->low[1]));
+      index_add(e, index_scale(e, t->y0, p->stride[0]), index_scale(e, row, row_step(p)));
+  *out_y = y = index_sub(e, y, emit_dim(e, p->low[0]));
+  LLVMValueRef x = index_sub(e, index_scale(e, t->x0, p->stride[1]), emit_dim(e, p->low[1]));
   *out_x = x;
   LLVMValueRef inside = LLVMBuildICmp(e->b, LLVMIntULT, y, emit_dim(e, p->in[0]), "");
-  LLVMValueRef lo = micro_min(e, micro_max(e, micro_sub(e, zero, x), zero), t->pitch);
-  LLVMValueRef hi = micro_max(e, micro_min(e, micro_sub(e, width, x), t->pitch), lo);
+  LLVMValueRef lo = index_min(e, index_max(e, index_sub(e, zero, x), zero), t->pitch);
+  LLVMValueRef hi = index_max(e, index_min(e, index_sub(e, width, x), t->pitch), lo);
   *out_lo = LLVMBuildSelect(e->b, inside, lo, t->pitch, "");
   *out_hi = LLVMBuildSelect(e->b, inside, hi, t->pitch, "");
 }
@@ -269,7 +270,7 @@ void plane_copy(struct emit *e, const struct plane_tile *t, LLVMValueRef channel
   c.c = lc.index;
   emit_loop_begin(e, &lr, emit_i64(e, 0), t->in_rows, 1, 0, NULL);
   LLVMValueRef at =
-      micro_add(e, micro_mul(e, lc.index, t->channel), micro_mul(e, lr.index, t->pitch));
+      index_add(e, index_mul(e, lc.index, t->channel), index_mul(e, lr.index, t->pitch));
   c.to = micro_at(e, t->acc, t->scratch, at);
   copy_row(e, &c, lr.index);
   emit_loop_end(e, &lr, NULL);
@@ -281,10 +282,10 @@ void plane_copy(struct emit *e, const struct plane_tile *t, LLVMValueRef channel
 LLVMValueRef plane_at(struct emit *e, const struct plane_tile *t, LLVMValueRef c, LLVMValueRef y,
                       LLVMValueRef ty, LLVMValueRef tx) {
   const struct plane *p = t->p;
-  LLVMValueRef row = micro_scale(e, y, p->stride[0] / row_step(p));
-  row = micro_add(e, row, micro_scale(e, ty, p->dilation[0]));
-  LLVMValueRef at = micro_add(e, micro_mul(e, c, t->channel), micro_mul(e, row, t->pitch));
-  at = micro_add(e, at, micro_scale(e, tx, p->dilation[1]));
+  LLVMValueRef row = index_scale(e, y, p->stride[0] / row_step(p));
+  row = index_add(e, row, index_scale(e, ty, p->dilation[0]));
+  LLVMValueRef at = index_add(e, index_mul(e, c, t->channel), index_mul(e, row, t->pitch));
+  at = index_add(e, at, index_scale(e, tx, p->dilation[1]));
   return micro_at(e, t->acc, t->scratch, at);
 }
 
@@ -301,7 +302,7 @@ static LLVMValueRef load_even(struct emit *e, const struct plane_tile *t, LLVMVa
 LLVMValueRef plane_lanes(struct emit *e, const struct plane_tile *t, LLVMValueRef at,
                          LLVMValueRef x) {
   int64_t step = t->p->stride[1];
-  at = micro_at(e, t->acc, at, micro_scale(e, x, step));
+  at = micro_at(e, t->acc, at, index_scale(e, x, step));
   if (step == 1 || t->width == 1)
     return micro_load(e, t->acc, at, t->width);
   if (step == 2)
@@ -368,8 +369,8 @@ static void finish_span(struct emit *e, const struct plane_finish *f, struct poi
   struct emit_loop l;
   emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
   p->width = width;
-  p->c[1] = coord_uniform(e, micro_add(e, f->channel, row));
-  p->c[axis] = (struct coord){.base = micro_add(e, x0, l.index), .stride = width > 1, .align = 1};
+  p->c[1] = coord_uniform(e, index_add(e, f->channel, row));
+  p->c[axis] = (struct coord){.base = index_add(e, x0, l.index), .stride = width > 1, .align = 1};
   LLVMValueRef x = micro_load(e, f->from, micro_at(e, f->from, sums, l.index), width);
   x = emit_cast(e, x, f->from, f->to, CAST_DEFAULT, width);
   emit_know(e, f->root->results[0], p, x);
@@ -393,15 +394,15 @@ void plane_finish(struct emit *e, const struct plane_tile *t, const struct plane
     p.c[i] = coord_zero(e);
   struct emit_loop l, lr;
   emit_loop_begin(e, &l, emit_i64(e, 0), f->rows, 1, 0, NULL);
-  LLVMValueRef sums = micro_at(e, f->from, f->sums, micro_mul(e, l.index, f->stride));
+  LLVMValueRef sums = micro_at(e, f->from, f->sums, index_mul(e, l.index, f->stride));
   if (f->flat) {
-    LLVMValueRef start = micro_mul(e, t->y0, emit_dim(e, t->p->out[1]));
-    finish_row(e, t, f, &p, l.index, sums, micro_add(e, start, t->x0), t->elements);
+    LLVMValueRef start = index_mul(e, t->y0, emit_dim(e, t->p->out[1]));
+    finish_row(e, t, f, &p, l.index, sums, index_add(e, start, t->x0), t->elements);
   } else {
     emit_loop_begin(e, &lr, emit_i64(e, 0), t->rows, 1, 0, NULL);
     if (p.rank == 4)
-      p.c[2] = coord_uniform(e, micro_add(e, t->y0, lr.index));
-    LLVMValueRef from = micro_at(e, f->from, sums, micro_mul(e, lr.index, t->columns));
+      p.c[2] = coord_uniform(e, index_add(e, t->y0, lr.index));
+    LLVMValueRef from = micro_at(e, f->from, sums, index_mul(e, lr.index, t->columns));
     finish_row(e, t, f, &p, l.index, from, t->x0, t->columns);
     emit_loop_end(e, &lr, NULL);
   }

@@ -3,6 +3,7 @@
 #include "codegen/cpu/plane_last.h"
 
 #include "codegen/cpu/micro.h"
+#include "codegen/index_math.h"
 #include "codegen/schedule.h"
 
 /* [0, 2, ..., 1] */
@@ -57,7 +58,7 @@ static void finish_span(struct emit *e, const struct plane_last_finish *f, struc
   struct point at = *p;
   at.width = width;
   at.c[axis] = (struct coord){
-      .base = micro_add(e, f->channel, l.index), .stride = width > 1, .align = width};
+      .base = index_add(e, f->channel, l.index), .stride = width > 1, .align = width};
   LLVMValueRef x = micro_load(e, f->from, micro_at(e, f->from, sums, l.index), width);
   x = emit_cast(e, x, f->from, f->to, CAST_DEFAULT, width);
   struct point last = at;
@@ -81,8 +82,8 @@ void plane_last_finish(struct emit *e, const struct plane_last_finish *f, LLVMVa
     p.c[first] = coord_uniform(e, y);
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), n, 1, 0, NULL);
-  p.c[first + p.rank - 3] = coord_uniform(e, micro_add(e, x, l.index));
-  LLVMValueRef sums = micro_at(e, f->from, f->sums, micro_mul(e, l.index, f->stride));
+  p.c[first + p.rank - 3] = coord_uniform(e, index_add(e, x, l.index));
+  LLVMValueRef sums = micro_at(e, f->from, f->sums, index_mul(e, l.index, f->stride));
   LLVMValueRef whole = micro_whole(e, f->channels, f->width);
   finish_span(e, f, &p, sums, axis, emit_i64(e, 0), whole, f->width);
   if (f->width > 1)

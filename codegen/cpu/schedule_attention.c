@@ -20,6 +20,7 @@
 #include "codegen/contract_util.h"
 #include "codegen/cpu/attention_tile.h"
 #include "codegen/emit_view.h"
+#include "codegen/index_math.h"
 #include "codegen/schedule.h"
 
 #define QUERIES ATTENTION_QUERIES
@@ -71,10 +72,10 @@ static bool plan(struct kernel *kernel, const struct target_isa *isa) {
 
 /* i64 per lane: queries, the last one repeated, so that nothing is read beyond the operands. */
 static struct coord query_lanes(struct emit *e, const struct attention_tile *t, LLVMValueRef lane) {
-  struct coord c = {.base = micro_add(e, t->q0, lane), .stride = 1, .align = 1};
+  struct coord c = {.base = index_add(e, t->q0, lane), .stride = 1, .align = 1};
   LLVMValueRef x = coord_vector(e, &c, t->width);
-  LLVMValueRef last = emit_splat(e, micro_sub(e, t->q_len, emit_i64(e, 1)), t->width);
-  x = micro_min(e, x, last);
+  LLVMValueRef last = emit_splat(e, index_sub(e, t->q_len, emit_i64(e, 1)), t->width);
+  x = index_min(e, x, last);
   return t->width == 1 ? coord_uniform(e, x) : (struct coord){.lanes = x};
 }
 
@@ -87,9 +88,9 @@ static void soften(struct emit *e, const struct attention_tile *t, LLVMValueRef 
                total = attention_load(e, t, t->total, lane), zero = attention_splat(e, t, 0);
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), keys, 1, 1, &before);
-  LLVMValueRef place = micro_add(e, micro_scale(e, l.index, STRIDE), lane);
+  LLVMValueRef place = index_add(e, index_scale(e, l.index, STRIDE), lane);
   LLVMValueRef x = attention_load(e, t, t->scores, place);
-  x = attention_score(e, t, q_pos, query, micro_add(e, key0, l.index), x);
+  x = attention_score(e, t, q_pos, query, index_add(e, key0, l.index), x);
   micro_store(e, DTYPE_F32, attention_at(e, t->scores, place), x);
   LLVMValueRef next = emit_combine(e, COMBINER_MAX, DTYPE_F32, l.carried[0], x, t->width);
   emit_loop_end(e, &l, &next);
@@ -101,7 +102,7 @@ static void soften(struct emit *e, const struct attention_tile *t, LLVMValueRef 
   correction = vmath_emit(e->math, e->b, VMATH_exp, &correction);
   total = LLVMBuildFMul(e->b, total, correction, "");
   emit_loop_begin(e, &l, emit_i64(e, 0), keys, 1, 1, &total);
-  place = micro_add(e, micro_scale(e, l.index, STRIDE), lane);
+  place = index_add(e, index_scale(e, l.index, STRIDE), lane);
   x = LLVMBuildFSub(e->b, attention_load(e, t, t->scores, place), shift, "");
   x = vmath_emit(e->math, e->b, VMATH_exp, &x);
   micro_store(e, DTYPE_F32, attention_at(e, t->scores, place), x);
@@ -117,7 +118,7 @@ static void scale_sums(struct emit *e, const struct attention_tile *t, LLVMValue
                        bool divide) {
   struct emit_loop l, lv;
   emit_loop_begin(e, &l, emit_i64(e, 0), t->depth, 1, 0, NULL);
-  LLVMValueRef row = attention_at(e, t->sums, micro_scale(e, l.index, STRIDE));
+  LLVMValueRef row = attention_at(e, t->sums, index_scale(e, l.index, STRIDE));
   emit_loop_begin(e, &lv, emit_i64(e, 0), t->lanes, t->width, 0, NULL);
   LLVMValueRef x = attention_load(e, t, row, lv.index), y = attention_load(e, t, factors, lv.index);
   x = divide ? LLVMBuildFDiv(e->b, x, y, "") : LLVMBuildFMul(e->b, x, y, "");
@@ -179,7 +180,7 @@ static void finish(struct emit *e, const struct attention_tile *t) {
                   t->queries);
   emit_loop_begin(e, &l, emit_i64(e, 0), t->queries, 1, 0, NULL);
   attention_store_row(e, t, t->head, l.index,
-                      attention_at(e, t->values, micro_mul(e, l.index, t->depth)));
+                      attention_at(e, t->values, index_mul(e, l.index, t->depth)));
   if (t->s.a->lse)
     attention_store_lse(e, t, t->head, l.index,
                         micro_load(e, DTYPE_F32, attention_at(e, t->most, l.index), 1),
@@ -192,10 +193,10 @@ static void finish(struct emit *e, const struct attention_tile *t) {
 static void emit_many(struct emit *e, const struct attention_tile *tile) {
   struct attention_tile t = *tile;
   /* Lanes beyond the last query are queries of zeros. */
-  attention_fill(e, &t, t.turned, micro_scale(e, t.size, STRIDE), 0);
+  attention_fill(e, &t, t.turned, index_scale(e, t.size, STRIDE), 0);
   attention_copy_rows(e, &t, 0, t.head, t.q0, t.queries, t.size, t.keys);
   micro_transpose(e, DTYPE_F32, t.keys, t.size, t.turned, emit_i64(e, STRIDE), t.queries, t.size);
-  attention_fill(e, &t, t.sums, micro_scale(e, t.depth, STRIDE), 0);
+  attention_fill(e, &t, t.sums, index_scale(e, t.depth, STRIDE), 0);
   attention_fill(e, &t, t.most, emit_i64(e, STRIDE), -__builtin_inf());
   attention_fill(e, &t, t.total, emit_i64(e, STRIDE), 0);
   struct attention_reach reach;
@@ -203,7 +204,7 @@ static void emit_many(struct emit *e, const struct attention_tile *tile) {
   struct emit_if some;
   attention_reach_init(e, &t, &reach);
   emit_loop_begin(e, &l, reach.lo, reach.hi, KEYS, 0, NULL);
-  LLVMValueRef keys = micro_min(e, micro_sub(e, reach.hi, l.index), emit_i64(e, KEYS));
+  LLVMValueRef keys = index_min(e, index_sub(e, reach.hi, l.index), emit_i64(e, KEYS));
   LLVMValueRef seen = attention_reaches(e, &t, &reach, l.index, keys);
   if (seen)
     emit_if_begin(e, &some, seen);

@@ -17,6 +17,7 @@
 #include "codegen/contract_shape.h"
 #include "codegen/cpu/micro.h"
 #include "codegen/emit_view.h"
+#include "codegen/index_math.h"
 #include "codegen/pack.h"
 #include "codegen/schedule.h"
 
@@ -203,13 +204,6 @@ static void store_acc(struct emit *e, const struct tile *t, LLVMValueRef p, LLVM
   LLVMSetAlignment(LLVMBuildStore(e->b, x, p), dtype_unpacked_bytes(t->s.c.acc));
 }
 
-static LLVMValueRef add(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
-  return LLVMBuildAdd(e->b, a, b, "");
-}
-static LLVMValueRef mul(struct emit *e, LLVMValueRef a, int64_t b) {
-  return LLVMBuildMul(e->b, a, emit_i64(e, b), "");
-}
-
 static LLVMValueRef operand(struct emit *e, const struct tile *t, bool left, struct coord own,
                             struct coord k, uint32_t width) {
   return contract_operand(e, &t->s.c, t->batch, left, own, k, width, t->s.c.acc);
@@ -226,7 +220,7 @@ static uint32_t wide_lanes(const struct tile *t) { return t->s.wide ? DOT_LANES 
 static LLVMValueRef steps_of(struct emit *e, const struct tile *t, LLVMValueRef k) {
   if (!t->s.pairs)
     return k;
-  return LLVMBuildLShr(e->b, add(e, k, emit_i64(e, 1)), emit_i64(e, 1), "");
+  return LLVMBuildLShr(e->b, index_add(e, k, emit_i64(e, 1)), emit_i64(e, 1), "");
 }
 
 /* ---- packing into scratch ---- */
@@ -237,7 +231,7 @@ static void words_span(struct emit *e, const struct tile *t, bool left, LLVMValu
                        LLVMValueRef to) {
   struct emit_loop l;
   emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
-  struct coord k = lanes(add(e, k0, mul(e, l.index, 2)), 2 * width);
+  struct coord k = lanes(index_add(e, k0, index_scale(e, l.index, 2)), 2 * width);
   LLVMValueRef x =
       contract_operand(e, &t->s.c, t->batch, left, coord_uniform(e, own), k, 2 * width, DTYPE_I16);
   x = LLVMBuildBitCast(e->b, x, acc_type(e, t, width), "");
@@ -254,7 +248,7 @@ static void words(struct emit *e, const struct tile *t, bool left, LLVMValueRef 
   words_span(e, t, left, own, k0, whole, n, 1, to);
   /* A last one alone is beside a 0. */
   emit_loop_begin(e, &l, zero, LLVMBuildAnd(e->b, kc, emit_i64(e, 1), ""), 1, 0, NULL);
-  struct coord k = coord_uniform(e, add(e, k0, mul(e, n, 2)));
+  struct coord k = coord_uniform(e, index_add(e, k0, index_scale(e, n, 2)));
   LLVMValueRef x =
       contract_operand(e, &t->s.c, t->batch, left, coord_uniform(e, own), k, 1, DTYPE_I16);
   store_acc(e, t, at(e, t, to, n), LLVMBuildZExt(e->b, x, e->i32, ""));
@@ -264,8 +258,8 @@ static void words(struct emit *e, const struct tile *t, bool left, LLVMValueRef 
 static void pack_lhs_words(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVMValueRef kc) {
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), t->rows, 1, 0, NULL);
-  LLVMValueRef to = at(e, t, t->lhs_scratch, mul(e, l.index, t->s.block_k));
-  words(e, t, true, add(e, t->m0, l.index), k0, kc, to);
+  LLVMValueRef to = at(e, t, t->lhs_scratch, index_scale(e, l.index, t->s.block_k));
+  words(e, t, true, index_add(e, t->m0, l.index), k0, kc, to);
   emit_loop_end(e, &l, NULL);
 }
 
@@ -274,9 +268,9 @@ static void pack_lhs_span(struct emit *e, const struct tile *t, LLVMValueRef row
                           LLVMValueRef lo, LLVMValueRef hi, uint32_t width) {
   struct emit_loop l;
   emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
-  struct coord own = coord_uniform(e, add(e, t->m0, row));
-  LLVMValueRef x = operand(e, t, true, own, lanes(add(e, k0, l.index), width), width);
-  LLVMValueRef to = add(e, mul(e, row, t->s.block_k), l.index);
+  struct coord own = coord_uniform(e, index_add(e, t->m0, row));
+  LLVMValueRef x = operand(e, t, true, own, lanes(index_add(e, k0, l.index), width), width);
+  LLVMValueRef to = index_add(e, index_scale(e, row, t->s.block_k), l.index);
   store_acc(e, t, at(e, t, t->lhs_scratch, to), x);
   emit_loop_end(e, &l, NULL);
 }
@@ -298,12 +292,12 @@ static void pack_lhs(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVM
 static LLVMValueRef rhs_row(struct emit *e, const struct tile *t, struct coord own, LLVMValueRef k0,
                             LLVMValueRef k, LLVMValueRef kc, uint32_t width) {
   if (!t->s.pairs)
-    return operand(e, t, false, own, coord_uniform(e, add(e, k0, k)), width);
-  LLVMValueRef first = mul(e, k, 2), second = add(e, first, emit_i64(e, 1));
+    return operand(e, t, false, own, coord_uniform(e, index_add(e, k0, k)), width);
+  LLVMValueRef first = index_scale(e, k, 2), second = index_add(e, first, emit_i64(e, 1));
   LLVMValueRef there = LLVMBuildICmp(e->b, LLVMIntSLT, second, kc, "");
   second = LLVMBuildSelect(e->b, there, second, first, "");
-  LLVMValueRef a = operand(e, t, false, own, coord_uniform(e, add(e, k0, first)), width);
-  LLVMValueRef b = operand(e, t, false, own, coord_uniform(e, add(e, k0, second)), width);
+  LLVMValueRef a = operand(e, t, false, own, coord_uniform(e, index_add(e, k0, first)), width);
+  LLVMValueRef b = operand(e, t, false, own, coord_uniform(e, index_add(e, k0, second)), width);
   a = LLVMBuildAnd(e->b, a, emit_splat(e, LLVMConstInt(e->i32, 0xffff, false), width), "");
   b = LLVMBuildShl(e->b, b, emit_splat(e, LLVMConstInt(e->i32, 16, false), width), "");
   return LLVMBuildOr(e->b, a, LLVMBuildSelect(e->b, there, b, LLVMConstNull(LLVMTypeOf(b)), ""),
@@ -318,11 +312,12 @@ static void pack_rhs_span(struct emit *e, const struct tile *t, LLVMValueRef k, 
   emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
   LLVMValueRef x = LLVMConstNull(acc_type(e, t, width));
   if (!zero)
-    x = rhs_row(e, t, lanes(add(e, t->n0, l.index), width), k0, k, kc, width);
+    x = rhs_row(e, t, lanes(index_add(e, t->n0, l.index), width), k0, k, kc, width);
   LLVMValueRef panel = LLVMBuildUDiv(e->b, l.index, emit_i64(e, t->s.columns), "");
   LLVMValueRef column = LLVMBuildURem(e->b, l.index, emit_i64(e, t->s.columns), "");
-  LLVMValueRef to = add(e, mul(e, panel, t->s.block_k * t->s.columns), mul(e, k, t->s.columns));
-  store_acc(e, t, at(e, t, t->rhs_scratch, add(e, to, column)), x);
+  LLVMValueRef to = index_add(e, index_scale(e, panel, t->s.block_k * t->s.columns),
+                              index_scale(e, k, t->s.columns));
+  store_acc(e, t, at(e, t, t->rhs_scratch, index_add(e, to, column)), x);
   emit_loop_end(e, &l, NULL);
 }
 
@@ -330,7 +325,7 @@ static void pack_rhs(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVM
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), steps_of(e, t, kc), 1, 0, NULL);
   LLVMValueRef whole = LLVMBuildAnd(e->b, t->columns, emit_i64(e, -(int64_t)t->width), "");
-  LLVMValueRef up = add(e, t->columns, emit_i64(e, t->s.columns - 1));
+  LLVMValueRef up = index_add(e, t->columns, emit_i64(e, t->s.columns - 1));
   up = LLVMBuildAnd(e->b, up, emit_i64(e, -(int64_t)t->s.columns), "");
   pack_rhs_span(e, t, l.index, k0, kc, emit_i64(e, 0), whole, t->width, false);
   pack_rhs_span(e, t, l.index, k0, kc, whole, t->columns, 1, false);
@@ -343,9 +338,9 @@ static void turn_span(struct emit *e, const struct tile *t, LLVMValueRef j, LLVM
                       LLVMValueRef k0, LLVMValueRef lo, LLVMValueRef hi, uint32_t width) {
   struct emit_loop l;
   emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
-  struct coord own = coord_uniform(e, add(e, t->n0, column));
-  LLVMValueRef x = operand(e, t, false, own, lanes(add(e, k0, l.index), width), width);
-  store_acc(e, t, at(e, t, t->turned, add(e, mul(e, j, t->s.block_k), l.index)), x);
+  struct coord own = coord_uniform(e, index_add(e, t->n0, column));
+  LLVMValueRef x = operand(e, t, false, own, lanes(index_add(e, k0, l.index), width), width);
+  store_acc(e, t, at(e, t, t->turned, index_add(e, index_scale(e, j, t->s.block_k), l.index)), x);
   emit_loop_end(e, &l, NULL);
 }
 
@@ -354,12 +349,12 @@ static void pack_along(struct emit *e, const struct tile *t, LLVMValueRef k0, LL
   LLVMValueRef zero = emit_i64(e, 0), many = emit_i64(e, columns);
   struct emit_loop l, lj, lz;
   emit_loop_begin(e, &l, zero, t->columns, columns, 0, NULL);
-  LLVMValueRef n = micro_min(e, micro_sub(e, t->columns, l.index), many);
+  LLVMValueRef n = index_min(e, index_sub(e, t->columns, l.index), many);
   emit_loop_begin(e, &lj, zero, n, 1, 0, NULL);
-  LLVMValueRef column = add(e, l.index, lj.index);
+  LLVMValueRef column = index_add(e, l.index, lj.index);
   if (t->s.pairs) {
-    LLVMValueRef row = at(e, t, t->turned, mul(e, lj.index, t->s.block_k));
-    words(e, t, false, add(e, t->n0, column), k0, kc, row);
+    LLVMValueRef row = at(e, t, t->turned, index_scale(e, lj.index, t->s.block_k));
+    words(e, t, false, index_add(e, t->n0, column), k0, kc, row);
   } else {
     uint32_t wide = wide_lanes(t);
     LLVMValueRef whole = micro_whole(e, kc, wide);
@@ -367,12 +362,12 @@ static void pack_along(struct emit *e, const struct tile *t, LLVMValueRef k0, LL
     turn_span(e, t, lj.index, column, k0, whole, kc, 1);
   }
   emit_loop_end(e, &lj, NULL);
-  LLVMValueRef to = at(e, t, t->rhs_scratch, mul(e, l.index, t->s.block_k));
+  LLVMValueRef to = at(e, t, t->rhs_scratch, index_scale(e, l.index, t->s.block_k));
   LLVMValueRef steps = steps_of(e, t, kc);
   micro_transpose(e, t->s.c.acc, t->turned, emit_i64(e, t->s.block_k), to, many, n, steps);
   emit_loop_begin(e, &lj, n, many, 1, 0, NULL); /* columns beyond the last */
   emit_loop_begin(e, &lz, zero, steps, 1, 0, NULL);
-  LLVMValueRef place = add(e, mul(e, lz.index, columns), lj.index);
+  LLVMValueRef place = index_add(e, index_scale(e, lz.index, columns), lj.index);
   store_acc(e, t, at(e, t, to, place), LLVMConstNull(acc_type(e, t, 1)));
   emit_loop_end(e, &lz, NULL);
   emit_loop_end(e, &lj, NULL);
@@ -390,8 +385,8 @@ static void dot_span(struct emit *e, const struct tile *t, LLVMValueRef row,
   emit_loop_begin(e, &l, lo, hi, width, n, acc);
   LLVMValueRef x = load_acc(e, t, at(e, t, row, l.index), width);
   for (uint32_t i = 0; i < n; i++) {
-    struct coord own = coord_uniform(e, add(e, t->n0, column[i]));
-    LLVMValueRef w = operand(e, t, false, own, lanes(add(e, k0, l.index), width), width);
+    struct coord own = coord_uniform(e, index_add(e, t->n0, column[i]));
+    LLVMValueRef w = operand(e, t, false, own, lanes(index_add(e, k0, l.index), width), width);
     next[i] = contract_multiply_add(e, t->s.c.acc, l.carried[i], x, w);
   }
   emit_loop_end(e, &l, next);
@@ -408,14 +403,15 @@ static void dot_columns(struct emit *e, const struct tile *t, LLVMValueRef r, LL
   LLVMValueRef row = at(e, t, t->lhs, LLVMBuildMul(e->b, r, t->lhs_stride, ""));
   emit_loop_begin(e, &l, from, to, n, 0, NULL);
   for (uint32_t i = 0; i < n; i++) {
-    column[i] = add(e, l.index, emit_i64(e, i));
+    column[i] = index_add(e, l.index, emit_i64(e, i));
     wide[i] = LLVMConstNull(acc_type(e, t, width));
     single[i] = LLVMConstNull(acc_type(e, t, 1));
   }
   dot_span(e, t, row, column, n, k0, zero, whole, width, wide);
   dot_span(e, t, row, column, n, k0, whole, kc, 1, single);
   for (uint32_t i = 0; i < n; i++) {
-    LLVMValueRef place = at(e, t, t->sums, add(e, mul(e, r, t->s.block_n), column[i]));
+    LLVMValueRef place =
+        at(e, t, t->sums, index_add(e, index_scale(e, r, t->s.block_n), column[i]));
     LLVMValueRef x = emit_horizontal(e, COMBINER_SUM, t->s.c.acc, wide[i], width);
     x = emit_combine(e, COMBINER_SUM, t->s.c.acc, x, single[i], 1);
     LLVMValueRef old = load_acc(e, t, place, 1);
@@ -447,11 +443,12 @@ static void multiply(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVM
   if (t->rhs_packed) {
     LLVMValueRef number = LLVMBuildUDiv(e->b, t->n0, emit_i64(e, s->columns), "");
     LLVMValueRef whole = steps_of(e, t, t->k_total);
-    LLVMValueRef offset = add(e, LLVMBuildMul(e->b, number, whole, ""), steps_of(e, t, k0));
+    LLVMValueRef offset = index_add(e, LLVMBuildMul(e->b, number, whole, ""), steps_of(e, t, k0));
     int64_t row = (int64_t)s->columns * (s->pairs ? 2 : 1);
     m.rhs_dtype = value_type(e->f, stored_rhs(e->kernel, s))->dtype;
-    m.rhs = emit_element_pointer(e, e->buffers[t->rhs_operand], m.rhs_dtype, mul(e, offset, row));
-    m.panel_stride = mul(e, whole, row);
+    m.rhs = emit_element_pointer(e, e->buffers[t->rhs_operand], m.rhs_dtype,
+                                 index_scale(e, offset, row));
+    m.panel_stride = index_scale(e, whole, row);
     m.ahead = true;
   } else {
     m.rhs_dtype = s->c.acc;
@@ -461,7 +458,7 @@ static void multiply(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVM
   m.sums = t->sums;
   m.sums_stride = emit_i64(e, s->block_n);
   m.rows = t->rows;
-  LLVMValueRef up = add(e, t->columns, emit_i64(e, s->columns - 1));
+  LLVMValueRef up = index_add(e, t->columns, emit_i64(e, s->columns - 1));
   m.panels = LLVMBuildUDiv(e->b, up, emit_i64(e, s->columns), "");
   m.steps = steps_of(e, t, kc);
   m.pairs = s->pairs;
@@ -478,10 +475,11 @@ static void finish_span(struct emit *e, const struct tile *t, LLVMValueRef row, 
   const struct shape *s = &t->s;
   struct emit_loop l;
   emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
-  struct point p = contract_result_point(e, &s->c, t->batch, coord_uniform(e, add(e, t->m0, row)),
-                                         lanes(add(e, t->n0, l.index), width), width);
-  LLVMValueRef x =
-      load_acc(e, t, at(e, t, t->sums, add(e, mul(e, row, s->block_n), l.index)), width);
+  struct point p =
+      contract_result_point(e, &s->c, t->batch, coord_uniform(e, index_add(e, t->m0, row)),
+                            lanes(index_add(e, t->n0, l.index), width), width);
+  LLVMValueRef x = load_acc(
+      e, t, at(e, t, t->sums, index_add(e, index_scale(e, row, s->block_n), l.index)), width);
   x = emit_cast(e, x, s->c.acc, s->c.a->dtype, CAST_DEFAULT, width);
   emit_know(e, s->c.op->results[0], &p, x);
   kernel_store_results(e, &p);
@@ -537,13 +535,13 @@ static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   up = LLVMBuildAdd(eb, m, emit_i64(e, s->block_m - 1), "");
   LLVMValueRef m_blocks = LLVMBuildUDiv(eb, up, emit_i64(e, s->block_m), "");
   /* Blocks of rows first: rhs, the larger one most often, is read once. */
-  t->m0 = mul(e, LLVMBuildURem(e->b, number, m_blocks, ""), s->block_m);
+  t->m0 = index_scale(e, LLVMBuildURem(e->b, number, m_blocks, ""), s->block_m);
   number = LLVMBuildUDiv(e->b, number, m_blocks, "");
-  t->n0 = mul(e, LLVMBuildURem(e->b, number, n_blocks, ""), s->block_n);
+  t->n0 = index_scale(e, LLVMBuildURem(e->b, number, n_blocks, ""), s->block_n);
   number = LLVMBuildUDiv(e->b, number, n_blocks, "");
   emit_delinearize(e, number, s->c.batch, s->c.n_batch, t->batch);
-  t->rows = micro_min(e, LLVMBuildSub(e->b, m, t->m0, ""), emit_i64(e, s->block_m));
-  t->columns = micro_min(e, LLVMBuildSub(e->b, n, t->n0, ""), emit_i64(e, s->block_n));
+  t->rows = index_min(e, LLVMBuildSub(e->b, m, t->m0, ""), emit_i64(e, s->block_m));
+  t->columns = index_min(e, LLVMBuildSub(e->b, n, t->n0, ""), emit_i64(e, s->block_n));
   t->k_total = emit_product(e, s->c.k, s->c.n_k);
   t->lhs_scratch = e->scratch;
   t->rhs_scratch = at(e, t, e->scratch, emit_i64(e, s->block_m * s->block_k));
@@ -554,7 +552,7 @@ static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   t->rhs_along = !t->rhs_packed && rhs_along(s);
   if (!t->lhs_direct)
     return;
-  LLVMValueRef row = add(e, LLVMBuildMul(e->b, number, m, ""), t->m0);
+  LLVMValueRef row = index_add(e, LLVMBuildMul(e->b, number, m, ""), t->m0);
   uint32_t buffer = function_value(e->f, s->c.op->operands[0])->index;
   LLVMValueRef stride = steps_of(e, t, t->k_total);
   t->lhs = at(e, t, e->buffers[buffer], LLVMBuildMul(e->b, row, stride, ""));
@@ -588,7 +586,7 @@ static void product(struct emit *e, const struct tile *tile, bool few) {
   LLVMValueRef end = LLVMBuildSelect(e->b, none, emit_i64(e, 1), t.k_total, "");
   emit_loop_begin(e, &l, zero, end, t.s.block_k, 0, NULL);
   LLVMValueRef kc =
-      micro_min(e, LLVMBuildSub(e->b, t.k_total, l.index, ""), emit_i64(e, t.s.block_k));
+      index_min(e, LLVMBuildSub(e->b, t.k_total, l.index, ""), emit_i64(e, t.s.block_k));
   if (t.lhs_direct) {
     t.lhs = at(e, &t, base, steps_of(e, &t, l.index));
     t.lhs_stride = steps_of(e, &t, t.k_total);

@@ -19,6 +19,7 @@
 #include "codegen/cpu/plane.h"
 #include "codegen/cpu/plane_last.h"
 #include "codegen/emit_view.h"
+#include "codegen/index_math.h"
 #include "codegen/schedule.h"
 
 #define PIXELS                                                                                     \
@@ -179,9 +180,9 @@ static LLVMValueRef read_at(struct emit *e, const struct tile *t, LLVMValueRef c
                             struct coord x, uint32_t width) {
   const struct shape *s = &t->s;
   struct point p = {.rank = s->x->rank, .width = width};
-  LLVMValueRef first = micro_add(e, micro_scale(e, t->group, s->inputs), t->c0);
+  LLVMValueRef first = index_add(e, index_scale(e, t->group, s->inputs), t->c0);
   p.c[0] = coord_uniform(e, t->image);
-  p.c[1] = coord_uniform(e, micro_add(e, first, c));
+  p.c[1] = coord_uniform(e, index_add(e, first, c));
   if (p.rank == 4)
     p.c[2] = p.c[3] = coord_zero(e);
   if (s->plain) {
@@ -210,12 +211,12 @@ static void unfold(struct emit *e, const struct tile *t) {
   emit_loop_begin(e, &lc, zero, t->channels, 1, 0, NULL);
   emit_loop_begin(e, &ly, zero, emit_i64(e, p->size[0]), 1, 0, NULL);
   emit_loop_begin(e, &lx, zero, emit_i64(e, p->size[1]), 1, 0, NULL);
-  LLVMValueRef k = micro_add(e, micro_scale(e, lc.index, p->size[0]), ly.index);
-  k = micro_add(e, micro_scale(e, k, p->size[1]), lx.index);
-  LLVMValueRef row = micro_at(e, s->acc, t->rhs, micro_scale(e, k, s->pixels));
+  LLVMValueRef k = index_add(e, index_scale(e, lc.index, p->size[0]), ly.index);
+  k = index_add(e, index_scale(e, k, p->size[1]), lx.index);
+  LLVMValueRef row = micro_at(e, s->acc, t->rhs, index_scale(e, k, s->pixels));
   emit_loop_begin(e, &lr, zero, t->plane.rows, 1, 0, NULL);
   LLVMValueRef from = plane_at(e, &t->plane, lc.index, lr.index, ly.index, lx.index);
-  LLVMValueRef to = micro_at(e, s->acc, row, micro_mul(e, lr.index, t->plane.columns));
+  LLVMValueRef to = micro_at(e, s->acc, row, index_mul(e, lr.index, t->plane.columns));
   emit_loop_begin(e, &l, zero, t->plane.columns, t->plane.width, 0, NULL);
   micro_store(e, s->acc, micro_at(e, s->acc, to, l.index),
               plane_lanes(e, &t->plane, from, l.index));
@@ -230,9 +231,9 @@ static void gather_span(struct emit *e, const struct tile *t, LLVMValueRef c, LL
                         LLVMValueRef hi, uint32_t width) {
   struct emit_loop l;
   emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
-  struct coord x = {.base = micro_add(e, t->plane.x0, l.index), .stride = width > 1, .align = 1};
+  struct coord x = {.base = index_add(e, t->plane.x0, l.index), .stride = width > 1, .align = 1};
   LLVMValueRef value = read_at(e, t, c, NULL, x, width);
-  LLVMValueRef to = micro_add(e, micro_scale(e, c, t->s.pixels), l.index);
+  LLVMValueRef to = index_add(e, index_scale(e, c, t->s.pixels), l.index);
   micro_store(e, t->s.acc, micro_at(e, t->s.acc, t->rhs, to), value);
   emit_loop_end(e, &l, NULL);
 }
@@ -261,14 +262,14 @@ static void pack_span(struct emit *e, const struct tile *t, LLVMValueRef row, LL
   emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
   struct point p = {.rank = s->w->rank, .width = width};
   LLVMValueRef channel =
-      micro_add(e, micro_scale(e, t->group, s->outputs), micro_add(e, t->m0, row));
+      index_add(e, index_scale(e, t->group, s->outputs), index_add(e, t->m0, row));
   p.c[0] = coord_uniform(e, channel);
-  LLVMValueRef k = micro_add(e, micro_scale(e, t->c0, s->taps), l.index);
+  LLVMValueRef k = index_add(e, index_scale(e, t->c0, s->taps), l.index);
   struct coord lanes = {.base = k, .stride = width > 1, .align = 1};
   coord_delinearize(e, lanes, s->w->dims + 1, s->w->rank - 1, width, p.c + 1);
   LLVMValueRef x =
       emit_cast(e, emit_value(e, s->op->operands[1], &p), s->w->dtype, s->acc, CAST_DEFAULT, width);
-  LLVMValueRef to = micro_add(e, micro_scale(e, row, s->block_c * s->taps), l.index);
+  LLVMValueRef to = index_add(e, index_scale(e, row, s->block_c * s->taps), l.index);
   micro_store(e, s->acc, micro_at(e, s->acc, t->lhs, to), x);
   emit_loop_end(e, &l, NULL);
 }
@@ -286,20 +287,20 @@ static void pack_weights(struct emit *e, const struct tile *t, LLVMValueRef step
 
 static void multiply(struct emit *e, const struct tile *t, struct micro *m) {
   const struct shape *s = &t->s;
-  m->steps = micro_scale(e, t->channels, s->taps);
+  m->steps = index_scale(e, t->channels, s->taps);
   if (packs(e->kernel, s)) {
     int64_t panel = s->inputs * s->taps * MICRO_LHS_PANEL;
-    LLVMValueRef row = micro_add(e, micro_scale(e, t->group, s->outputs), t->m0);
+    LLVMValueRef row = index_add(e, index_scale(e, t->group, s->outputs), t->m0);
     row = LLVMBuildUDiv(e->b, row, emit_i64(e, MICRO_LHS_PANEL), "");
-    LLVMValueRef at = micro_scale(e, t->c0, s->taps * MICRO_LHS_PANEL);
-    at = micro_add(e, at, micro_scale(e, row, panel));
+    LLVMValueRef at = index_scale(e, t->c0, s->taps * MICRO_LHS_PANEL);
+    at = index_add(e, at, index_scale(e, row, panel));
     uint32_t buffer = function_value(e->f, s->op->operands[1])->index;
     m->lhs = micro_at(e, s->acc, e->buffers[buffer], at);
     m->lhs_panel_stride = emit_i64(e, panel);
   } else if (weights_in_place(e, s)) {
-    LLVMValueRef row = micro_add(e, micro_scale(e, t->group, s->outputs), t->m0);
-    LLVMValueRef at = micro_scale(e, row, s->inputs * s->taps);
-    at = micro_add(e, at, micro_scale(e, t->c0, s->taps));
+    LLVMValueRef row = index_add(e, index_scale(e, t->group, s->outputs), t->m0);
+    LLVMValueRef at = index_scale(e, row, s->inputs * s->taps);
+    at = index_add(e, at, index_scale(e, t->c0, s->taps));
     uint32_t buffer = function_value(e->f, s->op->operands[1])->index;
     m->lhs = micro_at(e, s->acc, e->buffers[buffer], at);
     m->lhs_stride = emit_i64(e, s->inputs * s->taps);
@@ -325,7 +326,7 @@ static void multiply(struct emit *e, const struct tile *t, struct micro *m) {
         LLVMBuildZExt(e->b, LLVMBuildAnd(e->b, some, LLVMBuildNot(e->b, much, ""), ""), e->i64, "");
     some = much;
   }
-  m->panels = micro_add(e, m->panels, LLVMBuildZExt(e->b, some, e->i64, ""));
+  m->panels = index_add(e, m->panels, LLVMBuildZExt(e->b, some, e->i64, ""));
   m->first = s->block_c >= s->inputs ? LLVMConstInt(e->i1, 1, false)
                                      : LLVMBuildICmp(e->b, LLVMIntEQ, t->c0, emit_i64(e, 0), "");
   m->most_rows = s->block_m;
@@ -348,12 +349,12 @@ static void tile_init(struct emit *e, struct tile *t, struct micro *m, LLVMValue
   t->plane.width = m->width;
   number = plane_tile_init(e, &t->plane, &s->plane, number);
   LLVMValueRef blocks = emit_i64(e, ceil_div(s->outputs, s->block_m));
-  t->m0 = micro_scale(e, LLVMBuildURem(e->b, number, blocks, ""), s->block_m);
+  t->m0 = index_scale(e, LLVMBuildURem(e->b, number, blocks, ""), s->block_m);
   number = LLVMBuildUDiv(e->b, number, blocks, "");
   LLVMValueRef groups = emit_i64(e, s->a->groups);
   t->group = LLVMBuildURem(e->b, number, groups, "");
   t->image = LLVMBuildUDiv(e->b, number, groups, "");
-  t->rows = micro_min(e, micro_sub(e, emit_i64(e, s->outputs), t->m0), emit_i64(e, s->block_m));
+  t->rows = index_min(e, index_sub(e, emit_i64(e, s->outputs), t->m0), emit_i64(e, s->block_m));
   int64_t lhs = s->block_m * s->block_c * s->taps;
   int64_t rhs = s->block_c * s->taps * s->pixels + 64;
   t->lhs = e->scratch;
@@ -372,7 +373,7 @@ static void emit(struct emit *e, LLVMValueRef number) {
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), inputs, s->block_c, 0, NULL);
   t.c0 = l.index;
-  t.channels = micro_min(e, micro_sub(e, inputs, l.index), emit_i64(e, s->block_c));
+  t.channels = index_min(e, index_sub(e, inputs, l.index), emit_i64(e, s->block_c));
   if (s->plain) {
     gather_plain(e, &t);
   } else {
@@ -389,7 +390,7 @@ static void emit(struct emit *e, LLVMValueRef number) {
                            .sums = t.sums,
                            .stride = emit_i64(e, s->pixels),
                            .rows = t.rows};
-  f.channel = micro_add(e, micro_scale(e, t.group, s->outputs), t.m0);
+  f.channel = index_add(e, index_scale(e, t.group, s->outputs), t.m0);
   plane_finish(e, &t.plane, &f);
 }
 

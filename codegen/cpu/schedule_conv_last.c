@@ -20,6 +20,7 @@
 #include "codegen/cpu/plane.h"
 #include "codegen/cpu/plane_last.h"
 #include "codegen/emit_view.h"
+#include "codegen/index_math.h"
 #include "codegen/schedule.h"
 
 #define PLACES 168     /* of a tile at most: rows of 56, 28 and 14 fill it, and blocks of 6 it */
@@ -137,9 +138,9 @@ static LLVMValueRef read(struct emit *e, const struct tile *t, struct coord c, L
   const struct shape *s = &t->s;
   struct point p = {.rank = s->x->rank, .width = width};
   p.c[0] = coord_uniform(e, t->image);
-  LLVMValueRef first = micro_add(e, micro_scale(e, t->group, s->inputs), t->c0);
+  LLVMValueRef first = index_add(e, index_scale(e, t->group, s->inputs), t->c0);
   p.c[1] = c;
-  p.c[1].base = micro_add(e, first, c.base);
+  p.c[1].base = index_add(e, first, c.base);
   if (p.rank == 4)
     p.c[2] = coord_uniform(e, y);
   p.c[p.rank - 1] = x;
@@ -155,16 +156,16 @@ struct line {
 static LLVMValueRef place(struct emit *e, const struct tile *t, const struct line *l,
                           LLVMValueRef x, LLVMValueRef c) {
   LLVMValueRef unit = emit_i64(e, MICRO_CHANNELS);
-  LLVMValueRef at = micro_mul(e, LLVMBuildUDiv(e->b, c, unit, ""), t->block);
-  at = micro_add(e, at, LLVMBuildURem(e->b, c, unit, ""));
-  return micro_at(e, t->s.acc, l->to, micro_add(e, at, micro_scale(e, x, MICRO_CHANNELS)));
+  LLVMValueRef at = index_mul(e, LLVMBuildUDiv(e->b, c, unit, ""), t->block);
+  at = index_add(e, at, LLVMBuildURem(e->b, c, unit, ""));
+  return micro_at(e, t->s.acc, l->to, index_add(e, at, index_scale(e, x, MICRO_CHANNELS)));
 }
 
 /* Elements of the copy per place: channels or pairs of them. */
 static LLVMValueRef steps_of(struct emit *e, const struct tile *t, LLVMValueRef channels) {
   if (!t->s.pairs)
     return channels;
-  return LLVMBuildLShr(e->b, micro_add(e, channels, emit_i64(e, 1)), emit_i64(e, 1), "");
+  return LLVMBuildLShr(e->b, index_add(e, channels, emit_i64(e, 1)), emit_i64(e, 1), "");
 }
 
 static void fill(struct emit *e, const struct tile *t, const struct line *l, LLVMValueRef lo,
@@ -186,9 +187,9 @@ static void copy_channels(struct emit *e, const struct tile *t, const struct lin
   struct emit_loop lc;
   emit_loop_begin(e, &lc, lo, hi, width * n, 0, NULL);
   for (uint32_t i = 0; i < n; i++) {
-    LLVMValueRef c = micro_add(e, lc.index, emit_i64(e, (int64_t)(i * width)));
-    struct coord channel = {.base = micro_scale(e, c, per), .stride = width * per > 1, .align = 1};
-    struct coord column = coord_uniform(e, micro_add(e, l->x_start, x));
+    LLVMValueRef c = index_add(e, lc.index, emit_i64(e, (int64_t)(i * width)));
+    struct coord channel = {.base = index_scale(e, c, per), .stride = width * per > 1, .align = 1};
+    struct coord column = coord_uniform(e, index_add(e, l->x_start, x));
     LLVMValueRef v = read(e, t, channel, l->y, column, width * per);
     v = LLVMBuildBitCast(e->b, v, emit_type(e, t->s.acc, width), "");
     micro_store(e, t->s.acc, place(e, t, l, x, c), v);
@@ -211,9 +212,9 @@ static void copy_last(struct emit *e, const struct tile *t, const struct line *l
   if (t->s.pairs) { /* a last one alone is beside a 0 */
     LLVMValueRef rest = LLVMBuildAnd(e->b, t->channels, emit_i64(e, 1), "");
     emit_loop_begin(e, &odd, zero, rest, 1, 0, NULL);
-    LLVMValueRef x = micro_add(e, l->x_start, lx.index);
+    LLVMValueRef x = index_add(e, l->x_start, lx.index);
     LLVMValueRef v =
-        read(e, t, coord_uniform(e, micro_scale(e, n, 2)), l->y, coord_uniform(e, x), 1);
+        read(e, t, coord_uniform(e, index_scale(e, n, 2)), l->y, coord_uniform(e, x), 1);
     micro_store(e, t->s.acc, place(e, t, l, lx.index, n), LLVMBuildZExt(e->b, v, e->i32, ""));
     emit_loop_end(e, &odd, NULL);
   }
@@ -224,7 +225,7 @@ static void spread(struct emit *e, const struct tile *t, const struct line *l, L
                    LLVMValueRef lo, LLVMValueRef hi, uint32_t width) {
   struct emit_loop lx;
   emit_loop_begin(e, &lx, lo, hi, width, 0, NULL);
-  struct coord x = {.base = micro_add(e, l->x_start, lx.index), .stride = width > 1, .align = 1};
+  struct coord x = {.base = index_add(e, l->x_start, lx.index), .stride = width > 1, .align = 1};
   LLVMValueRef half = NULL, word = c;
   if (t->s.pairs) {
     half = LLVMBuildAnd(e->b, c, emit_i64(e, 1), "");
@@ -250,7 +251,7 @@ static void copy_first(struct emit *e, const struct tile *t, const struct line *
   if (t->s.pairs) /* a last one alone is beside a 0 */
     fill(e, t, l, lo, hi);
   emit_loop_begin(e, &lc, emit_i64(e, 0), t->channels, 1, 0, NULL);
-  LLVMValueRef whole = micro_add(e, lo, micro_whole(e, micro_sub(e, hi, lo), t->width));
+  LLVMValueRef whole = index_add(e, lo, micro_whole(e, index_sub(e, hi, lo), t->width));
   spread(e, t, l, lc.index, lo, whole, t->width);
   if (t->width > 1)
     spread(e, t, l, lc.index, whole, hi, 1);
@@ -263,7 +264,7 @@ static void copy(struct emit *e, const struct tile *t) {
   LLVMValueRef lo, hi;
   struct line l;
   plane_row(e, &t->plane, rows.index, &l.y, &l.x_start, &lo, &hi);
-  LLVMValueRef at = micro_scale(e, micro_mul(e, rows.index, t->plane.pitch), MICRO_CHANNELS);
+  LLVMValueRef at = index_scale(e, index_mul(e, rows.index, t->plane.pitch), MICRO_CHANNELS);
   l.to = micro_at(e, t->s.acc, t->copy, at);
   fill(e, t, &l, emit_i64(e, 0), lo);
   if (plane_last_read(e, t->s.op->operands[0]))
@@ -280,12 +281,12 @@ static void list_offsets(struct emit *e, const struct tile *t) {
   struct emit_loop ly, lx;
   emit_loop_begin(e, &ly, emit_i64(e, 0), t->plane.rows, 1, 0, NULL);
   emit_loop_begin(e, &lx, emit_i64(e, 0), t->plane.columns, 1, 0, NULL);
-  LLVMValueRef row = p->size[0] == 1 ? ly.index : micro_scale(e, ly.index, p->stride[0]);
+  LLVMValueRef row = p->size[0] == 1 ? ly.index : index_scale(e, ly.index, p->stride[0]);
   LLVMValueRef at =
-      micro_add(e, micro_mul(e, row, t->plane.pitch), micro_scale(e, lx.index, p->stride[1]));
-  LLVMValueRef index = micro_add(e, micro_mul(e, ly.index, t->plane.columns), lx.index);
+      index_add(e, index_mul(e, row, t->plane.pitch), index_scale(e, lx.index, p->stride[1]));
+  LLVMValueRef index = index_add(e, index_mul(e, ly.index, t->plane.columns), lx.index);
   LLVMValueRef to = LLVMBuildInBoundsGEP2(e->b, e->i64, t->offsets, &index, 1, "");
-  LLVMBuildStore(e->b, micro_scale(e, at, MICRO_CHANNELS), to);
+  LLVMBuildStore(e->b, index_scale(e, at, MICRO_CHANNELS), to);
   emit_loop_end(e, &lx, NULL);
   emit_loop_end(e, &ly, NULL);
 }
@@ -299,14 +300,14 @@ static void multiply(struct emit *e, const struct tile *t) {
                             .rows = (uint32_t)s->plane.size[0],
                             .columns = (uint32_t)s->plane.size[1]};
   LLVMValueRef unit = emit_i64(e, MICRO_CHANNELS);
-  LLVMValueRef row = micro_mul(e, micro_scale(e, unit, s->plane.dilation[0]), t->plane.pitch);
+  LLVMValueRef row = index_mul(e, index_scale(e, unit, s->plane.dilation[0]), t->plane.pitch);
   for (int64_t i = 0; i < s->plane.size[1]; i++)
-    taps.column[i] = micro_scale(e, unit, i * s->plane.dilation[1]);
+    taps.column[i] = index_scale(e, unit, i * s->plane.dilation[1]);
   taps.row = row;
   if (s->taps <= MICRO_TAPS) { /* all of them in one step */
     for (int64_t i = s->taps; i-- > 0;) {
-      LLVMValueRef y = micro_scale(e, row, i / s->plane.size[1]);
-      taps.column[i] = micro_add(e, y, taps.column[i % s->plane.size[1]]);
+      LLVMValueRef y = index_scale(e, row, i / s->plane.size[1]);
+      taps.column[i] = index_add(e, y, taps.column[i % s->plane.size[1]]);
     }
     taps.columns = (uint32_t)s->taps;
     taps.rows = 1;
@@ -316,23 +317,23 @@ static void multiply(struct emit *e, const struct tile *t) {
   int64_t halves = s->pairs ? 2 : 1; /* elements of rhs, of a step */
   int64_t steps = (s->inputs + halves - 1) / halves * s->taps;
   LLVMValueRef columns = emit_i64(e, s->columns), per = emit_i64(e, steps);
-  LLVMValueRef n = micro_add(e, micro_scale(e, t->group, s->outputs), t->n0);
-  LLVMValueRef at = micro_mul(e, LLVMBuildUDiv(e->b, n, columns, ""), per);
-  at = micro_add(e, at, micro_scale(e, steps_of(e, t, t->c0), s->taps));
+  LLVMValueRef n = index_add(e, index_scale(e, t->group, s->outputs), t->n0);
+  LLVMValueRef at = index_mul(e, LLVMBuildUDiv(e->b, n, columns, ""), per);
+  at = index_add(e, at, index_scale(e, steps_of(e, t, t->c0), s->taps));
   m.rhs_dtype = s->w->dtype;
   uint32_t buffer = function_value(e->f, s->op->operands[1])->index;
   m.rhs = emit_element_pointer(e, e->buffers[buffer], m.rhs_dtype,
-                               micro_scale(e, at, s->columns * halves));
-  m.panel_stride = micro_scale(e, per, s->columns * halves);
+                               index_scale(e, at, s->columns * halves));
+  m.panel_stride = index_scale(e, per, s->columns * halves);
   m.pairs = s->pairs;
   m.ahead = true;
   m.k_stride = columns;
   m.sums = t->sums;
   m.sums_stride = emit_i64(e, s->block_n);
   m.rows = t->plane.elements;
-  LLVMValueRef up = micro_add(e, t->outputs, emit_i64(e, s->columns - 1));
+  LLVMValueRef up = index_add(e, t->outputs, emit_i64(e, s->columns - 1));
   m.panels = LLVMBuildUDiv(e->b, up, columns, "");
-  m.steps = micro_scale(e, steps_of(e, t, t->channels), taps.rows);
+  m.steps = index_scale(e, steps_of(e, t, t->channels), taps.rows);
   m.first = s->block_c >= s->inputs ? LLVMConstInt(e->i1, 1, false)
                                     : LLVMBuildICmp(e->b, LLVMIntEQ, t->c0, emit_i64(e, 0), "");
   micro_multiply(e, &m);
@@ -351,16 +352,16 @@ static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   t->plane.width = m.width;
   number = plane_tile_init(e, &t->plane, &s->plane, number);
   LLVMValueRef blocks = emit_i64(e, (s->outputs + s->block_n - 1) / s->block_n);
-  t->n0 = micro_scale(e, LLVMBuildURem(e->b, number, blocks, ""), s->block_n);
+  t->n0 = index_scale(e, LLVMBuildURem(e->b, number, blocks, ""), s->block_n);
   number = LLVMBuildUDiv(e->b, number, blocks, "");
   LLVMValueRef groups = emit_i64(e, s->a->groups);
   t->group = LLVMBuildURem(e->b, number, groups, "");
   t->image = LLVMBuildUDiv(e->b, number, groups, "");
-  t->outputs = micro_min(e, micro_sub(e, emit_i64(e, s->outputs), t->n0), emit_i64(e, s->block_n));
+  t->outputs = index_min(e, index_sub(e, emit_i64(e, s->outputs), t->n0), emit_i64(e, s->block_n));
   t->offsets = e->scratch;
   t->sums = micro_at(e, s->acc, e->scratch, emit_i64(e, 2 * PLACES));
   t->copy = micro_at(e, s->acc, t->sums, emit_i64(e, (PLACES + MICRO_SPARE_ROWS) * s->block_n));
-  t->block = micro_scale(e, t->plane.channel, MICRO_CHANNELS);
+  t->block = index_scale(e, t->plane.channel, MICRO_CHANNELS);
 }
 
 static void emit(struct emit *e, LLVMValueRef number) {
@@ -372,7 +373,7 @@ static void emit(struct emit *e, LLVMValueRef number) {
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), inputs, s->block_c, 0, NULL);
   t.c0 = l.index;
-  t.channels = micro_min(e, micro_sub(e, inputs, l.index), emit_i64(e, s->block_c));
+  t.channels = index_min(e, index_sub(e, inputs, l.index), emit_i64(e, s->block_c));
   copy(e, &t);
   multiply(e, &t);
   emit_loop_end(e, &l, NULL);
@@ -384,13 +385,13 @@ static void emit(struct emit *e, LLVMValueRef number) {
                                 .sums = t.sums,
                                 .channels = t.outputs,
                                 .stride = emit_i64(e, s->block_n)};
-  f.channel = micro_add(e, micro_scale(e, t.group, s->outputs), t.n0);
+  f.channel = index_add(e, index_scale(e, t.group, s->outputs), t.n0);
   struct emit_loop ly;
   emit_loop_begin(e, &ly, emit_i64(e, 0), t.plane.rows, 1, 0, NULL);
   struct plane_last_finish row = f;
-  LLVMValueRef first = micro_mul(e, micro_mul(e, ly.index, t.plane.columns), f.stride);
+  LLVMValueRef first = index_mul(e, index_mul(e, ly.index, t.plane.columns), f.stride);
   row.sums = micro_at(e, s->acc, f.sums, first);
-  plane_last_finish(e, &row, micro_add(e, t.plane.y0, ly.index), t.plane.x0, t.plane.columns);
+  plane_last_finish(e, &row, index_add(e, t.plane.y0, ly.index), t.plane.x0, t.plane.columns);
   emit_loop_end(e, &ly, NULL);
 }
 

@@ -9,6 +9,7 @@
 #include "codegen/cpu/micro.h"
 #include "codegen/cpu/plane.h"
 #include "codegen/cpu/plane_last.h"
+#include "codegen/index_math.h"
 #include "codegen/schedule.h"
 
 #define MOST 1024  /* elements of a tile */
@@ -148,7 +149,7 @@ static void tap(struct emit *e, const struct tile *t, const struct span *s, LLVM
   if (t->s.conv && !w)
     w = weight(e, t, ty, tx);
   for (uint32_t v = 0; v < s->vectors; v++) {
-    LLVMValueRef column = micro_add(e, s->x, emit_i64(e, v * t->plane.width));
+    LLVMValueRef column = index_add(e, s->x, emit_i64(e, v * t->plane.width));
     LLVMValueRef x = plane_lanes(e, &t->plane, at, column);
     if (t->s.conv) {
       acc[v] = contract_multiply_add(e, t->s.acc, acc[v], x, w);
@@ -208,9 +209,9 @@ static void row_span(struct emit *e, const struct tile *t, LLVMValueRef y, LLVMV
   }
   struct span s = {.y = y, .x = l.index, .vectors = vectors};
   taps(e, t, &s, acc);
-  LLVMValueRef to = micro_add(e, micro_mul(e, y, t->plane.columns), l.index);
+  LLVMValueRef to = index_add(e, index_mul(e, y, t->plane.columns), l.index);
   for (uint32_t v = 0; v < vectors; v++) {
-    LLVMValueRef at = micro_add(e, to, emit_i64(e, v * t->plane.width));
+    LLVMValueRef at = index_add(e, to, emit_i64(e, v * t->plane.width));
     micro_store(e, t->s.acc, micro_at(e, t->s.acc, t->sums, at), acc[v]);
   }
   emit_loop_end(e, &l, NULL);

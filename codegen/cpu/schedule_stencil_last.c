@@ -10,6 +10,7 @@
 #include "codegen/cpu/micro.h"
 #include "codegen/cpu/plane.h"
 #include "codegen/cpu/plane_last.h"
+#include "codegen/index_math.h"
 #include "codegen/schedule.h"
 
 #define GROUP 4
@@ -128,9 +129,9 @@ static LLVMValueRef weight(struct emit *e, const struct tile *t, LLVMValueRef ty
   const struct stencil *s = &t->s;
   const struct type *type = value_type(e->f, s->op->operands[1]);
   LLVMValueRef columns = emit_i64(e, s->columns);
-  LLVMValueRef at = micro_scale(e, LLVMBuildUDiv(e->b, c, columns, ""), s->plane.size[0]);
-  at = micro_add(e, micro_scale(e, micro_add(e, at, ty), s->plane.size[1]), tx);
-  at = micro_add(e, micro_mul(e, at, columns), LLVMBuildURem(e->b, c, columns, ""));
+  LLVMValueRef at = index_scale(e, LLVMBuildUDiv(e->b, c, columns, ""), s->plane.size[0]);
+  at = index_add(e, index_scale(e, index_add(e, at, ty), s->plane.size[1]), tx);
+  at = index_add(e, index_mul(e, at, columns), LLVMBuildURem(e->b, c, columns, ""));
   return emit_load_lanes(e, e->buffers[s->weights], type->dtype, at, s->acc, width);
 }
 
@@ -144,8 +145,8 @@ static LLVMValueRef include(struct emit *e, const struct tile *t, LLVMValueRef a
 static LLVMValueRef input_x(struct emit *e, const struct tile *t, LLVMValueRef x, LLVMValueRef tx) {
   const struct plane *p = &t->s.plane;
   LLVMValueRef at =
-      micro_add(e, micro_scale(e, x, p->stride[1]), micro_scale(e, tx, p->dilation[1]));
-  return micro_sub(e, at, emit_dim(e, p->low[1]));
+      index_add(e, index_scale(e, x, p->stride[1]), index_scale(e, tx, p->dilation[1]));
+  return index_sub(e, at, emit_dim(e, p->low[1]));
 }
 
 /* All taps of a row for `n` neighbours; a column of the input that several of them meet is read
@@ -164,7 +165,7 @@ static void row_inside(struct emit *e, const struct tile *t, const struct span *
       if (tap < 0 || tap % p->dilation[1] || tap / p->dilation[1] >= p->size[1])
         continue;
       if (!x)
-        x = read(e, t, y, micro_add(e, first, emit_i64(e, at)), c, width);
+        x = read(e, t, y, index_add(e, first, emit_i64(e, at)), c, width);
       acc[i] = include(e, t, acc[i], x, w[tap / p->dilation[1]], width);
     }
   }
@@ -192,8 +193,8 @@ static void channel_span(struct emit *e, const struct tile *t, const struct span
                        : emit_identity(e, OP_ATTRS(window, t->s.op)->kind, t->s.x->dtype, width);
   emit_loop_begin(e, &ly, t->row_lo, t->row_hi, 1, s->n, acc);
   LLVMValueRef y =
-      micro_add(e, micro_scale(e, t->y, p->stride[0]), micro_scale(e, ly.index, p->dilation[0]));
-  y = micro_sub(e, y, emit_dim(e, p->low[0]));
+      index_add(e, index_scale(e, t->y, p->stride[0]), index_scale(e, ly.index, p->dilation[0]));
+  y = index_sub(e, y, emit_dim(e, p->low[0]));
   for (uint32_t i = 0; i < s->n; i++)
     acc[i] = ly.carried[i];
   if (s->lo)
@@ -202,7 +203,7 @@ static void channel_span(struct emit *e, const struct tile *t, const struct span
     row_inside(e, t, s, y, ly.index, lc.index, width, acc);
   emit_loop_end(e, &ly, acc);
   for (uint32_t i = 0; i < s->n; i++) {
-    LLVMValueRef at = micro_add(e, micro_scale(e, t->stride, i), lc.index);
+    LLVMValueRef at = index_add(e, index_scale(e, t->stride, i), lc.index);
     micro_store(e, t->s.acc, micro_at(e, t->s.acc, e->scratch, at), ly.carried[i]);
   }
   emit_loop_end(e, &lc, NULL);
@@ -239,14 +240,14 @@ static void inside(struct emit *e, const struct plane *p, LLVMValueRef *out_lo,
                    LLVMValueRef *out_hi) {
   LLVMValueRef zero = emit_i64(e, 0), out = emit_dim(e, p->out[1]), low = emit_dim(e, p->low[1]);
   LLVMValueRef stride = emit_i64(e, p->stride[1]);
-  LLVMValueRef up = micro_add(e, micro_max(e, low, zero), emit_i64(e, p->stride[1] - 1));
-  LLVMValueRef lo = micro_min(e, LLVMBuildUDiv(e->b, up, stride, ""), out);
-  LLVMValueRef room = micro_add(e, emit_dim(e, p->in[1]), low);
-  room = micro_sub(e, room, emit_i64(e, (p->size[1] - 1) * p->dilation[1] + 1));
-  LLVMValueRef steps = LLVMBuildUDiv(e->b, micro_max(e, room, zero), stride, "");
-  LLVMValueRef hi = micro_min(e, micro_add(e, steps, emit_i64(e, 1)), out);
+  LLVMValueRef up = index_add(e, index_max(e, low, zero), emit_i64(e, p->stride[1] - 1));
+  LLVMValueRef lo = index_min(e, LLVMBuildUDiv(e->b, up, stride, ""), out);
+  LLVMValueRef room = index_add(e, emit_dim(e, p->in[1]), low);
+  room = index_sub(e, room, emit_i64(e, (p->size[1] - 1) * p->dilation[1] + 1));
+  LLVMValueRef steps = LLVMBuildUDiv(e->b, index_max(e, room, zero), stride, "");
+  LLVMValueRef hi = index_min(e, index_add(e, steps, emit_i64(e, 1)), out);
   LLVMValueRef none = LLVMBuildICmp(e->b, LLVMIntSLT, room, zero, "");
-  hi = LLVMBuildSelect(e->b, none, lo, micro_max(e, hi, lo), "");
+  hi = LLVMBuildSelect(e->b, none, lo, index_max(e, hi, lo), "");
   *out_lo = lo;
   *out_hi = hi;
 }
@@ -264,7 +265,7 @@ static void emit(struct emit *e, LLVMValueRef number, bool conv) {
   t.stride = emit_dim(e, kept[2]);
   plane_taps_inside(e, p, 0, t.y, &t.row_lo, &t.row_hi);
   inside(e, p, &lo, &hi);
-  LLVMValueRef groups = micro_add(e, lo, micro_whole(e, micro_sub(e, hi, lo), GROUP));
+  LLVMValueRef groups = index_add(e, lo, micro_whole(e, index_sub(e, hi, lo), GROUP));
   columns(e, &t, emit_i64(e, 0), lo, 1, true);
   columns(e, &t, lo, groups, GROUP, false);
   columns(e, &t, groups, emit_dim(e, p->out[1]), 1, true);

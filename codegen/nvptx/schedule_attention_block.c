@@ -19,6 +19,7 @@
  * (2018). */
 #include "codegen/contract_util.h"
 #include "codegen/emit_view.h"
+#include "codegen/index_math.h"
 #include "codegen/nvptx/block.h"
 #include "codegen/schedule.h"
 
@@ -124,30 +125,6 @@ struct state {
   LLVMValueRef most[MOST_ROWS], total[MOST_ROWS], sums[MOST_SUMS];
 };
 
-static LLVMValueRef add(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
-  return LLVMBuildAdd(e->b, a, b, "");
-}
-static LLVMValueRef add_n(struct emit *e, LLVMValueRef a, int64_t b) {
-  return LLVMBuildAdd(e->b, a, emit_i64(e, b), "");
-}
-static LLVMValueRef sub(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
-  return LLVMBuildSub(e->b, a, b, "");
-}
-static LLVMValueRef mul(struct emit *e, LLVMValueRef a, int64_t b) {
-  return LLVMBuildMul(e->b, a, emit_i64(e, b), "");
-}
-static LLVMValueRef quotient(struct emit *e, LLVMValueRef a, int64_t b) {
-  return LLVMBuildUDiv(e->b, a, emit_i64(e, b), "");
-}
-static LLVMValueRef rest(struct emit *e, LLVMValueRef a, int64_t b) {
-  return LLVMBuildURem(e->b, a, emit_i64(e, b), "");
-}
-static LLVMValueRef least(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
-  return LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, a, b, ""), a, b, "");
-}
-static LLVMValueRef greatest(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
-  return LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSGT, a, b, ""), a, b, "");
-}
 static LLVMValueRef f32(struct emit *e, double x) { return LLVMConstReal(e->f32, x); }
 
 static LLVMValueRef at(struct emit *e, const struct tile *t, LLVMValueRef index) {
@@ -172,27 +149,27 @@ static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   shape_of(e->kernel, &t->s);
   t->q_len = emit_dim(e, s->q->dims[2]);
   t->k_len = emit_dim(e, s->k->dims[2]);
-  t->all = mul(e, t->q_len, s->group);
-  LLVMValueRef up = add_n(e, t->all, SIDE * s->rows - 1);
-  LLVMValueRef blocks = quotient(e, up, SIDE * s->rows), heads = emit_dim(e, s->k->dims[1]);
-  t->row0 = mul(e, LLVMBuildURem(e->b, number, blocks, ""), SIDE * s->rows);
+  t->all = index_scale(e, t->q_len, s->group);
+  LLVMValueRef up = index_add_n(e, t->all, SIDE * s->rows - 1);
+  LLVMValueRef blocks = index_quotient(e, up, SIDE * s->rows), heads = emit_dim(e, s->k->dims[1]);
+  t->row0 = index_scale(e, LLVMBuildURem(e->b, number, blocks, ""), SIDE * s->rows);
   number = LLVMBuildUDiv(e->b, number, blocks, "");
   t->head = LLVMBuildURem(e->b, number, heads, "");
   t->batch = LLVMBuildUDiv(e->b, number, heads, "");
-  t->x = rest(e, e->lane, SIDE);
-  t->y = quotient(e, e->lane, SIDE);
+  t->x = index_rest(e, e->lane, SIDE);
+  t->y = index_quotient(e, e->lane, SIDE);
   t->shared = block_shared(e, "tile", e->f32, (uint32_t)s->floats);
 }
 
 /* Row `row` of the tile as a query and its head; beyond the last row, the last. */
 static LLVMValueRef row_of(struct emit *e, const struct tile *t, LLVMValueRef row) {
-  return least(e, add(e, t->row0, row), add_n(e, t->all, -1));
+  return index_min(e, index_add(e, t->row0, row), index_add_n(e, t->all, -1));
 }
 static LLVMValueRef query_of(struct emit *e, const struct tile *t, LLVMValueRef row) {
-  return quotient(e, row, t->s.group);
+  return index_quotient(e, row, t->s.group);
 }
 static LLVMValueRef head_of(struct emit *e, const struct tile *t, LLVMValueRef row) {
-  return add(e, mul(e, t->head, t->s.group), rest(e, row, t->s.group));
+  return index_add(e, index_scale(e, t->head, t->s.group), index_rest(e, row, t->s.group));
 }
 
 /* ---- operands to shared memory ---- */
@@ -223,13 +200,14 @@ static void bring(struct emit *e, const struct tile *t, const struct bring *w) {
   int64_t steps = round_up(w->columns, width) / width;
   struct emit_loop l;
   emit_loop_begin(e, &l, e->lane, emit_i64(e, w->rows * steps), THREADS, 0, NULL);
-  LLVMValueRef line = quotient(e, l.index, steps), column = mul(e, rest(e, l.index, steps), width);
+  LLVMValueRef line = index_quotient(e, l.index, steps),
+               column = index_scale(e, index_rest(e, l.index, steps), width);
   struct point p = {.rank = 4, .width = width};
   LLVMValueRef inside = LLVMBuildICmp(e->b, LLVMIntSLT, column, emit_i64(e, n), "");
   p.c[0] = coord_uniform(e, t->batch);
   p.c[1] = coord_uniform(e, t->head);
   if (w->first) {
-    LLVMValueRef key = add(e, w->first, line);
+    LLVMValueRef key = index_add(e, w->first, line);
     p.c[2] = coord_uniform(e, key);
     inside = LLVMBuildAnd(e->b, inside, LLVMBuildICmp(e->b, LLVMIntSLT, key, w->end, ""), "");
   } else {
@@ -244,9 +222,9 @@ static void bring(struct emit *e, const struct tile *t, const struct bring *w) {
   x = emit_cast(e, x, type->dtype, DTYPE_F32, CAST_DEFAULT, width);
   emit_if_else(e, &s, x);
   x = emit_if_end(e, &s, LLVMConstNull(LLVMTypeOf(x)));
-  LLVMValueRef to = add_n(e, add(e, mul(e, line, w->stride), column), w->to);
+  LLVMValueRef to = index_add_n(e, index_add(e, index_scale(e, line, w->stride), column), w->to);
   for (uint32_t i = 0; i < width; i++)
-    store(e, t, add_n(e, to, i), emit_lane(e, x, width, i), 1);
+    store(e, t, index_add_n(e, to, i), emit_lane(e, x, width, i), 1);
   emit_loop_end(e, &l, NULL);
 }
 
@@ -269,7 +247,7 @@ static LLVMValueRef query_position(struct emit *e, const struct tile *t, LLVMVal
   const struct attention_attrs *a = t->s.a;
   if (a->has_pos)
     return position(e, t, a->has_bias ? 4 : 3, t->s.q->dims[2], query);
-  return add(e, query, sub(e, t->k_len, t->q_len));
+  return index_add(e, query, index_sub(e, t->k_len, t->q_len));
 }
 
 static bool is_masked(const struct attention_attrs *a) { return a->causal || a->window > 0; }
@@ -288,7 +266,7 @@ static LLVMValueRef attends(struct emit *e, const struct tile *t, LLVMValueRef q
     yes = LLVMBuildICmp(e->b, LLVMIntSLE, k_pos, q_pos, "");
   if (a->window > 0) {
     LLVMValueRef near =
-        LLVMBuildICmp(e->b, LLVMIntSLT, sub(e, q_pos, k_pos), emit_i64(e, a->window), "");
+        LLVMBuildICmp(e->b, LLVMIntSLT, index_sub(e, q_pos, k_pos), emit_i64(e, a->window), "");
     yes = LLVMBuildAnd(e->b, yes, near, "");
   }
   return yes;
@@ -329,13 +307,13 @@ static LLVMValueRef finished(struct emit *e, const struct tile *t, LLVMValueRef 
 
 static LLVMValueRef weight_at(struct emit *e, const struct tile *t, LLVMValueRef row,
                               LLVMValueRef column) {
-  return add_n(e, add(e, mul(e, row, KEYS), column), t->s.at_weights);
+  return index_add_n(e, index_add(e, index_scale(e, row, KEYS), column), t->s.at_weights);
 }
 static LLVMValueRef own_row(struct emit *e, const struct tile *t, int64_t i) {
-  return add_n(e, t->y, SIDE * i);
+  return index_add_n(e, t->y, SIDE * i);
 }
 static LLVMValueRef own_column(struct emit *e, const struct tile *t, int64_t j) {
-  return add_n(e, t->x, SIDE * j);
+  return index_add_n(e, t->x, SIDE * j);
 }
 
 /* One of this thread's scores after another, where they lie: what finishes them may be long. */
@@ -343,11 +321,11 @@ static void finish_scores(struct emit *e, const struct tile *t, LLVMValueRef key
                           LLVMValueRef end) {
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), emit_i64(e, t->s.rows * PER_KEYS), 1, 0, NULL);
-  LLVMValueRef row = add(e, t->y, mul(e, quotient(e, l.index, PER_KEYS), SIDE));
-  LLVMValueRef column = add(e, t->x, mul(e, rest(e, l.index, PER_KEYS), SIDE));
+  LLVMValueRef row = index_add(e, t->y, index_scale(e, index_quotient(e, l.index, PER_KEYS), SIDE));
+  LLVMValueRef column = index_add(e, t->x, index_scale(e, index_rest(e, l.index, PER_KEYS), SIDE));
   LLVMValueRef place = weight_at(e, t, row, column);
   LLVMValueRef x =
-      finished(e, t, row_of(e, t, row), add(e, key0, column), end, load(e, t, place, 1));
+      finished(e, t, row_of(e, t, row), index_add(e, key0, column), end, load(e, t, place, 1));
   store(e, t, place, x, 1);
   emit_loop_end(e, &l, NULL);
 }
@@ -362,10 +340,10 @@ static void scores(struct emit *e, const struct tile *t, LLVMValueRef *out) {
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), emit_i64(e, s->padded), STEP, n, out);
   for (int64_t i = 0; i < s->rows; i++)
-    q[i] = load(e, t, add(e, mul(e, own_row(e, t, i), s->padded), l.index), STEP);
+    q[i] = load(e, t, index_add(e, index_scale(e, own_row(e, t, i), s->padded), l.index), STEP);
   for (int64_t j = 0; j < PER_KEYS; j++) {
-    LLVMValueRef from = add(e, mul(e, own_column(e, t, j), s->stride), l.index);
-    k[j] = load(e, t, add_n(e, from, s->at_keys), STEP);
+    LLVMValueRef from = index_add(e, index_scale(e, own_column(e, t, j), s->stride), l.index);
+    k[j] = load(e, t, index_add_n(e, from, s->at_keys), STEP);
   }
   for (uint32_t i = 0; i < n; i++) {
     next[i] = l.carried[i];
@@ -418,10 +396,11 @@ static void weigh(struct emit *e, const struct tile *t, struct state *st) {
   emit_loop_begin(e, &l, emit_i64(e, 0), emit_i64(e, KEYS), 1, n, st->sums);
   for (int64_t i = 0; i < s->rows; i++)
     w[i] = load(e, t, weight_at(e, t, own_row(e, t, i), l.index), 1);
-  LLVMValueRef line =
-      add_n(e, add(e, mul(e, l.index, s->columns), mul(e, t->x, s->wide)), s->at_keys);
+  LLVMValueRef line = index_add_n(
+      e, index_add(e, index_scale(e, l.index, s->columns), index_scale(e, t->x, s->wide)),
+      s->at_keys);
   for (int64_t g = 0; g < s->groups; g++) {
-    LLVMValueRef v = load(e, t, add_n(e, line, g * SIDE * s->wide), (uint32_t)s->wide);
+    LLVMValueRef v = load(e, t, index_add_n(e, line, g * SIDE * s->wide), (uint32_t)s->wide);
     for (int64_t c = 0; c < s->wide; c++) {
       LLVMValueRef x = emit_lane(e, v, (uint32_t)s->wide, (uint32_t)c);
       for (int64_t i = 0; i < s->rows; i++) {
@@ -465,7 +444,7 @@ static bool keys_in_order(const struct emit *e, const struct tile *t) {
 /* The keys that some row of the tile may see. */
 static void key_range(struct emit *e, const struct tile *t, LLVMValueRef *lo, LLVMValueRef *hi) {
   const struct attention_attrs *a = t->s.a;
-  LLVMValueRef zero = emit_i64(e, 0), last = add_n(e, t->k_len, -1);
+  LLVMValueRef zero = emit_i64(e, 0), last = index_add_n(e, t->k_len, -1);
   *lo = zero;
   *hi = t->k_len;
   if (!is_masked(a) || (a->has_pos && !keys_in_order(e, t)))
@@ -476,27 +455,28 @@ static void key_range(struct emit *e, const struct tile *t, LLVMValueRef *lo, LL
   if (a->has_pos) {
     LLVMValueRef init[2] = {last, emit_i64(e, -1)};
     struct emit_loop l;
-    emit_loop_begin(e, &l, add(e, first_query, e->lane), add_n(e, last_query, 1), THREADS, 2, init);
+    emit_loop_begin(e, &l, index_add(e, first_query, e->lane), index_add_n(e, last_query, 1),
+                    THREADS, 2, init);
     LLVMValueRef q = query_position(e, t, l.index);
-    LLVMValueRef next[2] = {least(e, l.carried[0], greatest(e, q, zero)),
-                            greatest(e, l.carried[1], least(e, q, last))};
+    LLVMValueRef next[2] = {index_min(e, l.carried[0], index_max(e, q, zero)),
+                            index_max(e, l.carried[1], index_min(e, q, last))};
     emit_loop_end(e, &l, next);
     range[0] = block_combine(e, COMBINER_MIN, DTYPE_I64, l.carried[0]);
     range[1] = block_combine(e, COMBINER_MAX, DTYPE_I64, l.carried[1]);
   } else {
     range[0] = query_position(e, t, first_query);
-    range[1] = least(e, query_position(e, t, last_query), last);
+    range[1] = index_min(e, query_position(e, t, last_query), last);
   }
   if (a->causal)
-    *hi = greatest(e, zero, add_n(e, range[1], 1));
+    *hi = index_max(e, zero, index_add_n(e, range[1], 1));
   if (a->window > 0)
-    *lo = greatest(e, zero, add_n(e, range[0], 1 - a->window));
+    *lo = index_max(e, zero, index_add_n(e, range[0], 1 - a->window));
 }
 
 /* ---- results ---- */
 
 static LLVMValueRef is_row(struct emit *e, const struct tile *t, LLVMValueRef row) {
-  return LLVMBuildICmp(e->b, LLVMIntSLT, add(e, t->row0, row), t->all, "");
+  return LLVMBuildICmp(e->b, LLVMIntSLT, index_add(e, t->row0, row), t->all, "");
 }
 
 static void store_lse(struct emit *e, const struct tile *t, const struct state *st) {
@@ -530,10 +510,11 @@ static void share_sums(struct emit *e, const struct tile *t, const struct state 
   for (int64_t i = 0; i < s->rows; i++) {
     LLVMValueRef none = LLVMBuildFCmp(e->b, LLVMRealOEQ, st->total[i], f32(e, 0), "");
     LLVMValueRef total = LLVMBuildSelect(e->b, none, f32(e, 1), st->total[i], "");
-    LLVMValueRef line = add(e, mul(e, own_row(e, t, i), s->columns), mul(e, t->x, s->wide));
+    LLVMValueRef line =
+        index_add(e, index_scale(e, own_row(e, t, i), s->columns), index_scale(e, t->x, s->wide));
     for (int64_t j = 0; j < per_row; j++) {
       LLVMValueRef x = LLVMBuildFDiv(e->b, st->sums[i * per_row + j], total, "");
-      store(e, t, add_n(e, line, j / s->wide * SIDE * s->wide + j % s->wide), x, 1);
+      store(e, t, index_add_n(e, line, j / s->wide * SIDE * s->wide + j % s->wide), x, 1);
     }
   }
 }
@@ -548,16 +529,18 @@ static void finish(struct emit *e, const struct tile *t, const struct state *st)
   int64_t steps = s->depth / width;
   struct emit_loop l;
   emit_loop_begin(e, &l, e->lane, emit_i64(e, SIDE * s->rows * steps), THREADS, 0, NULL);
-  LLVMValueRef row = quotient(e, l.index, steps), column = mul(e, rest(e, l.index, steps), width);
+  LLVMValueRef row = index_quotient(e, l.index, steps),
+               column = index_scale(e, index_rest(e, l.index, steps), width);
   struct emit_if inside;
   emit_if_begin(e, &inside, is_row(e, t, row));
-  LLVMValueRef place = add(e, mul(e, row, s->columns), column), x = NULL;
+  LLVMValueRef place = index_add(e, index_scale(e, row, s->columns), column), x = NULL;
   if (width == 1)
     x = load(e, t, place, 1);
   else
     x = LLVMGetPoison(LLVMVectorType(e->f32, width));
   for (uint32_t i = 0; width > 1 && i < width; i++)
-    x = LLVMBuildInsertElement(e->b, x, load(e, t, add_n(e, place, i), 1), emit_i64(e, i), "");
+    x = LLVMBuildInsertElement(e->b, x, load(e, t, index_add_n(e, place, i), 1), emit_i64(e, i),
+                               "");
   struct point p = {.rank = 4, .width = width};
   row = row_of(e, t, row);
   p.c[0] = coord_uniform(e, t->batch);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "codegen/contract_shape.h"
+#include "codegen/index_math.h"
 #include "codegen/nvptx/block.h"
 #include "codegen/schedule.h"
 
@@ -51,18 +52,6 @@ struct tile {
   LLVMValueRef row, column;     /* of this thread's first element in the tile */
 };
 
-static LLVMValueRef add(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
-  return LLVMBuildAdd(e->b, a, b, "");
-}
-static LLVMValueRef mul(struct emit *e, LLVMValueRef a, int64_t b) {
-  return LLVMBuildMul(e->b, a, emit_i64(e, b), "");
-}
-static LLVMValueRef quotient(struct emit *e, LLVMValueRef a, int64_t b) {
-  return LLVMBuildUDiv(e->b, a, emit_i64(e, b), "");
-}
-static LLVMValueRef rest(struct emit *e, LLVMValueRef a, int64_t b) {
-  return LLVMBuildURem(e->b, a, emit_i64(e, b), "");
-}
 static LLVMValueRef both_below(struct emit *e, LLVMValueRef a, LLVMValueRef a_end, LLVMValueRef b,
                                LLVMValueRef b_end) {
   return LLVMBuildAnd(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, a, a_end, ""),
@@ -74,7 +63,7 @@ static LLVMValueRef at(struct emit *e, const struct tile *t, LLVMValueRef index)
 }
 
 static LLVMValueRef blocks_of(struct emit *e, LLVMValueRef size) {
-  return quotient(e, add(e, size, emit_i64(e, TILE - 1)), TILE);
+  return index_quotient(e, index_add(e, size, emit_i64(e, TILE - 1)), TILE);
 }
 
 static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
@@ -85,14 +74,14 @@ static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   t->n = emit_product(e, s->n, s->n_n);
   t->k = emit_product(e, s->k, s->n_k);
   LLVMValueRef n_blocks = blocks_of(e, t->n), m_blocks = blocks_of(e, t->m);
-  t->n0 = mul(e, LLVMBuildURem(e->b, number, n_blocks, ""), TILE);
+  t->n0 = index_scale(e, LLVMBuildURem(e->b, number, n_blocks, ""), TILE);
   number = LLVMBuildUDiv(e->b, number, n_blocks, "");
-  t->m0 = mul(e, LLVMBuildURem(e->b, number, m_blocks, ""), TILE);
+  t->m0 = index_scale(e, LLVMBuildURem(e->b, number, m_blocks, ""), TILE);
   number = LLVMBuildUDiv(e->b, number, m_blocks, "");
   emit_delinearize(e, number, s->batch, s->n_batch, t->batch);
   t->shared = block_shared(e, "tile", t->type, TILE * TILE);
-  t->row = quotient(e, e->lane, STRIDE);
-  t->column = rest(e, e->lane, STRIDE);
+  t->row = index_quotient(e, e->lane, STRIDE);
+  t->column = index_rest(e, e->lane, STRIDE);
 }
 
 /* This block's TILE_K x TILE of an operand, 0 beyond its edges. Neighbouring threads take
@@ -100,17 +89,17 @@ static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
 static void bring(struct emit *e, const struct tile *t, bool left, LLVMValueRef k0) {
   struct emit_loop l;
   emit_loop_begin(e, &l, e->lane, emit_i64(e, TILE * TILE_K), THREADS, 0, NULL);
-  LLVMValueRef own = left ? quotient(e, l.index, TILE_K) : rest(e, l.index, TILE);
-  LLVMValueRef step = left ? rest(e, l.index, TILE_K) : quotient(e, l.index, TILE);
-  LLVMValueRef k = add(e, k0, step), place = add(e, left ? t->m0 : t->n0, own);
+  LLVMValueRef own = left ? index_quotient(e, l.index, TILE_K) : index_rest(e, l.index, TILE);
+  LLVMValueRef step = left ? index_rest(e, l.index, TILE_K) : index_quotient(e, l.index, TILE);
+  LLVMValueRef k = index_add(e, k0, step), place = index_add(e, left ? t->m0 : t->n0, own);
   struct emit_if inside;
   emit_if_begin(e, &inside, both_below(e, place, left ? t->m : t->n, k, t->k));
   emit_if_else(e, &inside,
                contract_operand(e, &t->s, t->batch, left, coord_uniform(e, place),
                                 coord_uniform(e, k), 1, t->s.acc));
   LLVMValueRef x = emit_if_end(e, &inside, LLVMConstNull(t->type));
-  LLVMValueRef to = add(e, mul(e, step, TILE), own);
-  LLVMBuildStore(e->b, x, at(e, t, left ? to : add(e, to, emit_i64(e, TILE_K * TILE))));
+  LLVMValueRef to = index_add(e, index_scale(e, step, TILE), own);
+  LLVMBuildStore(e->b, x, at(e, t, left ? to : index_add(e, to, emit_i64(e, TILE_K * TILE))));
   emit_loop_end(e, &l, NULL);
 }
 
@@ -119,11 +108,11 @@ static void multiply(struct emit *e, const struct tile *t, LLVMValueRef *sums) {
   struct emit_loop l;
   LLVMValueRef x[PER], y[PER], next[PER * PER];
   emit_loop_begin(e, &l, emit_i64(e, 0), emit_i64(e, TILE_K), 1, PER * PER, sums);
-  LLVMValueRef line = mul(e, l.index, TILE);
+  LLVMValueRef line = index_scale(e, l.index, TILE);
   for (int i = 0; i < PER; i++) {
-    LLVMValueRef from = add(e, line, emit_i64(e, STRIDE * i));
-    x[i] = LLVMBuildLoad2(e->b, t->type, at(e, t, add(e, from, t->row)), "");
-    from = add(e, add(e, from, t->column), emit_i64(e, TILE_K * TILE));
+    LLVMValueRef from = index_add(e, line, emit_i64(e, STRIDE * i));
+    x[i] = LLVMBuildLoad2(e->b, t->type, at(e, t, index_add(e, from, t->row)), "");
+    from = index_add(e, index_add(e, from, t->column), emit_i64(e, TILE_K * TILE));
     y[i] = LLVMBuildLoad2(e->b, t->type, at(e, t, from), "");
   }
   for (int i = 0; i < PER * PER; i++)
@@ -136,15 +125,15 @@ static void multiply(struct emit *e, const struct tile *t, LLVMValueRef *sums) {
 static void finish(struct emit *e, const struct tile *t, const LLVMValueRef *sums) {
   block_barrier(e);
   for (int i = 0; i < PER * PER; i++) {
-    LLVMValueRef row = add(e, t->row, emit_i64(e, STRIDE * (i / PER)));
-    LLVMValueRef column = add(e, t->column, emit_i64(e, STRIDE * (i % PER)));
-    LLVMBuildStore(e->b, sums[i], at(e, t, add(e, mul(e, row, TILE), column)));
+    LLVMValueRef row = index_add(e, t->row, emit_i64(e, STRIDE * (i / PER)));
+    LLVMValueRef column = index_add(e, t->column, emit_i64(e, STRIDE * (i % PER)));
+    LLVMBuildStore(e->b, sums[i], at(e, t, index_add(e, index_scale(e, row, TILE), column)));
   }
   block_barrier(e);
   struct emit_loop l;
   emit_loop_begin(e, &l, e->lane, emit_i64(e, TILE * TILE), THREADS, 0, NULL);
-  LLVMValueRef row = add(e, t->m0, quotient(e, l.index, TILE));
-  LLVMValueRef column = add(e, t->n0, rest(e, l.index, TILE));
+  LLVMValueRef row = index_add(e, t->m0, index_quotient(e, l.index, TILE));
+  LLVMValueRef column = index_add(e, t->n0, index_rest(e, l.index, TILE));
   struct emit_if inside;
   emit_if_begin(e, &inside, both_below(e, row, t->m, column, t->n));
   struct point p =

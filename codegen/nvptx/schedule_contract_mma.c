@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "codegen/contract_shape.h"
+#include "codegen/index_math.h"
 #include "codegen/nvptx/block.h"
 #include "codegen/nvptx/ptx_instruction.h"
 #include "codegen/nvptx/tensor_core.h"
@@ -106,18 +107,6 @@ struct tile {
   LLVMValueRef buffers_aligned;       /* i1 */
 };
 
-static LLVMValueRef add(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
-  return LLVMBuildAdd(e->b, a, b, "");
-}
-static LLVMValueRef mul(struct emit *e, LLVMValueRef a, int64_t b) {
-  return LLVMBuildMul(e->b, a, LLVMConstInt(LLVMTypeOf(a), (unsigned long long)b, true), "");
-}
-static LLVMValueRef quotient(struct emit *e, LLVMValueRef a, int64_t b) {
-  return LLVMBuildUDiv(e->b, a, LLVMConstInt(LLVMTypeOf(a), (unsigned long long)b, true), "");
-}
-static LLVMValueRef rest(struct emit *e, LLVMValueRef a, int64_t b) {
-  return LLVMBuildURem(e->b, a, LLVMConstInt(LLVMTypeOf(a), (unsigned long long)b, true), "");
-}
 static LLVMValueRef less(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
   return LLVMBuildICmp(e->b, LLVMIntSLT, a, b, "");
 }
@@ -168,10 +157,10 @@ struct chunk {
 static void chunk_at(struct emit *e, const struct side *s, LLVMValueRef k0, LLVMValueRef number,
                      struct chunk *c) {
   uint32_t per_line = matrix_line_bytes(&s->block) / MATRIX_CHUNK;
-  LLVMValueRef line = quotient(e, number, per_line), column = rest(e, number, per_line);
-  LLVMValueRef along = mul(e, column, lanes_of(s));
-  c->own = add(e, s->first, s->block.along_k ? line : along);
-  c->k = add(e, k0, s->block.along_k ? along : line);
+  LLVMValueRef line = index_quotient(e, number, per_line), column = index_rest(e, number, per_line);
+  LLVMValueRef along = index_scale(e, column, lanes_of(s));
+  c->own = index_add(e, s->first, s->block.along_k ? line : along);
+  c->k = index_add(e, k0, s->block.along_k ? along : line);
   c->place = matrix_place(e, &s->block, word(e, line), word(e, column));
 }
 
@@ -206,14 +195,14 @@ static void bring_slowly(struct emit *e, const struct tile *t, const struct side
                          const struct chunk *c, LLVMValueRef memory) {
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), emit_i64(e, lanes_of(s)), 1, 0, NULL);
-  LLVMValueRef own = s->block.along_k ? c->own : add(e, c->own, l.index);
-  LLVMValueRef k = s->block.along_k ? add(e, c->k, l.index) : c->k;
+  LLVMValueRef own = s->block.along_k ? c->own : index_add(e, c->own, l.index);
+  LLVMValueRef k = s->block.along_k ? index_add(e, c->k, l.index) : c->k;
   struct emit_if inside;
   emit_if_begin(e, &inside, both(e, less(e, own, s->size), less(e, k, t->k)));
   emit_if_else(e, &inside, stored(e, t, s, coord_uniform(e, own), coord_uniform(e, k), 1));
   LLVMTypeRef integer = LLVMIntTypeInContext(e->context, s->block.bytes * 8);
   LLVMValueRef x = emit_if_end(e, &inside, LLVMConstNull(integer));
-  LLVMValueRef place = add(e, c->place, mul(e, word(e, l.index), s->block.bytes));
+  LLVMValueRef place = index_add(e, c->place, index_scale(e, word(e, l.index), s->block.bytes));
   LLVMBuildStore(e->b, x, shared_at(e, memory, place));
   emit_loop_end(e, &l, NULL);
 }
@@ -244,7 +233,7 @@ static void copy_part(struct emit *e, const struct tile *t, const struct side *s
   LLVMValueRef inside = both(e, less(e, c->own, s->size), less(e, c->k, t->k));
   LLVMValueRef left =
       LLVMBuildSub(e->b, s->block.along_k ? t->k : s->size, s->block.along_k ? c->k : c->own, "");
-  left = mul(e, left, s->block.bytes);
+  left = index_scale(e, left, s->block.bytes);
   left = LLVMBuildSelect(e->b, less(e, left, bytes), left, bytes, "");
   left = word(e, LLVMBuildSelect(e->b, inside, left, zero, ""));
   uint32_t buffer;
@@ -286,12 +275,12 @@ static struct chunk own_chunk(struct emit *e, const struct tile *t, const struct
   uint32_t threads = threads_of(t->shape), bytes = matrix_line_bytes(&s->block);
   LLVMValueRef number = e->lane;
   if (s->chunks < threads) /* some threads bring what others do */
-    number = rest(e, number, s->chunks);
+    number = index_rest(e, number, s->chunks);
   chunk_at(e, s, k0, number, &c);
   uint32_t lines = i * threads * MATRIX_CHUNK / bytes; /* a multiple of the swizzle's period */
   LLVMValueRef *along = s->block.along_k ? &c.own : &c.k;
-  *along = add(e, *along, emit_i64(e, lines));
-  c.place = add(e, c.place, i32(e, lines * bytes));
+  *along = index_add(e, *along, emit_i64(e, lines));
+  c.place = index_add(e, c.place, i32(e, lines * bytes));
   return c;
 }
 
@@ -322,7 +311,7 @@ static void bring_begin(struct emit *e, const struct tile *t, struct side *s, LL
   LLVMValueRef memory = shared_at(e, stage, i32(e, s->offset));
   LLVMValueRef computed[MOST_CHUNKS], none[MOST_CHUNKS];
   LLVMTypeRef words = LLVMVectorType(e->i32, MATRIX_CHUNK / 4);
-  LLVMValueRef end = add(e, k0, emit_i64(e, t->k_elements));
+  LLVMValueRef end = index_add(e, k0, emit_i64(e, t->k_elements));
   s->fast = both(e, both(e, s->whole, s->aligned), at_most(e, end, t->k));
   struct emit_if fast;
   uint32_t n = s->direct ? 0 : own_chunks(t, s);
@@ -406,14 +395,14 @@ static void side_init(struct emit *e, struct tile *t, bool left, LLVMValueRef bl
   s->offset = left ? 0 : t->shape->m * t->shape->k_bytes;
   s->chunks = own * t->shape->k_bytes / MATRIX_CHUNK;
   s->size = left ? emit_product(e, c->m, c->n_m) : emit_product(e, c->n, c->n_n);
-  s->first = mul(e, block, own);
-  s->whole =
-      divides(s->size, own) ? truth(e) : at_most(e, add(e, s->first, emit_i64(e, own)), s->size);
+  s->first = index_scale(e, block, own);
+  s->whole = divides(s->size, own) ? truth(e)
+                                   : at_most(e, index_add(e, s->first, emit_i64(e, own)), s->size);
   choose_lines(e, t, s);
 }
 
 static LLVMValueRef blocks_of(struct emit *e, const dim *dims, uint32_t n, uint32_t block) {
-  return quotient(e, add(e, emit_product(e, dims, n), emit_i64(e, block - 1)), block);
+  return index_quotient(e, index_add(e, emit_product(e, dims, n), emit_i64(e, block - 1)), block);
 }
 
 static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
@@ -434,13 +423,15 @@ static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   emit_delinearize(e, LLVMBuildUDiv(e->b, number, m_blocks, ""), s->batch, s->n_batch, t->batch);
   side_init(e, t, true, m_block);
   side_init(e, t, false, n_block);
-  LLVMValueRef warp = quotient(e, word(e, e->lane), WARP);
-  t->warp_row = mul(e, quotient(e, warp, t->shape->warps_n), t->shape->m / t->shape->warps_m);
-  t->warp_column = mul(e, rest(e, warp, t->shape->warps_n), t->shape->n / t->shape->warps_n);
+  LLVMValueRef warp = index_quotient(e, word(e, e->lane), WARP);
+  t->warp_row =
+      index_scale(e, index_quotient(e, warp, t->shape->warps_n), t->shape->m / t->shape->warps_m);
+  t->warp_column =
+      index_scale(e, index_rest(e, warp, t->shape->warps_n), t->shape->n / t->shape->warps_n);
 }
 
 static LLVMValueRef stage_at(struct emit *e, const struct tile *t, LLVMValueRef number) {
-  return shared_at(e, t->memory, mul(e, number, t->stage_bytes));
+  return shared_at(e, t->memory, index_scale(e, number, t->stage_bytes));
 }
 
 static void begin_stage(struct emit *e, struct tile *t, LLVMValueRef k0, LLVMValueRef stage) {
@@ -503,14 +494,14 @@ static void sum_up(struct emit *e, struct tile *t, LLVMValueRef *sums, uint32_t 
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), t->k, t->k_elements, n + 2, carried);
   wait(e, ahead - 1);
-  LLVMValueRef k0 = add(e, l.index, emit_i64(e, (int64_t)ahead * t->k_elements));
+  LLVMValueRef k0 = index_add(e, l.index, emit_i64(e, (int64_t)ahead * t->k_elements));
   LLVMValueRef fill = stage_at(e, t, l.carried[n + 1]);
   begin_stage(e, t, k0, fill);
   memcpy(carried, l.carried, n * sizeof *sums);
   multiply(e, t, stage_at(e, t, l.carried[n]), carried);
   end_stage(e, t, k0, fill);
   for (uint32_t i = n; i < n + 2; i++) {
-    LLVMValueRef next = add(e, l.carried[i], i32(e, 1)), last = i32(e, t->shape->stages);
+    LLVMValueRef next = index_add(e, l.carried[i], i32(e, 1)), last = i32(e, t->shape->stages);
     LLVMValueRef wraps = LLVMBuildICmp(e->b, LLVMIntEQ, next, last, "");
     carried[i] = LLVMBuildSelect(e->b, wraps, i32(e, 0), next, "");
   }
@@ -531,21 +522,22 @@ struct slab {
 
 static LLVMValueRef slab_at(struct emit *e, const struct slab *b, LLVMValueRef row,
                             LLVMValueRef column) {
-  LLVMValueRef index = add(e, mul(e, row, b->line), column);
+  LLVMValueRef index = index_add(e, index_scale(e, row, b->line), column);
   return LLVMBuildInBoundsGEP2(e->b, b->type, b->memory, &index, 1, "");
 }
 
 static void put_sums(struct emit *e, const struct tile *t, const struct slab *b,
                      const LLVMValueRef *sums) {
-  LLVMValueRef lane = rest(e, word(e, e->lane), WARP);
-  LLVMValueRef row = quotient(e, lane, 4), column = mul(e, rest(e, lane, 4), 2);
+  LLVMValueRef lane = index_rest(e, word(e, e->lane), WARP);
+  LLVMValueRef row = index_quotient(e, lane, 4), column = index_scale(e, index_rest(e, lane, 4), 2);
   for (uint32_t j = 0; j < column_blocks(t); j++) {
     for (uint32_t half = 0; half < 2; half++) {
       LLVMValueRef pair = LLVMGetPoison(LLVMVectorType(b->type, 2));
       for (uint32_t i = 0; i < 2; i++)
         pair =
             LLVMBuildInsertElement(e->b, pair, sums[MATRIX_SUMS * j + 2 * half + i], i32(e, i), "");
-      LLVMValueRef at = slab_at(e, b, add(e, row, i32(e, 8 * half)), add(e, column, i32(e, 8 * j)));
+      LLVMValueRef at =
+          slab_at(e, b, index_add(e, row, i32(e, 8 * half)), index_add(e, column, i32(e, 8 * j)));
       LLVMSetAlignment(LLVMBuildStore(e->b, pair, at), 8);
     }
   }
@@ -600,14 +592,17 @@ static void finish_slab(struct emit *e, const struct tile *t, const struct slab 
                         LLVMValueRef block) {
   uint32_t width = run_width(e), runs = b->columns / width;
   struct emit_loop l, single;
-  LLVMValueRef lane = rest(e, e->lane, WARP);
+  LLVMValueRef lane = index_rest(e, e->lane, WARP);
   emit_loop_begin(e, &l, lane, emit_i64(e, 16 * runs), WARP, 0, NULL);
-  LLVMValueRef slab_row = quotient(e, l.index, runs), run = mul(e, rest(e, l.index, runs), width);
-  LLVMValueRef row = add(e, add(e, t->side[0].first, mul(e, block, 16)), slab_row);
-  row = add(e, row, LLVMBuildZExt(e->b, t->warp_row, e->i64, ""));
-  LLVMValueRef column = add(e, t->side[1].first, LLVMBuildZExt(e->b, t->warp_column, e->i64, ""));
-  column = add(e, column, run);
-  LLVMValueRef size = t->side[1].size, end = add(e, column, emit_i64(e, width));
+  LLVMValueRef slab_row = index_quotient(e, l.index, runs),
+               run = index_scale(e, index_rest(e, l.index, runs), width);
+  LLVMValueRef row =
+      index_add(e, index_add(e, t->side[0].first, index_scale(e, block, 16)), slab_row);
+  row = index_add(e, row, LLVMBuildZExt(e->b, t->warp_row, e->i64, ""));
+  LLVMValueRef column =
+      index_add(e, t->side[1].first, LLVMBuildZExt(e->b, t->warp_column, e->i64, ""));
+  column = index_add(e, column, run);
+  LLVMValueRef size = t->side[1].size, end = index_add(e, column, emit_i64(e, width));
   struct emit_if inside, whole;
   emit_if_begin(e, &inside, less(e, row, t->side[0].size));
   emit_if_begin(e, &whole, both(e, t->buffers_aligned, at_most(e, end, size)));
@@ -617,7 +612,7 @@ static void finish_slab(struct emit *e, const struct tile *t, const struct slab 
   emit_if_else(e, &whole, NULL);
   end = LLVMBuildSelect(e->b, less(e, end, size), end, size, "");
   emit_loop_begin(e, &single, column, end, 1, 0, NULL);
-  LLVMValueRef at = add(e, run, LLVMBuildSub(e->b, single.index, column, ""));
+  LLVMValueRef at = index_add(e, run, LLVMBuildSub(e->b, single.index, column, ""));
   finish_run(e, t, b, word(e, slab_row), word(e, at), row, single.index, 1);
   emit_loop_end(e, &single, NULL);
   emit_if_end(e, &whole, NULL);
@@ -629,8 +624,8 @@ static void finish_slab(struct emit *e, const struct tile *t, const struct slab 
 static void finish(struct emit *e, const struct tile *t, const LLVMValueRef *sums) {
   uint32_t columns = t->shape->n / t->shape->warps_n;
   struct slab b = {.type = emit_type(e, t->s.acc, 1), .columns = columns, .line = columns + 8};
-  LLVMValueRef warp = quotient(e, word(e, e->lane), WARP);
-  b.memory = shared_at(e, t->memory, mul(e, warp, (int64_t)16 * b.line * 4));
+  LLVMValueRef warp = index_quotient(e, word(e, e->lane), WARP);
+  b.memory = shared_at(e, t->memory, index_scale(e, warp, (int64_t)16 * b.line * 4));
   struct emit_loop l;
   emit_loop_begin(e, &l, emit_i64(e, 0), emit_i64(e, row_blocks(t)), 1, 0, NULL);
   put_block(e, t, &b, l.index, sums);

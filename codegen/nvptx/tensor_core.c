@@ -5,22 +5,17 @@
 
 #include <assert.h>
 
+#include "codegen/index_math.h"
 #include "codegen/nvptx/ptx_instruction.h"
 
 #define LANES 32u
 #define BANKS_BYTES 128u /* a line of all banks */
 
 static LLVMValueRef i32(struct emit *e, uint32_t x) { return LLVMConstInt(e->i32, x, false); }
-static LLVMValueRef add(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
-  return LLVMBuildAdd(e->b, a, b, "");
-}
 static LLVMValueRef bits(struct emit *e, LLVMValueRef x, uint32_t from, uint32_t mask) {
   if (from)
     x = LLVMBuildLShr(e->b, x, i32(e, from), "");
   return LLVMBuildAnd(e->b, x, i32(e, mask), "");
-}
-static LLVMValueRef times(struct emit *e, LLVMValueRef x, uint32_t n) {
-  return LLVMBuildMul(e->b, x, i32(e, n), "");
 }
 
 /* This thread's place in its warp. */
@@ -45,7 +40,7 @@ LLVMValueRef matrix_place(struct emit *e, const struct matrix_block *b, LLVMValu
   uint32_t bytes = matrix_line_bytes(b), chunks = bytes / MATRIX_CHUNK;
   LLVMValueRef turn;
   if (by_words(b)) {
-    turn = times(e, bits(e, line, 0, chunks < 8 ? chunks / 2 - 1 : 3), 2);
+    turn = index_scale(e, bits(e, line, 0, chunks < 8 ? chunks / 2 - 1 : 3), 2);
   } else {
     uint32_t shift = 0;
     while (bytes << shift < BANKS_BYTES)
@@ -53,7 +48,7 @@ LLVMValueRef matrix_place(struct emit *e, const struct matrix_block *b, LLVMValu
     turn = bits(e, line, shift, chunks < 8 ? chunks - 1 : 7);
   }
   chunk = LLVMBuildXor(e->b, chunk, turn, "");
-  return add(e, times(e, line, bytes), times(e, chunk, MATRIX_CHUNK));
+  return index_add(e, index_scale(e, line, bytes), index_scale(e, chunk, MATRIX_CHUNK));
 }
 
 static LLVMValueRef at(struct emit *e, LLVMValueRef memory, LLVMValueRef byte) {
@@ -81,18 +76,18 @@ static void load_fragment(struct emit *e, const struct matrix_block *b, LLVMValu
   LLVMValueRef k_half = bits(e, lane, own_first ? 4 : 3, 1);
   LLVMValueRef chunk, place;
   if (b->along_k) {
-    line = add(e, add(e, own, line), times(e, own_half, 8));
-    chunk = add(e, i32(e, step * (MATRIX_K_BYTES / MATRIX_CHUNK)), k_half);
+    line = index_add(e, index_add(e, own, line), index_scale(e, own_half, 8));
+    chunk = index_add(e, i32(e, step * (MATRIX_K_BYTES / MATRIX_CHUNK)), k_half);
   } else {
     uint32_t k = MATRIX_K_BYTES / b->bytes;
     assert(b->bytes == 2);
-    line = add(e, add(e, i32(e, step * k), line), times(e, k_half, 8));
-    own = add(e, own, i32(e, 16 * block));
-    chunk = add(e, bits(e, own, 3, UINT32_MAX >> 3), own_half);
+    line = index_add(e, index_add(e, i32(e, step * k), line), index_scale(e, k_half, 8));
+    own = index_add(e, own, i32(e, 16 * block));
+    chunk = index_add(e, bits(e, own, 3, UINT32_MAX >> 3), own_half);
   }
   place = matrix_place(e, b, line, chunk);
   if (b->along_k) /* 16 lines on, chunks are swapped alike: one register serves all blocks */
-    place = add(e, place, i32(e, 16 * block * matrix_line_bytes(b)));
+    place = index_add(e, place, i32(e, 16 * block * matrix_line_bytes(b)));
   load_matrices(e, at(e, memory, place), !b->along_k, out);
 }
 
@@ -103,10 +98,10 @@ static void load_words(struct emit *e, const struct matrix_block *b, LLVMValueRe
   LLVMValueRef lane = lane_of(e), k = bits(e, lane, 0, 3), row = bits(e, lane, 2, 7);
   for (uint32_t i = 0; i < 4; i++) {
     uint32_t own_half = own_first ? i & 1 : i >> 1, k_half = own_first ? i >> 1 : i & 1;
-    LLVMValueRef line = add(e, k, i32(e, step * (MATRIX_K_BYTES / 4) + 4 * k_half));
-    LLVMValueRef element = add(e, own, add(e, row, i32(e, 16 * block + 8 * own_half)));
+    LLVMValueRef line = index_add(e, k, i32(e, step * (MATRIX_K_BYTES / 4) + 4 * k_half));
+    LLVMValueRef element = index_add(e, own, index_add(e, row, i32(e, 16 * block + 8 * own_half)));
     LLVMValueRef place = matrix_place(e, b, line, bits(e, element, 2, UINT32_MAX >> 2));
-    place = add(e, place, times(e, bits(e, element, 0, 3), 4));
+    place = index_add(e, place, index_scale(e, bits(e, element, 0, 3), 4));
     out[i] = LLVMBuildLoad2(e->b, e->i32, at(e, memory, place), "");
   }
 }
