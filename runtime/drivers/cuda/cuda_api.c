@@ -4,60 +4,38 @@
 
 #include <dlfcn.h>
 #include <limits.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/fault.h"
+#include "runtime/shared_library.h"
 
-/* One per library. What went wrong is kept, so that each attempt reports it. */
 struct library {
-  pthread_mutex_t lock;
+  struct shared_library shared; /* first: `start` is handed this */
   struct cuda_api api;
-  bool tried, loaded;
-  char problem[256];
 };
 
-static struct library real = {.lock = PTHREAD_MUTEX_INITIALIZER};
-static struct library simulated = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static struct library real = {SHARED_LIBRARY_INIT, {0}};
+static struct library simulated = {SHARED_LIBRARY_INIT, {0}};
 
-static const struct {
-  const char *symbol;
-  size_t offset;
-  bool needed;
-} functions[] = {
+static const struct shared_symbol functions[] = {
 #define CUDA_FN(name, symbol, parameters) {#symbol, offsetof(struct cuda_api, name), true},
 #define CUDA_FN_NEWER(name, symbol, parameters) {#symbol, offsetof(struct cuda_api, name), false},
 #include "runtime/drivers/cuda/cuda_api.def"
 #undef CUDA_FN
 };
 
-static bool find_functions(struct library *l, void *handle, const char *path) {
-  for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
-    void *f = dlsym(handle, functions[i].symbol);
-    if (!f && functions[i].needed) {
-      snprintf(l->problem, sizeof l->problem, "%s has no %s: a newer driver is needed", path,
-               functions[i].symbol);
-      return false;
-    }
-    memcpy((char *)&l->api + functions[i].offset, &f, sizeof f);
-  }
-  return true;
-}
-
-static bool start(struct library *l, const char *path) {
-  void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (!handle) {
-    snprintf(l->problem, sizeof l->problem, "%s", dlerror());
-    return false;
-  }
-  if (!find_functions(l, handle, path))
+static bool start(struct shared_library *shared, const char *path) {
+  struct library *l = (struct library *)shared;
+  if (!shared_library_open(shared, path, functions, sizeof functions / sizeof *functions, &l->api,
+                           "a newer driver"))
     return false;
   /* By its name alone the loader takes what is loaded already. */
-  if (l == &real && simulated.loaded && l->api.init == simulated.api.init) {
-    snprintf(l->problem, sizeof l->problem, "this process uses the simulated driver already");
+  if (l == &real && simulated.shared.loaded && l->api.init == simulated.api.init) {
+    snprintf(shared->problem, sizeof shared->problem,
+             "this process uses the simulated driver already");
     return false;
   }
   int result = l->api.init(0);
@@ -65,20 +43,17 @@ static bool start(struct library *l, const char *path) {
     return true;
   const char *name = NULL;
   l->api.error_name(result, &name);
-  snprintf(l->problem, sizeof l->problem, "cuInit of %s: %s", path, name ? name : "unknown error");
+  snprintf(shared->problem, sizeof shared->problem, "cuInit of %s: %s", path,
+           name ? name : "unknown error");
   return false;
 }
 
 static status load(struct library *l, const char *path, const char *hint,
                    const struct cuda_api **out_api) {
-  pthread_mutex_lock(&l->lock);
-  if (!l->tried) {
-    l->loaded = start(l, path);
-    l->tried = true;
-  }
-  pthread_mutex_unlock(&l->lock);
   *out_api = &l->api;
-  return l->loaded ? STATUS_OK : fault_report(DIAG_E0720, NULL, hint, "%s", l->problem);
+  return shared_library_load(&l->shared, path, start)
+             ? STATUS_OK
+             : fault_report(DIAG_E0720, NULL, hint, "%s", l->shared.problem);
 }
 
 status cuda_api_load(const struct cuda_api **out_api) {
