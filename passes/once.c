@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* once: kernels that read constants only run once per session.
  *
- *     %w = const @w : i8[4096, 4096]                 %w = const @w : i8[4096, 4096]
- *     %0 = fused %w { root = pointwise } ...   =>    %0 = fused %w { root = pointwise, once = true
- * } ... %1 = fused %x, %0 { root = contract } ...      %1 = fused %x, %0 { root = contract } ...
+ *     %w = const @w : i8[4096, 4096]
+ *     %0 = fused %w { root = pointwise } ...
+ *     %1 = fused %x, %0 { root = contract } ...
+ *   =>
+ *     %w = const @w : i8[4096, 4096]
+ *     %0 = fused %w { root = pointwise, once = true } ...
+ *     %1 = fused %x, %0 { root = contract } ...
  *
  * A large constant that is made of a smaller one (a cast, scales and zero points, a transposition)
  * is not stored in the engine: fold stops at 64 KiB. Its kernels are its recipe, which the session

@@ -72,15 +72,7 @@ static status prepare_ranks(struct sinter_session *s, const sinter_session_optio
 static status connect_ranks(struct sinter_session *s) {
   if (!s->comms || !s->comms->connect)
     return STATUS_OK;
-  uint32_t n = s->engine->plan.ranks;
-  struct device **devices = mem_try_calloc(n, sizeof(struct device *));
-  if (!devices)
-    return fault_no_memory("a session's ranks", n * sizeof(struct device *));
-  for (uint32_t i = 0; i < n; i++)
-    devices[i] = s->ranks[i].device;
-  status st = s->comms->connect(s->comm, 0, n, devices);
-  mem_free(devices);
-  return st;
+  return s->comms->connect(s->comm, 0, s->engine->plan.ranks, s->rank_devices);
 }
 
 static status create_ranks(struct sinter_session *s, const sinter_session_options *options) {
@@ -91,10 +83,13 @@ static status create_ranks(struct sinter_session *s, const sinter_session_option
   if (st)
     return st;
   s->ranks = mem_try_calloc(n, sizeof *s->ranks);
-  if (!s->ranks)
-    return fault_no_memory("a session's ranks", n * sizeof *s->ranks);
-  for (uint32_t i = 0; i < n && !st; i++)
+  s->rank_devices = mem_try_calloc(n, sizeof(struct device *));
+  if (!s->ranks || !s->rank_devices)
+    return fault_no_memory("a session's ranks", n * (sizeof *s->ranks + sizeof(struct device *)));
+  for (uint32_t i = 0; i < n && !st; i++) {
     st = rank_init(&s->ranks[i], s, i, options);
+    s->rank_devices[i] = s->ranks[i].device;
+  }
   if (!st)
     st = connect_ranks(s);
   return st || n == 1 ? st : rank_team_create(s->ranks, n, &s->team);
@@ -133,6 +128,7 @@ SINTER_API void sinter_session_destroy(sinter_session *session) {
   for (uint32_t i = 0; session->ranks && i < session->engine->plan.ranks; i++)
     rank_deinit(&session->ranks[i]);
   session_states_deinit(session);
+  mem_free(session->rank_devices);
   mem_free(session->ranks);
   mem_free(session);
 }

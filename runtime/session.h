@@ -35,6 +35,7 @@ struct sinter_session {
   sinter_engine *engine;
   struct driver_devices devices;
   struct rank *ranks;              /* plan.ranks of them */
+  struct device **rank_devices;    /* theirs, for comms->connect */
   const struct comm_driver *comms; /* with several ranks; else NULL, as are comm and team */
   struct comm *comm;
   struct rank_team *team;

@@ -7,6 +7,7 @@
  */
 #include "tests/support/gpu_plan.h"
 #include "tests/support/ranks_plan.h"
+#include "tests/support/state_plan.h"
 
 #include "runtime/session.h"
 
@@ -103,32 +104,16 @@ static void make_decoder(struct engine_maker *e) {
   uint32_t sc = manifest_build_symbol(b, "capacity", 1, 4096);
   uint32_t capacity = manifest_build_symbol_expr(b, sc);
   uint32_t all = manifest_build_expr(b, EXPR_MUL, batch, capacity, 0);
-  uint32_t entry = manifest_build_entry(b, "decode");
-  uint32_t tokens = engine_value(e, ENGINE__STORAGE__INPUT, 0, 0, DTYPE_I64, batch, 0, 0);
-  uint32_t length = engine_value(e, ENGINE__STORAGE__INPUT, 1, 0, DTYPE_I64, batch, 0, 0);
-  uint32_t past = engine_value(e, ENGINE__STORAGE__INPUT, 2, 0, DTYPE_I64, all, 0, 0);
-  uint32_t y = engine_value(e, ENGINE__STORAGE__OUTPUT, 0, 0, DTYPE_I64, batch, 0, 0);
-  uint32_t present = engine_value(e, ENGINE__STORAGE__OUTPUT, 1, 0, DTYPE_I64, all, 0, 0);
+  struct state_plan p = state_plan_begin(e, sc, batch, (uint32_t[]){batch, capacity}, 2, all);
   uint32_t sum = engine_value(e, ENGINE__STORAGE__ARENA, 0, 0, DTYPE_I64, batch, 0, 9);
   uint32_t wide = engine_value(e, ENGINE__STORAGE__ARENA, 0, 0, DTYPE_I64, all, 0, 9);
-  manifest_build_input(b, entry, "tokens", DTYPE_I64, (uint32_t[]){batch, one}, 2, tokens);
-  manifest_build_input(b, entry, "length", DTYPE_I64, (uint32_t[]){batch}, 1, length);
-  manifest_build_input(b, entry, "past", DTYPE_I64, (uint32_t[]){batch, capacity}, 2, past);
-  manifest_build_output(b, entry, "y", DTYPE_I64, (uint32_t[]){batch}, 1, y);
-  manifest_build_output(b, entry, "present", DTYPE_I64, (uint32_t[]){batch, capacity}, 2, present);
-  manifest_build_state(b, entry, 2, 1, 1);
-  b->manifest.entries[0]->length = 2;
-  b->manifest.entries[0]->capacity = sc;
-  uint32_t block = manifest_build_block(b);
-  manifest_build_variant(b, entry, block);
-  manifest_build_step_layout(b, block);
-  engine_launch(e, block, KERNEL_add_i64, (uint32_t[]){past, past, wide}, (uint32_t[]){all, one},
-                all);
-  engine_launch(e, block, KERNEL_add_i64, (uint32_t[]){tokens, length, sum},
+  engine_launch(e, p.block, KERNEL_add_i64, (uint32_t[]){p.past, p.past, wide},
+                (uint32_t[]){all, one}, all);
+  engine_launch(e, p.block, KERNEL_add_i64, (uint32_t[]){p.tokens, p.length, sum},
                 (uint32_t[]){batch, one}, batch);
-  Engine__Exchange *ex = manifest_build_step_exchange(b, block);
+  Engine__Exchange *ex = manifest_build_step_exchange(b, p.block);
   manifest_build_exchange_axis(b, ex, axis, 0, 0);
-  manifest_build_exchange_part(b, ex, sum, y, batch);
+  manifest_build_exchange_part(b, ex, sum, p.y, batch);
 }
 
 static void a_thousand_tokens(void **state) {
@@ -162,12 +147,6 @@ static void in_time(double start, const char *what) {
 
 static void every_step_may_fail(void **state) {
   (void)state;
-  static const struct {
-    const char *word, *code;
-    sinter_status status;
-  } kinds[] = {{"fail", "E0705", SINTER_DEVICE},
-               {"oom", "E0615", SINTER_RESOURCES},
-               {"stall", "E0703", SINTER_DEVICE}};
   struct fixture f;
   ranks_plan_make(&f.maker, 2, 2);
   open_plan(&f);
@@ -180,12 +159,13 @@ static void every_step_may_fail(void **state) {
     for (int kind = 0; kind < 3; kind++) {
       char faults[64];
       snprintf(faults, sizeof faults, "rank=%d step=%d %s", (int)(step + (uint64_t)kind) % RANKS,
-               (int)step, kinds[kind].word);
+               (int)step, ranks_plan_faults[kind].word);
       session = create(&f, (struct gpu_options){.faults = faults});
       double start = now_s();
       sinter_status st = ranks_plan_run(session, 40, RANKS);
       in_time(start, faults);
-      if (st != kinds[kind].status || strcmp(sinter_last_error_code(), kinds[kind].code))
+      if (st != ranks_plan_faults[kind].status ||
+          strcmp(sinter_last_error_code(), ranks_plan_faults[kind].code))
         fail_msg("'%s': %d %s", faults, st, sinter_last_error());
       assert_ok(ranks_plan_run(session, 40, RANKS));
       sinter_session_destroy(session);

@@ -33,12 +33,6 @@ static sinter_session *create(struct fixture *f, const char *devices, const char
 
 static void every_step_may_fail(void **state) {
   (void)state;
-  static const struct {
-    const char *word, *code;
-    sinter_status status;
-  } kinds[] = {{"fail", "E0705", SINTER_DEVICE},
-               {"oom", "E0615", SINTER_RESOURCES},
-               {"stall", "E0703", SINTER_DEVICE}};
   struct fixture f;
   ranks_plan_make(&f.maker, 2, 2);
   fixture_open(&f, 2);
@@ -49,15 +43,16 @@ static void every_step_may_fail(void **state) {
     for (int kind = 0; kind < 3; kind++) {
       char faults[64], text[64];
       int rank = (int)(step + (uint64_t)kind) % 4;
-      snprintf(faults, sizeof faults, "rank=%d step=%d %s", rank, (int)step, kinds[kind].word);
+      snprintf(faults, sizeof faults, "rank=%d step=%d %s", rank, (int)step,
+               ranks_plan_faults[kind].word);
       sinter_session *session = create(&f, "cpu:4", faults);
       double start = now_s();
       sinter_status st = ranks_plan_run(session, 40, 4);
       double took = now_s() - start;
       snprintf(text, sizeof text, kind == 2 ? "rank %d has done nothing" : "step", rank);
-      if (st != kinds[kind].status)
+      if (st != ranks_plan_faults[kind].status)
         fail_msg("'%s': %d %s", faults, st, sinter_last_error());
-      assert_error(st, kinds[kind].status, kinds[kind].code, text);
+      assert_error(st, ranks_plan_faults[kind].status, ranks_plan_faults[kind].code, text);
       if (took > DEADLINE_MS * 1e-3 + 8) /* a busy machine takes its time */
         fail_msg("'%s' took %.1f s", faults, took);
       for (int i = 0; i < 3; i++)

@@ -2,7 +2,7 @@
 /* States of which each rank has a part: batch rows dealt among ranks stay where they are when there
  * are more, and are copied to the rank that has the other row. Then manifests whose sizes make no
  * sense, each of which is refused or does no harm. */
-#include "tests/support/engine_fixture.h"
+#include "tests/support/state_plan.h"
 
 #include "runtime/session.h"
 
@@ -37,29 +37,13 @@ static void make_plan(struct engine_maker *e, uint32_t ranks, sizes_fn fn) {
   s.inner = one;
   fn(e, &s);
   uint32_t all = expr(e, EXPR_MUL, expr(e, EXPR_MUL, s.rows, s.held), s.inner);
-  uint32_t entry = manifest_build_entry(b, "decode");
-  uint32_t tokens = engine_value(e, ENGINE__STORAGE__INPUT, 0, 0, DTYPE_I64, s.batch, 0, 0);
-  uint32_t length = engine_value(e, ENGINE__STORAGE__INPUT, 1, 0, DTYPE_I64, s.batch, 0, 0);
-  uint32_t past = engine_value(e, ENGINE__STORAGE__INPUT, 2, 0, DTYPE_I64, all, 0, 0);
-  uint32_t y = engine_value(e, ENGINE__STORAGE__OUTPUT, 0, 0, DTYPE_I64, s.batch, 0, 0);
-  uint32_t present = engine_value(e, ENGINE__STORAGE__OUTPUT, 1, 0, DTYPE_I64, all, 0, 0);
+  struct state_plan p =
+      state_plan_begin(e, sc, s.batch, (uint32_t[]){s.rows, s.held, s.inner}, 3, all);
   if (s.bytes)
-    b->manifest.values[past]->bytes = b->manifest.values[present]->bytes = s.bytes;
-  const uint32_t dims[] = {s.rows, s.held, s.inner};
-  manifest_build_input(b, entry, "tokens", DTYPE_I64, (uint32_t[]){s.batch, one}, 2, tokens);
-  manifest_build_input(b, entry, "length", DTYPE_I64, &s.batch, 1, length);
-  manifest_build_input(b, entry, "past", DTYPE_I64, dims, 3, past);
-  manifest_build_output(b, entry, "y", DTYPE_I64, &s.batch, 1, y);
-  manifest_build_output(b, entry, "present", DTYPE_I64, dims, 3, present);
-  manifest_build_state(b, entry, 2, 1, 1);
-  b->manifest.entries[0]->length = 2;
-  b->manifest.entries[0]->capacity = sc;
-  uint32_t block = manifest_build_block(b);
-  manifest_build_variant(b, entry, block);
-  manifest_build_step_layout(b, block);
-  engine_launch(e, block, KERNEL_add_i64, (uint32_t[]){past, past, present}, (uint32_t[]){all, one},
-                all);
-  engine_launch(e, block, KERNEL_add_i64, (uint32_t[]){tokens, length, y},
+    b->manifest.values[p.past]->bytes = b->manifest.values[p.present]->bytes = s.bytes;
+  engine_launch(e, p.block, KERNEL_add_i64, (uint32_t[]){p.past, p.past, p.present},
+                (uint32_t[]){all, one}, all);
+  engine_launch(e, p.block, KERNEL_add_i64, (uint32_t[]){p.tokens, p.length, p.y},
                 (uint32_t[]){s.batch, one}, s.batch);
 }
 

@@ -6,6 +6,14 @@
 
 #include "tests/support/engine_fixture.h"
 
+/* What a step can be made to do, and what its session's caller gets then. */
+static const struct {
+  const char *word, *code;
+  sinter_status status;
+} ranks_plan_faults[] = {{"fail", "E0705", SINTER_DEVICE},
+                         {"oom", "E0615", SINTER_RESOURCES},
+                         {"stall", "E0703", SINTER_DEVICE}};
+
 /* Of x[n] i64, whole on every rank: y = the sum over the ranks of x, computed in two halves of the
  * mesh and then together, in a loop of two iterations (y = 2 * ranks * x); z = x, packed and
  * unpacked. */
