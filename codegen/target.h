@@ -30,7 +30,7 @@ struct target_isa {
   uint32_t vector_bytes; /* of the widest vector to use: 16, 32 or 64; on a GPU, per thread */
   bool fma, f16c;        /* has them: a fused multiply-add, conversions of f16 */
   bool avx2, avx512;
-  bool vnni; /* adds products of 16 bits to sums of 32, in vectors of vector_bytes */
+  bool vnni;           /* adds products of 16 bits to sums of 32, in vectors of vector_bytes */
   uint32_t capability; /* of a GPU: 90 of sm_90a */
 };
 

@@ -300,14 +300,15 @@ static void begin(struct searcher *s) {
   s->n_ties = space_tie(s->spaces, w->n_phases);
 }
 
-/* The winner's tables once more, with shardings that stay in the module. */
+/* The winner's tables once more, with a mesh and shardings that stay in the module. */
 static void take_winner(struct searcher *s, struct attempt *a, struct search_result *out) {
-  attempt_tables(s, &out->winner.mesh, a);
+  out->mesh = out->winner.mesh;
+  name_axes(s, a, &out->mesh);
+  attempt_tables(s, &out->mesh, a);
+  out->mesh_id = a->tables->mesh;
   for (uint32_t i = 0; i < s->request->workload->n_phases; i++)
     if (a->tables[i].unmet)
       warn_unmet(s, &a->tables[i]);
-  out->mesh = out->winner.mesh;
-  name_axes(s, a, &out->mesh);
   report_create(s->request, s->spaces, a->tables, &a->solution, s->scales, &out->mesh, s->arena,
                 out);
 }
@@ -319,11 +320,9 @@ static void take_assignments(const struct searcher *s, struct attempt *best,
     n_states = s->spaces[i].n_states > n_states ? s->spaces[i].n_states : n_states;
   sharding_id *weights = ARENA_ARRAY(s->arena, sharding_id, n_constants + n_states);
   memset(weights, 0xff, (n_constants + n_states) * sizeof *weights); /* LAYOUT_FREE */
-  for (uint32_t i = 0; i < s->request->workload->n_phases; i++) {
-    best->tables[i].mesh = out->mesh_id;
+  for (uint32_t i = 0; i < s->request->workload->n_phases; i++)
     space_assign(&best->tables[i], best->solution.choices[i], s->arena, &out->assignments[i],
                  weights, weights + n_constants);
-  }
   out->layouts = (struct kept_layouts){.mesh = out->mesh_id,
                                        .weights = weights,
                                        .n_states = n_states,
@@ -381,7 +380,6 @@ static status search_all(struct searcher *s, struct mark mark, struct search_res
     qsort(candidates, s->n_meshes, sizeof *candidates, by_seconds);
     out->candidates = candidates;
     out->n_candidates = s->n_meshes;
-    out->mesh_id = module_add_mesh(s->m, &out->mesh);
     take_assignments(s, best, out);
     take_gap(s, out);
     warn_if_late(s, &race.clock, out);

@@ -748,20 +748,13 @@ static void test_row(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_conv),
-      cmocka_unit_test(test_conv_depth),
-      cmocka_unit_test(test_window),
-      cmocka_unit_test(test_attention),
-      cmocka_unit_test(test_attention_wide),
-      cmocka_unit_test(test_gpu_attention),
-      cmocka_unit_test(test_contract),
-      cmocka_unit_test(test_blocks),
-      cmocka_unit_test(test_pointwise),
-      cmocka_unit_test(test_matrix),
-      cmocka_unit_test(test_gpu_pointwise),
-      cmocka_unit_test(test_row),
-      cmocka_unit_test(test_reduce),
-      cmocka_unit_test(test_gpu_reduce),
+      cmocka_unit_test(test_conv),           cmocka_unit_test(test_conv_depth),
+      cmocka_unit_test(test_window),         cmocka_unit_test(test_attention),
+      cmocka_unit_test(test_attention_wide), cmocka_unit_test(test_gpu_attention),
+      cmocka_unit_test(test_contract),       cmocka_unit_test(test_blocks),
+      cmocka_unit_test(test_pointwise),      cmocka_unit_test(test_matrix),
+      cmocka_unit_test(test_gpu_pointwise),  cmocka_unit_test(test_row),
+      cmocka_unit_test(test_reduce),         cmocka_unit_test(test_gpu_reduce),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
