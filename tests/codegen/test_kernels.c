@@ -1,176 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Schedules against the interpreter: random shapes of every root that has a fast schedule, with an
- * epilogue, compiled, run (code of GPUs on simulated ones) and compared to exact arithmetic. A
- * failure prints the module and its seed; SINTER_SEED and SINTER_COUNT choose others. */
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "base/mem.h"
-#include "base/str.h"
-#include "codegen/engine_build.h"
-#include "include/sinter/runtime.h"
-#include "ir/random_inputs.h"
-#include "ir/text.h"
-#include "passes/pipeline.h"
-
-static uint64_t state_of_random;
-
-static int64_t pick(int64_t lo, int64_t hi) {
-  state_of_random = state_of_random * 6364136223846793005u + 1442695040888963407u;
-  return lo + (int64_t)((state_of_random >> 33) % (uint64_t)(hi - lo + 1));
-}
-
-/* Sizes with the edges that blocks have. */
-static int64_t size(int64_t most) {
-  static const int64_t edges[] = {1, 2, 7, 8, 9, 15, 16, 17, 48, 49, 64, 65};
-  int64_t n = pick(0, 1) ? edges[pick(0, 11)] : pick(1, most);
-  return n > most ? pick(1, most) : n;
-}
-
-/* ---- one module ---- */
-
-struct run {
-  const char *text, *target, *devices;
-  uint64_t seed;
-  struct diags diags;
-  struct arena arena;
-  char path[64];
-};
-
-static void fail_run(struct run *r, const char *what) {
-  diags_print(&r->diags, stderr);
-  fail_msg("%s (%s, seed %llu) of\n%s", what, r->target, (unsigned long long)r->seed, r->text);
-}
-
-static struct module *parse(struct run *r) {
-  struct module *m = NULL;
-  module_parse("kernel.sir", r->text, strlen(r->text), &r->diags, &m);
-  if (!m)
-    fail_run(r, "parsing failed");
-  return m;
-}
-
-static bool build(struct run *r) {
-  struct target_isa isa;
-  if (target_isa_resolve(&r->diags, r->target, &isa) != STATUS_OK)
-    fail_run(r, "no target");
-  r->devices = isa.kind == TARGET_NVPTX ? "sim:1" : "cpu";
-  if (isa.kind == TARGET_CPU && !target_isa_runs_here(&isa))
-    return false;
-  struct module *m = parse(r);
-  struct pipeline_options passes = {.verify_each = true};
-  struct engine_build_options options = {.isa = &isa, .threads = 1};
-  if (pipeline_run(m, &passes, &r->diags) != STATUS_OK)
-    fail_run(r, "a pass failed");
-  if (engine_build(m, &options, r->path, &r->diags) != STATUS_OK)
-    fail_run(r, "code generation failed");
-  module_destroy(m);
-  return true;
-}
-
-static void run_engine(struct run *r, struct tensor **in, uint32_t n_in, sinter_tensor *out,
-                       uint32_t n_out, sinter_session **out_session, sinter_engine **out_engine) {
-  sinter_tensor *tensors = ARENA_ARRAY(&r->arena, sinter_tensor, n_in + 1);
-  for (uint32_t i = 0; i < n_in; i++) {
-    tensors[i].dtype = (sinter_dtype)dtype_infos[in[i]->dtype].onnx;
-    tensors[i].rank = in[i]->rank;
-    memcpy(tensors[i].dims, in[i]->dims, in[i]->rank * sizeof *in[i]->dims);
-    tensors[i].data = tensor_to_bytes(&r->arena, in[i], &tensors[i].bytes);
-  }
-  sinter_session_options options = {
-      .struct_size = sizeof options, .devices = r->devices, .threads = 2};
-  if (sinter_engine_open(r->path, NULL, out_engine) ||
-      sinter_session_create(*out_engine, &options, out_session) ||
-      sinter_session_run(*out_session, "main", tensors, n_in, out, n_out)) {
-    fail_run(r, sinter_last_error());
-  }
-}
-
-/* Errors may be as large as `roundoff` times the largest magnitude. */
-static void compare(struct run *r, const struct tensor *want, const sinter_tensor *have) {
-  if (want->rank != have->rank || memcmp(want->dims, have->dims, want->rank * sizeof *want->dims)) {
-    fail_run(r, "the shape differs");
-  }
-  struct tensor *x = tensor_from_bytes(&r->arena, want->dtype, want->dims, want->rank, have->data);
-  if (!dtype_is_float(want->dtype)) {
-    for (int64_t i = 0; i < want->count; i++) {
-      if (x->i64[i] != want->i64[i])
-        fail_run(r, "integers differ");
-    }
-    return;
-  }
-  double most = 0, limit = want->dtype == DTYPE_F64   ? 1e-12
-                           : want->dtype == DTYPE_F32 ? 1e-5
-                                                      : 1e-2;
-  for (int64_t i = 0; i < want->count; i++)
-    most = fmax(most, isfinite(want->f64[i]) ? fabs(want->f64[i]) : 0);
-  for (int64_t i = 0; i < want->count; i++) {
-    double a = want->f64[i], b = x->f64[i];
-    if (a == b || (isnan(a) && isnan(b)) || fabs(a - b) <= limit * most)
-      continue;
-    fprintf(stderr, "element %lld: %.9g instead of %.9g\n", (long long)i, b, a);
-    fail_run(r, "values differ");
-  }
-}
-
-static void check_on(const char *text, const char *target, uint64_t seed) {
-  struct run r = {.text = text, .target = target, .seed = seed};
-  snprintf(r.path, sizeof r.path, "/tmp/test_kernels.%d.sinter", (int)getpid());
-  if (!build(&r))
-    return;
-  struct module *m = parse(&r);
-  const struct function *f = m->functions.data[0];
-  uint32_t n_in = f->regions.data[0].params.len, n_out = f->regions.data[0].results.len;
-  struct tensor **in = ARENA_ARRAY(&r.arena, struct tensor *, n_in + 1);
-  struct tensor **want = ARENA_ARRAY(&r.arena, struct tensor *, n_out);
-  sinter_tensor *out = ARENA_ARRAY(&r.arena, sinter_tensor, n_out);
-  sinter_session *session;
-  sinter_engine *engine;
-  if (!random_inputs(f, seed, &r.arena, in))
-    fail_run(&r, "no inputs");
-  if (interp_run(f, INTERP_EXACT, in, &r.arena, &r.diags, want) != STATUS_OK)
-    fail_run(&r, "the interpreter failed");
-  run_engine(&r, in, n_in, out, n_out, &session, &engine);
-  for (uint32_t i = 0; i < n_out; i++)
-    compare(&r, want[i], &out[i]);
-  sinter_session_destroy(session);
-  sinter_engine_close(engine);
-  unlink(r.path);
-  module_destroy(m);
-  arena_deinit(&r.arena);
-  diags_deinit(&r.diags);
-}
-
-/* If set, instead of one by the seed. */
-static const char *only_target;
-
-static void check(const struct strbuf *text, uint64_t seed) {
-  static const char *const targets[] = {"x86-64-v2", "x86-64-v3", "x86-64-v4", "sm_80"};
-  check_on(text->data, only_target ? only_target : targets[seed % 4], seed);
-}
-
-typedef void (*make_text)(struct strbuf *text);
-
-static void check_many(make_text make, int64_t usual) {
-  const char *seed = getenv("SINTER_SEED"), *count = getenv("SINTER_COUNT");
-  uint64_t first = seed ? strtoull(seed, NULL, 10) : 0,
-           n = count ? strtoull(count, NULL, 10) : (uint64_t)usual;
-  for (uint64_t i = first; i < first + n; i++) {
-    struct strbuf text = {0};
-    state_of_random = i * 0x9e3779b97f4a7c15u + 1;
-    make(&text);
-    check(&text, i);
-    strbuf_deinit(&text);
-  }
-}
+/* Schedules of products, windows, rows and point-wise code, with epilogues, at random shapes. */
+#include "tests/codegen/kernel_cases.h"
 
 /* ---- convolution ---- */
 
@@ -332,6 +162,43 @@ static void test_conv_depth(void **state) {
   check_many(depth_text, 40);
 }
 
+/* Three dims, of which no fast schedule knows. */
+static void volume_text(struct strbuf *b) {
+  long long n = pick(1, 2), groups = pick(1, 2), ci = pick(1, 4), co = pick(1, 5), d[3], o[3], k[3];
+  const char *t = pick_float();
+  for (int i = 0; i < 3; i++) {
+    d[i] = pick(3, 9);
+    k[i] = pick(1, 3);
+    o[i] = d[i] + 2 - k[i];
+  }
+  bool pooled = pick(0, 1);
+  strbuf_printf(b, "func @main(%%x: %s[%lld, %lld, %lld, %lld, %lld]", t, n, groups * ci, d[0],
+                d[1], d[2]);
+  if (!pooled)
+    strbuf_printf(b, ", %%w: %s[%lld, %lld, %lld, %lld, %lld]", t, groups * co, ci, k[0], k[1],
+                  k[2]);
+  strbuf_printf(b, ") -> (%s[%lld, %lld, %lld, %lld, %lld]) {\n", t, n,
+                pooled ? groups * ci : groups * co, o[0], o[1], o[2]);
+  if (pooled)
+    strbuf_printf(b,
+                  "  %%y = window %%x { kind = max, size = [1, 1, %lld, %lld, %lld], stride = [1, "
+                  "1, 1, 1, 1], dilation = [1, 1, 1, 1, 1], low = [0, 0, 1, 1, 1], high = [0, 0, "
+                  "0, 0, 0] }\n",
+                  k[0], k[1], k[2]);
+  else
+    strbuf_printf(b,
+                  "  %%y = conv %%x, %%w { stride = [1, 1, 1], dilation = [1, 1, 1], low = [1, 1, "
+                  "1], high = [0, 0, 0], groups = %lld, dtype = %s }\n",
+                  groups, t);
+  strbuf_printf(b, "  %%z = map %%y { add($0, $0) }\n  return %%z\n}\n");
+  strbuf_printf(b, "entry @main(\"x\"%s) -> (\"z\") { @main; }\n", pooled ? "" : ", \"w\"");
+}
+
+static void test_volumes(void **state) {
+  (void)state;
+  check_many(volume_text, 24);
+}
+
 /* ---- pooling ---- */
 
 /* One entry per dim. */
@@ -463,14 +330,6 @@ static void wide_attention_text(struct strbuf *b) {
 static void test_attention_wide(void **state) {
   (void)state;
   check_many(wide_attention_text, 24);
-}
-
-/* ---- on a simulated GPU alone ---- */
-
-static void check_gpu(make_text make, int64_t usual) {
-  only_target = "sm_80";
-  check_many(make, usual);
-  only_target = NULL;
 }
 
 static void test_gpu_attention(void **state) {
@@ -746,6 +605,11 @@ static void test_row(void **state) {
   check_gpu(row_text, 40);
 }
 
+static void test_coverage(void **state) {
+  (void)state;
+  check_coverage(KERNELS);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_conv),           cmocka_unit_test(test_conv_depth),
@@ -755,6 +619,7 @@ int main(void) {
       cmocka_unit_test(test_pointwise),      cmocka_unit_test(test_matrix),
       cmocka_unit_test(test_gpu_pointwise),  cmocka_unit_test(test_row),
       cmocka_unit_test(test_reduce),         cmocka_unit_test(test_gpu_reduce),
+      cmocka_unit_test(test_volumes),        cmocka_unit_test(test_coverage),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
