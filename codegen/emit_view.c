@@ -7,12 +7,7 @@
 #include "codegen/emit_view.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <string.h>
-
-/* Dim arithmetic may intern nodes, and kernels are emitted on several threads. Ids made here are
- * only compared, so the order in which threads make them does not show. */
-static pthread_mutex_t dims_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static int64_t gcd(int64_t a, int64_t b) {
   if (a < 0)
@@ -140,37 +135,11 @@ void coord_delinearize(struct emit *e, struct coord x, const dim *dims, uint32_t
   out[0] = x;
 }
 
-struct group {
-  uint32_t from[IR_MAX_RANK], n_from, to[IR_MAX_RANK], n_to;
-};
-
-/* The least numbers of leading dims of a and b that have equal products; everything if none is
- * found. */
-static void match_group(struct dim_table *t, const dim *a, uint32_t na, const dim *b, uint32_t nb,
-                        uint32_t *out_a, uint32_t *out_b) {
-  dim pa[IR_MAX_RANK + 1], pb[IR_MAX_RANK + 1];
-  pa[0] = pb[0] = dim_const(t, 1);
-  for (uint32_t i = 0; i < na; i++)
-    pa[i + 1] = dim_mul(t, pa[i], a[i]);
-  for (uint32_t i = 0; i < nb; i++)
-    pb[i + 1] = dim_mul(t, pb[i], b[i]);
-  for (uint32_t sum = 2; sum <= na + nb; sum++) {
-    for (uint32_t i = 1; i < sum && i <= na; i++) {
-      uint32_t j = sum - i;
-      if (j > nb || pa[i] == DIM_NONE || pa[i] != pb[j])
-        continue;
-      *out_a = i;
-      *out_b = j;
-      return;
-    }
-  }
-  *out_a = na;
-  *out_b = nb;
-}
-
-static void point_through_reshape(struct emit *e, const struct type *from, const struct type *to,
-                                  const struct point *p, struct point *out) {
-  struct dim_table *t = e->f->module->dims;
+/* Result to operand, group by group; a dim of 1 has coordinate 0. */
+static void point_through_reshape(struct emit *e, const struct op *op, const struct type *from,
+                                  const struct type *to, const struct point *p, struct point *out) {
+  const struct dim_table *t = e->f->module->dims;
+  const struct reshape_groups *groups = reshape_groups_of(&e->kernel->reshapes, op->results[0]);
   dim a[IR_MAX_RANK], b[IR_MAX_RANK];
   uint32_t ia[IR_MAX_RANK], ib[IR_MAX_RANK], na = 0, nb = 0;
   out->rank = to->rank;
@@ -188,20 +157,17 @@ static void point_through_reshape(struct emit *e, const struct type *from, const
     ib[nb] = i;
     b[nb++] = to->dims[i];
   }
-  for (uint32_t i = 0, j = 0; i < na && j < nb;) {
-    uint32_t ga, gb;
-    pthread_mutex_lock(&dims_lock);
-    match_group(t, a + i, na - i, b + j, nb - j, &ga, &gb);
-    pthread_mutex_unlock(&dims_lock);
+  for (uint32_t g = 0, i = 0, j = 0; g < groups->n; g++) {
+    uint32_t n_result = groups->groups[g].n_result, n_operand = groups->groups[g].n_operand;
     struct coord c[IR_MAX_RANK], split[IR_MAX_RANK];
-    for (uint32_t k = 0; k < ga; k++)
+    for (uint32_t k = 0; k < n_result; k++)
       c[k] = p->c[ia[i + k]];
-    struct coord x = coord_linearize(e, c, a + i, ga, p->width);
-    coord_delinearize(e, x, b + j, gb, p->width, split);
-    for (uint32_t k = 0; k < gb; k++)
+    struct coord x = coord_linearize(e, c, a + i, n_result, p->width);
+    coord_delinearize(e, x, b + j, n_operand, p->width, split);
+    for (uint32_t k = 0; k < n_operand; k++)
       out->c[ib[j + k]] = split[k];
-    i += ga;
-    j += gb;
+    i += n_result;
+    j += n_operand;
   }
 }
 
@@ -212,7 +178,7 @@ void point_through_view(struct emit *e, const struct op *op, const struct point 
   out->rank = operand->rank;
   out->width = p->width;
   switch (op->kind) {
-  case OP_RESHAPE: point_through_reshape(e, result, operand, p, out); break;
+  case OP_RESHAPE: point_through_reshape(e, op, result, operand, p, out); break;
   case OP_BROADCAST: point_broadcast(e, operand, result, p, out); break;
   case OP_TRANSPOSE:
     for (uint32_t i = 0; i < p->rank; i++)

@@ -153,6 +153,7 @@ static status add_kernel(struct kernel_set *set, struct map *by_key, struct func
   status st = choose_schedule(&k, isa, diags);
   if (st != STATUS_OK)
     return st;
+  reshape_table_fill(&k.reshapes, f, function_op(f, id)->regions[0]);
   snprintf(k.symbol, sizeof k.symbol, "k%u_%s", set->kernels.len, k.schedule->name);
   map_put(by_key, k.key[0], set->kernels.len);
   vec_push(&set->kernels, k);
@@ -204,6 +205,7 @@ void kernel_set_deinit(struct kernel_set *set) {
     vec_deinit(&set->kernels.data[i].scratch);
     vec_deinit(&set->kernels.data[i].kept);
     vec_deinit(&set->kernels.data[i].packs);
+    reshape_table_deinit(&set->kernels.data[i].reshapes);
   }
   vec_deinit(&set->kernels);
   for (uint32_t i = 0; set->of_op && i < set->module->functions.len; i++)
@@ -307,5 +309,8 @@ status kernel_set_assemble(struct kernel_set *set, const struct target_isa *isa,
                                      .kernel_count = set->kernels.len,
                                      .threads = threads,
                                      .emit = emit};
-  return assemble(&options, arena, diags, out_result);
+  dim_table_freeze(set->module->dims, true);
+  status s = assemble(&options, arena, diags, out_result);
+  dim_table_freeze(set->module->dims, false);
+  return s;
 }

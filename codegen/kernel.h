@@ -6,6 +6,7 @@
 #include "base/vec.h"
 #include "codegen/assemble.h"
 #include "codegen/pack.h"
+#include "codegen/reshape_groups.h"
 #include "ir/graph.h"
 
 /* A kernel's arguments are 8-byte slots: [0] the error word, then one pointer per operand of the
@@ -33,6 +34,7 @@ struct kernel {
   VEC(dim) scratch; /* bytes per thread: the product of these; empty: none */
   VEC(dim) kept;    /* dims that the schedule's plan makes for its emit, which must not make any */
   VEC(struct kernel_pack) packs;
+  struct reshape_table reshapes;
   uint32_t block_threads; /* on a GPU, of a block that computes a tile together; 0: a tile is a
                              thread's */
   uint64_t key[2];        /* equal keys: equal code */

@@ -2,6 +2,7 @@
 /* The dim table: interning, order, structure, evaluation and substitution. */
 #include "ir/dim.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -115,6 +116,7 @@ static void grow(void **items, size_t size, uint64_t **hashes, uint32_t len, uin
 
 /* Takes the node as it is; atoms get their monomial. */
 static dim append_node(struct dim_table *t, struct dim_node node, uint64_t hash) {
+  assert(!t->frozen);
   void *nodes = t->nodes;
   grow(&nodes, sizeof node, &t->node_hash, t->node_len, &t->node_cap);
   t->nodes = nodes;
@@ -156,6 +158,8 @@ void dim_table_destroy(struct dim_table *t) {
   mem_free(t);
 }
 
+void dim_table_freeze(struct dim_table *t, bool frozen) { t->frozen = frozen; }
+
 mono dim_intern_mono(struct dim_table *t, const dim *atoms, uint32_t degree) {
   uint64_t hash = hash_combine(0, degree);
   for (uint32_t i = 0; i < degree; i++) {
@@ -173,6 +177,7 @@ mono dim_intern_mono(struct dim_table *t, const dim *atoms, uint32_t degree) {
       return item;
     }
   }
+  assert(!t->frozen);
   struct dim_mono fresh = {.degree = degree};
   dim *copy = ARENA_ARRAY(&t->arena, dim, degree);
   for (uint32_t i = 0; i < degree; i++) {

@@ -58,6 +58,10 @@ enum dim_kind {
 /* The table owns all its storage; names are copied in. */
 struct dim_table *dim_table_create(void);
 void dim_table_destroy(struct dim_table *t);
+/* While frozen, making an expression that is not there yet is a bug of the caller (asserted):
+ * several threads may then read dims' structure. Facts may still be asked for by one thread only.
+ */
+void dim_table_freeze(struct dim_table *t, bool frozen);
 
 /* --- Leaves --- */
 

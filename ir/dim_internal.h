@@ -79,6 +79,7 @@ struct dim_table {
   dim *coords;
   uint32_t coord_len, coord_cap;
   uint32_t epoch; /* moves when a symbol's bounds narrow */
+  bool frozen;
   uint32_t fresh; /* the next number to try in dim_fresh */
 };
 
