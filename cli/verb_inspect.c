@@ -240,6 +240,10 @@ static void json_kernels(const struct inspector *in, struct json *j) {
     json_object_begin(j);
     key_string(j, "name", plan_string(&in->plan, m->kernels[i]->name));
     key_number(j, "launches", uses[i].launches);
+    if (m->kernels[i]->block_threads)
+      key_number(j, "block_threads", m->kernels[i]->block_threads);
+    if (m->kernels[i]->shared_bytes)
+      key_number(j, "shared_bytes", m->kernels[i]->shared_bytes);
     key_string(j, "node", node ? node : "");
     json_object_end(j);
   }

@@ -92,7 +92,7 @@ static status assemble_target(struct kernel_set *set, const struct target_isa *i
   struct assemble_result code;
   status st = kernel_set_assemble(set, isa, threads, ASSEMBLE_BLOB, arena, diags, &code);
   if (st == STATUS_OK)
-    *out = (struct plan_target){isa->name, code.blob, section};
+    *out = (struct plan_target){isa->name, "", code.blob, section};
   return st;
 }
 

@@ -37,6 +37,9 @@ struct kernel {
   struct reshape_table reshapes;
   uint32_t block_threads; /* on a GPU, of a block that computes a tile together; 0: a tile is a
                              thread's */
+  uint32_t shared_bytes;  /* on a GPU, of a block: shared memory that a launch asks for (beside what
+                             block_shared has) */
+  uint32_t choice;        /* the schedule's own: which of its shapes its plan took */
   uint64_t key[2];        /* equal keys: equal code */
   const struct schedule *schedule;
 };

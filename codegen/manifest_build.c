@@ -116,21 +116,20 @@ uint32_t manifest_build_weight_file(struct manifest_build *b, const char *path, 
   return 1 + APPEND(b, &b->manifest, weight_files, f);
 }
 
-uint32_t manifest_build_target(struct manifest_build *b, const char *name, uint32_t section) {
+uint32_t manifest_build_target(struct manifest_build *b, const char *name, uint32_t section,
+                               const char *assembler) {
   NEW_MESSAGE(b, t, Target, target);
   t->name = manifest_build_string(b, name);
   t->section = section;
+  t->form = *assembler ? ENGINE__CODE_FORM__CUBIN : ENGINE__CODE_FORM__PORTABLE;
+  t->assembler = manifest_build_string(b, assembler);
   return APPEND(b, &b->manifest, targets, t);
 }
 
-uint32_t manifest_build_kernel(struct manifest_build *b, const char *name, uint32_t buffer_count,
-                               uint32_t dim_count, uint32_t block_threads,
+uint32_t manifest_build_kernel(struct manifest_build *b, const char *name, Engine__Kernel row,
                                const uint64_t *code_offsets, size_t n_offsets) {
-  NEW_MESSAGE(b, k, Kernel, kernel);
+  COPY_MESSAGE(b, k, Kernel, kernel, row);
   k->name = manifest_build_string(b, name);
-  k->buffer_count = buffer_count;
-  k->dim_count = dim_count;
-  k->block_threads = block_threads;
   k->n_code_offsets = n_offsets;
   k->code_offsets =
       n_offsets ? arena_memdup(b->arena, code_offsets, n_offsets * sizeof *code_offsets) : NULL;

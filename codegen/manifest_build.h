@@ -49,10 +49,11 @@ uint32_t manifest_build_constant(struct manifest_build *b, Engine__Constant row,
                                  const int64_t *dims, size_t rank);
 /* The number of a weight file, from 1; one row per path. */
 uint32_t manifest_build_weight_file(struct manifest_build *b, const char *path, uint64_t bytes);
-uint32_t manifest_build_target(struct manifest_build *b, const char *name, uint32_t section);
-/* One code offset per target. */
-uint32_t manifest_build_kernel(struct manifest_build *b, const char *name, uint32_t buffer_count,
-                               uint32_t dim_count, uint32_t block_threads,
+/* `assembler`: "", or what made it, which is then a cubin. */
+uint32_t manifest_build_target(struct manifest_build *b, const char *name, uint32_t section,
+                               const char *assembler);
+/* Its name, and one code offset per target; the other fields are those of `row`. */
+uint32_t manifest_build_kernel(struct manifest_build *b, const char *name, Engine__Kernel row,
                                const uint64_t *code_offsets, size_t n_offsets);
 uint32_t manifest_build_value(struct manifest_build *b, Engine__Value row, const uint32_t *dims,
                               size_t rank);

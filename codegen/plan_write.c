@@ -580,8 +580,12 @@ static void write_kernel(struct plan_writer *w, uint32_t i, const struct plan_ta
     assert(symbol);
     offsets[t] = symbol->offset;
   }
-  w->kernel_row[i] = 1 + manifest_build_kernel(w->b, k->symbol, op->n_operands + op->n_results,
-                                               k->dims.len, k->block_threads, offsets, n_targets);
+  Engine__Kernel row = ENGINE__KERNEL__INIT;
+  row.buffer_count = op->n_operands + op->n_results;
+  row.dim_count = k->dims.len;
+  row.block_threads = k->block_threads;
+  row.shared_bytes = k->shared_bytes;
+  w->kernel_row[i] = 1 + manifest_build_kernel(w->b, k->symbol, row, offsets, n_targets);
 }
 
 static void write_tables(struct plan_writer *w, const struct plan_target *targets,
@@ -604,7 +608,7 @@ static void write_tables(struct plan_writer *w, const struct plan_target *target
     manifest_build_provenance(w->b, p->node, p->op, p->index);
   }
   for (uint32_t t = 0; t < n_targets; t++)
-    manifest_build_target(w->b, targets[t].name, targets[t].section);
+    manifest_build_target(w->b, targets[t].name, targets[t].section, targets[t].assembler);
   w->kernel_row = mem_calloc(w->set->kernels.len + 1, sizeof *w->kernel_row);
   for (uint32_t i = 0; i < w->set->kernels.len; i++)
     write_kernel(w, i, targets, n_targets);

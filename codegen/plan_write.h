@@ -31,6 +31,7 @@ struct plan {
 /* What the plan's kernels were assembled to for one target. */
 struct plan_target {
   const char *name;
+  const char *assembler; /* "", or what made cubins of PTX */
   struct code_blob blob;
   uint32_t section; /* its number in the file */
 };

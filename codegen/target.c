@@ -184,8 +184,9 @@ static status resolve_native(struct diags *diags, struct target_isa *isa) {
 static bool resolve_gpu(const char *name, struct target_isa *isa) {
   static const struct {
     const char *name, *features;
+    uint32_t shared;
   } rows[] = {
-#define SM(name, ptx) {#name, "+" #ptx},
+#define SM(name, ptx, shared) {#name, "+" #ptx, shared},
 #include "codegen/nvptx/sm.def"
 #undef SM
   };
@@ -198,6 +199,7 @@ static bool resolve_gpu(const char *name, struct target_isa *isa) {
     isa->fma = isa->f16c = true;
     isa->vector_bytes = 16;
     isa->capability = (uint32_t)strtoul(name + strlen("sm_"), NULL, 10);
+    isa->shared_bytes = rows[i].shared << 10;
     return true;
   }
   return false;

@@ -30,8 +30,9 @@ struct target_isa {
   uint32_t vector_bytes; /* of the widest vector to use: 16, 32 or 64; on a GPU, per thread */
   bool fma, f16c;        /* has them: a fused multiply-add, conversions of f16 */
   bool avx2, avx512;
-  bool vnni;           /* adds products of 16 bits to sums of 32, in vectors of vector_bytes */
-  uint32_t capability; /* of a GPU: 90 of sm_90a */
+  bool vnni;             /* adds products of 16 bits to sums of 32, in vectors of vector_bytes */
+  uint32_t capability;   /* of a GPU: 90 of sm_90a */
+  uint32_t shared_bytes; /* of a GPU: shared memory that a block can have (nvptx/sm.def) */
 };
 
 /* `name` is x86-64-v2, x86-64-v3, x86-64-v4 (with features: x86-64-v3+avxvnni,

@@ -98,9 +98,11 @@ typedef void kernel_function(const uint64_t *args, uint32_t first, uint32_t last
  * begins at its code offset. Its parameters are the slots as one array, u32 tiles, u64 address of
  * scratch and u64 bytes of scratch per thread. Thread t of n takes tiles t, t + n, ...: any grid is
  * right, of blocks of at most GPU_THREADS_PER_BLOCK threads. Where the manifest gives the kernel's
- * block_threads, blocks have exactly these and take the place of threads.
+ * block_threads, blocks have exactly these and take the place of threads;
+ * shared_bytes are the block's dynamic shared memory.
  */
 #define GPU_THREADS_PER_BLOCK 128u
-#define GPU_MOST_THREADS 1024u /* of a block */
+#define GPU_MOST_THREADS 1024u       /* of a block */
+#define GPU_MOST_SHARED (227u << 10) /* bytes of a block, of any GPU */
 
 #endif

@@ -287,6 +287,8 @@ static status check_kernels(struct plan_loader *l) {
                       kernel->dim_count);
     if (!s && (kernel->block_threads > GPU_MOST_THREADS || kernel->block_threads % 32))
       s = loader_fail(l, "kernel %zu has blocks of %u threads", i, kernel->block_threads);
+    if (!s && kernel->shared_bytes > GPU_MOST_SHARED)
+      s = loader_fail(l, "kernel %zu has %u B of shared memory", i, kernel->shared_bytes);
     if (s)
       return s;
   }

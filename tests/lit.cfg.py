@@ -21,6 +21,9 @@ config.environment["PATH"] = os.pathsep.join([build, llvm_bin, os.environ["PATH"
 config.environment["ASAN_OPTIONS"] = "detect_leaks=1"
 config.environment["LC_ALL"] = "C"
 
+if os.environ.get("SINTER_ALL"):
+    config.available_features.add("all")
+
 config.substitutions.append(("%sinter", os.path.join(build, "sinter")))
 config.substitutions.append(("%models", os.path.join(source, "models")))
 config.substitutions.append(("%root", source))

@@ -54,6 +54,18 @@ LLVMValueRef block_shared(struct emit *e, const char *name, LLVMTypeRef type, ui
   return memory;
 }
 
+/* One declaration serves all kernels of a module. */
+LLVMValueRef block_dynamic(struct emit *e) {
+  static const char name[] = "dynamic_shared";
+  LLVMValueRef memory = LLVMGetNamedGlobal(e->module, name);
+  if (memory)
+    return memory;
+  memory = LLVMAddGlobalInAddressSpace(e->module, LLVMArrayType2(e->i8, 0), name, SHARED);
+  LLVMSetLinkage(memory, LLVMExternalLinkage);
+  LLVMSetAlignment(memory, 1024);
+  return memory;
+}
+
 static LLVMValueRef slot(struct emit *e, LLVMValueRef slots, LLVMValueRef warp) {
   return LLVMBuildInBoundsGEP2(e->b, e->i64, slots, &warp, 1, "");
 }

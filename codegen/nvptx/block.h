@@ -24,6 +24,11 @@ LLVMValueRef warp_partner(struct emit *e, LLVMValueRef x, uint32_t distance);
  * asking again for it gives the same. */
 LLVMValueRef block_shared(struct emit *e, const char *name, LLVMTypeRef type, uint32_t elements);
 
+/* Shared memory of the block that a launch asks for, at a multiple of 1 KiB; kernel->shared_bytes
+ * says how much. The isa's shared_bytes are the most that it and all of block_shared may be
+ * together. */
+LLVMValueRef block_dynamic(struct emit *e);
+
 /* Waits for all threads of the block; what they stored is seen after it. */
 void block_barrier(struct emit *e);
 

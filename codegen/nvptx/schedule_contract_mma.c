@@ -26,35 +26,59 @@
 #define MOST_SUMS 128u
 
 /* Blocks: rows and columns of a tile, bytes of k of a stage, warps along rows and columns, stages.
- * All stages together are at most 48 KiB, what every block has without being asked. */
+ */
 struct shape {
   uint32_t m, n, k_bytes, warps_m, warps_n, stages;
 };
-static const struct shape large = {128, 128, 64, 2, 2, 3}, middle = {64, 64, 128, 2, 2, 3},
-                          flat = {16, 64, 128, 1, 4, 4};
+enum { FLAT, MIDDLE, DEEP, LARGE, LARGE_DEEP, WIDE };
+static const struct shape shapes[] = {
+    [FLAT] = {16, 64, 128, 1, 4, 4},  [MIDDLE] = {64, 64, 128, 2, 2, 3},
+    [DEEP] = {64, 64, 128, 2, 2, 6},  [LARGE] = {128, 128, 64, 2, 2, 3},
+    [WIDE] = {128, 256, 64, 2, 4, 4}, [LARGE_DEEP] = {128, 128, 64, 2, 2, 5},
+};
 
-#define ENOUGH_TILES 100 /* for the processors of a large GPU, so that larger tiles pay */
+/* Tiles for the processors of a large GPU, so that larger ones pay, and so that the last of the
+ * widest, of which one fits, do not keep it waiting. */
+#define ENOUGH_TILES 100
+#define MANY_TILES 500
 
 static uint32_t threads_of(const struct shape *s) { return s->warps_m * s->warps_n * WARP; }
+static uint32_t ring_bytes(const struct shape *s) { return (s->m + s->n) * s->k_bytes * s->stages; }
 
 /* ---- plan ---- */
 
-static const struct shape *choose(const struct kernel *k, const struct contract_shape *s) {
-  struct dim_table *t = k->function->module->dims;
-  int64_t m, n, tiles = 1, d;
+/* Of sizes that are known, up to MANY_TILES. */
+static int64_t tiles_of(struct dim_table *t, const struct contract_shape *s, int64_t m, int64_t n,
+                        const struct shape *shape) {
+  int64_t counts[IR_MAX_RANK + 2] = {(m + shape->m - 1) / shape->m, (n + shape->n - 1) / shape->n};
+  int64_t tiles = 1;
+  for (uint32_t i = 0; i < s->n_batch; i++)
+    if (!dim_is_const(t, s->batch[i], &counts[2 + i]))
+      counts[2 + i] = MANY_TILES;
+  for (uint32_t i = 0; i < s->n_batch + 2 && tiles; i++)
+    tiles *= counts[i] < MANY_TILES / tiles ? counts[i] : MANY_TILES / tiles;
+  return tiles;
+}
+
+/* Two blocks of LARGE_DEEP fill a multiprocessor; those of 8.6 and 8.9 have room for two of LARGE.
+ */
+static uint32_t choose(struct dim_table *t, const struct contract_shape *s,
+                       const struct target_isa *isa) {
+  int64_t m, n;
   bool static_m = dim_is_const(t, dim_product(t, s->m, s->n_m), &m);
   bool static_n = dim_is_const(t, dim_product(t, s->n, s->n_n), &n);
-  if (static_m && m <= flat.m)
-    return &flat;
-  if (!static_m || !static_n || m <= middle.m || n <= middle.n)
-    return &middle;
-  for (uint32_t i = 0; i < s->n_batch; i++)
-    tiles *= dim_is_const(t, s->batch[i], &d) && d < ENOUGH_TILES ? d : ENOUGH_TILES;
-  tiles = tiles < ENOUGH_TILES ? tiles : ENOUGH_TILES;
-  if ((m + large.m - 1) / large.m >= ENOUGH_TILES || (n + large.n - 1) / large.n >= ENOUGH_TILES)
-    return &large;
-  tiles *= (m + large.m - 1) / large.m * ((n + large.n - 1) / large.n);
-  return tiles >= ENOUGH_TILES ? &large : &middle;
+  bool roomy = isa->capability == 80 || isa->capability >= 90;
+  if (static_m && m <= shapes[FLAT].m)
+    return FLAT;
+  if (!static_m || !static_n)
+    return MIDDLE;
+  if (m > shapes[MIDDLE].m && n > shapes[LARGE].n &&
+      tiles_of(t, s, m, n, &shapes[WIDE]) >= MANY_TILES)
+    return WIDE;
+  if (m > shapes[MIDDLE].m && n > shapes[MIDDLE].n &&
+      tiles_of(t, s, m, n, &shapes[LARGE]) >= ENOUGH_TILES)
+    return roomy ? LARGE_DEEP : LARGE;
+  return tiles_of(t, s, m, n, &shapes[MIDDLE]) <= ENOUGH_TILES ? DEEP : MIDDLE;
 }
 
 static bool plan(struct kernel *k, const struct target_isa *isa) {
@@ -70,8 +94,12 @@ static bool plan(struct kernel *k, const struct target_isa *isa) {
     return false;
   if (dim_is_const(t, n, &columns) && columns < 8)
     return false;
-  const struct shape *shape = choose(k, &s);
+  k->choice = choose(t, &s, isa);
+  const struct shape *shape = &shapes[k->choice];
+  if (ring_bytes(shape) > isa->shared_bytes)
+    return false;
   k->block_threads = threads_of(shape);
+  k->shared_bytes = ring_bytes(shape);
   kernel_grid(k, s.batch, s.n_batch);
   dim blocks[2] = {dim_ceildiv(t, m, dim_const(t, shape->m)),
                    dim_ceildiv(t, n, dim_const(t, shape->n))};
@@ -408,12 +436,11 @@ static LLVMValueRef blocks_of(struct emit *e, const dim *dims, uint32_t n, uint3
 static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   struct contract_shape *s = &t->s;
   contract_shape_of(e->kernel, s);
-  t->shape = choose(e->kernel, s);
+  t->shape = &shapes[e->kernel->choice];
   t->k = emit_product(e, s->k, s->n_k);
   t->k_elements = t->shape->k_bytes / dtype_unpacked_bytes(s->lhs->dtype);
   t->stage_bytes = (t->shape->m + t->shape->n) * t->shape->k_bytes;
-  t->memory = block_shared(e, "stages", e->i8, t->stage_bytes * t->shape->stages);
-  LLVMSetAlignment(t->memory, 128);
+  t->memory = block_dynamic(e);
   t->buffers_aligned = all_aligned(e);
   LLVMValueRef n_blocks = blocks_of(e, s->n, s->n_n, t->shape->n);
   LLVMValueRef m_blocks = blocks_of(e, s->m, s->n_m, t->shape->m);
@@ -479,32 +506,32 @@ static void multiply(struct emit *e, const struct tile *t, LLVMValueRef stage, L
   }
 }
 
-/* sums += all of k. Carried: the sums, the stage to multiply, the stage to fill. */
+/* sums += all of k. Carried: the sums, the stage to multiply; the one to fill is that before it. */
 static void sum_up(struct emit *e, struct tile *t, LLVMValueRef *sums, uint32_t n) {
   uint32_t ahead = t->shape->stages - 1;
-  for (uint32_t i = 0; i < ahead; i++) {
-    LLVMValueRef k0 = emit_i64(e, (int64_t)i * t->k_elements), stage = stage_at(e, t, i32(e, i));
-    begin_stage(e, t, k0, stage);
-    end_stage(e, t, k0, stage);
-  }
-  LLVMValueRef carried[MOST_SUMS + 2];
+  struct emit_loop l;
+  emit_loop_begin(e, &l, emit_i64(e, 0), emit_i64(e, ahead), 1, 0, NULL);
+  LLVMValueRef k0 = index_scale(e, l.index, t->k_elements);
+  LLVMValueRef fill = stage_at(e, t, word(e, l.index));
+  begin_stage(e, t, k0, fill);
+  end_stage(e, t, k0, fill);
+  emit_loop_end(e, &l, NULL);
+  LLVMValueRef carried[MOST_SUMS + 1];
   memcpy(carried, sums, n * sizeof *sums);
   carried[n] = i32(e, 0);
-  carried[n + 1] = i32(e, ahead);
-  struct emit_loop l;
-  emit_loop_begin(e, &l, emit_i64(e, 0), t->k, t->k_elements, n + 2, carried);
+  emit_loop_begin(e, &l, emit_i64(e, 0), t->k, t->k_elements, n + 1, carried);
   wait(e, ahead - 1);
-  LLVMValueRef k0 = index_add(e, l.index, emit_i64(e, (int64_t)ahead * t->k_elements));
-  LLVMValueRef fill = stage_at(e, t, l.carried[n + 1]);
+  k0 = index_add(e, l.index, emit_i64(e, (int64_t)ahead * t->k_elements));
+  LLVMValueRef now = l.carried[n], last = i32(e, ahead);
+  LLVMValueRef first = LLVMBuildICmp(e->b, LLVMIntEQ, now, i32(e, 0), "");
+  LLVMValueRef before = LLVMBuildSub(e->b, now, i32(e, 1), "");
+  fill = stage_at(e, t, LLVMBuildSelect(e->b, first, last, before, ""));
   begin_stage(e, t, k0, fill);
   memcpy(carried, l.carried, n * sizeof *sums);
-  multiply(e, t, stage_at(e, t, l.carried[n]), carried);
+  multiply(e, t, stage_at(e, t, now), carried);
   end_stage(e, t, k0, fill);
-  for (uint32_t i = n; i < n + 2; i++) {
-    LLVMValueRef next = index_add(e, l.carried[i], i32(e, 1)), last = i32(e, t->shape->stages);
-    LLVMValueRef wraps = LLVMBuildICmp(e->b, LLVMIntEQ, next, last, "");
-    carried[i] = LLVMBuildSelect(e->b, wraps, i32(e, 0), next, "");
-  }
+  LLVMValueRef wraps = LLVMBuildICmp(e->b, LLVMIntEQ, now, last, "");
+  carried[n] = LLVMBuildSelect(e->b, wraps, i32(e, 0), index_add(e, now, i32(e, 1)), "");
   emit_loop_end(e, &l, carried);
   memcpy(sums, l.carried, n * sizeof *sums);
   wait(e, 0);

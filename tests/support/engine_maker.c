@@ -30,8 +30,10 @@ void engine_maker_init(struct engine_maker *e, int without_code) {
   const uint8_t *code = engine_kernels_code(&bytes);
   for (int i = 0; i < ENGINE_KERNEL_COUNT; i++) {
     uint64_t offset = (uint64_t)((uintptr_t)engine_kernels[i].function - (uintptr_t)code);
-    manifest_build_kernel(&e->build, engine_kernels[i].name, engine_kernels[i].buffers,
-                          engine_kernels[i].dims, 0, &offset, 1);
+    Engine__Kernel row = ENGINE__KERNEL__INIT;
+    row.buffer_count = engine_kernels[i].buffers;
+    row.dim_count = engine_kernels[i].dims;
+    manifest_build_kernel(&e->build, engine_kernels[i].name, row, &offset, 1);
   }
 }
 
@@ -173,7 +175,7 @@ void engine_maker_write(struct engine_maker *e, const char *path) {
     engine_writer_write(&w, code, bytes);
     engine_writer_end(&w);
     if (!e->build.manifest.n_targets)
-      manifest_build_target(&e->build, e->target, section);
+      manifest_build_target(&e->build, e->target, section, "");
   }
   size_t bytes;
   const uint8_t *manifest = manifest_build_pack(&e->build, &bytes);

@@ -32,9 +32,11 @@ enum {
   CUDA_MULTIPROCESSORS = 16,
   CUDA_CAPABILITY_MAJOR = 75,
   CUDA_CAPABILITY_MINOR = 76,
+  CUDA_MOST_SHARED = 97, /* of a block that asks for it */
   CUDA_MEMORY_POOLS = 115,
 };
 enum { CUDA_STREAM_NON_BLOCKING = 1 };
+enum { CUDA_FUNCTION_MOST_DYNAMIC = 8 }; /* CUfunction_attribute */
 /* CUjit_option. */
 enum { CUDA_JIT_ERROR_LOG = 5, CUDA_JIT_ERROR_LOG_BYTES = 6 };
 

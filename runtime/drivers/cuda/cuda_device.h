@@ -16,6 +16,7 @@ struct device {
   int ordinal;
   int capability; /* 90: compute capability 9.0 */
   int multiprocessors;
+  int most_shared; /* bytes of shared memory that a block can ask for */
   cuda_context *context;
   cuda_stream *stream;
   struct driver_buffer scratch;

@@ -36,6 +36,7 @@ static status open_context(struct device *device, uint32_t index) {
   device->capability = 10 * attribute(device, CUDA_CAPABILITY_MAJOR, handle) +
                        attribute(device, CUDA_CAPABILITY_MINOR, handle);
   device->multiprocessors = attribute(device, CUDA_MULTIPROCESSORS, handle);
+  device->most_shared = attribute(device, CUDA_MOST_SHARED, handle);
   CUDA_TRY(device, "making a stream", stream_create(&device->stream, CUDA_STREAM_NON_BLOCKING));
   return STATUS_OK;
 }
@@ -262,7 +263,8 @@ static struct grid grid_of(const struct driver_launch *launch, uint32_t block_th
 
 static status cuda_launch(struct device *device, struct driver_module *module,
                           const struct driver_launch *launch) {
-  struct grid g = grid_of(launch, module->plan->manifest->kernels[launch->kernel]->block_threads);
+  const Engine__Kernel *kernel = module->plan->manifest->kernels[launch->kernel];
+  struct grid g = grid_of(launch, kernel->block_threads);
   uint64_t stride = 0, total;
   if (launch->scratch_bytes) {
     if (!u64_align(launch->scratch_bytes, 64, &stride) || !u64_mul(stride, g.workers, &total))
@@ -278,8 +280,8 @@ static status cuda_launch(struct device *device, struct driver_module *module,
   uint32_t tiles = launch->tiles;
   void *parameters[] = {(void *)(uintptr_t)launch->args, &tiles, &scratch, &stride};
   CUDA_TRY(device, "launching a kernel",
-           launch(module->functions[launch->kernel], g.blocks, 1, 1, g.threads, 1, 1, 0,
-                  device->stream, parameters, NULL));
+           launch(module->functions[launch->kernel], g.blocks, 1, 1, g.threads, 1, 1,
+                  kernel->shared_bytes, device->stream, parameters, NULL));
   return STATUS_OK;
 }
 

@@ -63,6 +63,21 @@ static const char *text_at(const struct engine_file *file, const struct engine_s
   return memchr(text, '\0', section->bytes - offset) ? text : NULL;
 }
 
+/* More than 48 KiB is given only to those that said so before. */
+static status allow_shared(struct device *device, const struct plan *plan,
+                           const Engine__Kernel *kernel, cuda_function *function) {
+  int bytes = (int)kernel->shared_bytes;
+  if (!bytes)
+    return STATUS_OK;
+  const char *name = plan_string(plan, kernel->name);
+  if (bytes > device->most_shared)
+    return fault_report(DIAG_E0723, NULL, "compile with --target for this GPU",
+                        "kernel '%s' needs %d B of shared memory; a block of this GPU has %d B",
+                        name, bytes, device->most_shared);
+  int result = device->api->function_set(function, CUDA_FUNCTION_MOST_DYNAMIC, bytes);
+  return result == CUDA_SUCCESS ? STATUS_OK : cuda_fail(device->api, result, name);
+}
+
 /* Kernels of one text stand next to each other, so the module before is asked first. */
 static status load_kernels(struct device *device, const struct engine_file *file,
                            const struct plan *plan, uint32_t target, struct driver_module *module) {
@@ -86,6 +101,9 @@ static status load_kernels(struct device *device, const struct engine_file *file
                                               plan_string(plan, m->kernels[i]->name));
     if (result != CUDA_SUCCESS)
       return cuda_fail(device->api, result, plan_string(plan, m->kernels[i]->name));
+    status st = allow_shared(device, plan, m->kernels[i], module->functions[i]);
+    if (st)
+      return st;
   }
   return STATUS_OK;
 }
