@@ -2,8 +2,6 @@
 /* Devices and contexts. */
 #include "sim/cuda/sim_driver.h"
 
-#include <dlfcn.h>
-
 int device_count = -1;
 _Thread_local CUcontext current;
 static struct sim_context primaries[MAX_DEVICES];
@@ -123,6 +121,14 @@ DECLARE(cuDeviceGetAttribute, (int *value, int attribute, CUdevice device)) {
     *value = 0;
     return attribute > 0 && attribute < 160 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
   }
+}
+DECLARE(cuDeviceGetProperties, (int *properties, CUdevice device)) {
+  static const int attributes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14};
+  NEED_DEVICE(device);
+  NEED(properties);
+  for (size_t k = 0; k < sizeof attributes / sizeof *attributes; k++)
+    cuDeviceGetAttribute(&properties[k], attributes[k], device);
+  return CUDA_SUCCESS;
 }
 DECLARE(cuDeviceGetExecAffinitySupport, (int *supported, int type, CUdevice device)) {
   (void)type;
@@ -262,6 +268,13 @@ DECLARE(cuCtxSynchronize, (void)) {
   CUresult r = capture_allows_waiting();
   return r ? r : context_wait(current);
 }
+DECLARE(cuCtxSynchronize_v2, (CUcontext context)) {
+  NEED_CONTEXT();
+  if (!context || context->destroyed)
+    return CUDA_ERROR_INVALID_CONTEXT;
+  CUresult r = capture_allows_waiting();
+  return r ? r : context_wait(context);
+}
 DECLARE(cuCtxSetLimit, (int limit, size_t value)) {
   NEED_CONTEXT();
   if (limit < 0 || limit > 6)
@@ -297,6 +310,26 @@ DECLARE(cuCtxGetStreamPriorityRange, (int *least, int *greatest)) {
   if (greatest)
     *greatest = -5;
   return CUDA_SUCCESS;
+}
+DECLARE(cuCtxGetSharedMemConfig, (int *config)) {
+  NEED_CONTEXT();
+  NEED(config);
+  *config = 1; /* banks of four bytes, the only ones */
+  return CUDA_SUCCESS;
+}
+DECLARE(cuCtxSetSharedMemConfig, (int config)) {
+  NEED_CONTEXT();
+  NEED(config >= 0 && config < 3);
+  return CUDA_SUCCESS;
+}
+DECLARE(cuCtxAttach, (CUcontext * context, unsigned flags)) {
+  NEED_CONTEXT();
+  NEED(context && !flags);
+  *context = current;
+  return CUDA_SUCCESS;
+}
+DECLARE(cuCtxDetach, (CUcontext context)) {
+  return context && context == current ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
 }
 DECLARE(cuCtxResetPersistingL2Cache, (void)) {
   NEED_CONTEXT();
@@ -368,39 +401,16 @@ DECLARE(cuGetErrorString, (CUresult error, const char **text)) {
   return *text ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
-/* The newest form of a function that the given version of the interface knows: forms have suffixes,
- * of which those above _v2 came with version 13. */
-API cuGetProcAddress_v2(const char *symbol, void **address, int version, uint64_t flags,
-                        int *found);
-API cuGetProcAddress_v2(const char *symbol, void **address, int version, uint64_t flags,
-                        int *found) {
-  static const char *const suffixes[] = {"_v4", "_v3", "_v2", ""};
-  (void)flags;
-  Dl_info self;
-  void *library = NULL;
-  NEED(symbol && address);
-  *address = NULL;
-  if (dladdr(&device_count, &self))
-    library = dlopen(self.dli_fname, RTLD_NOW | RTLD_NOLOAD);
-  for (uint32_t k = version >= 13000 ? 0 : 2; library && k < 4 && !*address; k++) {
-    char name[128];
-    snprintf(name, sizeof name, "%s%s", symbol, suffixes[k]);
-    *address = strncmp(symbol, "cu", 2) ? NULL : dlsym(library, name);
-  }
-  if (library)
-    dlclose(library);
-  if (found)
-    *found = *address ? 0 : 1;
-  return *address ? CUDA_SUCCESS : CUDA_ERROR_NOT_FOUND;
-}
-DECLARE(cuGetProcAddress, (const char *symbol, void **address, int version, uint64_t flags)) {
-  return cuGetProcAddress_v2(symbol, address, version, flags, NULL);
-}
 DECLARE(cuGetExportTable, (const void **table, const void *id)) {
   (void)id;
   NEED(table);
   *table = NULL;
   return CUDA_ERROR_NOT_FOUND;
+}
+DECLARE(cuFlushGPUDirectRDMAWrites, (int target, int scope)) {
+  (void)target, (void)scope;
+  NEED_CONTEXT();
+  return CUDA_SUCCESS;
 }
 DECLARE(cuProfilerStart, (void)) { return CUDA_SUCCESS; }
 DECLARE(cuProfilerStop, (void)) { return CUDA_SUCCESS; }

@@ -74,6 +74,7 @@ struct op {
       uint32_t grid[3], block[3], cluster[3], shared;
       bool cooperative;
       uint8_t *params; /* aligned to 64 bytes */
+      void **pointers; /* to each of them; NULL until somebody asks */
       CUevent completion;
     } kernel;
     CUDA_MEMCPY3D copy;
@@ -134,13 +135,21 @@ struct sim_graph_node {
 struct sim_graph {
   VEC(struct sim_graph_node *) nodes;
   VEC(struct sim_stream *) streams; /* that take part in its capture */
+  VEC(struct user_reference {
+    struct sim_user_object *object;
+    unsigned count;
+  })
+  objects; /* that live as long as the graph and what was instantiated of it */
   uint64_t id;
+  bool given; /* the capture goes into a graph that the program made */
 };
 
 extern int device_count;
 extern _Thread_local CUcontext current;
 CUcontext context_primary(int device);
 
+/* Calls of the thread take NULL for its own stream (the forms _ptsz and _ptds). */
+extern _Thread_local unsigned null_is_per_thread;
 /* Resolves NULL and the numbered streams; NULL if the handle is of no stream. */
 struct sim_stream *stream_of(CUstream s);
 struct sim_stream *stream_create(CUcontext c, unsigned flags, int priority);
@@ -151,7 +160,7 @@ CUresult stream_wait(struct sim_stream *s);
 CUresult context_wait(CUcontext c);
 /* Tries every stream once. */
 void streams_advance(void);
-/* Before a call that waits as a copy on the legacy stream does. */
+/* Before a call that waits as a copy on the default stream does. */
 CUresult legacy_wait(void);
 /* CUDA_SUCCESS unless some capture forbids calls that wait. */
 CUresult capture_allows_waiting(void);
@@ -165,7 +174,35 @@ struct sim_graph *graph_create(void);
 void graph_destroy(struct sim_graph *g);
 /* A capturing stream's next node. */
 CUresult capture_op(struct sim_stream *s, struct op *o);
+/* Takes the operation over: it is a new node, or released. */
+CUresult graph_add_op(CUgraphNode *node, CUgraph graph, const CUgraphNode *dependencies,
+                      size_t count, struct op *o);
+/* The operation of an instance that came of a node; NULL if there is none. */
+struct op **graph_exec_op(CUgraphExec e, CUgraphNode node);
+/* An operation takes another's place if they are of one kind; `made` is taken over. */
+CUresult op_exchange(struct op **slot, struct op *made);
+/* References that one owner has are had by another too; and given up. */
+void user_objects_share(const struct sim_graph *from, struct sim_graph *to);
+void user_objects_release(struct sim_graph *g);
 
+/* Calls of the interface that other files make. */
+CUresult cuMemcpyAsync(CUdeviceptr to, CUdeviceptr from, size_t n, CUstream s);
+CUresult cuMemcpy3D_v2(const CUDA_MEMCPY3D *c);
+CUresult cuMemcpy3DAsync_v2(const CUDA_MEMCPY3D *c, CUstream s);
+CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool, CUdevice device);
+CUresult cuDeviceGetMemPool(CUmemoryPool *pool, CUdevice device);
+CUresult cuDeviceSetMemPool(CUdevice device, CUmemoryPool pool);
+CUresult cuGraphClone(CUgraph *clone, CUgraph graph);
+CUresult cuGraphGetEdges(CUgraph graph, CUgraphNode *from, CUgraphNode *to, size_t *count);
+CUresult cuGraphNodeGetDependencies(CUgraphNode node, CUgraphNode *out, size_t *count);
+CUresult cuGraphNodeGetDependentNodes(CUgraphNode node, CUgraphNode *out, size_t *count);
+CUresult cuGraphAddDependencies(CUgraph graph, const CUgraphNode *from, const CUgraphNode *to,
+                                size_t count);
+CUresult cuGraphRemoveDependencies(CUgraph graph, const CUgraphNode *from, const CUgraphNode *to,
+                                   size_t count);
+CUresult cuGraphExecChildGraphNodeSetParams(CUgraphExec exec, CUgraphNode node, CUgraph child);
+
+CUresult op_of_kernel_node(const CUDA_KERNEL_NODE_PARAMS *p, struct op **out);
 CUresult op_of_launch(const CUlaunchConfig *c, CUfunction f, void **params, void **extra,
                       struct op **out);
 CUresult op_of_set(CUdeviceptr to, size_t pitch, unsigned value, unsigned element, size_t width,

@@ -11,6 +11,7 @@ struct exec_node {
 struct sim_graph_exec {
   VEC(struct exec_node) nodes;
   uint64_t flags;
+  struct sim_graph objects; /* a graph of no nodes that keeps those of the source */
 };
 static uint64_t graph_ids;
 
@@ -31,6 +32,7 @@ void graph_destroy(struct sim_graph *g) {
     node_destroy(g->nodes.data[k]);
   vec_deinit(&g->nodes);
   vec_deinit(&g->streams);
+  user_objects_release(g);
   mem_free(g);
 }
 
@@ -94,8 +96,8 @@ DECLARE(cuGraphDestroy, (CUgraph graph)) {
   return CUDA_SUCCESS;
 }
 
-static CUresult add(CUgraphNode *node, CUgraph graph, const CUgraphNode *dependencies, size_t count,
-                    struct op *o) {
+CUresult graph_add_op(CUgraphNode *node, CUgraph graph, const CUgraphNode *dependencies,
+                      size_t count, struct op *o) {
   bool good = node && graph && (dependencies || !count) && count < 1 << 20;
   for (size_t k = 0; good && k < count; k++)
     good = dependencies[k] && dependencies[k]->graph == graph;
@@ -107,7 +109,7 @@ static CUresult add(CUgraphNode *node, CUgraph graph, const CUgraphNode *depende
   return CUDA_SUCCESS;
 }
 
-static CUresult kernel_op(const CUDA_KERNEL_NODE_PARAMS *p, struct op **out) {
+CUresult op_of_kernel_node(const CUDA_KERNEL_NODE_PARAMS *p, struct op **out) {
   NEED(p);
   CUlaunchConfig c = {.shared_bytes = p->shared_bytes};
   memcpy(c.grid, p->grid, sizeof c.grid);
@@ -136,16 +138,16 @@ static CUresult host_op(const CUDA_HOST_NODE_PARAMS *p, struct op **out) {
                  const Params *params)) {                                                          \
     struct op *o = NULL;                                                                           \
     CUresult r = make(params, &o);                                                                 \
-    return r ? r : add(node, graph, dependencies, count, o);                                       \
+    return r ? r : graph_add_op(node, graph, dependencies, count, o);                              \
   }
-ADD(cuGraphAddKernelNode_v2, CUDA_KERNEL_NODE_PARAMS, kernel_op)
+ADD(cuGraphAddKernelNode_v2, CUDA_KERNEL_NODE_PARAMS, op_of_kernel_node)
 ADD(cuGraphAddHostNode, CUDA_HOST_NODE_PARAMS, host_op)
 DECLARE(cuGraphAddMemcpyNode, (CUgraphNode * node, CUgraph graph, const CUgraphNode *dependencies,
                                size_t count, const CUDA_MEMCPY3D *params, CUcontext context)) {
   struct op *o = NULL;
   (void)context;
   CUresult r = copy_op(params, &o);
-  return r ? r : add(node, graph, dependencies, count, o);
+  return r ? r : graph_add_op(node, graph, dependencies, count, o);
 }
 DECLARE(cuGraphAddMemsetNode,
         (CUgraphNode * node, CUgraph graph, const CUgraphNode *dependencies, size_t count,
@@ -153,12 +155,12 @@ DECLARE(cuGraphAddMemsetNode,
   struct op *o = NULL;
   (void)context;
   CUresult r = set_op(params, &o);
-  return r ? r : add(node, graph, dependencies, count, o);
+  return r ? r : graph_add_op(node, graph, dependencies, count, o);
 }
 DECLARE(cuGraphAddEmptyNode,
         (CUgraphNode * node, CUgraph graph, const CUgraphNode *dependencies, size_t count)) {
   NEED_CONTEXT();
-  return add(node, graph, dependencies, count, op_create(OP_EMPTY, current));
+  return graph_add_op(node, graph, dependencies, count, op_create(OP_EMPTY, current));
 }
 
 static struct sim_graph *graph_clone(const struct sim_graph *g) {
@@ -172,6 +174,7 @@ static struct sim_graph *graph_clone(const struct sim_graph *g) {
       for (uint32_t n = 0; n < g->nodes.len; n++)
         if (g->nodes.data[n] == g->nodes.data[k]->dependencies.data[d])
           vec_push(&c->nodes.data[k]->dependencies, c->nodes.data[n]);
+  user_objects_share(g, c);
   return c;
 }
 DECLARE(cuGraphClone, (CUgraph * clone, CUgraph graph)) {
@@ -195,7 +198,7 @@ DECLARE(cuGraphAddChildGraphNode, (CUgraphNode * node, CUgraph graph,
   NEED(child);
   struct op *o = op_create(OP_CHILD, current);
   o->child = graph_clone(child);
-  return add(node, graph, dependencies, count, o);
+  return graph_add_op(node, graph, dependencies, count, o);
 }
 DECLARE(cuGraphChildGraphNodeGetGraph, (CUgraphNode node, CUgraph *graph)) {
   NEED(node && graph && node->op->kind == OP_CHILD);
@@ -208,7 +211,7 @@ static CUresult event_node(CUgraphNode *node, CUgraph graph, const CUgraphNode *
   NEED(event);
   struct op *o = op_create(kind, current);
   o->event = event;
-  return add(node, graph, dependencies, count, o);
+  return graph_add_op(node, graph, dependencies, count, o);
 }
 DECLARE(cuGraphAddEventRecordNode, (CUgraphNode * node, CUgraph graph,
                                     const CUgraphNode *dependencies, size_t count, CUevent event)) {
@@ -318,7 +321,7 @@ DECLARE(cuGraphDestroyNode, (CUgraphNode node)) {
 
 /* Parameters of nodes. */
 
-static CUresult exchange(struct op **slot, struct op *made) {
+CUresult op_exchange(struct op **slot, struct op *made) {
   if ((*slot)->kind != made->kind) {
     op_release(made);
     return CUDA_ERROR_INVALID_VALUE;
@@ -337,21 +340,25 @@ static struct exec_node *find(CUgraphExec e, CUgraphNode node) {
       return &e->nodes.data[k];
   return NULL;
 }
+struct op **graph_exec_op(CUgraphExec e, CUgraphNode node) {
+  struct exec_node *x = find(e, node);
+  return x ? &x->op : NULL;
+}
 #define SETTERS(node_name, Params, make)                                                           \
   DECLARE(node_name, (CUgraphNode node, const Params *params)) {                                   \
     struct op *o = NULL;                                                                           \
     NEED(node);                                                                                    \
     CUresult r = make(params, &o);                                                                 \
-    return r ? r : exchange(&node->op, o);                                                         \
+    return r ? r : op_exchange(&node->op, o);                                                      \
   }                                                                                                \
   static CUresult set_##node_name(CUgraphExec e, CUgraphNode node, const Params *params) {         \
     struct op *o = NULL;                                                                           \
     struct exec_node *x = find(e, node);                                                           \
     NEED(x);                                                                                       \
     CUresult r = make(params, &o);                                                                 \
-    return r ? r : exchange(&x->op, o);                                                            \
+    return r ? r : op_exchange(&x->op, o);                                                         \
   }
-SETTERS(cuGraphKernelNodeSetParams_v2, CUDA_KERNEL_NODE_PARAMS, kernel_op)
+SETTERS(cuGraphKernelNodeSetParams_v2, CUDA_KERNEL_NODE_PARAMS, op_of_kernel_node)
 SETTERS(cuGraphMemcpyNodeSetParams, CUDA_MEMCPY3D, copy_op)
 SETTERS(cuGraphMemsetNodeSetParams, CUDA_MEMSET_NODE_PARAMS, set_op)
 SETTERS(cuGraphHostNodeSetParams, CUDA_HOST_NODE_PARAMS, host_op)
@@ -389,6 +396,47 @@ DECLARE(cuGraphHostNodeGetParams, (CUgraphNode node, CUDA_HOST_NODE_PARAMS *para
   *params = node->op->host;
   return CUDA_SUCCESS;
 }
+/* What both forms of the structure begin with. */
+static CUresult kernel_params(CUgraphNode node, CUDA_KERNEL_NODE_PARAMS *out, size_t size) {
+  NEED(node && out && node->op->kind == OP_KERNEL);
+  struct op *o = node->op;
+  const struct function *f = o->kernel.function;
+  if (!o->kernel.pointers) {
+    o->kernel.pointers = mem_calloc(f->params.len + 1, sizeof(void *));
+    for (uint32_t k = 0; k < f->params.len; k++)
+      o->kernel.pointers[k] = o->kernel.params + f->params.data[k].offset;
+  }
+  CUDA_KERNEL_NODE_PARAMS p = {.function = o->kernel.function,
+                               .shared_bytes = o->kernel.shared,
+                               .params = o->kernel.pointers,
+                               .context = o->context};
+  memcpy(p.grid, o->kernel.grid, sizeof p.grid);
+  memcpy(p.block, o->kernel.block, sizeof p.block);
+  memcpy(out, &p, size);
+  return CUDA_SUCCESS;
+}
+DECLARE(cuGraphKernelNodeGetParams_v2, (CUgraphNode node, CUDA_KERNEL_NODE_PARAMS *params)) {
+  return kernel_params(node, params, sizeof *params);
+}
+DECLARE(cuGraphKernelNodeGetParams, (CUgraphNode node, CUDA_KERNEL_NODE_PARAMS *params)) {
+  return kernel_params(node, params, offsetof(CUDA_KERNEL_NODE_PARAMS, kernel));
+}
+DECLARE(cuGraphKernelNodeGetAttribute, (CUgraphNode node, int id, void *value)) {
+  NEED(node && value && node->op->kind == OP_KERNEL);
+  unsigned cooperative = node->op->kernel.cooperative;
+  memset(value, 0, 64);
+  if (id == ATTRIBUTE_CLUSTER)
+    memcpy(value, node->op->kernel.cluster, sizeof node->op->kernel.cluster);
+  else if (id == ATTRIBUTE_COOPERATIVE)
+    memcpy(value, &cooperative, sizeof cooperative);
+  return CUDA_SUCCESS;
+}
+DECLARE(cuGraphKernelNodeCopyAttributes, (CUgraphNode to, CUgraphNode from)) {
+  NEED(to && from && to->op->kind == OP_KERNEL && from->op->kind == OP_KERNEL);
+  memcpy(to->op->kernel.cluster, from->op->kernel.cluster, sizeof to->op->kernel.cluster);
+  to->op->kernel.cooperative = from->op->kernel.cooperative;
+  return CUDA_SUCCESS;
+}
 DECLARE(cuGraphKernelNodeSetAttribute, (CUgraphNode node, int id, const void *value)) {
   NEED(node && value && node->op->kind == OP_KERNEL);
   const unsigned *n = value;
@@ -406,8 +454,10 @@ DECLARE(cuGraphInstantiateWithFlags, (CUgraphExec * exec, CUgraph graph, uint64_
   struct sim_graph_exec *e = mem_calloc(1, sizeof *e);
   e->flags = flags;
   *exec = e;
-  if (flatten(graph, e))
+  if (flatten(graph, e)) {
+    user_objects_share(graph, &e->objects);
     return CUDA_SUCCESS;
+  }
   *exec = NULL;
   for (uint32_t k = 0; k < e->nodes.len; k++)
     op_release(e->nodes.data[k].op);
@@ -434,6 +484,7 @@ DECLARE(cuGraphExecDestroy, (CUgraphExec exec)) {
   for (uint32_t k = 0; k < exec->nodes.len; k++)
     op_release(exec->nodes.data[k].op);
   vec_deinit(&exec->nodes);
+  user_objects_release(&exec->objects);
   mem_free(exec);
   return CUDA_SUCCESS;
 }
@@ -516,6 +567,35 @@ DECLARE(cuGraphExecUpdate_v2, (CUgraphExec exec, CUgraph graph, void *info)) {
   }
   vec_deinit(&fresh.nodes);
   return good ? CUDA_SUCCESS : CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;
+}
+DECLARE(cuGraphExecUpdate, (CUgraphExec exec, CUgraph graph, CUgraphNode *node, int *result)) {
+  struct update_result info = {0};
+  CUresult r = cuGraphExecUpdate_v2(exec, graph, &info);
+  if (node)
+    *node = info.node;
+  if (result)
+    *result = info.result;
+  return r;
+}
+/* A child's operations lie before its node, in the order of its own flattening. */
+DECLARE(cuGraphExecChildGraphNodeSetParams, (CUgraphExec exec, CUgraphNode node, CUgraph child)) {
+  struct exec_node *x = find(exec, node);
+  NEED(x && child && x->op->kind == OP_CHILD);
+  struct sim_graph_exec fresh = {0}, old = {0};
+  uint32_t end = (uint32_t)(x - exec->nodes.data), at = 0;
+  bool good =
+      flatten(child, &fresh) && flatten(x->op->child, &old) && same_shape(&old, &fresh, &at);
+  uint32_t first = end - old.nodes.len;
+  for (uint32_t k = 0; k < old.nodes.len; k++)
+    op_release(old.nodes.data[k].op);
+  for (uint32_t k = 0; k < fresh.nodes.len; k++) {
+    struct op **slot = good ? &exec->nodes.data[first + k].op : &fresh.nodes.data[k].op;
+    op_release(*slot);
+    *slot = fresh.nodes.data[k].op;
+  }
+  vec_deinit(&fresh.nodes);
+  vec_deinit(&old.nodes);
+  return good ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 DECLARE(cuGraphDebugDotPrint, (CUgraph graph, const char *path, unsigned flags)) {
   (void)flags;

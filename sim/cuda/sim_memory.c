@@ -37,7 +37,7 @@ DECLARE(cuMemFree_v2, (CUdeviceptr address)) {
   r = r ? r : context_wait(current);
   struct allocation a;
   if (!device_find(address, &a) || a.address != address || a.kind == ALLOCATION_MODULE ||
-      a.kind == ALLOCATION_CONST || a.kind == ALLOCATION_MAPPED)
+      a.kind == ALLOCATION_CONST || a.kind == ALLOCATION_MAPPED || a.kind == ALLOCATION_OPENED)
     return CUDA_ERROR_INVALID_VALUE;
   return r ? r : device_free(address) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
@@ -134,8 +134,14 @@ DECLARE(cuPointerGetAttribute, (void *out, int attribute, CUdeviceptr address)) 
   case 11: *(CUdeviceptr *)out = a.address; return CUDA_SUCCESS;
   case 12: *(size_t *)out = a.size; return CUDA_SUCCESS;
   case 13: *(int *)out = 1; return CUDA_SUCCESS;
+  case 6:                                          /* synchronous memory operations */
+  case 14:                                         /* handle types that export it */
+  case 18:                                         /* size and base of a mapping: none */
+  case 19: memset(out, 0, 4); return CUDA_SUCCESS; /* hardware decompression */
+  case 10: *(int *)out = a.kind == ALLOCATION_DEVICE; return CUDA_SUCCESS;
+  case 16: *(int *)out = 3; return CUDA_SUCCESS; /* read and write */
   default:
-    return attribute > 0 && attribute < 22 ? CUDA_ERROR_NOT_SUPPORTED : CUDA_ERROR_INVALID_VALUE;
+    return attribute > 0 && attribute < 24 ? CUDA_ERROR_NOT_SUPPORTED : CUDA_ERROR_INVALID_VALUE;
   }
 }
 DECLARE(cuPointerGetAttributes, (unsigned n, int *attributes, void **out, CUdeviceptr address)) {
@@ -279,7 +285,7 @@ DECLARE(cuMemFreeAsync, (CUdeviceptr address, CUstream s)) {
   return submit_memory(s, OP_FREE, address);
 }
 
-/* Copies. Those that wait are made in the legacy stream. */
+/* Copies. Those that wait are made in the default stream. */
 
 static CUresult copy_now(struct op *o) {
   CUresult r = legacy_wait();
@@ -287,8 +293,9 @@ static CUresult copy_now(struct op *o) {
     op_release(o);
     return r;
   }
-  r = stream_submit(current->legacy, o);
-  CUresult waited = stream_wait(current->legacy);
+  struct sim_stream *s = stream_of(NULL);
+  r = stream_submit(s, o);
+  CUresult waited = stream_wait(s);
   return r ? r : waited;
 }
 static CUresult copy_on(CUstream s, struct op *o) {

@@ -1,72 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Modules, libraries, functions, occupancy. */
-#include "sim/cuda/sim_driver.h"
+#include "sim/cuda/sim_image.h"
 
 static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
 
-static CUresult load(const void *image, struct sim_module **out) {
-  const uint8_t *magic = image;
-  bool elf = !memcmp(magic, "\177ELF", 4), fat = magic[0] == 0x50 && magic[1] == 0xed;
-  bool wrapper = magic[0] == 0xb1 && magic[1] == 0x43;
-  if (elf || fat || wrapper) {
-    fprintf(stderr, "sim: error: the image is a %s: only PTX text can be simulated\n",
-            elf ? "cubin" : "fat binary");
-    return CUDA_ERROR_NO_BINARY_FOR_GPU;
-  }
+static CUresult load(const void *image, size_t size, unsigned count, const int *options,
+                     void **values, struct sim_module **out) {
+  char *text, *errors = NULL;
+  size_t n, errors_size = 0;
+  CUresult r = image_text(image, size, &text, &n);
+  if (r)
+    return r;
   struct diags d = {0};
   struct program *p;
   pthread_mutex_lock(&loading);
-  status st = program_load(image, strlen(image), (uint32_t)current->device, &d, &p);
+  status st = program_load(text, n, (uint32_t)current->device, &d, &p);
   pthread_mutex_unlock(&loading);
-  if (st)
-    diags_print(&d, stderr);
+  mem_free(text);
+  FILE *f = st ? open_memstream(&errors, &errors_size) : NULL;
+  if (f) {
+    diags_print(&d, f);
+    fclose(f);
+    fputs(errors, stderr);
+  }
+  image_log(count, options, values, errors ? errors : "", errors_size);
+  free(errors);
   diags_deinit(&d);
   if (st)
     return CUDA_ERROR_INVALID_PTX;
   *out = mem_calloc(1, sizeof **out);
   (*out)->program = p;
+  p->owner = *out;
   return CUDA_SUCCESS;
 }
 
-DECLARE(cuModuleLoadData, (CUmodule * module, const void *image)) {
-  NEED_CONTEXT();
-  NEED(module && image);
-  return load(image, module);
-}
 DECLARE(cuModuleLoadDataEx,
         (CUmodule * module, const void *image, unsigned count, int *options, void **values)) {
-  /* options tune a compiler that is not there; logs go to stderr */
-  (void)count, (void)options, (void)values;
-  return cuModuleLoadData(module, image);
+  NEED_CONTEXT();
+  NEED(module && image && (!count || (options && values)));
+  return load(image, image_size(image), count, options, values, module);
+}
+DECLARE(cuModuleLoadData, (CUmodule * module, const void *image)) {
+  return cuModuleLoadDataEx(module, image, 0, NULL, NULL);
 }
 DECLARE(cuModuleLoadFatBinary, (CUmodule * module, const void *image)) {
   return cuModuleLoadData(module, image);
-}
-
-static CUresult read_file(const char *path, char **out) {
-  FILE *f = fopen(path, "rb");
-  if (!f)
-    return CUDA_ERROR_FILE_NOT_FOUND;
-  size_t n = 0, room = 1 << 16;
-  char *text = mem_alloc(room);
-  for (size_t got; (got = fread(text + n, 1, room - n - 1, f)) > 0;) {
-    n += got;
-    if (n + 1 == room)
-      text = mem_realloc(text, room *= 2);
-  }
-  fclose(f);
-  text[n] = 0;
-  *out = text;
-  return CUDA_SUCCESS;
 }
 DECLARE(cuModuleLoad, (CUmodule * module, const char *path)) {
   NEED_CONTEXT();
   NEED(module && path);
   char *text;
-  CUresult r = read_file(path, &text);
+  size_t n;
+  CUresult r = image_read(path, &text, &n);
   if (r)
     return r;
-  r = load(text, module);
+  r = load(text, n, 0, NULL, NULL, module);
   mem_free(text);
   return r;
 }
@@ -125,8 +113,8 @@ DECLARE(cuModuleGetGlobal_v2,
 
 DECLARE(cuLibraryLoadData, (CUlibrary * library, const void *image, int *jit, void **jit_values,
                             unsigned jit_count, int *options, void **values, unsigned count)) {
-  (void)jit, (void)jit_values, (void)jit_count, (void)options, (void)values, (void)count;
-  return cuModuleLoadData(library, image);
+  (void)options, (void)values, (void)count;
+  return cuModuleLoadDataEx(library, image, jit_count, jit, jit_values);
 }
 DECLARE(cuLibraryLoadFromFile, (CUlibrary * library, const char *path, int *jit, void **jit_values,
                                 unsigned jit_count, int *options, void **values, unsigned count)) {
@@ -151,6 +139,32 @@ DECLARE(cuLibraryGetModule, (CUmodule * module, CUlibrary library)) {
 DECLARE(cuLibraryGetGlobal,
         (CUdeviceptr * address, size_t *bytes, CUlibrary library, const char *name)) {
   return cuModuleGetGlobal_v2(address, bytes, library, name);
+}
+DECLARE(cuFuncGetModule, (CUmodule * module, CUfunction f)) {
+  NEED(module && f);
+  *module = f->program->owner;
+  return CUDA_SUCCESS;
+}
+DECLARE(cuKernelGetLibrary, (CUlibrary * library, CUkernel k)) {
+  return cuFuncGetModule(library, k);
+}
+DECLARE(cuLibraryGetManaged,
+        (CUdeviceptr * address, size_t *bytes, CUlibrary library, const char *name)) {
+  uint64_t index;
+  NEED(library && name);
+  return strmap_get_c(&library->program->symbol_map, name, &index) &&
+                 library->program->symbols.data[index].managed
+             ? cuModuleGetGlobal_v2(address, bytes, library, name)
+             : CUDA_ERROR_NOT_FOUND;
+}
+DECLARE(cuKernelSetCacheConfig, (CUkernel k, int config, CUdevice device)) {
+  (void)device;
+  return !k                         ? CUDA_ERROR_INVALID_HANDLE
+         : config < 0 || config > 3 ? CUDA_ERROR_INVALID_VALUE
+                                    : CUDA_SUCCESS;
+}
+DECLARE(cuFuncSetSharedMemConfig, (CUfunction f, int config)) {
+  return cuKernelSetCacheConfig(f, config, 0);
 }
 DECLARE(cuKernelGetFunction, (CUfunction * function, CUkernel kernel)) {
   NEED(function && kernel);
@@ -273,6 +287,12 @@ DECLARE(cuOccupancyMaxPotentialBlockSize, (int *grid, int *block, CUfunction f,
     }
   }
   return best ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+DECLARE(cuOccupancyMaxPotentialBlockSizeWithFlags,
+        (int *grid, int *block, CUfunction f, size_t (*dynamic_of)(int), size_t dynamic, int limit,
+         unsigned flags)) {
+  NEED(flags < 2);
+  return cuOccupancyMaxPotentialBlockSize(grid, block, f, dynamic_of, dynamic, limit);
 }
 DECLARE(cuOccupancyAvailableDynamicSMemPerBlock,
         (size_t *bytes, CUfunction f, int blocks, int threads)) {

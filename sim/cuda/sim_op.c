@@ -13,8 +13,10 @@ void op_retain(struct op *o) { __atomic_add_fetch(&o->references, 1, __ATOMIC_RE
 void op_release(struct op *o) {
   if (!o || __atomic_sub_fetch(&o->references, 1, __ATOMIC_ACQ_REL))
     return;
-  if (o->kind == OP_KERNEL)
+  if (o->kind == OP_KERNEL) {
     free(o->kernel.params);
+    mem_free(o->kernel.pointers);
+  }
   if (o->kind == OP_CHILD)
     graph_destroy(o->child);
   if (o->kind == OP_CUSTOM)
@@ -51,23 +53,31 @@ static uint64_t side_base(const sim_copy_side *s) {
   uint64_t base = s->type == MEMORY_HOST ? (uint64_t)(uintptr_t)s->host : s->device;
   return base + s->x + s->y * s->pitch + s->z * s->pitch * s->height;
 }
-static bool side_valid(CUcontext c, const sim_copy_side *s, uint64_t a, size_t n) {
+/* Whether bytes lie in one allocation; before it runs an operation may name what a graph will have
+ * allocated by then. */
+static bool inside(uint64_t a, size_t n, bool runs) {
+  struct allocation found;
+  return runs ? device_valid(a, n)
+              : device_find(a, &found) && a - found.address <= found.size &&
+                    n <= found.size - (a - found.address);
+}
+static bool side_valid(CUcontext c, const sim_copy_side *s, uint64_t a, size_t n, bool runs) {
   struct allocation found;
   if (s->type == MEMORY_HOST)
     return true;
   if (device_find(a, &found) && a - found.address < found.size)
-    return device_valid(a, n) && (found.kind != ALLOCATION_MAPPED || found.access ||
+    return inside(a, n, runs) && (found.kind != ALLOCATION_MAPPED || found.access ||
                                   device_reachable((uint32_t)c->device, &found));
   return s->type == MEMORY_UNIFIED; /* a pointer of the host's */
 }
 
-static CUresult check_copy(CUcontext c, const CUDA_MEMCPY3D *x) {
+static CUresult check_copy(CUcontext c, const CUDA_MEMCPY3D *x, bool runs) {
   for (size_t z = 0; z < x->depth; z++)
     for (size_t y = 0; y < x->height; y += x->height > 1 ? x->height - 1 : 1) {
       uint64_t from = side_base(&x->from) + y * x->from.pitch + z * x->from.pitch * x->from.height;
       uint64_t to = side_base(&x->to) + y * x->to.pitch + z * x->to.pitch * x->to.height;
-      if (x->width &&
-          (!side_valid(c, &x->from, from, x->width) || !side_valid(c, &x->to, to, x->width))) {
+      if (x->width && (!side_valid(c, &x->from, from, x->width, runs) ||
+                       !side_valid(c, &x->to, to, x->width, runs))) {
         fprintf(stderr,
                 "sim: error: a copy of %zu bytes from 0x%llx to 0x%llx leaves its allocation\n",
                 x->width, (unsigned long long)from, (unsigned long long)to);
@@ -78,7 +88,7 @@ static CUresult check_copy(CUcontext c, const CUDA_MEMCPY3D *x) {
 }
 static CUresult run_copy(const struct op *o) {
   const CUDA_MEMCPY3D *x = &o->copy;
-  CUresult r = check_copy(o->context, x);
+  CUresult r = check_copy(o->context, x, true);
   for (size_t z = 0; z < x->depth && !r; z++)
     for (size_t y = 0; y < x->height; y++)
       memmove(P(side_base(&x->to) + y * x->to.pitch + z * x->to.pitch * x->to.height),
@@ -100,7 +110,7 @@ CUresult op_of_copy(const CUDA_MEMCPY3D *copy, struct op **out) {
   c.to.pitch = c.to.pitch ? c.to.pitch : c.width + c.to.x;
   c.from.height = c.from.height ? c.from.height : c.height + c.from.y;
   c.to.height = c.to.height ? c.to.height : c.height + c.to.y;
-  CUresult r = check_copy(current, &c);
+  CUresult r = check_copy(current, &c, false);
   if (r)
     return r;
   struct op *o = op_create(OP_COPY, current);
@@ -109,16 +119,19 @@ CUresult op_of_copy(const CUDA_MEMCPY3D *copy, struct op **out) {
   return CUDA_SUCCESS;
 }
 
-static bool set_valid(const CUDA_MEMSET_NODE_PARAMS *s) {
-  if (!s->width || !s->height)
-    return true;
-  uint64_t rows = (s->height - 1) * s->pitch;
-  return device_valid(s->to, rows + s->width * s->element);
+static CUresult check_set(const CUDA_MEMSET_NODE_PARAMS *s, bool runs) {
+  uint64_t rows = s->height ? (s->height - 1) * s->pitch : 0;
+  if (!s->width || !s->height || inside(s->to, rows + s->width * s->element, runs))
+    return CUDA_SUCCESS;
+  fprintf(stderr, "sim: error: a fill of %zu x %zu elements at 0x%llx leaves its allocation\n",
+          s->height, s->width, s->to);
+  return CUDA_ERROR_INVALID_VALUE;
 }
 static CUresult run_set(const struct op *o) {
   const CUDA_MEMSET_NODE_PARAMS *s = &o->set;
-  if (!set_valid(s))
-    return CUDA_ERROR_INVALID_VALUE;
+  CUresult r = check_set(s, true);
+  if (r)
+    return r;
   for (size_t y = 0; y < s->height; y++) {
     uint8_t *row = P(s->to + y * s->pitch);
     if (s->element == 1)
@@ -133,11 +146,9 @@ CUresult op_of_set(CUdeviceptr to, size_t pitch, unsigned value, unsigned elemen
   CUDA_MEMSET_NODE_PARAMS s = {to, height > 1 ? pitch : 0, value, element, width, height};
   NEED(element == 1 || element == 2 || element == 4);
   NEED(!(to % element) && width <= SIZE_MAX / 8 && (height < 2 || pitch >= width * element));
-  if (!set_valid(&s)) {
-    fprintf(stderr, "sim: error: a fill of %zu x %zu elements at 0x%llx leaves its allocation\n",
-            height, width, to);
-    return CUDA_ERROR_INVALID_VALUE;
-  }
+  CUresult r = check_set(&s, false);
+  if (r)
+    return r;
   struct op *o = op_create(OP_SET, current);
   o->set = s;
   *out = o;

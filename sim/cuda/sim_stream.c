@@ -31,7 +31,11 @@ struct sim_stream *stream_create(CUcontext c, unsigned flags, int priority) {
   return s;
 }
 
+_Thread_local unsigned null_is_per_thread;
+
 struct sim_stream *stream_of(CUstream s) {
+  if (!s && null_is_per_thread)
+    s = STREAM_PER_THREAD;
   if (!s || s == STREAM_LEGACY)
     return current->legacy;
   if (s != STREAM_PER_THREAD)
@@ -208,7 +212,7 @@ CUresult legacy_wait(void) {
   CUresult r = capture_allows_waiting();
   if (r)
     return r;
-  struct sim_stream *l = current->legacy;
+  struct sim_stream *l = stream_of(NULL);
   struct op *o = op_create(OP_EMPTY, current);
   stream_submit(l, o);
   return stream_wait(l);
@@ -275,6 +279,29 @@ DECLARE(cuStreamGetCtx, (CUstream s, CUcontext *context)) {
   NEED(context);
   *context = stream->context;
   return CUDA_SUCCESS;
+}
+DECLARE(cuStreamGetCtx_v2, (CUstream s, CUcontext *context, void **green)) {
+  if (green)
+    *green = NULL;
+  return cuStreamGetCtx(s, context);
+}
+/* Attributes tune what a GPU would do sooner. */
+DECLARE(cuStreamSetAttribute, (CUstream s, int attribute, const void *value)) {
+  STREAM(s);
+  NEED(value && attribute > 0);
+  return CUDA_SUCCESS;
+}
+DECLARE(cuStreamGetAttribute, (CUstream s, int attribute, void *value)) {
+  STREAM(s);
+  NEED(value && attribute > 0);
+  memset(value, 0, 64);
+  if (attribute == ATTRIBUTE_PRIORITY)
+    memcpy(value, &stream->priority, sizeof stream->priority);
+  return CUDA_SUCCESS;
+}
+DECLARE(cuStreamCopyAttributes, (CUstream to, CUstream from)) {
+  STREAM(from);
+  return stream_of(to) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
 }
 DECLARE(cuStreamGetDevice, (CUstream s, CUdevice *device)) {
   STREAM(s);
@@ -359,6 +386,37 @@ DECLARE(cuStreamWaitValue32_v2, (CUstream s, CUdeviceptr a, uint32_t v, unsigned
 }
 DECLARE(cuStreamWaitValue64_v2, (CUstream s, CUdeviceptr a, uint64_t v, unsigned flags)) {
   return value_op(s, a, v, flags, true, true);
+}
+
+/* cuStreamBatchMemOp's operations: 1 and 4 wait, 2 and 5 write, the rest order what is in order. */
+union batch_op {
+  int operation;
+  struct {
+    int operation;
+    CUdeviceptr address;
+    uint64_t value;
+    unsigned flags;
+  } value;
+  uint64_t pad[6];
+};
+DECLARE(cuStreamBatchMemOp_v2,
+        (CUstream s, unsigned count, const union batch_op *all, unsigned flags)) {
+  STREAM(s);
+  NEED(!flags && count <= 256 && (all || !count));
+  for (unsigned k = 0; k < count; k++)
+    NEED(all[k].operation >= 1 && all[k].operation <= 6);
+  for (unsigned k = 0; k < count; k++) {
+    int operation = all[k].operation;
+    bool wide = operation == 4 || operation == 5, wait = operation == 1 || operation == 4;
+    if (operation == 3 || operation == 6)
+      continue;
+    CUresult r =
+        value_op(s, all[k].value.address, wide ? all[k].value.value : (uint32_t)all[k].value.value,
+                 all[k].value.flags, wide, wait);
+    if (r)
+      return r;
+  }
+  return CUDA_SUCCESS;
 }
 
 /* For other simulated libraries: sim_work.h. */
@@ -489,6 +547,15 @@ CUresult capture_op(struct sim_stream *s, struct op *o) {
   return CUDA_SUCCESS;
 }
 
+static void begin_capture(struct sim_stream *stream, struct sim_graph *g, int mode) {
+  stream->capture = g;
+  vec_push(&g->streams, stream);
+  stream->capture_origin = true;
+  stream->capture_mode = mode;
+  vec_clear(&stream->capture_last);
+  if (mode == 0)
+    __atomic_add_fetch(&captures, 1, __ATOMIC_RELAXED);
+}
 DECLARE(cuStreamBeginCapture_v2, (CUstream s, int mode)) {
   STREAM(s);
   NEED(mode >= 0 && mode <= 2);
@@ -496,13 +563,22 @@ DECLARE(cuStreamBeginCapture_v2, (CUstream s, int mode)) {
     return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
   if (stream->capture)
     return CUDA_ERROR_ILLEGAL_STATE;
-  stream->capture = graph_create();
-  vec_push(&stream->capture->streams, stream);
-  stream->capture_origin = true;
-  stream->capture_mode = mode;
-  vec_clear(&stream->capture_last);
-  if (mode == 0)
-    __atomic_add_fetch(&captures, 1, __ATOMIC_RELAXED);
+  begin_capture(stream, graph_create(), mode);
+  return CUDA_SUCCESS;
+}
+DECLARE(cuStreamBeginCaptureToGraph, (CUstream s, CUgraph graph, const CUgraphNode *dependencies,
+                                      const void *edges, size_t count, int mode)) {
+  (void)edges;
+  STREAM(s);
+  NEED(graph && mode >= 0 && mode <= 2 && (dependencies || !count) && count < 4096);
+  if (stream->legacy)
+    return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+  if (stream->capture || graph->streams.len)
+    return CUDA_ERROR_ILLEGAL_STATE;
+  graph->given = true;
+  begin_capture(stream, graph, mode);
+  for (size_t k = 0; k < count; k++)
+    vec_push(&stream->capture_last, dependencies[k]);
   return CUDA_SUCCESS;
 }
 DECLARE(cuStreamBeginCapture, (CUstream s)) { return cuStreamBeginCapture_v2(s, 0); }
@@ -551,7 +627,8 @@ DECLARE(cuStreamEndCapture, (CUstream s, CUgraph *graph)) {
   if (stream->capture_mode == 0)
     __atomic_sub_fetch(&captures, 1, __ATOMIC_RELAXED);
   if (!joined) {
-    graph_destroy(g);
+    if (!g->given)
+      graph_destroy(g);
     return CUDA_ERROR_STREAM_CAPTURE_UNJOINED;
   }
   *graph = g;
@@ -580,6 +657,9 @@ DECLARE(cuStreamGetCaptureInfo_v2, (CUstream s, int *state, uint64_t *id, CUgrap
     *count = stream->capture_last.len;
   return CUDA_SUCCESS;
 }
+DECLARE(cuStreamGetCaptureInfo, (CUstream s, int *state, uint64_t *id)) {
+  return cuStreamGetCaptureInfo_v2(s, state, id, NULL, NULL, NULL);
+}
 DECLARE(cuStreamGetCaptureInfo_v3,
         (CUstream s, int *state, uint64_t *id, CUgraph *graph, const CUgraphNode **dependencies,
          const void **edges, size_t *count)) {
@@ -598,4 +678,9 @@ DECLARE(cuStreamUpdateCaptureDependencies,
   for (size_t k = 0; k < count; k++)
     vec_push(&stream->capture_last, dependencies[k]);
   return CUDA_SUCCESS;
+}
+DECLARE(cuStreamUpdateCaptureDependencies_v2,
+        (CUstream s, CUgraphNode *dependencies, const void *edges, size_t count, unsigned flags)) {
+  (void)edges;
+  return cuStreamUpdateCaptureDependencies(s, dependencies, count, flags);
 }

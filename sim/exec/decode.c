@@ -642,7 +642,7 @@ static void call(struct decoder *d, const struct ptx_statement *s) {
   } else if (f) {
     c->builtin = builtin_find(f->name);
     if (!c->builtin)
-      fail(d, DIAG_E0752, "function '%s' is declared only: linking is not simulated", f->name);
+      fail(d, DIAG_E0752, "function '%s' is declared and defined nowhere", f->name);
   } else if (find_register(d, name->name, &o) && o.width == 8) {
     push(d, o);
   } else {

@@ -6,10 +6,14 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define ARENA_BYTES (UINT64_C(1) << 42)
 #define LEAST_ARENA_BYTES (UINT64_C(1) << 28)
 #define GRAIN UINT64_C(256)
+/* No page holds the end of one large allocation and something else, so that pages can be shared. */
+#define PAGE UINT64_C(4096)
 /* Larger blocks are not filled: that would touch memory that nobody may ever use. */
 #define FILL_LIMIT (UINT64_C(1) << 20)
 enum { MAX_DEVICES = 64 };
@@ -63,6 +67,10 @@ static bool reserve(void) {
 
 static uint64_t place(uint32_t device, uint64_t size, enum allocation_kind kind, const char *name) {
   uint64_t taken = (size + 2 * GRAIN - 1) / GRAIN * GRAIN;
+  if (taken > PAGE - memory.next % PAGE)
+    memory.next = (memory.next + PAGE - 1) / PAGE * PAGE;
+  if (taken > PAGE)
+    taken = (taken + PAGE - 1) / PAGE * PAGE;
   if (!reserve() || taken > memory.bytes - memory.next)
     return 0;
   uint8_t *p = memory.base + memory.next;
@@ -203,6 +211,79 @@ bool device_map(uint64_t address, uint64_t size, int file, uint64_t offset, uint
   }
   pthread_rwlock_unlock(&memory.lock);
   return good;
+}
+
+static VEC(struct shared_pages {
+  uint64_t first;
+  uint64_t end;
+  int file;
+}) shared_pages;
+
+static const struct shared_pages *share_pages(uint64_t first, uint64_t end) {
+  for (uint32_t k = 0; k < shared_pages.len; k++)
+    if (first >= shared_pages.data[k].first && end <= shared_pages.data[k].end)
+      return &shared_pages.data[k];
+  void *at = (void *)(uintptr_t)first;
+  int file = memfd_create("sinter-sim", MFD_CLOEXEC);
+  bool good = file >= 0 && !ftruncate(file, (off_t)(end - first));
+  for (uint64_t done = 0; good && done < end - first;) {
+    ssize_t n = pwrite(file, (uint8_t *)at + done, end - first - done, (off_t)done);
+    good = n > 0;
+    done += good ? (uint64_t)n : 0;
+  }
+  good = good && mmap(at, end - first, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0) !=
+                     MAP_FAILED;
+  if (!good) {
+    if (file >= 0)
+      close(file);
+    return NULL;
+  }
+  vec_push(&shared_pages, ((struct shared_pages){first, end, file}));
+  return &vec_last(&shared_pages);
+}
+bool device_share(uint64_t address, int *out_file, uint64_t *out_offset) {
+  pthread_rwlock_wrlock(&memory.lock);
+  const struct allocation *a = exactly(address);
+  const struct shared_pages *s = NULL;
+  if (a && !a->freed && a->kind == ALLOCATION_DEVICE)
+    s = share_pages(address / PAGE * PAGE, (address + a->size + PAGE - 1) / PAGE * PAGE);
+  if (s) {
+    *out_file = s->file;
+    *out_offset = address - s->first;
+  }
+  pthread_rwlock_unlock(&memory.lock);
+  return s != NULL;
+}
+
+uint64_t device_open(int file, uint64_t offset, uint64_t size, uint32_t device) {
+  struct stat is;
+  uint64_t first = offset / PAGE * PAGE, bytes = (offset - first + size + PAGE - 1) / PAGE * PAGE;
+  if (device >= MAX_DEVICES || !size || fstat(file, &is) || (uint64_t)is.st_size < first + bytes)
+    return 0;
+  uint64_t at = device_reserve((bytes + (UINT64_C(2) << 20) - 1) >> 21 << 21, UINT64_C(2) << 20);
+  if (!at || mmap((void *)(uintptr_t)at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                  file, (off_t)first) == MAP_FAILED)
+    return 0;
+  struct allocation made = {
+      .address = at + offset - first, .size = size, .device = device, .kind = ALLOCATION_OPENED};
+  pthread_rwlock_wrlock(&memory.lock);
+  insert(&made);
+  pthread_rwlock_unlock(&memory.lock);
+  return made.address;
+}
+bool device_close(uint64_t address) {
+  pthread_rwlock_wrlock(&memory.lock);
+  struct allocation *a = exactly(address);
+  bool found = a && !a->freed && a->kind == ALLOCATION_OPENED;
+  if (found) {
+    uint64_t first = address / PAGE * PAGE, end = (address + a->size + PAGE - 1) / PAGE * PAGE;
+    a->freed = true;
+    memory.epoch++;
+    found = mmap((void *)(uintptr_t)first, end - first, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
+  }
+  pthread_rwlock_unlock(&memory.lock);
+  return found;
 }
 
 bool device_unmap(uint64_t address, uint64_t size) {

@@ -20,6 +20,7 @@ enum allocation_kind {
   ALLOCATION_PINNED,  /* the host's, allocated by the driver */
   ALLOCATION_MANAGED, /* of every device and the host */
   ALLOCATION_MAPPED,  /* virtual memory: `access` says of whom */
+  ALLOCATION_OPENED,  /* another process's */
 };
 
 struct allocation {
@@ -49,6 +50,12 @@ bool device_map(uint64_t address, uint64_t size, int file, uint64_t offset, uint
 bool device_unmap(uint64_t address, uint64_t size);
 /* Who may use mappings in a range; false if it is not mapped as a whole. */
 bool device_set_access(uint64_t address, uint64_t size, uint32_t device, bool read, bool write);
+/* Memory of several processes. Sharing moves an allocation into a file, which keeps it open: nobody
+ * may write it meanwhile. `out_offset` is where it begins there. */
+bool device_share(uint64_t address, int *out_file, uint64_t *out_offset);
+/* 0 when the file is shorter or the host gives no addresses. The caller closes the file. */
+uint64_t device_open(int file, uint64_t offset, uint64_t size, uint32_t device);
+bool device_close(uint64_t address);
 /* Makes the host's bytes known as memory that kernels may reach; false if they overlap others. */
 bool device_register_host(uint32_t device, void *p, uint64_t size);
 

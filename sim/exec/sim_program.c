@@ -25,7 +25,8 @@ static status place_shared(struct program *p, const struct ptx_variable *v, uint
 static status place(struct program *p, const struct ptx_variable *v, struct diags *d) {
   uint64_t element = (uint64_t)ptx_type_bytes(v->type) * v->vector;
   uint64_t align = v->align ? v->align : element, size = v->unsized ? 0 : v->count * element;
-  struct symbol s = {.name = v->name, .size = size, .space = (uint8_t)v->space};
+  struct symbol s = {
+      .name = v->name, .size = size, .space = (uint8_t)v->space, .managed = v->managed};
   if (!align || align & (align - 1) || v->space == SPACE_REG || v->space == SPACE_LOCAL)
     return bad(d, v->line, "has no place in a module", v->name);
   if (strmap_get_c(&p->symbol_map, v->name, NULL))
@@ -36,10 +37,12 @@ static status place(struct program *p, const struct ptx_variable *v, struct diag
       return st;
   } else {
     if (v->external)
-      return bad(d, v->line, "is external: linking is not simulated", v->name);
-    s.address =
-        device_alloc(p->device, size ? size : 1,
-                     v->space == SPACE_CONST ? ALLOCATION_CONST : ALLOCATION_MODULE, v->name);
+      return bad(d, v->line, "is external and defined nowhere", v->name);
+    s.address = device_alloc(p->device, size ? size : 1,
+                             v->managed                ? ALLOCATION_MANAGED
+                             : v->space == SPACE_CONST ? ALLOCATION_CONST
+                                                       : ALLOCATION_MODULE,
+                             v->name);
     if (!s.address)
       return bad(d, v->line, "does not fit into the device's memory", v->name);
     memset((void *)(uintptr_t)s.address, 0, size);
@@ -104,7 +107,28 @@ static status fill(struct program *p, const struct ptx_variable *v, const struct
   return STATUS_OK;
 }
 
+/* Of several texts that were linked, what one declares another may define. */
+static void drop_declared(struct program *p) {
+  struct strmap known;
+  uint32_t kept = 0;
+  strmap_init(&known);
+  for (uint32_t k = 0; k < p->source.variables.len; k++)
+    if (!p->source.variables.data[k].external)
+      strmap_put_c(&known, p->source.variables.data[k].name, 0);
+  for (uint32_t k = 0; k < p->source.variables.len; k++) {
+    const struct ptx_variable *v = &p->source.variables.data[k];
+    if (v->external && strmap_get_c(&known, v->name, NULL))
+      continue;
+    if (v->external)
+      strmap_put_c(&known, v->name, 0);
+    p->source.variables.data[kept++] = *v;
+  }
+  p->source.variables.len = kept;
+  strmap_deinit(&known);
+}
+
 static status variables(struct program *p, struct diags *d) {
+  drop_declared(p);
   for (uint32_t k = 0; k < p->source.variables.len; k++) {
     status st = place(p, &p->source.variables.data[k], d);
     if (st)

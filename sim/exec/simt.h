@@ -134,6 +134,7 @@ struct symbol {
   const char *name;
   uint64_t address, size;
   uint8_t space; /* enum ptx_space */
+  bool managed;
 };
 
 struct program {
@@ -149,6 +150,7 @@ struct program {
   uint32_t shared_bytes; /* of all variables together; dynamic memory follows */
   uint32_t device;
   uint8_t grain_shift; /* log2 of the bytes that one record of shared memory stands for */
+  void *owner;         /* as the driver likes */
   const char *text;    /* the arena's copy */
   size_t text_size;
 };

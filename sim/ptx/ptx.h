@@ -72,7 +72,7 @@ struct ptx_variable {
   uint32_t vector; /* 1, 2 or 4 elements of type make one */
   uint64_t count;  /* of elements: the product of the dimensions; registers: of a range <n> */
   bool range;      /* a register range */
-  bool array, unsized, external;
+  bool array, unsized, external, managed;
   struct ptx_initial *initial;
   uint32_t initials;
 };

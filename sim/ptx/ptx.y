@@ -69,6 +69,10 @@ static void take_type(struct ptx_parser *p, const char *word) {
     p->pattern.vector = (uint32_t)(word[1] - '0');
     return;
   }
+  if (!strcmp(word, "managed")) {
+    p->pattern.managed = true;
+    return;
+  }
   enum ptx_type t = ptx_type_find(word);
   if (t == TYPE_NONE)
     ptx_fail(p, p->line, "'.%s' is no type of a declaration", word);
