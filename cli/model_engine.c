@@ -28,6 +28,7 @@ void compiler_options_from(struct invocation *v, const char *model, struct compi
   *out = (struct compiler_options){
       .model_path = model,
       .target = option_text(o, OPT_TARGET),
+      .ptxas = option_given(o, OPT_PTXAS) ? option_text(o, OPT_PTXAS) : "none",
       .external_data_root = option_text(o, OPT_EXTERNAL_DATA_ROOT),
       .shapes = o->values[OPT_SHAPE].texts,
       .n_shapes = o->values[OPT_SHAPE].count,
@@ -96,8 +97,8 @@ status engine_from_file(const struct options *o, const char *path, struct diags 
 }
 
 status engine_for_verb(struct invocation *v, const char *path, sinter_engine **out) {
-  static const enum option_id of_compiler[] = {OPT_TARGET, OPT_DISABLE, OPT_ROLES,
-                                               OPT_EXTERNAL_DATA_ROOT, OPT_COUNT};
+  static const enum option_id of_compiler[] = {
+      OPT_TARGET, OPT_PTXAS, OPT_DISABLE, OPT_ROLES, OPT_EXTERNAL_DATA_ROOT, OPT_COUNT};
   bool is_engine;
   status s = file_is_engine(path, &v->diags, &is_engine);
   if (s)

@@ -32,6 +32,7 @@ static int draw_progress(void *user, const char *phase, uint32_t done, uint32_t 
 static void options_of_compile(struct invocation *v, struct compiler_options *out) {
   const struct options *o = &v->options;
   compiler_options_from(v, o->arguments[0], out);
+  out->ptxas = option_text(o, OPT_PTXAS); /* an engine that is kept has what can be had */
   out->emit = option_text(o, OPT_EMIT);
   out->output_path = option_text(o, OPT_COMPILE_OUTPUT);
   if (!out->output_path && !out->emit)

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sinter doctor: what this machine has of what engines may want, what would run, and why not. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "cli/verb.h"
+#include "compiler/compile_driver.h"
 #include "runtime/comm/nccl/nccl_api.h"
 #include "runtime/drivers/cpu/cpu_target.h"
 #include "runtime/drivers/cuda/cuda_probe.h"
@@ -148,20 +147,11 @@ static void report_runs(struct invocation *v, const struct findings *f) {
                   : "no engines for several GPUs");
 }
 
-static const char *find_program(struct invocation *v, const char *name, const char *elsewhere) {
-  const char *path = getenv("PATH");
-  for (const char *at = path ? path : ""; *at; at += strcspn(at, ":"), at += *at == ':') {
-    const char *file = arena_printf(&v->arena, "%.*s/%s", (int)strcspn(at, ":"), at, name);
-    if (access(file, X_OK) == 0)
-      return file;
-  }
-  return access(elsewhere, X_OK) == 0 ? elsewhere : NULL;
-}
-
 static void report_ptxas(struct invocation *v) {
-  const char *path = find_program(v, "ptxas", "/usr/local/cuda/bin/ptxas");
-  report(v, "ptxas", path != NULL,
-         path ? path : "not found: the driver assembles an engine's PTX when it loads it");
+  char found[8192];
+  bool has = compiler_ptxas(found, sizeof found);
+  report(v, "ptxas", has,
+         has ? found : "not found: the driver assembles an engine's PTX when it loads it");
 }
 
 status verb_doctor(struct invocation *v) {

@@ -82,12 +82,23 @@ static uint64_t weight_bytes(const Engine__Manifest *m) {
 
 /* ---- for people ---- */
 
+/* What made a section's code, of a GPU's own: "ptxas 13.0.88"; "" of others. */
+static const char *section_assembler(const struct inspector *in, uint32_t section) {
+  const Engine__Manifest *m = in->plan.manifest;
+  for (size_t i = 0; i < m->n_targets; i++)
+    if (m->targets[i]->section == section && m->targets[i]->form == ENGINE__CODE_FORM__CUBIN)
+      return plan_string(&in->plan, m->targets[i]->assembler);
+  return "";
+}
+
 static void print_sections(const struct inspector *in) {
   printf("\nsections\n");
   for (uint32_t i = 0; i < in->file.section_count; i++) {
     const struct engine_section *s = &in->file.sections[i];
-    printf("  %-9s %12llu B  %s  %.*s\n", section_name(s->kind), (unsigned long long)s->bytes,
-           hex_digest(&in->v->arena, s->digest), (int)sizeof s->target, s->target);
+    const char *assembler = section_assembler(in, i);
+    printf("  %-9s %12llu B  %s  %.*s%s%s\n", section_name(s->kind), (unsigned long long)s->bytes,
+           hex_digest(&in->v->arena, s->digest), (int)sizeof s->target, s->target,
+           *assembler ? ", cubin by " : "", assembler);
   }
 }
 
@@ -180,6 +191,8 @@ static void json_sections(const struct inspector *in, struct json *j) {
     key_string(j, "digest", hex_digest(&in->v->arena, s->digest));
     if (s->target[0])
       key_string(j, "target", s->target);
+    if (*section_assembler(in, i))
+      key_string(j, "cubin_by", section_assembler(in, i));
     json_object_end(j);
   }
   json_array_end(j);

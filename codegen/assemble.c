@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/diag.h"
 #include "base/mem.h"
+#include "codegen/nvptx/ptxas.h"
 
 #define DEFAULT_KERNELS_PER_MODULE 16
 #define MAX_THREADS 256
@@ -19,7 +20,9 @@
 struct slot {
   struct diags diags;
   LLVMMemoryBufferRef buffer; /* object or assembly */
-  char *text;                 /* IR, owned by LLVM */
+  uint8_t *cubin;             /* of mem_try_alloc */
+  size_t cubin_bytes;
+  char *text; /* IR, owned by LLVM */
   status status;
 };
 
@@ -40,16 +43,35 @@ struct worker {
   LLVMModuleRef module;
 };
 
+static uint32_t first_kernel(const struct crew *crew, uint32_t index) {
+  return index * crew->per_module;
+}
+
+static uint32_t last_kernel(const struct crew *crew, uint32_t index) {
+  uint32_t first = first_kernel(crew, index), left = crew->options->kernel_count - first;
+  return first + (left < crew->per_module ? left : crew->per_module);
+}
+
 static status build_kernels(struct crew *crew, uint32_t index, struct target *target,
                             LLVMModuleRef module, struct diags *diags) {
   const struct assemble_options *options = crew->options;
-  uint32_t first = index * crew->per_module;
-  uint32_t left = options->kernel_count - first;
-  uint32_t last = first + (left < crew->per_module ? left : crew->per_module);
   status s = STATUS_OK;
-  for (uint32_t k = first; k < last && s == STATUS_OK; k++)
+  for (uint32_t k = first_kernel(crew, index); k < last_kernel(crew, index) && s == STATUS_OK; k++)
     s = options->build(options->user, k, target, module, diags);
   return s;
+}
+
+static status make_cubin(struct crew *crew, struct slot *slot) {
+  const struct assemble_options *o = crew->options;
+  uint32_t index = (uint32_t)(slot - crew->slots);
+  struct ptxas_names names = {.name = o->name,
+                              .where = o->where,
+                              .user = o->user,
+                              .first = first_kernel(crew, index),
+                              .last = last_kernel(crew, index)};
+  return ptxas_assemble(o->ptxas, o->isa, LLVMGetBufferStart(slot->buffer),
+                        LLVMGetBufferSize(slot->buffer), &names, &slot->diags, &slot->cubin,
+                        &slot->cubin_bytes);
 }
 
 static status emit_module(struct crew *crew, struct slot *slot, struct target *target,
@@ -61,8 +83,9 @@ static status emit_module(struct crew *crew, struct slot *slot, struct target *t
   case ASSEMBLE_BLOB: break;
   }
   bool text = target_isa(target)->kind == TARGET_NVPTX;
-  return target_emit(target, module, text ? LLVMAssemblyFile : LLVMObjectFile, &slot->diags,
-                     &slot->buffer);
+  status s = target_emit(target, module, text ? LLVMAssemblyFile : LLVMObjectFile, &slot->diags,
+                         &slot->buffer);
+  return s == STATUS_OK && text && crew->options->ptxas ? make_cubin(crew, slot) : s;
 }
 
 static void drop_module(struct worker *worker) {
@@ -182,26 +205,40 @@ static status join_code(const struct crew *crew, struct arena *arena, struct dia
   return cpu_link(diags, arena, objects, crew->module_count, &result->blob);
 }
 
-/* PTX modules one after the other, each zero-terminated; a kernel's offset is that of its module.
- */
-static status join_ptx(const struct crew *crew, struct arena *arena,
-                       struct assemble_result *result) {
+/* What a module became: its PTX, or its cubin. */
+static const void *image_of(const struct slot *slot, bool cubins, size_t *out_bytes) {
+  *out_bytes = cubins ? slot->cubin_bytes : LLVMGetBufferSize(slot->buffer);
+  return cubins ? (const void *)slot->cubin : LLVMGetBufferStart(slot->buffer);
+}
+
+/* PTX modules, or cubins, one after the other, with at least a zero between them; a kernel's offset
+ * is that of its module. */
+static void join_images(const struct crew *crew, struct arena *arena, bool cubins,
+                        struct code_blob *blob) {
   const struct assemble_options *options = crew->options;
-  struct code_blob *blob = &result->blob;
-  for (uint32_t i = 0; i < crew->module_count; i++)
-    blob->size += LLVMGetBufferSize(crew->slots[i].buffer) + 1;
-  blob->data = arena_alloc(arena, blob->size);
+  size_t bytes, align = cubins ? CUBIN_ALIGNMENT : 1;
+  for (uint32_t i = 0; i < crew->module_count; i++) {
+    image_of(&crew->slots[i], cubins, &bytes);
+    blob->size += (bytes + align) / align * align;
+  }
+  blob->data = memset(arena_alloc(arena, blob->size), 0, blob->size);
   blob->symbols = ARENA_ARRAY(arena, struct code_symbol, options->kernel_count);
   blob->symbol_count = options->kernel_count;
   uint64_t at = 0;
   for (uint32_t i = 0; i < crew->module_count; i++) {
-    size_t bytes = LLVMGetBufferSize(crew->slots[i].buffer);
-    memcpy(blob->data + at, LLVMGetBufferStart(crew->slots[i].buffer), bytes);
-    for (uint32_t k = i * crew->per_module;
-         k < options->kernel_count && k < (i + 1) * crew->per_module; k++)
+    const void *image = image_of(&crew->slots[i], cubins, &bytes);
+    memcpy(blob->data + at, image, bytes);
+    for (uint32_t k = first_kernel(crew, i); k < last_kernel(crew, i); k++)
       blob->symbols[k] = (struct code_symbol){options->name(options->user, k), at, bytes, true};
-    at += bytes + 1;
+    at += (bytes + align) / align * align;
   }
+}
+
+static status join_gpu(const struct crew *crew, struct arena *arena,
+                       struct assemble_result *result) {
+  join_images(crew, arena, false, &result->blob);
+  if (crew->options->ptxas)
+    join_images(crew, arena, true, &result->cubins);
   return STATUS_OK;
 }
 
@@ -212,6 +249,7 @@ static void free_slots(struct crew *crew) {
     if (slot->buffer)
       LLVMDisposeMemoryBuffer(slot->buffer);
     LLVMDisposeMessage(slot->text);
+    mem_free(slot->cubin);
   }
 }
 
@@ -232,7 +270,7 @@ status assemble(const struct assemble_options *options, struct arena *arena, str
   else
     s = bad;
   if (s == STATUS_OK && options->emit == ASSEMBLE_BLOB)
-    s = options->isa->kind == TARGET_NVPTX ? join_ptx(&crew, arena, out_result)
+    s = options->isa->kind == TARGET_NVPTX ? join_gpu(&crew, arena, out_result)
                                            : join_code(&crew, arena, diags, out_result);
   else if (s == STATUS_OK)
     join_text(&crew, arena, out_result);

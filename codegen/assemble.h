@@ -7,8 +7,13 @@
 #ifndef SINTER_CODEGEN_ASSEMBLE_H
 #define SINTER_CODEGEN_ASSEMBLE_H
 
+#include "base/diag.h"
 #include "codegen/cpu/link.h"
 #include "codegen/target.h"
+
+struct ptxas;
+
+#define CUBIN_ALIGNMENT 64u
 
 /* Adds kernel `index` to `module`, as an external function from target_function_create whose
  * name no other kernel has. Runs on a worker thread: `user` must be safe to read from several at
@@ -26,7 +31,9 @@ enum assemble_emit {
 struct assemble_options {
   const struct target_isa *isa;
   assemble_build build;
-  const char *(*name)(void *user, uint32_t kernel); /* its symbol; asked for GPUs only */
+  const char *(*name)(void *user, uint32_t kernel);        /* its symbol; asked for GPUs only */
+  struct diag_where (*where)(void *user, uint32_t kernel); /* what it came from; may be NULL */
+  const struct ptxas *ptxas; /* ASSEMBLE_BLOB of a GPU: makes cubins too; NULL: none */
   void *user;
   uint32_t kernel_count;
   uint32_t kernels_per_module; /* 0: 16 */
@@ -37,8 +44,10 @@ struct assemble_options {
 
 struct assemble_result {
   struct code_blob blob; /* ASSEMBLE_BLOB */
-  char *text;            /* the others: NUL-terminated */
-  size_t text_size;      /* without the NUL */
+  struct code_blob
+      cubins;       /* with ptxas: of the same modules, each at a multiple of CUBIN_ALIGNMENT */
+  char *text;       /* the others: NUL-terminated */
+  size_t text_size; /* without the NUL */
 };
 
 /* The result lives in `arena`. Diagnostics appear in module order, whichever thread found them. */

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "codegen/const_part.h"
+#include "codegen/nvptx/ptxas.h"
 #include "runtime/engine_write.h"
 
 static void write_whole(struct engine_writer *w, const struct constant *c,
@@ -84,27 +85,35 @@ static status write_file(const struct module *m, struct plan *p, const struct pl
   return engine_writer_commit(&w, diags);
 }
 
-/* Schedules and their plans are those of the kind of target; the levels of one differ in code only.
- * The dims that a kernel asks for stay those of the targets before, with new ones behind them. */
+/* Schedules and their plans are those of the first target; the others differ in code only. The dims
+ * that a kernel asks for stay those of the targets before, with new ones behind them. */
 static status assemble_target(struct kernel_set *set, const struct target_isa *isa,
-                              uint32_t threads, uint32_t section, struct arena *arena,
-                              struct diags *diags, struct plan_target *out) {
+                              const struct engine_build_options *options, struct arena *arena,
+                              struct diags *diags, struct plan_target *targets, uint32_t *n) {
   struct assemble_result code;
-  status st = kernel_set_assemble(set, isa, threads, ASSEMBLE_BLOB, arena, diags, &code);
-  if (st == STATUS_OK)
-    *out = (struct plan_target){isa->name, "", code.blob, section};
-  return st;
+  const struct ptxas *ptxas = isa->kind == TARGET_NVPTX ? options->ptxas : NULL;
+  status st =
+      kernel_set_assemble(set, isa, ptxas, options->threads, ASSEMBLE_BLOB, arena, diags, &code);
+  if (st != STATUS_OK)
+    return st;
+  targets[*n] = (struct plan_target){isa->name, "", code.blob, *n};
+  (*n)++;
+  if (ptxas) {
+    targets[*n] = (struct plan_target){isa->name, ptxas->version, code.cubins, *n};
+    (*n)++;
+  }
+  return STATUS_OK;
 }
 
 status engine_build(struct module *m, const struct engine_build_options *options, const char *path,
                     struct diags *diags) {
   struct kernel_set set;
   struct arena arena = {0};
-  struct plan_target targets[TARGETS_MAX];
-  uint32_t n = options->n_isas ? options->n_isas : 1;
+  struct plan_target targets[CODE_SECTIONS_MAX];
+  uint32_t n_isas = options->n_isas ? options->n_isas : 1, n = 0;
   status st = kernel_set_init(&set, m, options->isa, diags);
-  for (uint32_t t = 0; t < n && st == STATUS_OK; t++)
-    st = assemble_target(&set, &options->isa[t], options->threads, t, &arena, diags, &targets[t]);
+  for (uint32_t t = 0; t < n_isas && st == STATUS_OK; t++)
+    st = assemble_target(&set, &options->isa[t], options, &arena, diags, targets, &n);
   if (st == STATUS_OK) {
     struct plan plan;
     st = plan_init(&plan, m, &set, targets, n, &arena, diags);
@@ -124,7 +133,7 @@ status engine_build_text(struct module *m, const struct engine_build_options *op
   struct assemble_result code;
   status st = kernel_set_init(&set, m, options->isa, diags);
   if (st == STATUS_OK) {
-    st = kernel_set_assemble(&set, options->isa, options->threads, emit, arena, diags, &code);
+    st = kernel_set_assemble(&set, options->isa, NULL, options->threads, emit, arena, diags, &code);
   }
   if (st == STATUS_OK)
     *out_text = code.text;

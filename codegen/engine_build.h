@@ -8,6 +8,8 @@
 struct engine_build_options {
   const struct target_isa *isa; /* the targets, of one kind, the least demanding first */
   uint32_t n_isas;              /* at most TARGETS_MAX; 0: one */
+  const struct ptxas *ptxas;    /* of GPUs: makes cubins beside the PTX, where it knows the target;
+                                   NULL: none */
   uint32_t threads;             /* of the compiler; 0: one per processor */
   bool no_weights;              /* leave a hole where they would be: the engine is only looked at */
 };

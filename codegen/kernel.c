@@ -299,12 +299,21 @@ static const char *kernel_symbol(void *user, uint32_t index) {
   return set->kernels.data[index].symbol;
 }
 
-status kernel_set_assemble(struct kernel_set *set, const struct target_isa *isa, uint32_t threads,
-                           enum assemble_emit emit, struct arena *arena, struct diags *diags,
+/* The node of the first region that became this kernel. */
+static struct diag_where kernel_where(void *user, uint32_t index) {
+  struct kernel_set *set = user;
+  return module_where(set->module, kernel_op(&set->kernels.data[index])->provenance);
+}
+
+status kernel_set_assemble(struct kernel_set *set, const struct target_isa *isa,
+                           const struct ptxas *ptxas, uint32_t threads, enum assemble_emit emit,
+                           struct arena *arena, struct diags *diags,
                            struct assemble_result *out_result) {
   struct assemble_options options = {.isa = isa,
                                      .build = build_kernel,
                                      .name = kernel_symbol,
+                                     .where = kernel_where,
+                                     .ptxas = ptxas,
                                      .user = set,
                                      .kernel_count = set->kernels.len,
                                      .threads = threads,

@@ -57,9 +57,10 @@ status kernel_set_init(struct kernel_set *set, struct module *m, const struct ta
 void kernel_set_deinit(struct kernel_set *set);
 struct kernel *kernel_of(const struct kernel_set *set, const struct function *f, op_id op);
 
-/* Emits and links all of them; fills kernel->dims. */
-status kernel_set_assemble(struct kernel_set *set, const struct target_isa *isa, uint32_t threads,
-                           enum assemble_emit emit, struct arena *arena, struct diags *diags,
+/* Emits and links all of them; fills kernel->dims. ptxas: NULL, or what makes cubins too. */
+status kernel_set_assemble(struct kernel_set *set, const struct target_isa *isa,
+                           const struct ptxas *ptxas, uint32_t threads, enum assemble_emit emit,
+                           struct arena *arena, struct diags *diags,
                            struct assemble_result *out_result);
 
 /* Whether a kernel's operand is a constant that may be stored in another form than its own: one

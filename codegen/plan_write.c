@@ -574,7 +574,7 @@ static void write_kernel(struct plan_writer *w, uint32_t i, const struct plan_ta
                          uint32_t n_targets) {
   const struct kernel *k = &w->set->kernels.data[i];
   const struct op *op = function_op(k->function, k->op);
-  uint64_t offsets[TARGETS_MAX];
+  uint64_t offsets[CODE_SECTIONS_MAX];
   for (uint32_t t = 0; t < n_targets; t++) {
     const struct code_symbol *symbol = code_blob_find(&targets[t].blob, k->symbol);
     assert(symbol);

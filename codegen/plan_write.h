@@ -25,8 +25,9 @@ struct plan {
   uint64_t weight_bytes;
 };
 
-/* Code sections that one engine may have. */
-#define TARGETS_MAX 8u
+/* Targets that one engine may have; a GPU's have two code sections. */
+#define TARGETS_MAX 7u
+#define CODE_SECTIONS_MAX (2 * TARGETS_MAX)
 
 /* What the plan's kernels were assembled to for one target. */
 struct plan_target {

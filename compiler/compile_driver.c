@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "codegen/engine_build.h"
+#include "codegen/nvptx/ptxas.h"
 #include "compiler/emit_plan.h"
 #include "compiler/weight_reference.h"
 #include "frontend/onnx/annotation_write.h"
@@ -80,9 +81,11 @@ static status resolve_target(const char *target, struct diags *diags, struct tar
 }
 
 static status refuse_targets(struct diags *diags, const char *targets, const char *why) {
-  return diag_report(diags, DIAG_E0403, NULL,
-                     "several targets are levels of x86-64, as in x86-64-v3,x86-64-v4",
-                     "cannot compile for '%s': %s", targets, why);
+  return diag_report(
+      diags, DIAG_E0403, NULL,
+      "several targets are levels of x86-64, as in x86-64-v3,x86-64-v4, or GPUs, as in "
+      "sm_80,sm_90",
+      "cannot compile for '%s': %s", targets, why);
 }
 
 /* "a,b" to at most TARGETS_MAX targets, the least demanding first. */
@@ -100,8 +103,8 @@ static status resolve_targets(const char *targets, struct diags *diags, struct t
     status st = resolve_target(name, diags, &isa);
     if (st != STATUS_OK)
       return st;
-    if (n && (isa.kind != TARGET_CPU || out_isas[0].kind != TARGET_CPU))
-      return refuse_targets(diags, targets, "a GPU's code cannot be one of several");
+    if (n && isa.kind != out_isas[0].kind)
+      return refuse_targets(diags, targets, "an engine is for processors or for GPUs");
     uint32_t at = n;
     while (at && strcmp(out_isas[at - 1].name, isa.name) > 0)
       at--;
@@ -203,6 +206,34 @@ static status emit(const struct compiler_options *o, const struct engine_build_o
                      "there is no stage '%s'", o->emit);
 }
 
+/* None where no target is a GPU, or where it is too old for one of them: what was asked for by its
+ * path must be able to. */
+static status find_ptxas(const struct compiler_options *o, const struct target_isa *isas,
+                         uint32_t n, struct diags *diags, struct ptxas *out) {
+  *out = (struct ptxas){0};
+  if (isas[0].kind != TARGET_NVPTX)
+    return STATUS_OK;
+  status st = ptxas_find(diags, o->ptxas, out);
+  for (uint32_t i = 0; i < n && st == STATUS_OK && out->path[0]; i++) {
+    if (ptxas_knows(out, &isas[i]))
+      continue;
+    if (o->ptxas)
+      return diag_report(diags, DIAG_E0413, NULL, "a newer one, or --ptxas none",
+                         "'%s' makes no code for %s", o->ptxas, isas[i].name);
+    diag_report(diags, DIAG_W0413, NULL, NULL, "%s makes no code for %s: the engine has PTX only",
+                out->path, isas[i].name);
+    *out = (struct ptxas){0};
+  }
+  return st;
+}
+
+bool compiler_ptxas(char *out, size_t n) {
+  struct ptxas found;
+  ptxas_find(NULL, NULL, &found);
+  snprintf(out, n, "%s, %s", found.version, found.path);
+  return found.path[0] != '\0';
+}
+
 status compiler_build(const struct compiler_options *o, struct module *m, struct diags *diags) {
   struct target_isa isas[TARGETS_MAX + 1];
   uint32_t n_isas;
@@ -228,7 +259,12 @@ status compiler_build(const struct compiler_options *o, struct module *m, struct
   if (!m->entries.len)
     return diag_report(diags, DIAG_E0308, NULL, NULL, "the module has no entry point");
   struct engine_build_options build = {.isa = isas, .n_isas = n_isas, .threads = o->threads};
-  return o->emit ? emit(o, &build, m, diags) : engine_build(m, &build, o->output_path, diags);
+  if (o->emit)
+    return emit(o, &build, m, diags);
+  struct ptxas ptxas;
+  st = find_ptxas(o, isas, n_isas, diags, &ptxas);
+  build.ptxas = ptxas.path[0] ? &ptxas : NULL;
+  return st != STATUS_OK ? st : engine_build(m, &build, o->output_path, diags);
 }
 
 /* The model itself, annotated with how it is split. */

@@ -17,6 +17,7 @@ struct compiler_options {
   const char *model_path;
   const char *output_path; /* the engine; or, with `emit`, the text (NULL: stdout) */
   const char *target;      /* "native", "x86-64-v3", ...; NULL: native */
+  const char *ptxas;       /* as ptxas_find takes it (codegen/nvptx/ptxas.h) */
   const char *emit;        /* NULL: an engine; "graph", "plan", "costs", "llvm", "asm", "onnx" */
   const char *external_data_root; /* NULL: the model's folder */
   const char *const *shapes;      /* as onnx_import takes them */
@@ -37,6 +38,9 @@ status compiler_compile(const struct compiler_options *o, struct diags *diags);
 /* A path in the temporary folder ($TMPDIR, else /tmp) that no other call of this process gives. */
 struct strbuf;
 const char *compiler_temporary_path(struct strbuf *out);
+
+/* The assembler for GPUs that is found if none is named: its version and its path. */
+bool compiler_ptxas(char *out, size_t n);
 
 /* The first stages alone: load and import. The caller owns both; destroy the module first. A path
  * that ends in .sir is text IR, which comes without a model (NULL). */

@@ -92,6 +92,7 @@ static void take_options(struct compiler_options *out, const char *model, const 
   *out = (struct compiler_options){.model_path = model,
                                    .output_path = engine,
                                    .target = o.target,
+                                   .ptxas = o.ptxas,
                                    .shapes = o.shapes,
                                    .n_shapes = (uint32_t)o.n_shapes,
                                    .specialize = o.specialize,

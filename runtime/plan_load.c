@@ -267,6 +267,12 @@ static status check_targets(struct plan_loader *l) {
     if (section->kind != ENGINE_SECTION_CODE ||
         strcmp(section->target, plan_string(l->plan, target->name)) != 0)
       return loader_fail(l, "target %zu has section %u, which is not its code", i, target->section);
+    s = loader_index(l, "string", target->assembler, l->m->n_strings);
+    if (!s && target->form != ENGINE__CODE_FORM__PORTABLE &&
+        target->form != ENGINE__CODE_FORM__CUBIN)
+      s = loader_fail(l, "target %zu is code of form %d", i, (int)target->form);
+    if (s)
+      return s;
   }
   return STATUS_OK;
 }

@@ -61,7 +61,7 @@ if grep -qw avx2 /proc/cpuinfo; then
   expect 3 E0508 env SINTER_CPU_TARGET=x86-64-v9 "$sinter" run "$both" --random-inputs
 fi
 expect 2 'is there twice' "$sinter" compile "$work/model.onnx" --target x86-64-v3,x86-64-v3
-expect 2 'cannot be one of several' "$sinter" compile "$work/model.onnx" --target x86-64-v3,sm_90a
+expect 2 'is for processors or for GPUs' "$sinter" compile "$work/model.onnx" --target x86-64-v3,sm_90a
 expect 2 E0322 "$sinter" compile "$work/model.onnx" --specialize depth=3
 
 # inspect

@@ -14,7 +14,8 @@ typedef status cuda_watch(void *user, bool begins);
 struct device {
   const struct cuda_api *api;
   int ordinal;
-  int capability; /* 90: compute capability 9.0 */
+  int capability;    /* 90: compute capability 9.0 */
+  bool takes_cubins; /* a simulated one runs PTX only */
   int multiprocessors;
   int most_shared; /* bytes of shared memory that a block can ask for */
   cuda_context *context;
@@ -82,6 +83,13 @@ status cuda_replay(struct device *device, struct driver_recording *recording);
 void cuda_recording_destroy(struct device *device, struct driver_recording *recording);
 
 /* --- cuda_module.c --- */
+
+/* The best of the plan's targets for a GPU: cubins before PTX, of each the highest capability. A
+ * cubin runs on GPUs of its major capability that are no older, PTX on all that are no older, code
+ * for an "a" on that alone. `worth` is that of the target taken before, UINT32_MAX at first; it
+ * becomes that of the one found. False: there is no other. */
+bool cuda_next_target(const struct plan *plan, int capability, bool cubins, uint32_t *worth,
+                      uint32_t *out_target);
 
 /* As in struct driver. Errors: E0723 no code for this GPU, E0724 the driver refuses it. */
 status cuda_module_create(struct device *device, const struct engine_file *file,

@@ -42,11 +42,12 @@ static status open_context(struct device *device, uint32_t index) {
 }
 
 static status create(const struct cuda_api *api, const struct driver_options *options,
-                     struct device **out_device) {
+                     bool simulated, struct device **out_device) {
   struct device *device = mem_try_calloc(1, sizeof *device);
   if (!device)
     return fault_no_memory("a device", sizeof *device);
   device->api = api;
+  device->takes_cubins = !simulated;
   device->memory_limit = options->memory_limit ? options->memory_limit : INT64_MAX;
   status st = open_context(device, options->index);
   /* NCCL cannot register a pool's memory when its calls are recorded. */
@@ -62,13 +63,13 @@ static status create(const struct cuda_api *api, const struct driver_options *op
 static status cuda_device_create(const struct driver_options *options, struct device **out_device) {
   const struct cuda_api *api;
   status st = cuda_api_load(&api);
-  return st ? st : create(api, options, out_device);
+  return st ? st : create(api, options, false, out_device);
 }
 
 static status sim_device_create(const struct driver_options *options, struct device **out_device) {
   const struct cuda_api *api;
   status st = cuda_api_load_simulated(options->count, &api);
-  return st ? st : create(api, options, out_device);
+  return st ? st : create(api, options, true, out_device);
 }
 
 static uint32_t cuda_thread_count(const struct device *device) {

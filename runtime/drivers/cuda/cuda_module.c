@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An engine's code for a GPU: which of its targets, and the modules and functions of it. */
+#include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "runtime/drivers/cuda/cuda_device.h"
 #include "runtime/fault.h"
@@ -18,32 +21,37 @@ static int capability_of(const char *target, bool *out_exact) {
   return n > 0 && n < 1000 && (*out_exact || !*end) ? (int)n : 0;
 }
 
-/* The highest capability that the GPU has: PTX runs on later ones, that of an "a" only on its own.
- */
-static status choose_target(const struct device *device, const struct plan *plan,
-                            uint32_t *out_target) {
-  int best = -1;
-  for (size_t i = 0; i < plan->manifest->n_targets; i++) {
-    bool exact;
-    int needs = capability_of(plan_string(plan, plan->manifest->targets[i]->name), &exact);
-    bool runs = needs && (exact ? needs == device->capability : needs <= device->capability);
-    if (!runs || 2 * needs + exact <= best)
-      continue;
-    best = 2 * needs + exact;
-    *out_target = (uint32_t)i;
-  }
-  if (best >= 0)
-    return STATUS_OK;
-  return fault_report(DIAG_E0723, NULL, "compile with --target for this GPU",
-                      "the engine has no code for a GPU of compute capability %d.%d",
-                      device->capability / 10, device->capability % 10);
+/* 0: it does not run there. */
+static uint32_t worth_of(const char *name, bool cubin, int capability) {
+  bool exact;
+  int needs = capability_of(name, &exact);
+  bool runs = needs && (exact ? needs == capability : needs <= capability);
+  if (cubin)
+    runs = runs && needs / 10 == capability / 10;
+  return runs ? 10000u * cubin + 2u * (uint32_t)needs + exact : 0;
 }
 
-static status load_text(struct device *device, const char *text, cuda_module **out_module) {
+bool cuda_next_target(const struct plan *plan, int capability, bool cubins, uint32_t *worth,
+                      uint32_t *out_target) {
+  const Engine__Manifest *m = plan->manifest;
+  uint32_t best = 0;
+  for (size_t i = 0; i < m->n_targets; i++) {
+    bool cubin = m->targets[i]->form == ENGINE__CODE_FORM__CUBIN;
+    uint32_t here = worth_of(plan_string(plan, m->targets[i]->name), cubin, capability);
+    if ((cubin && !cubins) || here <= best || here >= *worth)
+      continue;
+    best = here;
+    *out_target = (uint32_t)i;
+  }
+  *worth = best;
+  return best != 0;
+}
+
+static status load_image(struct device *device, const void *image, cuda_module **out_module) {
   char log[1024] = "";
   int names[] = {CUDA_JIT_ERROR_LOG, CUDA_JIT_ERROR_LOG_BYTES};
   void *values[] = {log, (void *)(uintptr_t)(sizeof log - 1)};
-  int result = device->api->module_load(out_module, text, 2, names, values);
+  int result = device->api->module_load(out_module, image, 2, names, values);
   if (result == CUDA_SUCCESS)
     return STATUS_OK;
   if (result == CUDA_OUT_OF_MEMORY)
@@ -55,12 +63,36 @@ static status load_text(struct device *device, const char *text, cuda_module **o
 }
 
 /* The text at an offset of the section; NULL where it does not end inside. */
-static const char *text_at(const struct engine_file *file, const struct engine_section *section,
-                           uint64_t offset) {
+static const void *text_at(const uint8_t *at, uint64_t bytes) {
+  return memchr(at, '\0', bytes) ? at : NULL;
+}
+
+/* The cubin there, an ELF file whose tables end inside; NULL for anything else. */
+static const void *cubin_at(const uint8_t *at, uint64_t bytes) {
+  Elf64_Ehdr h;
+  uint64_t end;
+  if (bytes < sizeof h)
+    return NULL;
+  memcpy(&h, at, sizeof h);
+  if (memcmp(h.e_ident, ELFMAG, SELFMAG) != 0 ||
+      !u64_add(h.e_shoff, (uint64_t)h.e_shnum * h.e_shentsize, &end) || end > bytes ||
+      !u64_add(h.e_phoff, (uint64_t)h.e_phnum * h.e_phentsize, &end) || end > bytes)
+    return NULL;
+  for (uint64_t i = 0; i < h.e_shnum && h.e_shentsize >= sizeof(Elf64_Shdr); i++) {
+    Elf64_Shdr s;
+    memcpy(&s, at + h.e_shoff + i * h.e_shentsize, sizeof s);
+    if (s.sh_type != SHT_NOBITS && (!u64_add(s.sh_offset, s.sh_size, &end) || end > bytes))
+      return NULL;
+  }
+  return at;
+}
+
+static const void *image_at(const struct engine_file *file, const struct engine_section *section,
+                            uint64_t offset, bool cubin) {
   if (offset >= section->bytes)
     return NULL;
-  const char *text = (const char *)engine_file_bytes(file, section) + offset;
-  return memchr(text, '\0', section->bytes - offset) ? text : NULL;
+  const uint8_t *at = (const uint8_t *)engine_file_bytes(file, section) + offset;
+  return cubin ? cubin_at(at, section->bytes - offset) : text_at(at, section->bytes - offset);
 }
 
 /* More than 48 KiB is given only to those that said so before. */
@@ -83,14 +115,15 @@ static status load_kernels(struct device *device, const struct engine_file *file
                            const struct plan *plan, uint32_t target, struct driver_module *module) {
   const Engine__Manifest *m = plan->manifest;
   const struct engine_section *section = &file->sections[m->targets[target]->section];
+  bool cubin = m->targets[target]->form == ENGINE__CODE_FORM__CUBIN;
   uint64_t before = UINT64_MAX;
   for (size_t i = 0; i < m->n_kernels; i++) {
     uint64_t offset = m->kernels[i]->code_offsets[target];
     if (offset != before) {
-      const char *text = text_at(file, section, offset);
-      if (!text)
-        return fault_report(DIAG_E0724, file->path, NULL, "the code of kernel %zu has no end", i);
-      status st = load_text(device, text, &module->modules[module->module_count]);
+      const void *image = image_at(file, section, offset, cubin);
+      if (!image)
+        return fault_report(DIAG_E0724, file->path, NULL, "the code of kernel %zu is damaged", i);
+      status st = load_image(device, image, &module->modules[module->module_count]);
       if (st)
         return st;
       module->module_count++;
@@ -106,6 +139,36 @@ static status load_kernels(struct device *device, const struct engine_file *file
       return st;
   }
   return STATUS_OK;
+}
+
+static void unload_all(struct device *device, struct driver_module *module) {
+  for (uint32_t i = 0; i < module->module_count; i++)
+    device->api->module_unload(module->modules[i]);
+  module->module_count = 0;
+}
+
+/* The best code that the driver takes: an older one may not know a cubin, but the PTX beside it. */
+static status load_best(struct device *device, const struct engine_file *file,
+                        const struct plan *plan, struct driver_module *module,
+                        uint32_t *out_target) {
+  uint32_t worth = UINT32_MAX;
+  status st = STATUS_OK;
+  while (cuda_next_target(plan, device->capability, device->takes_cubins, &worth, out_target)) {
+    const Engine__Target *target = plan->manifest->targets[*out_target];
+    bool cubin = target->form == ENGINE__CODE_FORM__CUBIN;
+    fault_clear();
+    st = load_kernels(device, file, plan, *out_target, module);
+    LOG("runtime.cuda", 1, "%s for %s: %s", cubin ? "cubin" : "PTX",
+        plan_string(plan, target->name), st ? fault_text() : "loaded");
+    if (!st || !cubin || device->dead || st == STATUS_RESOURCES)
+      return st;
+    unload_all(device, module);
+  }
+  if (st)
+    return st;
+  return fault_report(DIAG_E0723, NULL, "compile with --target for this GPU",
+                      "the engine has no code for a GPU of compute capability %d.%d",
+                      device->capability / 10, device->capability % 10);
 }
 
 status cuda_module_create(struct device *device, const struct engine_file *file,
@@ -124,9 +187,7 @@ status cuda_module_create(struct device *device, const struct engine_file *file,
     if (!module->modules || !module->functions)
       st = fault_no_memory("the kernel table", 2 * n * sizeof(void *));
     if (!st)
-      st = choose_target(device, plan, out_target);
-    if (!st)
-      st = load_kernels(device, file, plan, *out_target, module);
+      st = load_best(device, file, plan, module, out_target);
   }
   if (st)
     cuda_module_destroy(device, module);
@@ -136,8 +197,7 @@ status cuda_module_create(struct device *device, const struct engine_file *file,
 }
 
 void cuda_module_destroy(struct device *device, struct driver_module *module) {
-  for (uint32_t i = 0; i < module->module_count; i++)
-    device->api->module_unload(module->modules[i]);
+  unload_all(device, module);
   mem_free(module->modules);
   mem_free(module->functions);
   mem_free(module);
