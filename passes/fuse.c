@@ -324,11 +324,44 @@ static void weigh(struct fuse *s, op_id id) {
   s->light[id] = l;
 }
 
+/* A transpose after which neighbours are far apart. */
+static bool scatters(const struct fuse *s, const struct op *op) {
+  const struct dim_table *t = s->f->module->dims;
+  if (op->kind != OP_TRANSPOSE)
+    return false;
+  struct ints perm = OP_ATTRS(transpose, op)->perm;
+  const struct type *from = value_type(s->f, op->operands[0]);
+  int64_t last = -1, kept = -1;
+  for (uint32_t i = 0; i < perm.len; i++) {
+    if (!dim_is_const_value(t, from->dims[i], 1))
+      last = i;
+    if (!dim_is_const_value(t, from->dims[perm.data[i]], 1))
+      kept = perm.data[i];
+  }
+  return last != kept;
+}
+
+/* Whether v, perhaps reshaped, is read by a kernel that walks along its rows several times. */
+static bool feeds_rows(const struct fuse *s, value_id v) {
+  for (uint32_t u = s->uses.start[v]; u < s->uses.start[v + 1]; u++) {
+    op_id user = s->uses.ops[u];
+    if (!is_inner_user(s, user))
+      continue;
+    uint32_t c = s->cluster_of[user];
+    if (c != NO_CLUSTER && s->clusters.data[c].root == ROOT_KIND_ROW)
+      return true;
+    const struct op *op = op_of(s, user);
+    if (c == NO_CLUSTER && op->kind == OP_RESHAPE && feeds_rows(s, op->results[0]))
+      return true;
+  }
+  return false;
+}
+
 /* Whether every reader can compute it. */
 static bool goes_into_readers(struct fuse *s, op_id id) {
   const struct op *op = op_of(s, id);
   value_id v = op->results[0];
-  if (!uses_count(&s->uses, v))
+  if (!uses_count(&s->uses, v) || (scatters(s, op) && feeds_rows(s, v)))
     return false;
   for (uint32_t u = s->uses.start[v]; u < s->uses.start[v + 1]; u++) {
     op_id user = s->uses.ops[u];

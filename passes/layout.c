@@ -36,7 +36,7 @@
 #define PANEL 16
 /* Picoseconds: that a convolution gains per operation, that a transpose costs per element. */
 #define GAIN_PER_FLOP 0.8
-#define COST_PER_ELEMENT 500.0
+#define COST_PER_ELEMENT 300.0
 /* What unknown dims are taken for. */
 #define LIKELY_SIZE 32
 

@@ -155,20 +155,33 @@ static LLVMValueRef step_offset(struct emit *e, const struct micro *m, LLVMValue
   return index_add(e, at, index_mul(e, row, taps->row));
 }
 
-/* Asks for a row of the panel after the ones at hand, for the second cache; whatever lies there. */
-static void fetch_ahead(struct emit *e, const struct micro *m, LLVMValueRef panel, uint32_t panels,
-                        LLVMValueRef k) {
+/* Asks for a row of the panel after the one at hand, for the second cache; whatever lies there. */
+static void fetch_row(struct emit *e, const struct micro *m, LLVMValueRef panel, LLVMValueRef k) {
   LLVMTypeRef types[1] = {e->ptr};
   unsigned id = LLVMLookupIntrinsicID("llvm.prefetch", strlen("llvm.prefetch"));
   LLVMValueRef step = index_mul(e, k, m->k_stride);
   if (m->pairs && m->rhs_dtype != m->acc)
     step = index_scale(e, step, 2);
-  LLVMValueRef index = index_add(e, index_scale(e, m->panel_stride, panels), step);
+  LLVMValueRef index = index_add(e, m->panel_stride, step);
   LLVMValueRef at = emit_element_pointer(e, panel, m->rhs_dtype, index);
   LLVMValueRef args[4] = {at, LLVMConstInt(e->i32, 0, false), LLVMConstInt(e->i32, 2, false),
                           LLVMConstInt(e->i32, 1, false)};
   LLVMBuildCall2(e->b, LLVMIntrinsicGetType(e->context, id, types, 1),
                  LLVMGetIntrinsicDeclaration(e->module, id, types, 1), args, 4, "");
+}
+
+/* Of the steps of one block of rows, every m->ahead-th; each block has others. Asking for what is
+ * in the second cache already costs as much as asking for what is not. */
+static void fetch_ahead(struct emit *e, const struct micro *m, struct block b, LLVMValueRef panel,
+                        LLVMValueRef row, LLVMValueRef step, uint32_t taps) {
+  struct emit_if s;
+  LLVMValueRef turn = index_add(e, step, LLVMBuildUDiv(e->b, row, emit_i64(e, b.rows), ""));
+  turn = LLVMBuildAnd(e->b, turn, emit_i64(e, (int64_t)m->ahead - 1), "");
+  emit_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntEQ, turn, emit_i64(e, 0), ""));
+  for (uint32_t t = 0; t < taps; t++)
+    fetch_row(e, m, panel, index_add(e, index_scale(e, step, taps), emit_i64(e, t)));
+  emit_if_else(e, &s, NULL);
+  emit_if_end(e, &s, NULL);
 }
 
 /* Row k of rhs times one element of each row of lhs, `at` elements from its first. */
@@ -209,11 +222,11 @@ static void kernel(struct emit *e, const struct micro *m, struct block b, LLVMVa
   uint32_t taps = m->taps ? m->taps->columns : 1;
   if (m->taps)
     k = index_scale(e, k, taps);
+  if (m->ahead && b.panels == 1)
+    fetch_ahead(e, m, b, rhs[0], row, l.index, taps);
   for (uint32_t t = 0; t < taps; t++) {
     LLVMValueRef here = m->taps ? index_add(e, at, m->taps->column[t]) : at;
     LLVMValueRef row_of_rhs = t ? index_add(e, k, emit_i64(e, t)) : k;
-    if (m->ahead && b.panels == 1)
-      fetch_ahead(e, m, rhs[0], 1, row_of_rhs);
     multiply_step(e, m, b, lhs, rhs, here, row_of_rhs, acc);
   }
   emit_loop_end(e, &l, acc);
@@ -311,7 +324,7 @@ static LLVMValueRef interleave(struct emit *e, LLVMValueRef a, LLVMValueRef b, u
 }
 
 /* A perfect shuffle of `width` vectors, once per bit of the width, turns rows into columns. */
-static void transpose_block(struct emit *e, LLVMValueRef *x, uint32_t width) {
+void micro_turn(struct emit *e, LLVMValueRef *x, uint32_t width) {
   for (uint32_t n = width; n > 1; n /= 2) {
     LLVMValueRef y[64];
     for (uint32_t i = 0; i < width / 2; i++) {
@@ -337,7 +350,7 @@ static void turn_span(struct emit *e, const struct turn *t, LLVMValueRef row, LL
     LLVMValueRef r = index_mul(e, index_add(e, row, emit_i64(e, i)), t->from_stride);
     x[i] = micro_load(e, t->dtype, micro_at(e, t->dtype, t->from, index_add(e, r, l.index)), width);
   }
-  transpose_block(e, x, width);
+  micro_turn(e, x, width);
   for (uint32_t i = 0; i < width; i++) {
     LLVMValueRef c = index_mul(e, index_add(e, l.index, emit_i64(e, i)), t->to_stride);
     micro_store(e, t->dtype, micro_at(e, t->dtype, t->to, index_add(e, c, row)), x[i]);
@@ -350,8 +363,8 @@ void micro_transpose(struct emit *e, enum dtype dtype, LLVMValueRef from, LLVMVa
                      LLVMValueRef columns) {
   struct turn t = {dtype, from, from_stride, to, to_stride};
   uint32_t width = e->vector_bytes / dtype_unpacked_bytes(dtype);
-  if (width > 8)
-    width = 8;
+  if (width > MICRO_SQUARE)
+    width = MICRO_SQUARE;
   LLVMValueRef zero = emit_i64(e, 0), whole = micro_whole(e, columns, width),
                end = micro_whole(e, rows, width);
   struct emit_loop l;

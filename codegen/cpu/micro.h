@@ -46,7 +46,9 @@ struct micro {
   LLVMValueRef rhs; /* column 0 at step 0 */
   enum dtype rhs_dtype;
   LLVMValueRef panel_stride, k_stride; /* elements of rhs from panel to panel, from step to step */
-  bool ahead; /* rhs comes from far away: the next panel is fetched while one is multiplied */
+  /* A power of two: rhs comes from far away, and the next panel is fetched while one is multiplied,
+   * by so many blocks of rows. 0: it is not. */
+  uint32_t ahead;
   LLVMValueRef sums, sums_stride; /* of dtype acc, [rows][panels * columns] */
   LLVMValueRef rows, panels, steps;
   LLVMValueRef half;  /* i64, 1: after the panels, half a one more; 0: not; NULL: never */
@@ -61,6 +63,9 @@ void micro_init(const struct emit *e, struct micro *m, enum dtype acc);
 bool micro_takes_pairs(enum dtype lhs, enum dtype rhs);
 bool micro_has_half(const struct micro *m);
 void micro_multiply(struct emit *e, const struct micro *m);
+/* `width` vectors of as many lanes, a power of two up to MICRO_SQUARE: rows become columns. */
+#define MICRO_SQUARE 8
+void micro_turn(struct emit *e, LLVMValueRef *x, uint32_t width);
 /* to[j][i] = from[i][j] for i < rows, j < columns; strides in elements, from row to row. By vectors
  * both ways where whole blocks are left. */
 void micro_transpose(struct emit *e, enum dtype dtype, LLVMValueRef from, LLVMValueRef from_stride,

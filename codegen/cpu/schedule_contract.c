@@ -4,7 +4,8 @@
  * A tile is a block of BLOCK_M rows by BLOCK_N columns of one batch element's product. For each
  * block of BLOCK_K of the contracted index:
  *
- *   lhs   read where it lies, if it is stored as rows of k; else packed into scratch, row by row
+ *   lhs   read where it lies, if it is stored as rows of k; else packed into scratch: row by row,
+ *         or, if it lies along rows, as columns
  *   rhs   panels of 64 bytes of columns, [panel][k][column]: from the engine, if it is a constant
  *         (packed by the compiler, codegen/pack.h); else packed into scratch
  *
@@ -176,7 +177,8 @@ struct tile {
   LLVMValueRef k_total;
   struct coord batch[IR_MAX_RANK];
   LLVMValueRef lhs,
-      lhs_stride; /* element (0, 0) of this block and k block; elements between rows */
+      lhs_stride;        /* element (0, 0) of this block and k block; elements between rows */
+  LLVMValueRef lhs_step; /* between steps; NULL: 1 */
   bool lhs_direct, rhs_packed;
   uint32_t rhs_operand;
   bool rhs_along;                              /* rhs lies along k, and is not packed */
@@ -275,6 +277,36 @@ static void pack_lhs_span(struct emit *e, const struct tile *t, LLVMValueRef row
   emit_loop_end(e, &l, NULL);
 }
 
+/* Whether lhs lies along rows: its last dim is the last of m. */
+static bool lhs_across(const struct shape *s) {
+  return s->c.n_m && s->c.m_axis[s->c.n_m - 1] == s->c.lhs->rank - 1 && s->most_m != 1;
+}
+
+static LLVMValueRef k_row(struct emit *e, const struct tile *t, bool left, struct coord own,
+                          LLVMValueRef k0, LLVMValueRef k, LLVMValueRef kc, uint32_t width);
+
+/* One step k of lhs: rows in lanes. */
+static void pack_lhs_rows(struct emit *e, const struct tile *t, LLVMValueRef k, LLVMValueRef k0,
+                          LLVMValueRef kc, LLVMValueRef lo, LLVMValueRef hi, uint32_t width) {
+  struct emit_loop l;
+  emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
+  struct coord own = {.base = index_add(e, t->m0, l.index), .stride = width > 1, .align = 1};
+  LLVMValueRef x = k_row(e, t, true, own, k0, k, kc, width);
+  LLVMValueRef to = index_add(e, index_scale(e, k, t->s.block_m), l.index);
+  store_acc(e, t, at(e, t, t->lhs_scratch, to), x);
+  emit_loop_end(e, &l, NULL);
+}
+
+static void pack_lhs_across(struct emit *e, const struct tile *t, LLVMValueRef k0,
+                            LLVMValueRef kc) {
+  struct emit_loop l;
+  emit_loop_begin(e, &l, emit_i64(e, 0), steps_of(e, t, kc), 1, 0, NULL);
+  LLVMValueRef whole = micro_whole(e, t->rows, t->width);
+  pack_lhs_rows(e, t, l.index, k0, kc, emit_i64(e, 0), whole, t->width);
+  pack_lhs_rows(e, t, l.index, k0, kc, whole, t->rows, 1);
+  emit_loop_end(e, &l, NULL);
+}
+
 static void pack_lhs(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVMValueRef kc) {
   if (t->s.pairs) {
     pack_lhs_words(e, t, k0, kc);
@@ -288,16 +320,16 @@ static void pack_lhs(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVM
   emit_loop_end(e, &l, NULL);
 }
 
-/* Row k of the block of rhs, or the pair of rows 2 k and 2 k + 1. */
-static LLVMValueRef rhs_row(struct emit *e, const struct tile *t, struct coord own, LLVMValueRef k0,
-                            LLVMValueRef k, LLVMValueRef kc, uint32_t width) {
+/* Row k of the block of an operand, or the pair of rows 2 k and 2 k + 1. */
+static LLVMValueRef k_row(struct emit *e, const struct tile *t, bool left, struct coord own,
+                          LLVMValueRef k0, LLVMValueRef k, LLVMValueRef kc, uint32_t width) {
   if (!t->s.pairs)
-    return operand(e, t, false, own, coord_uniform(e, index_add(e, k0, k)), width);
+    return operand(e, t, left, own, coord_uniform(e, index_add(e, k0, k)), width);
   LLVMValueRef first = index_scale(e, k, 2), second = index_add(e, first, emit_i64(e, 1));
   LLVMValueRef there = LLVMBuildICmp(e->b, LLVMIntSLT, second, kc, "");
   second = LLVMBuildSelect(e->b, there, second, first, "");
-  LLVMValueRef a = operand(e, t, false, own, coord_uniform(e, index_add(e, k0, first)), width);
-  LLVMValueRef b = operand(e, t, false, own, coord_uniform(e, index_add(e, k0, second)), width);
+  LLVMValueRef a = operand(e, t, left, own, coord_uniform(e, index_add(e, k0, first)), width);
+  LLVMValueRef b = operand(e, t, left, own, coord_uniform(e, index_add(e, k0, second)), width);
   a = LLVMBuildAnd(e->b, a, emit_splat(e, LLVMConstInt(e->i32, 0xffff, false), width), "");
   b = LLVMBuildShl(e->b, b, emit_splat(e, LLVMConstInt(e->i32, 16, false), width), "");
   return LLVMBuildOr(e->b, a, LLVMBuildSelect(e->b, there, b, LLVMConstNull(LLVMTypeOf(b)), ""),
@@ -312,7 +344,7 @@ static void pack_rhs_span(struct emit *e, const struct tile *t, LLVMValueRef k, 
   emit_loop_begin(e, &l, lo, hi, width, 0, NULL);
   LLVMValueRef x = LLVMConstNull(acc_type(e, t, width));
   if (!zero)
-    x = rhs_row(e, t, lanes(index_add(e, t->n0, l.index), width), k0, k, kc, width);
+    x = k_row(e, t, false, lanes(index_add(e, t->n0, l.index), width), k0, k, kc, width);
   LLVMValueRef panel = LLVMBuildUDiv(e->b, l.index, emit_i64(e, t->s.columns), "");
   LLVMValueRef column = LLVMBuildURem(e->b, l.index, emit_i64(e, t->s.columns), "");
   LLVMValueRef to = index_add(e, index_scale(e, panel, t->s.block_k * t->s.columns),
@@ -439,6 +471,7 @@ static void multiply(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVM
   micro_init(e, &m, s->c.acc);
   m.lhs = t->lhs;
   m.lhs_stride = t->lhs_stride;
+  m.lhs_step = t->lhs_step;
   m.k_stride = emit_i64(e, s->columns);
   if (t->rhs_packed) {
     LLVMValueRef number = LLVMBuildUDiv(e->b, t->n0, emit_i64(e, s->columns), "");
@@ -449,7 +482,7 @@ static void multiply(struct emit *e, const struct tile *t, LLVMValueRef k0, LLVM
     m.rhs = emit_element_pointer(e, e->buffers[t->rhs_operand], m.rhs_dtype,
                                  index_scale(e, offset, row));
     m.panel_stride = index_scale(e, whole, row);
-    m.ahead = true;
+    m.ahead = 8;
   } else {
     m.rhs_dtype = s->c.acc;
     m.rhs = t->rhs_scratch;
@@ -590,6 +623,11 @@ static void product(struct emit *e, const struct tile *tile, bool few) {
   if (t.lhs_direct) {
     t.lhs = at(e, &t, base, steps_of(e, &t, l.index));
     t.lhs_stride = steps_of(e, &t, t.k_total);
+  } else if (lhs_across(&t.s) && !few) {
+    pack_lhs_across(e, &t, l.index, kc);
+    t.lhs = t.lhs_scratch;
+    t.lhs_stride = emit_i64(e, 1);
+    t.lhs_step = emit_i64(e, t.s.block_m);
   } else {
     pack_lhs(e, &t, l.index, kc);
     t.lhs = t.lhs_scratch;

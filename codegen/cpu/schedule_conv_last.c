@@ -24,7 +24,7 @@
 #include "codegen/schedule.h"
 
 #define PLACES 168     /* of a tile at most: rows of 56, 28 and 14 fill it, and blocks of 6 it */
-#define BLOCK_K 288    /* steps: a panel of rhs stays in the first cache */
+#define BLOCK_K 144    /* steps: a panel of rhs, and the input beside it, stay in the first cache */
 #define MANY_TILES 8   /* with fewer, blocks of output channels are small */
 #define MAX_COPY 65536 /* elements of the input under a tile, of all channels of a block */
 
@@ -326,7 +326,7 @@ static void multiply(struct emit *e, const struct tile *t) {
                                index_scale(e, at, s->columns * halves));
   m.panel_stride = index_scale(e, per, s->columns * halves);
   m.pairs = s->pairs;
-  m.ahead = true;
+  m.ahead = 16;
   m.k_stride = columns;
   m.sums = t->sums;
   m.sums_stride = emit_i64(e, s->block_n);

@@ -362,10 +362,13 @@ static void contract_text(struct strbuf *b) {
   const char *t = pick_operand(), *w = strchr(t, 'f') ? t : pick_small(),
              *r = strchr(t, 'f') ? t : "i32";
   bool open = pick(0, 2) == 0, turned = pick(0, 1), constant = put_matrix(b, w, k, c, turned);
-  char ms[32], ws[64];
+  bool left_turned = pick(0, 2) == 0;
+  char ms[32], ks[32], ws[64];
+  snprintf(ks, sizeof ks, "%lld", k);
   snprintf(ms, sizeof ms, open ? "m" : "%lld", m);
   snprintf(ws, sizeof ws, "%s[%lld, %lld, %lld]", w, n, turned ? c : k, turned ? k : c);
-  strbuf_printf(b, "func @main(%%x: %s[%lld, %s, %lld]", t, n, ms, k);
+  strbuf_printf(b, "func @main(%%x: %s[%lld, %s, %s]", t, n, left_turned ? ks : ms,
+                left_turned ? ms : ks);
   if (!constant)
     strbuf_printf(b, ", %%w: %s", ws);
   strbuf_printf(b, ", %%b: %s[1, 1, %lld]) -> (%s[%lld, %s, %lld])", r, c, r, n, ms, c);
@@ -373,7 +376,7 @@ static void contract_text(struct strbuf *b) {
     strbuf_printf(b, " where m in %lld..%lld", m, m + 3);
   strbuf_printf(b, " {\n%s  %%y = contract %%x, %%w { %s", constant ? "  %w = const @w\n" : "",
                 constant ? "" : "lhs_batch = [0], rhs_batch = [0], ");
-  strbuf_printf(b, "lhs_k = [2], rhs_k = [%d], dtype = %s }\n",
+  strbuf_printf(b, "lhs_k = [%d], rhs_k = [%d], dtype = %s }\n", left_turned ? 1 : 2,
                 (turned ? 2 : 1) - (constant ? 1 : 0), r);
   strbuf_printf(b, "  %%z = map %%y, %%b { add($0, $1) }\n  return %%z\n}\n");
   strbuf_printf(b, "entry @main(\"x\", %s\"b\") -> (\"z\") { @main; }\n",
@@ -477,6 +480,60 @@ static void test_matrix(void **state) {
 }
 
 /* ---- point-wise ---- */
+
+/* Transposes between maps, beside something that is not transposed, sizes at the edges of squares
+ * and blocks. */
+static void turned_text(struct strbuf *b) {
+  static const char *const dtypes[] = {"f32", "f32", "i8", "f16", "f64"};
+  const char *t = dtypes[pick(0, 4)];
+  uint32_t rank = (uint32_t)pick(2, 4);
+  long long n[4], to[4];
+  int64_t perm[4];
+  bool open = pick(0, 2) == 0, two = pick(0, 1);
+  for (uint32_t i = 0; i < rank; i++) {
+    n[i] = pick(0, 2) ? 8 + size(70) : pick(1, 4);
+    perm[i] = i;
+  }
+  for (uint32_t i = rank; i-- > 1;) {
+    int64_t j = pick(0, i), x = perm[i];
+    perm[i] = perm[j], perm[j] = x;
+  }
+  while (rank > 3 && n[0] * n[1] * n[2] * n[3] > 100000)
+    n[pick(0, 3)] = 2;
+  for (uint32_t i = 0; i < rank; i++)
+    to[i] = n[perm[i]];
+  const char *names[] = {"func @main(%%x: %s[", "], %%y: %s[", "], %%w: %s[", "]) -> (%s["};
+  for (int j = 0; j < 4; j++) {
+    strbuf_printf(b, names[j], t);
+    for (uint32_t i = 0; i < rank; i++) {
+      bool first = j == 0 || (j == 1 && two);
+      if (open && (first ? i : perm[i]) == 0)
+        strbuf_printf(b, "%sn", i ? ", " : "");
+      else
+        strbuf_printf(b, "%s%lld", i ? ", " : "", first ? n[i] : to[i]);
+    }
+  }
+  strbuf_printf(b, "])");
+  if (open)
+    strbuf_printf(b, " where n in %lld..%lld", n[0], n[0] + 2);
+  strbuf_printf(b, " {\n  %%0 = map %%x { add($0, $0) }\n");
+  for (int j = 0; j < 2; j++) {
+    strbuf_printf(b, "  %%%d = transpose %s { perm = [", j + 1, j ? "%y" : "%0");
+    for (uint32_t i = 0; i < rank; i++)
+      strbuf_printf(b, "%s%lld", i ? ", " : "", (long long)perm[i]);
+    strbuf_printf(b, "] }\n");
+    if (!two)
+      break;
+  }
+  strbuf_printf(b, "  %%z = map %%1, %s, %%w { sub(add($0, $1), $2) }\n  return %%z\n}\n",
+                two ? "%2" : "%y");
+  strbuf_printf(b, "entry @main(\"x\", \"y\", \"w\") -> (\"z\") { @main; }\n");
+}
+
+static void test_turned(void **state) {
+  (void)state;
+  check_many(turned_text, 40);
+}
 
 static void pointwise_text(struct strbuf *b) {
   uint32_t rank = (uint32_t)pick(1, 4);
@@ -619,7 +676,8 @@ int main(void) {
       cmocka_unit_test(test_pointwise),      cmocka_unit_test(test_matrix),
       cmocka_unit_test(test_gpu_pointwise),  cmocka_unit_test(test_row),
       cmocka_unit_test(test_reduce),         cmocka_unit_test(test_gpu_reduce),
-      cmocka_unit_test(test_volumes),        cmocka_unit_test(test_coverage),
+      cmocka_unit_test(test_volumes),        cmocka_unit_test(test_turned),
+      cmocka_unit_test(test_coverage),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
