@@ -135,11 +135,14 @@ static void embed_positions(struct zoo *z, struct llama *c, zoo_value positions)
   c->sine = ZOO(z, "Unsqueeze", ZOO(z, "Sin", angle), ZOO_INTS(z, 1));
 }
 
-/* A key counts if it is not later than the query and the caller's mask has it. */
-static void make_mask(struct zoo *z, struct llama *c, zoo_value positions,
-                      zoo_value attention_mask) {
+/* A key counts if it is not later than the query and the caller's mask has it, which may be longer
+ * than there are keys. */
+static void make_mask(struct zoo *z, struct llama *c, zoo_value positions, zoo_value attention_mask,
+                      zoo_value past) {
   zoo_scope(z, "/model.mask");
-  zoo_value total = zoo_dim(z, attention_mask, 1);
+  zoo_value total = ZOO(z, "Add", zoo_dim(z, past, 2), c->length);
+  attention_mask = ZOO(z, "Slice", attention_mask, ZOO_INTS(z, 0), vector_of(z, total),
+                       ZOO_INTS(z, 1), ZOO_INTS(z, 1));
   zoo_value keys = ZOO(z, "Range", ZOO_INT(z, 0), total, ZOO_INT(z, 1));
   zoo_value rows = ZOO(z, "Unsqueeze", positions, ZOO_INTS(z, 1, 3));
   zoo_value causal = ZOO(z, "LessOrEqual", ZOO(z, "Unsqueeze", keys, ZOO_INTS(z, 0, 1, 2)), rows);
@@ -192,7 +195,7 @@ void zoo_build_llama(struct zoo *z) {
   c.batch = zoo_dim(z, ids, 0);
   c.length = zoo_dim(z, ids, 1);
   embed_positions(z, &c, positions);
-  make_mask(z, &c, positions, attention_mask);
+  make_mask(z, &c, positions, attention_mask, caches[0].keys);
   for (int i = 0; i < c.layers; i++)
     x = layer(z, &c, i, x, &caches[i]);
   zoo_scope(z, "/model.norm");

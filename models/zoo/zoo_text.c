@@ -153,16 +153,6 @@ static zoo_value gpt2_linear(struct zoo *z, const char *part, zoo_value x, int64
   return ZOO(z, "Reshape", y, shape_of(z, known, computed, 3));
 }
 
-/* The part of the triangle that these queries and keys meet in. */
-static zoo_value gpt2_masked(struct zoo *z, zoo_value scores, zoo_value triangle, zoo_value q,
-                             zoo_value k) {
-  zoo_value total = zoo_dim(z, k, 3), length = zoo_dim(z, q, 2);
-  zoo_value from = ZOO(z, "Unsqueeze", ZOO(z, "Sub", total, length), ZOO_INTS(z, 0));
-  zoo_value to = ZOO(z, "Unsqueeze", total, ZOO_INTS(z, 0));
-  zoo_value m = slice(z, slice(z, triangle, from, to, 2), ZOO_INTS(z, 0), to, 3);
-  return ZOO(z, "Where", m, scores, zoo_float(z, -3.40282347e+38f));
-}
-
 static zoo_value joined(struct zoo *z, zoo_value past, zoo_value x) {
   zoo_value y = ZOO(z, "Concat", past, x);
   zoo_attr_int(z, "axis", -2);
@@ -174,7 +164,7 @@ struct gpt2_cache {
 };
 
 static zoo_value gpt2_attention(struct zoo *z, const struct text_model *c, zoo_value x,
-                                zoo_value triangle, struct gpt2_cache *cache) {
+                                zoo_value mask, struct gpt2_cache *cache) {
   zoo_value qkv[3];
   zoo_node(z, "Split",
            (zoo_value[]){gpt2_linear(z, "attn", x, c->hidden, 3 * c->hidden),
@@ -188,7 +178,7 @@ static zoo_value gpt2_attention(struct zoo *z, const struct text_model *c, zoo_v
   zoo_value k = ZOO_TRANSPOSE(z, cache->keys, 0, 1, 3, 2);
   float root = __builtin_sqrtf((float)(c->hidden / c->heads));
   zoo_value scores = ZOO(z, "Div", ZOO(z, "MatMul", q, k), zoo_float(z, root));
-  zoo_value p = zoo_softmax(z, gpt2_masked(z, scores, triangle, q, k));
+  zoo_value p = zoo_softmax(z, ZOO(z, "Add", scores, mask));
   zoo_value y = heads_joined(z, c, ZOO(z, "MatMul", p, cache->values));
   return gpt2_linear(z, "attn.proj", y, c->hidden, c->hidden);
 }
@@ -201,20 +191,24 @@ static zoo_value gelu_tanh(struct zoo *z, zoo_value x) {
 }
 
 static zoo_value gpt2_layer(struct zoo *z, const struct text_model *c, int layer, zoo_value x,
-                            zoo_value triangle, struct gpt2_cache *cache) {
+                            zoo_value mask, struct gpt2_cache *cache) {
   zoo_scope(z, "/h.%d", layer);
   zoo_value y = zoo_layer_norm(z, named(z, "ln_1"), x, c->hidden, 1e-5f);
-  x = ZOO(z, "Add", gpt2_attention(z, c, y, triangle, cache), x);
+  x = ZOO(z, "Add", gpt2_attention(z, c, y, mask, cache), x);
   y = zoo_layer_norm(z, named(z, "ln_2"), x, c->hidden, 1e-5f);
   y = gelu_tanh(z, gpt2_linear(z, "mlp.fc", y, c->hidden, 4 * c->hidden));
   return ZOO(z, "Add", x, gpt2_linear(z, "mlp.proj", y, 4 * c->hidden, c->hidden));
 }
 
-static zoo_value gpt2_triangle(struct zoo *z, int64_t n) {
-  uint8_t *bits = arena_alloc(&z->arena, (size_t)(n * n));
-  for (int64_t i = 0; i < n; i++)
-    memset(bits + i * n, 1, (size_t)(i + 1));
-  return zoo_bools(z, bits, (int64_t[]){1, 1, n, n}, 4);
+/* 0 where a key is not later than the query, else very little. */
+static zoo_value gpt2_mask(struct zoo *z, zoo_value ids, zoo_value past) {
+  zoo_scope(z, "/mask");
+  zoo_value before = zoo_dim(z, past, 2), total = ZOO(z, "Add", before, zoo_dim(z, ids, 1));
+  zoo_value one = ZOO_INT(z, 1), zero = ZOO_INT(z, 0);
+  zoo_value keys = ZOO(z, "Range", zero, total, one), rows = ZOO(z, "Range", before, total, one);
+  rows = ZOO(z, "Unsqueeze", rows, ZOO_INTS(z, 0, 1, 3));
+  zoo_value seen = ZOO(z, "LessOrEqual", ZOO(z, "Unsqueeze", keys, ZOO_INTS(z, 0, 1, 2)), rows);
+  return ZOO(z, "Where", seen, zoo_float(z, 0), zoo_float(z, -3.40282347e+38f));
 }
 
 static void gpt2_cases(struct zoo *z, const struct text_model *c) {
@@ -251,9 +245,9 @@ void zoo_build_gpt2(struct zoo *z) {
   zoo_value words = ZOO_WEIGHT(z, "wte.weight", 0, 0.1f, c.words, c.hidden);
   zoo_value x = ZOO(z, "Add", ZOO(z, "Gather", words, ids),
                     gather(z, "wpe.weight", c.positions, c.hidden, positions));
-  zoo_value triangle = gpt2_triangle(z, c.positions);
+  zoo_value mask = gpt2_mask(z, ids, caches[0].keys);
   for (int i = 0; i < c.layers; i++)
-    x = gpt2_layer(z, &c, i, x, triangle, &caches[i]);
+    x = gpt2_layer(z, &c, i, x, mask, &caches[i]);
   zoo_scope(z, "/ln_f");
   x = zoo_layer_norm(z, "ln_f", x, c.hidden, 1e-5f);
   x = ZOO(z, "MatMul", x, ZOO_TRANSPOSE(z, words, 1, 0));
