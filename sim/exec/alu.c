@@ -217,25 +217,27 @@ exec_fn bind_max(struct binding *b) {
 exec_fn bind_abs(struct binding *b) { return is_float(b) ? bind_float_abs(b) : BY_WIDTH(b, abs); }
 exec_fn bind_neg(struct binding *b) { return is_float(b) ? bind_float_neg(b) : BY_WIDTH(b, neg); }
 
-/* Carries: a bit per lane beside the registers. */
-#define CARRY(name, T, wide, sign)                                                                 \
+/* Carries: a bit per lane beside the registers. What a subtraction leaves there is the carry of
+ * a + ~b + 1, which is no borrow: the manual says otherwise, but nvcc's division of 128 bits takes
+ * it up by addc. */
+#define CARRY(name, T, wide, sign, inverts)                                                        \
   static void name(struct warp *w, const struct inst *i, uint32_t mask) {                          \
     T *d = lanes(w, &i->op[0]);                                                                    \
     const T *a = lanes(w, &i->op[1]), *b = lanes(w, &i->op[2]);                                    \
     bool takes = i->operation & 1, gives = i->operation & 2;                                       \
     EACH_LANE(l, mask) {                                                                           \
-      wide in = takes ? w->frame->carry >> l & 1 : 0;                                              \
+      wide in = takes ? (w->frame->carry >> l & 1) ^ inverts : 0;                                  \
       wide sum = (wide)a[l] sign(wide) b[l] sign in;                                               \
       if (gives)                                                                                   \
-        w->frame->carry = (w->frame->carry & ~(1u << l)) | (uint32_t)(sum >> (8 * sizeof(T)) & 1)  \
-                                                               << l;                               \
+        w->frame->carry = (w->frame->carry & ~(1u << l)) |                                         \
+                          ((uint32_t)(sum >> (8 * sizeof(T)) & 1) ^ inverts) << l;                 \
       d[l] = (T)sum;                                                                               \
     }                                                                                              \
   }
-CARRY(carry_add32, uint32_t, uint64_t, +)
-CARRY(carry_add64, uint64_t, unsigned __int128, +)
-CARRY(carry_sub32, uint32_t, uint64_t, -)
-CARRY(carry_sub64, uint64_t, unsigned __int128, -)
+CARRY(carry_add32, uint32_t, uint64_t, +, 0)
+CARRY(carry_add64, uint64_t, unsigned __int128, +, 0)
+CARRY(carry_sub32, uint32_t, uint64_t, -, 1)
+CARRY(carry_sub64, uint64_t, unsigned __int128, -, 1)
 
 static exec_fn carry(struct binding *b, bool takes, exec_fn narrow, exec_fn wide) {
   b->inst->operation = (uint16_t)(takes | (has(b, MOD_cc) ? 2 : 0));

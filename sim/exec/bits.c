@@ -149,30 +149,52 @@ exec_fn bind_slct(struct binding *b) {
   return b->type_count == 2 && (b->types[1] == TYPE_s32 || b->types[1] == TYPE_f32) ? slct : NULL;
 }
 
-/* set: a comparison as ones or 1.0. */
+/* set: a comparison as ones or 1.0, of each half where sources are packed. */
 uint32_t compare_any(struct warp *w, const struct inst *i);
+uint32_t compare_float(struct warp *w, const struct inst *i, uint32_t half);
+static uint32_t true_as(enum ptx_type t) {
+  switch (t) {
+  case TYPE_f32: return 0x3f800000;
+  case TYPE_f16:
+  case TYPE_f16x2: return 0x3c00;
+  case TYPE_bf16:
+  case TYPE_bf16x2: return 0x3f80;
+  default: return UINT32_MAX;
+  }
+}
 static void set(struct warp *w, const struct inst *i, uint32_t mask) {
   struct inst as = *i;
   as.type = i->source_type;
-  uint32_t r = compare_any(w, &as);
-  if (i->count == 4) {
-    uint32_t c = pred_get(w, &i->op[3]);
-    r = i->combine == MOD_and ? r & c : i->combine == MOD_or ? r | c : r ^ c;
+  bool packed = ptx_type_class((enum ptx_type)as.type) == CLASS_PACKED;
+  uint32_t yes = true_as((enum ptx_type)i->type), r[2] = {0, 0};
+  for (uint32_t half = 0; half < 1u + packed; half++) {
+    r[half] = packed ? compare_float(w, &as, half) : compare_any(w, &as);
+    uint32_t c = i->count == 4 ? pred_get(w, &i->op[3]) : 0;
+    if (i->count == 4)
+      r[half] = i->combine == MOD_and  ? r[half] & c
+                : i->combine == MOD_or ? r[half] | c
+                                       : r[half] ^ c;
   }
-  EACH_LANE(l, mask)
-  lane_set(w, &i->op[0], l,
-           !(r >> l & 1)         ? 0
-           : i->type == TYPE_f32 ? UINT32_C(0x3f800000)
-                                 : UINT32_MAX);
+  EACH_LANE(l, mask) {
+    uint32_t low = r[0] >> l & 1 ? yes : 0, high = r[1] >> l & 1 ? yes : 0;
+    lane_set(w, &i->op[0], l, packed ? (low & 0xffff) | high << 16 : low);
+  }
 }
 exec_fn bind_set(struct binding *b) {
   struct inst *i = b->inst;
   i->aux[0] = 1;
   i->compare = (uint16_t)(b->order_count ? b->order[0] : MOD_COUNT);
   i->combine = (uint16_t)(has(b, MOD_and) ? MOD_and : has(b, MOD_or) ? MOD_or : MOD_xor);
-  bool to = b->type_count == 2 &&
-            (b->types[0] == TYPE_u32 || b->types[0] == TYPE_s32 || b->types[0] == TYPE_f32);
-  return to && b->order_count && ptx_type_class(b->types[1]) != CLASS_PACKED ? set : NULL;
+  if (b->type_count != 2 || !b->order_count)
+    return NULL;
+  enum ptx_type to = b->types[0], from = b->types[1];
+  bool word = to == TYPE_u32 || to == TYPE_s32;
+  if (ptx_type_class(from) == CLASS_PACKED)
+    return (from == TYPE_f16x2 || from == TYPE_bf16x2) && (word || to == from) ? set : NULL;
+  return word || to == TYPE_f32 || to == TYPE_f16 || to == TYPE_bf16 || to == TYPE_u16 ||
+                 to == TYPE_s16
+             ? set
+             : NULL;
 }
 
 /* Pairs of 16-bit integers: add, min, max. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Launches: clusters of CTAs over the host's cores, warps by turns. */
 #include "sim/exec/async.h"
+#include "sim/exec/device.h"
 #include "sim/exec/race.h"
 
 #include "base/mem.h"
@@ -295,10 +296,25 @@ static enum fault check_shape(struct launch *l) {
   if (l->dynamic_shared > (uint32_t)l->kernel->attribute_dynamic ||
       (uint64_t)l->dynamic_shared + l->kernel->shared_bytes > 232448)
     return FAULT_INVALID_VALUE;
-  uint64_t resident = 132 * (2048 / ((threads + 31) / 32 * 32));
+  uint64_t by_threads = 2048 / ((threads + 31) / 32 * 32),
+           by_shared = 233472 / (l->kernel->shared_bytes + (uint64_t)l->dynamic_shared + 1024);
+  uint64_t resident = 132 * (by_threads < by_shared ? by_threads : by_shared);
   if (l->cooperative && (uint64_t)l->grid[0] * l->grid[1] * l->grid[2] > resident)
     return FAULT_COOPERATIVE_TOO_LARGE;
   return check_cluster(l);
+}
+
+/* What cooperative_groups::grid_group finds by %envreg1 and 2: the number of bytes, and a word that
+ * its barrier counts in. */
+static bool workspace_begin(struct launch *l) {
+  const uint32_t fresh[4] = {sizeof fresh};
+  l->workspace = 0;
+  if (!l->cooperative)
+    return true;
+  l->workspace = device_alloc(l->device, sizeof fresh, ALLOCATION_DEVICE, NULL);
+  if (l->workspace)
+    memcpy((void *)(uintptr_t)l->workspace, fresh, sizeof fresh);
+  return l->workspace != 0;
 }
 
 enum fault launch_run(struct launch *l) {
@@ -316,6 +332,8 @@ enum fault launch_run(struct launch *l) {
   l->seed = seed ? strtoull(seed, NULL, 10) : 0;
   l->cluster_count = (uint64_t)l->grid[0] * l->grid[1] * l->grid[2] /
                      (l->cluster[0] * l->cluster[1] * l->cluster[2]);
+  if (!workspace_begin(l))
+    return FAULT_OUT_OF_MEMORY;
   pthread_mutex_init(&l->report_lock, NULL);
   pthread_t threads[MAX_WORKERS];
   uint32_t started = 0;
@@ -327,5 +345,7 @@ enum fault launch_run(struct launch *l) {
   while (started)
     pthread_join(threads[--started], NULL);
   pthread_mutex_destroy(&l->report_lock);
+  if (l->workspace)
+    device_free(l->workspace);
   return (enum fault)l->failed;
 }

@@ -424,6 +424,7 @@ static void operand(struct decoder *d, char letter, const struct ptx_arg *a) {
   case 'p': source(d, a, 0, false, TYPE_pred); break;
   case 'q': destination(d, a, 0, false); break;
   case 'k': destination(d, a, first == TYPE_pred ? 0 : 4, false); break;
+  case 'w': destination(d, a, 4, true); break;
   case 'x': destination(d, a, first == TYPE_b8 ? 1 : bytes, true); break;
   case 'y': source(d, a, ptx_type_bytes(last), true, last); break;
   case 'v': each(d, a, bytes, true); break;

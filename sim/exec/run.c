@@ -28,7 +28,8 @@ static void merge(struct warp *w) {
     }
 }
 
-/* The lanes that must come together at i. */
+/* The lanes that must come together at i with the first of `mask`; others may stand there for
+ * another set of members. */
 static uint32_t members(struct warp *w, const struct inst *i, uint32_t mask) {
   if (i->member == 255)
     return w->live;
@@ -38,18 +39,47 @@ static uint32_t members(struct warp *w, const struct inst *i, uint32_t mask) {
     memory_fault_report(w, i, (int)lane, FAULT_LAUNCH_FAILED,
                         "the member mask 0x%08x of '%s' leaves out the lane that executes it",
                         wanted, i->opcode);
-  return wanted & w->live;
+  return (wanted & w->live) | 1u << lane;
 }
 
-/* Groups whose lanes have all come, or of which the missing ones have exited, go on. */
+/* Lanes of one set of members name the same. */
+static void members_agree(struct warp *w, const struct inst *i, uint32_t mask) {
+  if (i->member == 255 || i->op[i->member].bank != BANK_REGISTER)
+    return;
+  const uint32_t *wanted = lanes(w, &i->op[i->member]);
+  uint32_t first = wanted[__builtin_ctz(mask)];
+  EACH_LANE(l, mask)
+  if ((wanted[l] ^ first) & w->live) {
+    memory_fault_report(w, i, (int)l, FAULT_LAUNCH_FAILED,
+                        "'%s' names the members 0x%08x, lane %u with it 0x%08x", i->opcode,
+                        wanted[l], (uint32_t)__builtin_ctz(mask), first);
+    return;
+  }
+}
+
+/* Lanes whose members have all come, or of which the missing ones have exited, go on. */
 static void release_joins(struct warp *w) {
   for (uint32_t k = 0; k < w->group_count; k++) {
     struct group *g = &w->groups[k];
     if (g->state != GROUP_JOINING)
       continue;
     enter(w, k);
-    if (!(members(w, &g->frame->function->code[g->pc], g->mask) & ~g->mask))
-      g->state = GROUP_READY;
+    const struct inst *i = &g->frame->function->code[g->pc];
+    for (uint32_t rest = g->mask; rest;) {
+      uint32_t need = members(w, i, rest), part = g->mask & need;
+      rest &= ~need;
+      if (need & ~g->mask)
+        continue;
+      if (part == g->mask) {
+        g->state = GROUP_READY;
+        break;
+      }
+      g->mask &= ~part;
+      struct group ready = *g;
+      ready.mask = part;
+      ready.state = GROUP_READY;
+      w->groups[w->group_count++] = ready;
+    }
   }
 }
 
@@ -206,6 +236,10 @@ bool warp_run(struct warp *w, uint32_t budget) {
         w->pc++;
     } else if (i->flow == FLOW_JOIN) {
       uint32_t need = members(w, i, mask);
+      if (mask & ~need) { /* their turn comes next */
+        warp_split(w, mask & ~need, w->frame, w->pc);
+        mask &= need;
+      }
       if ((need & ~mask) && !launch_failed(l)) {
         if (mask != g->mask) /* lanes whose guard is false do not wait */
           warp_split(w, g->mask & ~mask, w->frame, w->pc + 1);
@@ -213,6 +247,7 @@ bool warp_run(struct warp *w, uint32_t budget) {
         g->state = GROUP_JOINING;
         w->reschedule = true;
       } else {
+        members_agree(w, i, mask);
         execute(w, i, mask);
         if (i->orders)
           order_tick(w);

@@ -296,6 +296,7 @@ struct launch {
   int failed;      /* enum fault; atomic */
   pthread_mutex_t report_lock;
   uint64_t lane_instructions; /* executed, for speed figures */
+  uint64_t workspace;         /* of a cooperative launch: its bytes, and a barrier; else 0 */
 };
 
 /* Runs a kernel to its end. Checks the shape, reports the first fault on stderr. `params` holds

@@ -76,6 +76,13 @@ static void integers(void **state) {
       {D32("mul24.hi.u32 %d, %a, %b;"), 0xffffff, 0xffffff, 0, 0xfffffe00},
       {D32("mad24.lo.u32 %d, %a, %b, %c;"), 5, 6, 7, 37},
       {"add.cc.u64 %D, %A, %B; addc.u64 %D, %C, 0;", UINT64_MAX, 1, 5, 6},
+      {"sub.cc.u64 %D, %A, %B; subc.u64 %D, %C, 0;", 1, 2, 5, 4},
+      {"sub.cc.u64 %D, %A, %B; subc.u64 %D, %C, 0;", 2, 2, 5, 5},
+      {D32("sub.cc.u32 %d, %a, %b; addc.u32 %d, %c, 0;"), 1, 2, 5, 5}, /* a carry is no borrow */
+      {D32("sub.cc.u32 %d, %a, %b; addc.u32 %d, %c, 0;"), 2, 1, 5, 6},
+      {D32("clz.b64 %d, %A;"), 1, 0, 0, 63}, /* the result has 32 bits */
+      {D32("popc.b64 %d, %A;"), UINT64_MAX, 0, 0, 64},
+      {D32("bfind.u64 %d, %A;"), 1ull << 40, 0, 0, 40},
       {D32("mad.lo.cc.u32 %d, %a, %b, %c; madc.hi.u32 %d, %a, %b, 0;"), 0xffffffff, 2, 3, 2},
       {D32("dp4a.s32.u32 %d, %a, %b, %c;"), 0xff02ff01, 0x04030201, 10, 10 + 1 - 2 + 6 - 4},
       {D32("dp2a.lo.s32.s32 %d, %a, %b, %c;"), 0xfffe0003, 0x00000502, 1, (uint32_t)(1 + 6 - 10)},
