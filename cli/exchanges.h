@@ -9,9 +9,10 @@
 
 #include <stdio.h>
 
-void exchanges_print(const sinter_session *session, FILE *out);
+/* world: NULL, or the processes whose counts are added up; all of them call this. */
+void exchanges_print(const sinter_session *session, sinter_world *world, FILE *out);
 
 /* A key "exchanges" with an array, in an object. */
-void exchanges_json(const sinter_session *session, struct json *j);
+void exchanges_json(const sinter_session *session, sinter_world *world, struct json *j);
 
 #endif

@@ -58,6 +58,7 @@ int main(int argc, char **argv) {
   diags_init(&v.diags);
   file_remove_temporaries_on_signal();
   status s = dispatch(&v, argc, argv);
+  sinter_world_leave(v.world);
   status written = flush_stdout(&v.diags);
   diags_print(&v.diags, stderr);
   diags_deinit(&v.diags);

@@ -23,6 +23,7 @@ struct test_run {
   struct onnx_model *model;
   sinter_engine *engine;
   sinter_session *session;
+  sinter_world *world;
   struct strbuf *reason;
 };
 
@@ -308,12 +309,12 @@ static status prepare(struct test_run *t, const char *model) {
     s = onnx_model_load(model, &load, &t->diags, &t->model);
   if (s)
     return s;
-  sinter_session_options options = {.struct_size = sizeof options,
-                                    .devices = t->settings->devices,
-                                    .threads = t->settings->threads,
-                                    .no_graphs = t->settings->no_graphs,
-                                    .check_collectives = t->settings->check_collectives};
-  return runtime_error_to_diags(sinter_session_create(t->engine, &options, &t->session), &t->diags);
+  sinter_session_options options = t->settings->session;
+  s = ranked_join(&t->settings->ranked, model, &t->diags, &t->world);
+  options.world = t->world;
+  return s ? s
+           : runtime_error_to_diags(sinter_session_create(t->engine, &options, &t->session),
+                                    &t->diags);
 }
 
 enum test_outcome test_case_run(const struct test_settings *settings, const char *folder,
@@ -327,6 +328,7 @@ enum test_outcome test_case_run(const struct test_settings *settings, const char
   status s = prepare(&t, model.data);
   enum test_outcome outcome = s ? fail_by_diags(&t, s) : run_data_sets(&t, folder);
   sinter_session_destroy(t.session);
+  sinter_world_leave(t.world);
   sinter_engine_close(t.engine);
   onnx_model_destroy(t.model);
   diags_deinit(&t.diags);

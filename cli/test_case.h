@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "base/vec.h"
 #include "cli/compare.h"
+#include "cli/ranked.h"
 #include "compiler/compile_driver.h"
 
 enum test_outcome { TEST_PASSED, TEST_FAILED, TEST_UNSUPPORTED };
@@ -29,9 +30,8 @@ void tolerances_deinit(struct tolerances *t);
 
 struct test_settings {
   struct compiler_options compile; /* but for the paths */
-  const char *devices;
-  uint32_t threads;
-  bool no_graphs, check_collectives;
+  sinter_session_options session;  /* but for the world */
+  struct ranked ranked;
   struct tolerances tolerances;
 };
 

@@ -7,13 +7,15 @@
 #include "base/diag.h"
 #include "base/json.h"
 #include "cli/options.h"
+#include "sinter/runtime.h"
 
 struct invocation {
   struct options options;
-  struct arena arena; /* lives as long as the verb */
-  struct diags diags; /* printed to stderr, and put into the JSON report, when the verb is done */
-  bool as_json;       /* --json: print nothing to stdout, fill `json` instead */
-  struct json json;   /* inside the report's object: write keys */
+  struct arena arena;  /* lives as long as the verb */
+  struct diags diags;  /* printed to stderr, and put into the JSON report, when the verb is done */
+  bool as_json;        /* --json: print nothing to stdout, fill `json` instead */
+  sinter_world *world; /* the processes that this one is of; NULL: it is alone */
+  struct json json;    /* inside the report's object: write keys */
 };
 
 /* Verbs report problems to ->diags and return the status that decides the exit code. */

@@ -3,6 +3,7 @@
 #include "cli/exchanges.h"
 #include "cli/host_tensor.h"
 #include "cli/model_engine.h"
+#include "cli/ranked.h"
 #include "cli/roofline.h"
 #include "cli/run_inputs.h"
 
@@ -21,6 +22,7 @@ struct kernel_time {
 struct bench {
   struct invocation *v;
   sinter_engine *engine;
+  sinter_session_options session_options;
   const char *entry;
   uint32_t n_outputs;
   sinter_tensor *outputs;
@@ -46,14 +48,9 @@ static double seconds_since(uint64_t begin) { return (double)(now_ns() - begin) 
 /* ---- measuring ---- */
 
 static status session_for(struct bench *b, sinter_profile_hook *hook, sinter_session **out) {
-  const struct options *o = &b->v->options;
-  sinter_session_options options = {.struct_size = sizeof options,
-                                    .devices = option_text(o, OPT_DEVICES),
-                                    .threads = (uint32_t)option_number(o, OPT_THREADS, 0),
-                                    .profile = hook,
-                                    .profile_user = b,
-                                    .no_graphs = option_given(o, OPT_NO_GRAPHS),
-                                    .check_collectives = option_given(o, OPT_CHECK_COLLECTIVES)};
+  sinter_session_options options = b->session_options;
+  options.profile = hook;
+  options.profile_user = b;
   return runtime_error_to_diags(sinter_session_create(b->engine, &options, out), &b->v->diags);
 }
 
@@ -66,13 +63,22 @@ static status run_once(struct bench *b, sinter_session *session) {
                                 &b->v->diags);
 }
 
+/* Rank 0's clock counts: all processes make as many runs. */
+static bool goes_on(struct bench *b, bool more, status *s) {
+  uint8_t mine = more, all[256];
+  if (!b->v->world)
+    return more;
+  *s = runtime_error_to_diags(sinter_world_exchange(b->v->world, &mine, 1, all), &b->v->diags);
+  return !*s && all[0];
+}
+
 static status warm_up(struct bench *b, sinter_session *session) {
   double limit = option_real(&b->v->options, OPT_WARMUP, 0.5);
   uint64_t begin = now_ns();
   status s;
   do
     s = run_once(b, session);
-  while (!s && seconds_since(begin) < limit);
+  while (!s && goes_on(b, seconds_since(begin) < limit, &s));
   return s;
 }
 
@@ -91,7 +97,8 @@ static status measure(struct bench *b) {
     return s;
   s = warm_up(b, b->session);
   uint64_t begin = now_ns();
-  while (!s && b->latencies.len < most && (counted || seconds_since(begin) < limit)) {
+  while (!s && b->latencies.len < most &&
+         (counted || goes_on(b, seconds_since(begin) < limit, &s))) {
     uint64_t start = now_ns();
     s = run_once(b, b->session);
     vec_push(&b->latencies, now_ns() - start);
@@ -137,8 +144,8 @@ static status profile(struct bench *b) {
   s = run_once(b, session);
   vec_clear(&b->kernels);
   uint64_t begin = now_ns();
-  while (!s &&
-         (b->profiled_runs < 3 || (b->profiled_runs < 1000 && seconds_since(begin) < limit))) {
+  while (!s && (b->profiled_runs < 3 ||
+                (b->profiled_runs < 1000 && goes_on(b, seconds_since(begin) < limit, &s)))) {
     s = run_once(b, session);
     b->profiled_runs++;
   }
@@ -209,7 +216,7 @@ static void print_report(const struct bench *b) {
   if (b->stats.graphs_made)
     printf("graphs    %llu recorded, %llu runs by them\n", (unsigned long long)b->stats.graphs_made,
            (unsigned long long)b->stats.graphs_launched);
-  exchanges_print(b->session, stdout);
+  exchanges_print(b->session, b->v->world, stdout);
   if (b->profiled_runs)
     print_profile(b);
 }
@@ -271,7 +278,7 @@ static void json_report(const struct bench *b) {
   key_u64(j, "launches", b->stats.launches);
   key_u64(j, "graphs_made", b->stats.graphs_made);
   key_u64(j, "graphs_launched", b->stats.graphs_launched);
-  exchanges_json(b->session, j);
+  exchanges_json(b->session, b->v->world, j);
   if (b->profiled_runs)
     json_profile(b, j);
 }
@@ -279,7 +286,9 @@ static void json_report(const struct bench *b) {
 static status prepare(struct bench *b) {
   struct invocation *v = b->v;
   uint32_t entry;
-  status s = engine_for_verb(v, v->options.arguments[0], &b->engine);
+  status s = ranked_begin(v, &b->session_options);
+  if (!s)
+    s = engine_for_verb(v, v->options.arguments[0], &b->engine);
   if (!s)
     s = engine_entry(&v->options, b->engine, &v->diags, &entry);
   if (s)
@@ -292,12 +301,15 @@ static status prepare(struct bench *b) {
 
 status verb_bench(struct invocation *v) {
   static const enum option_id of_time[] = {OPT_DURATION, OPT_COUNT};
+  static const enum option_id of_kernels[] = {OPT_PROFILE, OPT_COUNT};
   struct bench b = {.v = v};
   status s = STATUS_OK;
   if (option_given(&v->options, OPT_ITERATIONS) && !option_given(&v->options, OPT_PROFILE))
     s = options_refuse(&v->options, of_time, "has no effect beside --iterations", &v->diags);
   if (!s)
     s = prepare(&b);
+  if (!s && v->world)
+    s = options_refuse(&v->options, of_kernels, "is for one process", &v->diags);
   if (!s)
     s = measure(&b);
   if (!s && option_given(&v->options, OPT_PROFILE))

@@ -5,6 +5,7 @@
 #include "cli/host_tensor.h"
 #include "cli/model_engine.h"
 #include "cli/option_value.h"
+#include "cli/ranked.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -103,6 +104,8 @@ static void report(struct invocation *v, const struct generation *g) {
       print_ids(&g->results[i]);
   }
   fflush(stdout);
+  if (sinter_world_rank(v->world))
+    return;
   fprintf(stderr, "prefill: %llu tokens in %.3f ms\n", (unsigned long long)g->prompt_tokens,
           g->prefill_s * 1e3);
   fprintf(stderr, "decode: %llu steps in %.3f ms", (unsigned long long)g->steps, g->decode_s * 1e3);
@@ -114,17 +117,11 @@ static void report(struct invocation *v, const struct generation *g) {
             (unsigned long long)g->graphs_launched);
 }
 
-static status run(struct invocation *v, sinter_engine *engine, struct generation *g) {
-  sinter_session_options options = {
-      .struct_size = sizeof options,
-      .devices = option_text(&v->options, OPT_DEVICES),
-      .threads = (uint32_t)option_number(&v->options, OPT_THREADS, 0),
-      .no_graphs = option_given(&v->options, OPT_NO_GRAPHS),
-      .check_collectives = option_given(&v->options, OPT_CHECK_COLLECTIVES),
-  };
+static status run(struct invocation *v, sinter_engine *engine,
+                  const sinter_session_options *options, struct generation *g) {
   sinter_session *session = NULL;
   const char *why = NULL;
-  sinter_status st = sinter_session_create(engine, &options, &session);
+  sinter_status st = sinter_session_create(engine, options, &session);
   if (!st)
     st = generate(engine, session, g, &why);
   status s = why ? diag_report(&v->diags, DIAG_E0323, NULL,
@@ -138,12 +135,15 @@ static status run(struct invocation *v, sinter_engine *engine, struct generation
 status verb_generate(struct invocation *v) {
   struct generation g = {0};
   sinter_engine *engine = NULL;
+  sinter_session_options options;
   status s = take_prompts(v, &g);
   take_options(&v->options, &g);
   if (!s)
+    s = ranked_begin(v, &options);
+  if (!s)
     s = engine_for_verb(v, v->options.arguments[0], &engine);
   if (!s)
-    s = run(v, engine, &g);
+    s = run(v, engine, &options, &g);
   if (!s)
     report(v, &g);
   for (uint32_t i = 0; i < g.rows; i++) {

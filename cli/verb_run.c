@@ -4,6 +4,7 @@
 #include "cli/host_tensor.h"
 #include "cli/model_engine.h"
 #include "cli/option_value.h"
+#include "cli/ranked.h"
 #include "cli/run_inputs.h"
 
 #include <stdio.h>
@@ -13,6 +14,7 @@ struct runner {
   struct invocation *v;
   sinter_engine *engine;
   sinter_session *session;
+  sinter_session_options session_options;
   uint32_t entry;
   uint32_t n_outputs;
   sinter_tensor *outputs;
@@ -59,14 +61,7 @@ static status run_once(struct runner *r) {
   status s = run_inputs_make(&v->options, r->engine, r->entry, &v->arena, &v->diags, &inputs);
   if (s)
     return s;
-  sinter_session_options options = {
-      .struct_size = sizeof options,
-      .devices = option_text(&v->options, OPT_DEVICES),
-      .threads = (uint32_t)option_number(&v->options, OPT_THREADS, 0),
-      .no_graphs = option_given(&v->options, OPT_NO_GRAPHS),
-      .check_collectives = option_given(&v->options, OPT_CHECK_COLLECTIVES),
-  };
-  sinter_status run = sinter_session_create(r->engine, &options, &r->session);
+  sinter_status run = sinter_session_create(r->engine, &r->session_options, &r->session);
   if (!run)
     run = sinter_session_run(r->session, sinter_engine_entry_name(r->engine, r->entry),
                              inputs.tensors, inputs.n, r->outputs, r->n_outputs);
@@ -133,22 +128,25 @@ static status report(struct runner *r) {
       json_output(&v->json, name, &r->outputs[i], &sum);
     else
       print_output(name, &r->outputs[i], &sum);
-    status written =
-        r->files[i] ? host_tensor_write(r->files[i], name, &r->outputs[i], &v->diags) : STATUS_OK;
+    status written = r->files[i] && !sinter_world_rank(v->world)
+                         ? host_tensor_write(r->files[i], name, &r->outputs[i], &v->diags)
+                         : STATUS_OK;
     s = s ? s : written;
   }
   if (v->as_json) {
     json_array_end(&v->json);
-    exchanges_json(r->session, &v->json);
+    exchanges_json(r->session, v->world, &v->json);
   } else {
-    exchanges_print(r->session, stdout);
+    exchanges_print(r->session, v->world, stdout);
   }
   return s;
 }
 
 status verb_run(struct invocation *v) {
   struct runner r = {.v = v};
-  status s = engine_for_verb(v, v->options.arguments[0], &r.engine);
+  status s = ranked_begin(v, &r.session_options);
+  if (!s)
+    s = engine_for_verb(v, v->options.arguments[0], &r.engine);
   if (s)
     return s;
   s = engine_entry(&v->options, r.engine, &v->diags, &r.entry);

@@ -193,11 +193,9 @@ static status settings_from(struct tester *t) {
                        TEST_JOBS_MOST);
   struct test_settings *s = &t->settings;
   compiler_options_from(t->v, NULL, &s->compile);
-  s->threads = (uint32_t)option_number(o, OPT_THREADS, 1);
-  s->compile.threads = s->threads;
-  s->devices = option_text(o, OPT_DEVICES);
-  s->no_graphs = option_given(o, OPT_NO_GRAPHS);
-  s->check_collectives = option_given(o, OPT_CHECK_COLLECTIVES);
+  s->session = ranked_options(o, NULL);
+  s->session.threads = (uint32_t)option_number(o, OPT_THREADS, 1);
+  s->compile.threads = s->session.threads;
   s->tolerances.otherwise = (struct compare_limits){
       .rtol = option_real(o, OPT_RTOL, 1e-3), .atol = option_real(o, OPT_ATOL, 1e-7), .range = -1};
   const char *tolerances = option_text(o, OPT_TOLERANCES);
@@ -246,7 +244,14 @@ status verb_test(struct invocation *v) {
                               .on_result = on_result,
                               .on_change = on_change,
                               .user = &t};
-  status s = settings_from(&t);
+  status s = ranked_find(v, &t.settings.ranked);
+  if (!s)
+    s = settings_from(&t);
+  if (t.settings.ranked.several) { /* processes meet for one case after the other */
+    t.jobs.parallel = 1;
+    t.draw = false;
+    ranked_mute(&t.settings.ranked);
+  }
   if (!s)
     s = find_cases(&t, &folders);
   if (!s)

@@ -6,6 +6,7 @@
 #include "runtime/engine_format.h"
 #include "runtime/fault.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -519,6 +520,16 @@ static status step_run_loop(struct rank *r, const Engine__Step *step, const Engi
 static status provoke(struct rank *r) {
   enum fault_kind kind = r->fault.kind;
   r->fault.kind = FAULT_NONE;
+  if (kind == FAULT_CORRUPT || kind == FAULT_CORRUPT_PAYLOAD) {
+    if (r->comm)
+      r->comms->damage(r->comm, r->number,
+                       kind == FAULT_CORRUPT ? COMM_DAMAGED_HEADER : COMM_DAMAGED_PAYLOAD);
+    return STATUS_OK;
+  }
+  if (kind == FAULT_KILL && r->is_process)
+    raise(SIGKILL);
+  if (kind == FAULT_KILL)
+    kind = FAULT_STALL;
   if (kind == FAULT_OOM)
     return fault_no_memory("a step that was asked to fail", 1);
   while (kind == FAULT_STALL && !(r->comm && r->comms->failed(r->comm))) {

@@ -114,6 +114,21 @@ status fault_restore(const struct fault *fault) {
   return last.status = fault->status;
 }
 
+status fault_import(const char *code, const char *text) {
+  enum diag_code row = DIAG_E0707;
+  for (int i = 0; i < DIAG_CODE_COUNT; i++)
+    if (strcmp(diag_code_name((enum diag_code)i), code) == 0 &&
+        diag_code_status((enum diag_code)i) != STATUS_OK)
+      row = (enum diag_code)i;
+  last.code = diag_code_name(row);
+  last.length = 0;
+  append("%s", text);
+  for (size_t i = 0; i < last.length; i++) /* lines are the report's own */
+    if (last.text[i] != '\n')
+      mask_control(last.text + i, 1);
+  return last.status = diag_code_status(row);
+}
+
 const char *fault_text(void) { return last.text; }
 
 const char *fault_code(void) { return last.code ? last.code : ""; }

@@ -43,5 +43,8 @@ status fault_restore(const struct fault *fault);
  * place. */
 status fault_follow(enum diag_code code, const struct fault *cause, const char *hint,
                     const char *what);
+/* Another process's error, by its code and text, as this thread's. A code that there is not is
+ * E0707. */
+status fault_import(const char *code, const char *text);
 
 #endif

@@ -12,9 +12,12 @@
 
 enum fault_kind {
   FAULT_NONE,
-  FAULT_FAIL,  /* the step reports an error */
-  FAULT_OOM,   /* the step runs out of memory */
-  FAULT_STALL, /* the step does not end, until another rank gives up or the run is cancelled */
+  FAULT_FAIL,    /* the step reports an error */
+  FAULT_OOM,     /* the step runs out of memory */
+  FAULT_STALL,   /* the step does not end, until another rank gives up or the run is cancelled */
+  FAULT_KILL,    /* of a rank that is a process: it ends by SIGKILL; a thread stalls */
+  FAULT_CORRUPT, /* the rank's next exchange says something wrong about itself */
+  FAULT_CORRUPT_PAYLOAD, /* an element of it changes on its way */
 };
 
 struct planned_fault {

@@ -153,10 +153,11 @@ static status place_constants(struct rank *r) {
   return STATUS_OK;
 }
 
-static status create_device(struct rank *r, uint32_t index, const sinter_session_options *options) {
+static status create_device(struct rank *r, uint32_t index, uint32_t sharers,
+                            const sinter_session_options *options) {
   status st =
       r->driver->device_create(&(struct driver_options){.index = index,
-                                                        .count = r->plan->ranks,
+                                                        .count = sharers,
                                                         .threads = options->threads,
                                                         .memory_limit = options->memory_limit},
                                &r->device);
@@ -173,8 +174,9 @@ status rank_init(struct rank *r, struct sinter_session *session, uint32_t number
                      .plan = &session->engine->plan,
                      .driver = session->devices.driver,
                      .number = number,
+                     .is_process = session->world != NULL,
                      .cancelled = &session->cancelled,
-                     .profile = number ? NULL : options->profile,
+                     .profile = number && !session->world ? NULL : options->profile,
                      .profile_user = options->profile_user,
                      .comms = session->comms,
                      .comm = session->comm};
@@ -186,7 +188,8 @@ status rank_init(struct rank *r, struct sinter_session *session, uint32_t number
   r->sync = getenv("SINTER_SYNC") != NULL;
   status st = fault_script_read(options->faults, number, &r->fault);
   if (!st)
-    st = create_device(r, driver_device(&session->devices, number), options);
+    st = create_device(r, driver_device(&session->devices, session->world ? 0 : number),
+                       session->world ? session->world->here : r->plan->ranks, options);
   if (!st)
     st = create_tables(r);
   if (!st)
@@ -315,7 +318,7 @@ void rank_add_stats(const struct rank *r, sinter_session_stats *stats) {
   for (uint32_t i = 0; i < r->output_buffer_count; i++)
     stats->dynamic_bytes += r->output_buffers[i].bytes;
   stats->state_bytes += rank_states_bytes(r);
-  if (r->number == 0) {
+  if (r->number == 0 || r->is_process) {
     stats->graphs_made = r->recordings.made;
     stats->graphs_launched = r->recordings.replayed;
   }

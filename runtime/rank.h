@@ -140,6 +140,7 @@ struct rank {
   uint64_t steps;     /* begun in this run */
   bool sync;          /* wait for each launch: SINTER_SYNC */
   struct planned_fault fault;
+  bool is_process; /* the only rank of this one */
 
   const _Atomic bool *cancelled; /* the session's */
 };

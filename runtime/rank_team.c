@@ -21,8 +21,9 @@ struct member {
 
 struct rank_team {
   struct rank *ranks;
-  struct member *members; /* ranks 1 to n - 1 */
-  uint32_t n;             /* members whose thread runs */
+  struct member *members; /* for all ranks but the first */
+  uint32_t all;           /* members */
+  uint32_t n;             /* of them, those whose thread runs */
   pid_t process;          /* a forked child has no threads */
   uint32_t spins;
 
@@ -91,6 +92,7 @@ static status create_members(struct rank_team *team, uint32_t n) {
   team->members = mem_try_calloc(n, sizeof *team->members);
   if (!team->members)
     return fault_no_memory("a session's ranks", n * sizeof *team->members);
+  team->all = n;
   for (uint32_t i = 0; i < n; i++) {
     struct member *m = &team->members[i];
     uint32_t outputs = team->ranks[i + 1].output_buffer_count;
@@ -130,7 +132,7 @@ void rank_team_destroy(struct rank_team *team) {
     for (uint32_t i = 0; i < team->n; i++)
       pthread_join(team->members[i].thread, NULL);
   }
-  for (uint32_t i = 0; team->members && i < team->ranks[0].plan->ranks - 1; i++)
+  for (uint32_t i = 0; team->members && i < team->all; i++)
     mem_free(team->members[i].outputs);
   mem_free(team->members);
   mem_free(team);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "runtime/fault.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,20 +22,35 @@ static status copy_options(const sinter_session_options *given, sinter_session_o
   return STATUS_OK;
 }
 
-/* As many devices as the plan has ranks. */
+/* Of devices that all processes of a host name, each takes its own. */
+static bool take_own_device(struct sinter_session *s) {
+  if (!s->world || s->devices.count != s->world->here)
+    return false;
+  s->devices.first = driver_device(&s->devices, s->world->before);
+  s->devices.listed = false;
+  s->devices.count = 1;
+  return true;
+}
+
+/* As many devices as there are ranks here. */
 static status choose_driver(struct sinter_session *s, const char *devices) {
-  uint32_t wanted = s->engine->plan.ranks;
+  uint32_t wanted = s->rank_count;
   status st = driver_find(devices ? devices : "cpu", &s->devices);
   if (!devices)
     s->devices.count = wanted;
   uint32_t found = s->devices.count;
-  if (!st && wanted != found)
-    st = fault_report(DIAG_E0512, s->engine->file.path,
+  if (st || wanted == found || take_own_device(s))
+    return st;
+  if (s->world)
+    return fault_report(DIAG_E0512, s->engine->file.path,
+                        "name one device, or as many as there are processes on a host",
+                        "each process is one rank, \"%s\" names %u devices, and %u process%s here",
+                        devices, found, s->world->here, s->world->here == 1 ? " is" : "es are");
+  return fault_report(DIAG_E0512, s->engine->file.path,
                       wanted == 1 ? "compile it for as many devices, or run it on one"
                                   : "name as many devices, or compile it for these",
                       "the engine is for %u rank%s, \"%s\" names %u device%s", wanted,
                       wanted == 1 ? "" : "s", devices, found, found == 1 ? "" : "s");
-  return st;
 }
 
 /* Simulated GPUs may take long over one step. */
@@ -52,7 +68,7 @@ static status choose_comm(struct sinter_session *s, const struct comm_options *o
     st = s->comms->create(options, &s->comm);
   if (!by_host && (!st || (named && strcmp(named, "nccl") == 0)))
     return st;
-  s->comms = &host_comm;
+  s->comms = options->controls;
   return s->comms->create(options, &s->comm);
 }
 
@@ -66,17 +82,21 @@ static status prepare_ranks(struct sinter_session *s, const sinter_session_optio
                                                .deadline_ns = deadline_ms * 1000000u,
                                                .driver = s->devices.driver,
                                                .cancelled = &s->cancelled,
-                                               .check = options->check_collectives});
+                                               .controls = s->world ? &process_comm : &host_comm,
+                                               .world = s->world,
+                                               .check = options->check_collectives != 0});
 }
+
+static uint32_t first_rank(const struct sinter_session *s) { return s->world ? s->world->rank : 0; }
 
 static status connect_ranks(struct sinter_session *s) {
   if (!s->comms || !s->comms->connect)
     return STATUS_OK;
-  return s->comms->connect(s->comm, 0, s->engine->plan.ranks, s->rank_devices);
+  return s->comms->connect(s->comm, first_rank(s), s->rank_count, s->rank_devices);
 }
 
 static status create_ranks(struct sinter_session *s, const sinter_session_options *options) {
-  uint32_t n = s->engine->plan.ranks;
+  uint32_t n = s->rank_count;
   status st = choose_driver(s, options->devices);
   if (!st)
     st = prepare_ranks(s, options);
@@ -87,12 +107,92 @@ static status create_ranks(struct sinter_session *s, const sinter_session_option
   if (!s->ranks || !s->rank_devices)
     return fault_no_memory("a session's ranks", n * (sizeof *s->ranks + sizeof(struct device *)));
   for (uint32_t i = 0; i < n && !st; i++) {
-    st = rank_init(&s->ranks[i], s, i, options);
+    st = rank_init(&s->ranks[i], s, first_rank(s) + i, options);
     s->rank_devices[i] = s->ranks[i].device;
   }
-  if (!st)
-    st = connect_ranks(s);
-  return st || n == 1 ? st : rank_team_create(s->ranks, n, &s->team);
+  return st;
+}
+
+/* --- In a world --- */
+
+/* What processes tell each other of the session that each has made, or failed to make. */
+struct session_blob {
+  uint64_t engine[2];
+  uint64_t deadline_ms, check, comms;
+  char code[8]; /* of its failure; "" for none */
+  char text[sizeof((struct fault *)0)->text];
+};
+
+static status join_world(struct sinter_session *s, sinter_world *world) {
+  uint32_t ranks = s->engine->plan.ranks;
+  if (ranks != world->size)
+    return fault_report(DIAG_E0512, s->engine->file.path,
+                        "start as many processes, or compile it for as many",
+                        "the engine is for %u rank%s, there are %u processes", ranks,
+                        ranks == 1 ? "" : "s", world->size);
+  if (world_failed(world))
+    return world_fail(world);
+  if (atomic_exchange(&world->busy, 1))
+    return fault_report(DIAG_E0616, NULL, "destroy that session first, or join another world",
+                        "another session has the world");
+  s->world = world;
+  s->rank_count = 1;
+  return STATUS_OK;
+}
+
+/* Blobs are the other processes', and so is what they say. */
+static status compare_sessions(const struct session_blob *mine, struct session_blob *all,
+                               uint32_t n) {
+  for (uint32_t i = 0; i < n; i++) {
+    all[i].code[sizeof all[i].code - 1] = all[i].text[sizeof all[i].text - 1] = 0;
+    if (all[i].code[0])
+      return fault_import(all[i].code, all[i].text);
+  }
+  for (uint32_t i = 0; i < n; i++)
+    if (memcmp(all[i].engine, mine->engine, sizeof mine->engine) != 0 ||
+        all[i].deadline_ms != mine->deadline_ms || all[i].check != mine->check ||
+        all[i].comms != mine->comms)
+      return fault_report(DIAG_E0704, NULL,
+                          "all processes must open the same file, on devices of one kind",
+                          "rank %u creates a session of another engine, or with other options", i);
+  return STATUS_OK;
+}
+
+/* All processes have a session, or none has. */
+static status agree_on_session(struct sinter_session *s, sinter_world *world,
+                               const sinter_session_options *options, status st) {
+  struct session_blob mine = {.deadline_ms = options->deadline_ms,
+                              .check = options->check_collectives != 0,
+                              .comms = s->comms == &nccl_comm};
+  struct fault fault;
+  memcpy(mine.engine, s->engine->file.data + offsetof(struct engine_header, digest),
+         sizeof mine.engine);
+  if (st) {
+    fault_save(&fault);
+    memcpy(mine.code, fault.code, strnlen(fault.code, sizeof mine.code - 1));
+    memcpy(mine.text, fault.text, sizeof mine.text);
+  }
+  struct session_blob *all = mem_try_calloc(world->size, sizeof *all);
+  if (!all) { /* nor can the others go on */
+    fault_no_memory("a session", world->size * sizeof *all);
+    return world_fail(world);
+  }
+  status gathered = world_gather(world, &mine, sizeof mine, all, world->timeout_ns);
+  if (!gathered)
+    gathered = compare_sessions(&mine, all, world->size);
+  mem_free(all);
+  return gathered;
+}
+
+/* What takes all ranks. */
+static status complete_ranks(struct sinter_session *s, const sinter_session_options *options) {
+  status st = connect_ranks(s);
+  if (s->world && s->comms && s->comms->connect) {
+    if (st)
+      st = s->comms->fail(s->comm, s->world->rank);
+    st = agree_on_session(s, s->world, options, st);
+  }
+  return st || s->rank_count == 1 ? st : rank_team_create(s->ranks, s->rank_count, &s->team);
 }
 
 SINTER_API sinter_status sinter_session_create(sinter_engine *engine,
@@ -110,8 +210,15 @@ SINTER_API sinter_status sinter_session_create(sinter_engine *engine,
   if (!s)
     return (sinter_status)fault_no_memory("a session", sizeof *s);
   s->engine = engine;
+  s->rank_count = engine->plan.ranks;
   session_states_init(s);
-  st = create_ranks(s, &o);
+  st = o.world ? join_world(s, o.world) : STATUS_OK;
+  if (!st)
+    st = create_ranks(s, &o);
+  if (o.world)
+    st = agree_on_session(s, o.world, &o, st);
+  if (!st)
+    st = complete_ranks(s, &o);
   if (st)
     sinter_session_destroy(s);
   else
@@ -125,11 +232,13 @@ SINTER_API void sinter_session_destroy(sinter_session *session) {
   rank_team_destroy(session->team);
   if (session->comm)
     session->comms->destroy(session->comm);
-  for (uint32_t i = 0; session->ranks && i < session->engine->plan.ranks; i++)
+  for (uint32_t i = 0; session->ranks && i < session->rank_count; i++)
     rank_deinit(&session->ranks[i]);
   session_states_deinit(session);
   mem_free(session->rank_devices);
   mem_free(session->ranks);
+  if (session->world)
+    atomic_store(&session->world->busy, 0);
   mem_free(session);
 }
 
@@ -158,21 +267,28 @@ status session_alive(const struct sinter_session *s) {
 /* After a failure, which is the thread's last error. */
 static void look_for_losses(struct sinter_session *s) {
   const struct driver *driver = s->devices.driver;
-  for (uint32_t i = 0; i < s->engine->plan.ranks && !s->dead && driver->lost; i++)
+  for (uint32_t i = 0; i < s->rank_count && !s->dead && driver->lost; i++)
     if (driver->lost(s->ranks[i].device)) {
       fault_save(&s->death);
       s->dead = true;
     }
 }
 
+/* Other processes have begun, and are to be told. */
+static status fail_before_run(struct sinter_session *s, status st) {
+  return s->world && s->comm ? s->comms->fail(s->comm, s->world->rank) : st;
+}
+
 static status run_ranks(struct sinter_session *s, const Engine__Entry *entry,
                         const sinter_tensor *inputs, size_t n_inputs, sinter_tensor *outputs,
                         size_t n_outputs) {
   status st = connect_ranks(s);
-  if (!st)
+  if (st)
+    st = fail_before_run(s, st);
+  else
     st = s->team ? rank_team_run(s->team, entry, inputs, n_inputs, outputs, n_outputs)
                  : rank_run(&s->ranks[0], entry, inputs, n_inputs, outputs, n_outputs);
-  for (uint32_t i = 0; i < s->engine->plan.ranks; i++)
+  for (uint32_t i = 0; i < s->rank_count; i++)
     rank_release_ports(&s->ranks[i], st != STATUS_OK);
   if (st)
     look_for_losses(s);
@@ -194,6 +310,8 @@ SINTER_API sinter_status sinter_session_run(sinter_session *session, const char 
     st = find_entry(session, entry, &found);
   if (!st)
     st = session_states_begin(session, found, inputs, n_inputs);
+  if (st)
+    st = fail_before_run(session, st);
   if (!st)
     st = run_ranks(session, found, inputs, n_inputs, outputs, n_outputs);
   if (!st)
@@ -229,10 +347,11 @@ SINTER_API sinter_status sinter_session_get_exchange(const sinter_session *sessi
                          .ranks = plan->groups[e->group].size};
   if (e->step->n_provenance)
     out.node = plan_string(plan, plan->manifest->provenance[e->step->provenance[0]]->node);
-  for (uint32_t i = 0; i < plan->ranks; i++)
+  for (uint32_t i = 0; i < session->rank_count; i++)
     out.expected += session->ranks[i].expected[number];
-  for (uint32_t i = 0; session->comm && i < plan->ranks; i++)
-    out.bytes += session->comms->received(session->comm, i, number, &out.times);
+  for (uint32_t i = 0; session->comm && i < session->rank_count; i++)
+    out.bytes +=
+        session->comms->received(session->comm, session->ranks[i].number, number, &out.times);
   size_t n = out.struct_size < sizeof out ? out.struct_size : sizeof out;
   memcpy(out_exchange, &out, n);
   return SINTER_OK;
@@ -249,7 +368,7 @@ SINTER_API sinter_status sinter_session_get_stats(const sinter_session *session,
                                 .runs = session->runs,
                                 .target =
                                     sinter_engine_target_name(session->engine, first->target)};
-  for (uint32_t i = 0; i < session->engine->plan.ranks; i++)
+  for (uint32_t i = 0; i < session->rank_count; i++)
     rank_add_stats(&session->ranks[i], &stats);
   size_t n = out_stats->struct_size < sizeof stats ? out_stats->struct_size : sizeof stats;
   memcpy(out_stats, &stats, n);

@@ -4,6 +4,7 @@
 #define SINTER_RUNTIME_SESSION_H
 
 #include "runtime/fault.h"
+#include "runtime/process/world.h"
 #include "runtime/rank.h"
 #include "runtime/rank_team.h"
 #include "runtime/weight_file.h"
@@ -34,7 +35,9 @@ struct session_states {
 struct sinter_session {
   sinter_engine *engine;
   struct driver_devices devices;
-  struct rank *ranks;              /* plan.ranks of them */
+  struct sinter_world *world;      /* NULL: all ranks are threads */
+  struct rank *ranks;              /* of this process */
+  uint32_t rank_count;             /* all of the plan's, or one of them */
   struct device **rank_devices;    /* theirs, for comms->connect */
   const struct comm_driver *comms; /* with several ranks; else NULL, as are comm and team */
   struct comm *comm;

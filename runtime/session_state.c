@@ -67,7 +67,7 @@ static status grow_lengths(struct session_states *x, int64_t rows) {
 /* A failure may have left ranks with more than others. */
 static bool has_room(const struct sinter_session *s, int64_t rows, int64_t capacity) {
   bool all = rows == s->states.rows && capacity == s->states.capacity;
-  for (uint32_t i = 0; i < s->engine->plan.ranks; i++)
+  for (uint32_t i = 0; i < s->rank_count; i++)
     all &= s->ranks[i].states.rows == rows && s->ranks[i].states.capacity == capacity;
   return all;
 }
@@ -82,7 +82,7 @@ static status make_room(struct sinter_session *s, int64_t rows, int64_t wanted) 
     return st;
   if (rows > x->rows)
     st = grow_lengths(x, rows);
-  for (uint32_t i = 0; i < s->engine->plan.ranks && !st; i++)
+  for (uint32_t i = 0; i < s->rank_count && !st; i++)
     st = rank_states_reserve(&s->ranks[i], x->entry, rows, capacity);
   if (st)
     return st;
@@ -161,7 +161,7 @@ status session_states_begin(struct sinter_session *s, const Engine__Entry *e,
     st = make_room(s, 1, most);
   for (int64_t i = batch; i < s->states.rows && !st; i++)
     s->states.added[i] = 0;
-  for (uint32_t i = 0; i < s->engine->plan.ranks; i++)
+  for (uint32_t i = 0; i < s->rank_count; i++)
     s->ranks[i].states.length = s->states.length;
   return st;
 }
@@ -266,7 +266,7 @@ static status find_row(struct sinter_session *s, const struct rank *r, size_t st
   uint32_t most = 0;
   status st = STATUS_OK;
   *out = (struct states_row){0};
-  for (uint32_t i = 0; i < s->engine->plan.ranks && !st; i++) {
+  for (uint32_t i = 0; i < s->rank_count && !st; i++) {
     struct states_row row;
     uint32_t equal = 1 + equal_coords(r, &s->ranks[i]);
     if (equal <= most)
@@ -308,13 +308,48 @@ static status copy_row(struct sinter_session *s, struct rank *r, size_t state, i
              : r->driver->copy(r->device, dst.data, src.data, dst.bytes);
 }
 
+/* Whether a rank here has a row of a state but not the row that it is to become. */
+static status lacks_source(struct sinter_session *s, int64_t from, int64_t to, bool *out_lacks) {
+  status st = STATUS_OK;
+  *out_lacks = false;
+  for (uint32_t i = 0; i < s->rank_count; i++)
+    for (size_t k = 0; k < s->states.entry->n_states && !st; k++) {
+      struct states_row dst, src = {0};
+      struct rank *other;
+      st = rank_states_row(&s->ranks[i], s->states.entry, k, to, &dst);
+      if (!st && dst.data && dst.bytes)
+        st = find_row(s, &s->ranks[i], k, from, &src, &other);
+      *out_lacks |= !st && dst.data && dst.bytes && !src.data;
+    }
+  return st;
+}
+
+/* Between processes rows do not travel: all refuse it, or none. */
+static status find_sources(struct sinter_session *s, int64_t from, int64_t to) {
+  bool lacks;
+  uint8_t mine, all[WORLD_MOST], any = 0;
+  status st = lacks_source(s, from, to, &lacks);
+  mine = st || lacks;
+  status gathered = world_gather(s->world, &mine, 1, all, s->world->timeout_ns);
+  for (uint32_t i = 0; i < s->world->size && !gathered; i++)
+    any |= all[i];
+  if (st || gathered || !any)
+    return st ? st : gathered;
+  return fault_report(DIAG_E0625, s->engine->file.path,
+                      "let the ranks be threads of one process, or split batch rows over fewer",
+                      "batch row %lld is of another process than row %lld", (long long)from,
+                      (long long)to);
+}
+
 SINTER_API sinter_status sinter_session_copy(sinter_session *session, int64_t from, int64_t to) {
   status st = take(session, "sinter_session_copy");
   if (st)
     return (sinter_status)st;
   if (!has_row(session, from) || !has_row(session, to))
     st = no_row(session, has_row(session, from) ? to : from);
-  for (uint32_t i = 0; i < session->engine->plan.ranks && !st; i++) {
+  if (!st && session->world)
+    st = find_sources(session, from, to);
+  for (uint32_t i = 0; i < session->rank_count && !st; i++) {
     for (size_t k = 0; k < session->states.entry->n_states && !st; k++)
       st = copy_row(session, &session->ranks[i], k, from, to);
     if (!st)

@@ -182,6 +182,63 @@ SINTER_API const char *sinter_engine_target_name(const sinter_engine *engine, ui
 SINTER_API uint32_t sinter_engine_rank_count(const sinter_engine *engine); /* at least 1 */
 SINTER_API uint64_t sinter_engine_weight_bytes(const sinter_engine *engine);
 
+/* --- Worlds: ranks as processes --- */
+
+/*
+ * The processes that run one engine together, one rank each, as mpirun, srun or torchrun start
+ * them. Every process joins the world, opens the same engine, creates a session with
+ * sinter_session_options.world and makes the same calls in the same order:
+ *
+ *     sinter_world *world = NULL;
+ *     if (sinter_world_launched(NULL))
+ *       sinter_world_join(NULL, &world);
+ *     sinter_session_options options = { .struct_size = sizeof options, .world = world };
+ *
+ * Processes of one host exchange elements in shared memory, those of several by TCP. All have the
+ * outputs. What goes wrong on one of them (an error, no memory, no answer, the end of its process)
+ * is the error of the call that each is in, or of its next: the first cause, wherever it was. Such
+ * a failure is final: leave the world and start the processes again.
+ *
+ * Whoever can connect to the meeting place can keep the processes from meeting, though not make
+ * them read or write other memory: let only trusted hosts reach it.
+ */
+typedef struct sinter_world sinter_world;
+
+typedef struct sinter_world_options {
+  size_t struct_size;
+  uint32_t rank, size; /* size 0: both as the launcher's environment says */
+  const char *meeting; /* where rank 0 listens: "host:port", or "unix:NAME" for one host; NULL: as
+                          $SINTER_MEETING or the launcher says */
+  const char *name;    /* processes meet only those of the same name; NULL: "" */
+  uint64_t timeout_ms; /* to wait for the others to come; 0: a minute */
+  int sockets_only;    /* nonzero: no shared memory, for tests and comparisons */
+} sinter_world_options;
+
+/* Whether the environment is that of a launcher that started several processes, and as which rank
+ * it started this one; out_rank may be NULL. */
+SINTER_API int sinter_world_launched(uint32_t *out_rank);
+
+/*
+ * Meets the other processes. options may be NULL. Errors: SINTER_USAGE the rank, the number of
+ * ranks or the meeting place makes no sense; SINTER_DEVICE the others did not come in time, or
+ * cannot be reached; SINTER_RESOURCES.
+ */
+SINTER_API sinter_status sinter_world_join(const sinter_world_options *options,
+                                           sinter_world **out_world);
+
+/* Leaves; its sessions must have been destroyed. NULL is allowed. */
+SINTER_API void sinter_world_leave(sinter_world *world);
+
+SINTER_API uint32_t sinter_world_rank(const sinter_world *world); /* NULL: 0 */
+SINTER_API uint32_t sinter_world_size(const sinter_world *world); /* NULL: 1 */
+
+/*
+ * Gives all processes the bytes of each: `all` has room for size times as many, by rank. At most
+ * 4096 bytes, as many from each. Not while a session of the world runs. Errors: SINTER_DEVICE.
+ */
+SINTER_API sinter_status sinter_world_exchange(sinter_world *world, const void *mine, size_t bytes,
+                                               void *all);
+
 /* --- Sessions --- */
 
 typedef struct sinter_session sinter_session;
@@ -211,10 +268,16 @@ typedef struct sinter_session_options {
   uint64_t deadline_ms; /* ranks that wait for one that has done nothing for so long give up; 0: ten
                            seconds */
   const char *faults;   /* for tests: failures to provoke, such as "rank=2 step=7 stall" (or fail,
-                           oom), each once, separated by semicolons; NULL: none */
+                           oom, kill, corrupt, corrupt-payload), each once, separated by semicolons;
+                           NULL: none */
   int no_graphs; /* nonzero: GPUs are given a run's kernels one by one, also when it is repeated */
-  int check_collectives; /* nonzero: what GPUs give each other is compared, element by element, with
-                            what the host makes of it; slow */
+  int check_collectives; /* nonzero: ranks also compare hashes of what they exchange; what GPUs give
+                            each other is compared, element by element, with what the host makes of
+                            it; slow */
+  sinter_world *world;   /* the processes that are the engine's ranks, one each; `devices` names one
+                            device then, or as many as there are processes on this host, of which each
+                            takes its own. A world has one session at a time. NULL: all ranks are
+                            threads of this process */
 } sinter_session_options;
 
 /*
@@ -281,7 +344,8 @@ typedef struct sinter_exchange {
   const char *node;   /* the first ONNX node it came from; "" if unknown */
   uint32_t ranks;     /* that act together in it */
   uint64_t times;     /* in the last run, per rank */
-  uint64_t bytes;     /* that all ranks together received from others in the last run, counted */
+  uint64_t bytes;     /* that all ranks together (of a world: this process) received from others in
+                         the last run, counted */
   uint64_t expected;  /* the same by the formula of its kind and the sizes of the run */
 } sinter_exchange;
 

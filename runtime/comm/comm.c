@@ -4,6 +4,8 @@
 
 #include "base/checked.h"
 
+#include <stdio.h>
+
 const char *comm_kind_text(Engine__ExchangeKind kind) {
   static const char *const texts[] = {"all_reduce", "all_gather", "reduce_scatter", "all_to_all",
                                       "permute"};
@@ -44,4 +46,26 @@ uint64_t comm_rank_bytes(const struct plan *plan, const struct plan_exchange *ex
   case ENGINE__EXCHANGE_KIND__PERMUTE: return exchange->body->from[place] != place ? block : 0;
   default: return (n - 1) * block;
   }
+}
+
+const char *comm_at_text(const struct plan *plan, uint64_t at, char *buffer, size_t n) {
+  uint32_t number = COMM_AT_NUMBER(at);
+  char node[256];
+  if (number == COMM_BEGIN)
+    return "the beginning of a run";
+  if (number >= plan->exchange_count)
+    return "the end of the run";
+  const struct plan_exchange *e = &plan->exchanges[number];
+  const char *where = plan_node_text(plan, e->step, node, sizeof node);
+  snprintf(buffer, n, "exchange %u (%s%s%s)", number, comm_kind_text(e->body->kind),
+           where ? " of " : "", where ? where : "");
+  return buffer;
+}
+
+const char *comm_compare(const struct comm_agreement *a, const struct comm_agreement *b) {
+  if (a->engine[0] != b->engine[0] || a->engine[1] != b->engine[1])
+    return "engines";
+  if (a->entry != b->entry)
+    return "entry points";
+  return a->shapes != b->shapes ? "shapes of inputs" : NULL;
 }

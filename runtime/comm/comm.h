@@ -12,7 +12,8 @@
  *
  * A rank's calls come from one thread at a time; ranks may be threads of a process or processes.
  * Functions that return a status report their error (runtime/fault.h): E0703 no answer, E0704 ranks
- * do not run the same thing, or the first cause of whichever rank failed.
+ * do not run the same thing, E0707 and E0732 what came is damaged, or the first cause of whichever
+ * rank failed.
  */
 #ifndef SINTER_RUNTIME_COMM_H
 #define SINTER_RUNTIME_COMM_H
@@ -35,7 +36,16 @@ struct comm_options {
   const struct driver *driver;        /* of the ranks' devices */
   const _Atomic bool *cancelled;      /* the session's: whoever waits gives up; NULL: never */
   const struct comm_driver *controls; /* what NCCL's ranks agree by; NULL: host_comm */
-  bool check; /* compare what devices exchanged with what the host makes of it */
+  struct sinter_world *world; /* the processes that are the ranks; NULL: threads of this one */
+  bool check; /* compare hashes of what is exchanged; what devices exchanged with what the host
+                 makes of it */
+};
+
+/* How what a rank gives next is damaged on its way, for tests. */
+enum comm_damage {
+  COMM_SOUND,
+  COMM_DAMAGED_HEADER,  /* what ranks compare when they meet */
+  COMM_DAMAGED_PAYLOAD, /* an element; only seen where hashes are compared */
 };
 
 /* What ranks compare before the first exchange of a run. */
@@ -126,10 +136,15 @@ struct comm_driver {
    * the last run. */
   uint64_t (*received)(const struct comm *comm, uint32_t rank, uint32_t number,
                        uint64_t *out_times);
+
+  /* Damages the rank's part of the next exchange; of the run's end, if there is none and it is not
+   * about elements. */
+  void (*damage)(struct comm *comm, uint32_t rank, enum comm_damage damage);
 };
 
-extern const struct comm_driver host_comm; /* threads of one process, in its memory */
-extern const struct comm_driver nccl_comm; /* NVIDIA GPUs, real or simulated, by NCCL */
+extern const struct comm_driver host_comm;    /* threads of one process, in its memory */
+extern const struct comm_driver process_comm; /* processes, of one host or of several */
+extern const struct comm_driver nccl_comm;    /* NVIDIA GPUs, real or simulated, by NCCL */
 
 /*
  * Bytes that all ranks of a group together receive from each other when blocks have `block_bytes`
@@ -148,6 +163,20 @@ uint64_t comm_rank_bytes(const struct plan *plan, const struct plan_exchange *ex
 static inline uint64_t comm_segment(uint64_t elements, uint32_t place, uint32_t n) {
   return elements / n * place + (place < elements % n ? place : elements % n);
 }
+
+/* Where a rank is in its run: how many exchanges it has come to, and what it is at: the number of
+ * an exchange, or the run's beginning or end. */
+#define COMM_AT(count, number) ((uint64_t)(count) << 32 | (number))
+#define COMM_AT_NUMBER(at) ((uint32_t)(at))
+#define COMM_AT_COUNT(at) ((uint32_t)((at) >> 32))
+#define COMM_BEGIN UINT32_MAX
+#define COMM_FINISH (UINT32_MAX - 1)
+
+/* "exchange 3 (all_reduce of node 7 ...)", or the run's beginning or end. */
+const char *comm_at_text(const struct plan *plan, uint64_t at, char *buffer, size_t n);
+
+/* What differs between two runs, in words; NULL: nothing. */
+const char *comm_compare(const struct comm_agreement *a, const struct comm_agreement *b);
 
 /* "all_reduce". Static storage. */
 const char *comm_kind_text(Engine__ExchangeKind kind);

@@ -6,13 +6,47 @@
 
 #include "tests/support/engine_fixture.h"
 
-/* What a step can be made to do, and what its session's caller gets then. */
-static const struct {
+/* What a step can be made to do, and what all callers get then, where ranks are threads. */
+static const struct ranks_plan_fault {
   const char *word, *code;
   sinter_status status;
-} ranks_plan_faults[] = {{"fail", "E0705", SINTER_DEVICE},
-                         {"oom", "E0615", SINTER_RESOURCES},
-                         {"stall", "E0703", SINTER_DEVICE}};
+  const char *text;
+  bool check; /* seen by --check-collectives */
+} ranks_plan_faults[] = {
+    {"fail", "E0705", SINTER_DEVICE, "failed in step", false},
+    {"oom", "E0615", SINTER_RESOURCES, "step", false},
+    {"stall", "E0703", SINTER_DEVICE, "", false},
+    {"kill", "E0703", SINTER_DEVICE, "", false}, /* a thread that is gone is one that is silent */
+    {"corrupt", "E0704", SINTER_DEVICE, "different decisions", false},
+    {"corrupt-payload", "E0732", SINTER_DEVICE, "is not what rank", true},
+};
+enum { RANKS_PLAN_FAULTS = sizeof ranks_plan_faults / sizeof *ranks_plan_faults };
+
+/* Steps of the plan behind its last exchange. */
+enum { RANKS_PLAN_LAST_STEPS = 3 };
+
+/* The failure that its caller was told of last. */
+struct slowest_fault {
+  int n;
+  double seconds;
+  char of[64];
+};
+
+static inline void slowest_fault_note(struct slowest_fault *s, const char *of, double seconds,
+                                      int deadline_ms) {
+  s->n++;
+  if (seconds > s->seconds) {
+    s->seconds = seconds;
+    snprintf(s->of, sizeof s->of, "%s", of);
+  }
+  if (seconds > deadline_ms * 1e-3 + 8) /* a busy machine takes its time */
+    fail_msg("'%s' took %.1f s", of, seconds);
+}
+
+static inline void slowest_fault_print(const struct slowest_fault *s, const char *where) {
+  printf("%d faults of %s; the slowest was told of after %.3f s: %s\n", s->n, where, s->seconds,
+         s->of);
+}
 
 /* Of x[n] i64, whole on every rank: y = the sum over the ranks of x, computed in two halves of the
  * mesh and then together, in a loop of two iterations (y = 2 * ranks * x); z = x, packed and

@@ -51,19 +51,6 @@ static void host_reset(struct comm *c) {
   atomic_store(&c->cause_state, 0);
 }
 
-/* "exchange 3 'node 7 ...'", or the run's begin or end. */
-static const char *at_text(const struct comm *c, uint64_t at, char *buffer, size_t n) {
-  uint32_t number = HOST_AT_NUMBER(at);
-  if (number == HOST_BEGIN || number == HOST_FINISH)
-    return number == HOST_BEGIN ? "the beginning of a run" : "the end of the run";
-  const struct plan_exchange *e = &c->plan->exchanges[number];
-  char node[256];
-  const char *where = plan_node_text(c->plan, e->step, node, sizeof node);
-  snprintf(buffer, n, "exchange %u (%s%s%s)", number, comm_kind_text(e->body->kind),
-           where ? " of " : "", where ? where : "");
-  return buffer;
-}
-
 /* --- Meeting --- */
 
 /* A member that waits where it will not come from to this meeting. That is no error if the meeting
@@ -72,15 +59,15 @@ static bool is_elsewhere(const struct comm *c, uint32_t rank, uint32_t member) {
   uint64_t mine = atomic_load(&c->cells[rank].at), its = atomic_load(&c->cells[member].at);
   if (!atomic_load(&c->cells[member].waiting) || its == mine)
     return false;
-  return HOST_AT_NUMBER(its) == HOST_FINISH || HOST_AT_COUNT(its) >= HOST_AT_COUNT(mine);
+  return COMM_AT_NUMBER(its) == COMM_FINISH || COMM_AT_COUNT(its) >= COMM_AT_COUNT(mine);
 }
 
 static status report_elsewhere(struct comm *c, uint32_t rank, uint32_t member) {
   char a[320], b[320];
   fault_report(DIAG_E0704, NULL, "a condition or size may depend on values that ranks do not share",
                "rank %u has come to %s, rank %u to %s", rank,
-               at_text(c, atomic_load(&c->cells[rank].at), a, sizeof a), member,
-               at_text(c, atomic_load(&c->cells[member].at), b, sizeof b));
+               comm_at_text(c->plan, atomic_load(&c->cells[rank].at), a, sizeof a), member,
+               comm_at_text(c->plan, atomic_load(&c->cells[member].at), b, sizeof b));
   return host_fail(c, rank);
 }
 
@@ -98,7 +85,7 @@ static status report_silence(struct comm *c, uint32_t rank, const struct host_me
                "rank %u has done nothing for %.1f s since its step %u, and rank %u waits at %s",
                silent, (double)c->deadline_ns * 1e-9,
                atomic_load(&c->cells[silent].heartbeat) & ~COMM_SIGN_OF_LIFE, rank,
-               at_text(c, mine, text, sizeof text));
+               comm_at_text(c->plan, mine, text, sizeof text));
   return host_fail(c, rank);
 }
 
@@ -187,19 +174,10 @@ status host_meet(struct comm *c, uint32_t rank, struct host_meeting *meeting) {
 
 /* --- Agreement --- */
 
-/* What differs between ranks that have met, in words; NULL: nothing. */
-static const char *compare_runs(const struct comm_agreement *a, const struct comm_agreement *b) {
-  if (a->engine[0] != b->engine[0] || a->engine[1] != b->engine[1])
-    return "engines";
-  if (a->entry != b->entry)
-    return "entry points";
-  return a->shapes != b->shapes ? "shapes of inputs" : NULL;
-}
-
 static status report_difference(struct comm *c, uint32_t rank, uint32_t other, const char *what) {
   char text[320];
   fault_report(DIAG_E0704, NULL, NULL, "ranks %u and %u are at %s with different %s", rank, other,
-               at_text(c, atomic_load(&c->cells[rank].at), text, sizeof text), what);
+               comm_at_text(c->plan, atomic_load(&c->cells[rank].at), text, sizeof text), what);
   return host_fail(c, rank);
 }
 
@@ -235,12 +213,13 @@ static status host_begin(struct comm *c, uint32_t rank, const struct comm_agreem
   memset(own->times, 0, c->plan->exchange_count * sizeof *own->times);
   own->agreement = *agreement;
   own->decisions = 0;
+  own->damage = COMM_SOUND;
   own->n_blocks = 0;
   atomic_store(&own->heartbeat, 0);
-  atomic_store(&own->at, HOST_AT(0, HOST_BEGIN));
+  atomic_store(&own->at, COMM_AT(0, COMM_BEGIN));
   status st = host_meet(c, rank, &c->meetings[0]);
   for (uint32_t i = 0; i < c->ranks && !st; i++) {
-    const char *what = compare_runs(&own->agreement, &c->cells[i].agreement);
+    const char *what = comm_compare(&own->agreement, &c->cells[i].agreement);
     if (what)
       st = report_difference(c, rank, i, what);
   }
@@ -256,17 +235,21 @@ static status meet_and_compare(struct comm *c, uint32_t rank, const struct plan_
                                const struct comm_block *blocks, uint32_t n, uint64_t decisions) {
   struct host_cell *own = &c->cells[rank];
   struct host_meeting *meeting = meeting_for(c, rank, exchange);
-  uint32_t count = HOST_AT_COUNT(atomic_load(&own->at)) + 1;
+  uint32_t count = COMM_AT_COUNT(atomic_load(&own->at)) + 1;
   memcpy(own->blocks, blocks, n * sizeof *blocks);
   own->n_blocks = n;
-  own->decisions = decisions;
-  atomic_store(&own->at, HOST_AT(count, exchange->body->number));
+  own->decisions = decisions ^ (own->damage == COMM_DAMAGED_HEADER);
+  own->damage = COMM_SOUND;
+  atomic_store(&own->at, COMM_AT(count, exchange->body->number));
   status st = host_meet(c, rank, meeting);
   return st ? st : compare_members(c, rank, meeting);
 }
 
 static status host_exchange(struct comm *c, uint32_t rank, const struct plan_exchange *exchange,
                             const struct comm_block *blocks, uint32_t n, uint64_t decisions) {
+  if (c->check)
+    host_hash_sources(&c->cells[rank], blocks, n, exchange->body->kind,
+                      meeting_for(c, rank, exchange)->n);
   status st = meet_and_compare(c, rank, exchange, blocks, n, decisions);
   return st ? st : host_move(c, rank, meeting_for(c, rank, exchange), exchange);
 }
@@ -298,9 +281,10 @@ static status host_gather(struct comm *c, uint32_t rank, const void *mine, size_
 
 static status host_finish(struct comm *c, uint32_t rank, uint64_t decisions) {
   struct host_cell *own = &c->cells[rank];
-  own->decisions = decisions;
+  own->decisions = decisions ^ (own->damage == COMM_DAMAGED_HEADER);
+  own->damage = COMM_SOUND;
   own->n_blocks = 0;
-  atomic_store(&own->at, HOST_AT(HOST_AT_COUNT(atomic_load(&own->at)) + 1, HOST_FINISH));
+  atomic_store(&own->at, COMM_AT(COMM_AT_COUNT(atomic_load(&own->at)) + 1, COMM_FINISH));
   status st = host_meet(c, rank, &c->meetings[0]);
   return st ? st : compare_members(c, rank, &c->meetings[0]);
 }
@@ -313,6 +297,10 @@ static uint64_t host_received(const struct comm *c, uint32_t rank, uint32_t numb
                               uint64_t *out_times) {
   *out_times = c->cells[rank].times[number];
   return c->cells[rank].received[number];
+}
+
+static void host_damage(struct comm *c, uint32_t rank, enum comm_damage damage) {
+  c->cells[rank].damage = damage;
 }
 
 /* --- Life --- */
@@ -360,7 +348,7 @@ static void fill_meetings(struct comm *c) {
 /* The cells' tables lie in one piece, a line apart for ranks not to disturb each other. */
 static bool create_tables(struct comm *c) {
   size_t counters = c->plan->exchange_count, blocks = c->plan->most_exchange_parts, bytes, all;
-  bytes = 2 * counters * sizeof(uint64_t) + blocks * sizeof(struct comm_block) +
+  bytes = (2 * counters + blocks) * sizeof(uint64_t) + blocks * sizeof(struct comm_block) +
           c->ranks * sizeof(uint8_t *) + HOST_LINE;
   if (!size_mul(bytes, c->ranks, &all))
     return false;
@@ -369,7 +357,8 @@ static bool create_tables(struct comm *c) {
     struct host_cell *cell = &c->cells[i];
     cell->received = (uint64_t *)(void *)at;
     cell->times = cell->received + counters;
-    cell->blocks = (struct comm_block *)(void *)(cell->times + counters);
+    cell->hashes = cell->times + counters;
+    cell->blocks = (struct comm_block *)(void *)(cell->hashes + blocks);
     cell->sources = (const uint8_t **)(void *)(cell->blocks + blocks);
   }
   return at != NULL;
@@ -396,6 +385,7 @@ static status host_create(const struct comm_options *options, struct comm **out_
     return fault_no_memory("communication", sizeof *c);
   c->plan = options->plan;
   c->deadline_ns = options->deadline_ns;
+  c->check = options->check;
   c->ranks = options->plan->ranks;
   c->most_spins = futex_spins(c->ranks);
   c->meeting_count = count_meetings(options->plan);
@@ -422,4 +412,5 @@ const struct comm_driver host_comm = {
     .reset = host_reset,
     .heartbeat = host_heartbeat,
     .received = host_received,
+    .damage = host_damage,
 };

@@ -6,6 +6,8 @@
  */
 #include "runtime/comm/host/host_state.h"
 
+#include "base/hash.h"
+
 #include <string.h>
 
 #if defined(__x86_64__)
@@ -81,11 +83,45 @@ static void collect_segments(struct move *m, uint32_t i) {
   }
 }
 
+/* --- Hashes --- */
+
+static uint64_t hash_source(const struct comm_block *b, Engine__ExchangeKind kind, uint32_t ranks) {
+  bool several =
+      kind == ENGINE__EXCHANGE_KIND__REDUCE_SCATTER || kind == ENGINE__EXCHANGE_KIND__ALL_TO_ALL;
+  return hash_bytes(b->src, b->elements * dtype_unpacked_bytes(b->dtype) * (several ? ranks : 1),
+                    0);
+}
+
+void host_hash_sources(struct host_cell *own, const struct comm_block *blocks, uint32_t n,
+                       Engine__ExchangeKind kind, uint32_t ranks) {
+  for (uint32_t i = 0; i < n; i++)
+    own->hashes[i] = hash_source(&blocks[i], kind, ranks);
+  own->hashes[0] ^= own->damage == COMM_DAMAGED_PAYLOAD;
+}
+
+/* What this rank reads of others is what they meant to give. */
+static status check_sources(struct move *m) {
+  for (uint32_t q = 0; q < m->group->n; q++) {
+    const struct host_cell *cell = &m->c->cells[m->group->members[q]];
+    for (uint32_t i = 0; i < cell->n_blocks; i++)
+      if (hash_source(&cell->blocks[i], m->body->kind, m->group->n) != cell->hashes[i])
+        return fault_report(DIAG_E0732, NULL, NULL,
+                            "value %u of exchange %u is not what rank %u has computed", i,
+                            m->body->number, m->group->members[q]);
+  }
+  return STATUS_OK;
+}
+
 status host_move(struct comm *c, uint32_t rank, struct host_meeting *meeting,
                  const struct plan_exchange *exchange) {
   const struct plan_group *group = &c->plan->groups[exchange->group];
   struct host_cell *own = &c->cells[rank];
   struct move m = {c, meeting, exchange->body, own, plan_group_place(c->plan, group, rank), 0};
+  status st = c->check ? check_sources(&m) : STATUS_OK;
+  if (!st && c->check) /* nobody writes, in place, what others still compare */
+    st = host_meet(c, rank, meeting);
+  if (st)
+    return st;
 #if defined(__x86_64__)
   unsigned caller_csr = _mm_getcsr();
   _mm_setcsr(0x1f80); /* round to nearest, keep denormals, whatever the caller's program prefers */
@@ -95,7 +131,7 @@ status host_move(struct comm *c, uint32_t rank, struct host_meeting *meeting,
 #if defined(__x86_64__)
   _mm_setcsr(caller_csr);
 #endif
-  status st = host_meet(c, rank, meeting);
+  st = host_meet(c, rank, meeting);
   if (!st && exchange->body->kind == ENGINE__EXCHANGE_KIND__ALL_REDUCE) {
     for (uint32_t i = 0; i < own->n_blocks; i++)
       collect_segments(&m, i);

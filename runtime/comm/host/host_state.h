@@ -22,13 +22,6 @@ struct host_meeting {
   const uint32_t *members; /* by place */
 };
 
-/* Where a rank is in its run: how many exchanges it has come to, and what it is at. */
-#define HOST_AT(count, number) ((uint64_t)(count) << 32 | (number))
-#define HOST_AT_NUMBER(at) ((uint32_t)(at))
-#define HOST_AT_COUNT(at) ((uint32_t)((at) >> 32))
-#define HOST_BEGIN UINT32_MAX
-#define HOST_FINISH (UINT32_MAX - 1)
-
 struct host_cell {
   _Alignas(HOST_LINE) _Atomic uint32_t heartbeat;
   _Alignas(HOST_LINE) _Atomic uint64_t at;
@@ -38,19 +31,22 @@ struct host_cell {
   const void *gift;
   struct comm_agreement agreement;
   struct comm_block *blocks; /* of the exchange it is at */
+  uint64_t *hashes;          /* of its sources, where they are compared */
   uint32_t n_blocks;
 
   /* Its own affair. */
   const uint8_t **sources; /* room for one per rank */
   uint64_t *received;      /* bytes, per exchange */
   uint64_t *times;
-  uint32_t spins, waits; /* how long to spin, and how often it has waited */
+  enum comm_damage damage; /* of its next exchange */
+  uint32_t spins, waits;   /* how long to spin, and how often it has waited */
 };
 
 struct comm {
   const struct plan *plan;
   uint64_t deadline_ns;
   uint32_t ranks, most_spins;
+  bool check; /* hashes */
   struct host_cell *cells;
   struct host_meeting *meetings; /* [0]: of all ranks */
   uint32_t meeting_count;
@@ -71,6 +67,10 @@ status host_meet(struct comm *c, uint32_t rank, struct host_meeting *meeting);
  */
 status host_move(struct comm *c, uint32_t rank, struct host_meeting *meeting,
                  const struct plan_exchange *exchange);
+
+/* Hashes of what a rank is about to give, for others to compare with what they read. */
+void host_hash_sources(struct host_cell *own, const struct comm_block *blocks, uint32_t n,
+                       Engine__ExchangeKind kind, uint32_t ranks);
 
 /* dst[i] := the elements i of n sources combined in their order, for first <= i < end. dst may be
  * one of the sources. The loader has refused other types. */

@@ -31,15 +31,21 @@ static status reserve(struct comm *c, const struct plan_exchange *exchange,
         !u64_align(total, 64, &total) || !u64_add(total, dst, &total) ||
         !u64_align(total, 64, &total))
       return fault_no_memory("checking an exchange", UINT64_MAX);
+  if (check->n >= n && check->bytes >= total)
+    return STATUS_OK;
+  nccl_check_deinit(check);
   check->blocks = mem_try_calloc(n, sizeof *check->blocks);
   check->memory = mem_try_alloc(total + 1);
-  return check->blocks && check->memory ? STATUS_OK
-                                        : fault_no_memory("checking an exchange", total);
+  if (!check->blocks || !check->memory)
+    return fault_no_memory("checking an exchange", total);
+  check->n = n;
+  check->bytes = total;
+  return STATUS_OK;
 }
 
 status nccl_check_begin(struct comm *c, struct nccl_rank *r, const struct plan_exchange *exchange,
-                        const struct comm_block *blocks, uint32_t n, uint64_t decisions,
-                        struct nccl_check *check) {
+                        const struct comm_block *blocks, uint32_t n, uint64_t decisions) {
+  struct nccl_check *check = &r->check;
   status st = reserve(c, exchange, blocks, n, check);
   uint8_t *at = check->memory;
   for (uint32_t i = 0; i < n && !st; i++) {
@@ -99,7 +105,8 @@ static uint64_t first_difference(enum dtype dtype, const uint8_t *a, const uint8
 }
 
 status nccl_check_end(struct comm *c, struct nccl_rank *r, const struct plan_exchange *exchange,
-                      const struct comm_block *blocks, uint32_t n, struct nccl_check *check) {
+                      const struct comm_block *blocks, uint32_t n) {
+  const struct nccl_check *check = &r->check;
   const Engine__Exchange *body = exchange->body;
   uint32_t ranks = c->plan->groups[exchange->group].size;
   bool reduces = body->kind == ENGINE__EXCHANGE_KIND__ALL_REDUCE ||

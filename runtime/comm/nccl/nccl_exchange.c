@@ -146,14 +146,10 @@ static status put_on_device(struct comm *c, struct nccl_rank *r,
 static status checked_exchange(struct comm *c, struct nccl_rank *r,
                                const struct plan_exchange *exchange,
                                const struct comm_block *blocks, uint32_t n, uint64_t decisions) {
-  struct nccl_check check = {0};
-  status st = nccl_check_begin(c, r, exchange, blocks, n, decisions, &check);
+  status st = nccl_check_begin(c, r, exchange, blocks, n, decisions);
   if (!st)
     st = put_on_device(c, r, exchange, blocks, n);
-  if (!st)
-    st = nccl_check_end(c, r, exchange, blocks, n, &check);
-  nccl_check_deinit(&check);
-  return st;
+  return st ? st : nccl_check_end(c, r, exchange, blocks, n);
 }
 
 static status nccl_exchange(struct comm *c, uint32_t rank, const struct plan_exchange *exchange,
@@ -199,9 +195,9 @@ static status nccl_finish(struct comm *c, uint32_t rank, uint64_t decisions) {
 /* A collective that others are in never ends by itself: the communicators are given up, and made
  * anew for the next run. */
 static status nccl_fail(struct comm *c, uint32_t rank) {
-  struct nccl_rank *r = nccl_rank_of(c, rank);
   status st = c->controls->fail(c->control, rank);
-  if (!r->in_flight)
+  struct nccl_rank *r = c->ranks ? nccl_rank_of(c, rank) : NULL;
+  if (!r || !r->in_flight)
     return st;
   struct fault cause;
   fault_save(&cause);
@@ -224,6 +220,10 @@ static uint64_t nccl_received(const struct comm *c, uint32_t rank, uint32_t numb
   uint64_t bytes = c->controls->received(c->control, rank, number, out_times);
   *out_times += r->times[number];
   return bytes + r->received[number];
+}
+
+static void nccl_damage(struct comm *c, uint32_t rank, enum comm_damage damage) {
+  c->controls->damage(c->control, rank, damage);
 }
 
 /* --- Life --- */
@@ -286,6 +286,7 @@ static void nccl_destroy(struct comm *c) {
   }
   for (uint32_t i = 0; c->ranks && i < c->n; i++) {
     nccl_combine_unload(&c->ranks[i]);
+    nccl_check_deinit(&c->ranks[i].check);
     mem_free(c->ranks[i].groups);
     mem_free(c->ranks[i].received);
     mem_free(c->ranks[i].times);
@@ -337,4 +338,5 @@ const struct comm_driver nccl_comm = {
     .reset = nccl_reset,
     .heartbeat = nccl_heartbeat,
     .received = nccl_received,
+    .damage = nccl_damage,
 };

@@ -13,6 +13,15 @@
 #include "runtime/drivers/cuda/cuda_device.h"
 #include "runtime/fault.h"
 
+/* A rank's part of an exchange that the host makes too: other ranks read it, also when this one has
+ * failed, so it stays for the next exchange. */
+struct nccl_check {
+  struct comm_block *blocks; /* in `memory` */
+  uint8_t *memory;
+  uint32_t n; /* room for blocks, and bytes of memory */
+  uint64_t bytes;
+};
+
 struct nccl_rank {
   struct comm *comm;
   uint32_t number;
@@ -22,9 +31,10 @@ struct nccl_rank {
   uint64_t *received, *times;    /* per exchange, by NCCL */
   cuda_module *code;             /* of nccl_combine.c; NULL: not wanted */
   struct driver_buffer segments; /* likewise: of all ranks, to be combined here */
-  bool in_flight;                /* exchanges were put on the device in this run */
-  uint32_t first, last;          /* the first and the last of them that may not be done */
-  uint64_t since;                /* when the last sign of life was seen */
+  struct nccl_check check;
+  bool in_flight;       /* exchanges were put on the device in this run */
+  uint32_t first, last; /* the first and the last of them that may not be done */
+  uint64_t since;       /* when the last sign of life was seen */
   uint32_t signs;
 };
 
@@ -79,20 +89,13 @@ status nccl_combine(struct nccl_rank *r, const struct plan_exchange *exchange,
 
 /* --- nccl_check.c --- */
 
-/* What the host's exchange gives for the same blocks. */
-struct nccl_check {
-  struct comm_block *blocks; /* in host memory, which it holds; NULL: not begun */
-  uint8_t *memory;
-};
-
 /* Before an exchange of devices, whose result may replace what it was given: does the same on the
  * host. Errors: those of exchanges; E0615. */
 status nccl_check_begin(struct comm *c, struct nccl_rank *r, const struct plan_exchange *exchange,
-                        const struct comm_block *blocks, uint32_t n, uint64_t decisions,
-                        struct nccl_check *check);
+                        const struct comm_block *blocks, uint32_t n, uint64_t decisions);
 /* After it: compares. Errors: E0732. */
 status nccl_check_end(struct comm *c, struct nccl_rank *r, const struct plan_exchange *exchange,
-                      const struct comm_block *blocks, uint32_t n, struct nccl_check *check);
+                      const struct comm_block *blocks, uint32_t n);
 void nccl_check_deinit(struct nccl_check *check);
 
 /* --- known_answers.c --- */
