@@ -31,6 +31,8 @@ static const struct pass passes[] = {
 static const char *const order[] = {
     "check_shapes",        /* before anything relies on shapes that only a run can tell */
     "cse",                 /* so that nothing is folded twice */
+    "simplify",            /* scales and zero points as numbers in bodies ... */
+    "integer_products",    /* ... for this, before small weights are folded to f32 */
     "fold",                /* early, so that what follows sees numbers */
     "simplify",            /* shape arithmetic and idle views go */
     "cse",                 /* what simplify made alike is one */

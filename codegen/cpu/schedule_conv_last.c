@@ -244,16 +244,61 @@ static void spread(struct emit *e, const struct tile *t, const struct line *l, L
   emit_loop_end(e, &lx, NULL);
 }
 
+/* Element `word` of the copy (a channel, or a pair of them) at `width` neighbours of a row. */
+static LLVMValueRef read_word(struct emit *e, const struct tile *t, const struct line *l,
+                              LLVMValueRef word, LLVMValueRef x, uint32_t width) {
+  struct coord column = {.base = index_add(e, l->x_start, x), .stride = 1, .align = 1};
+  if (!t->s.pairs)
+    return read(e, t, coord_uniform(e, word), l->y, column, width);
+  LLVMValueRef c = index_scale(e, word, 2), half[2];
+  for (uint32_t i = 0; i < 2; i++) {
+    half[i] = read(e, t, coord_uniform(e, index_add(e, c, emit_i64(e, i))), l->y, column, width);
+    half[i] = LLVMBuildZExt(e->b, half[i], emit_type(e, t->s.acc, width), "");
+  }
+  LLVMValueRef up = emit_splat(e, LLVMConstInt(e->i32, 16, false), width);
+  return LLVMBuildOr(e->b, half[0], LLVMBuildShl(e->b, half[1], up, ""), "");
+}
+
+/* Squares of words and neighbours, read along the row and turned. */
+static void spread_squares(struct emit *e, const struct tile *t, const struct line *l,
+                           LLVMValueRef words, LLVMValueRef lo, LLVMValueRef hi, uint32_t width) {
+  struct emit_loop lc, lx;
+  LLVMValueRef v[MICRO_SQUARE];
+  emit_loop_begin(e, &lc, emit_i64(e, 0), words, width, 0, NULL);
+  emit_loop_begin(e, &lx, lo, hi, width, 0, NULL);
+  for (uint32_t i = 0; i < width; i++)
+    v[i] = read_word(e, t, l, index_add(e, lc.index, emit_i64(e, i)), lx.index, width);
+  micro_turn(e, v, width);
+  for (uint32_t i = 0; i < width; i++) {
+    LLVMValueRef x = index_add(e, lx.index, emit_i64(e, i));
+    micro_store(e, t->s.acc, place(e, t, l, x, lc.index), v[i]);
+  }
+  emit_loop_end(e, &lx, NULL);
+  emit_loop_end(e, &lc, NULL);
+}
+
 /* Neighbours of a row in lanes. */
 static void copy_first(struct emit *e, const struct tile *t, const struct line *l, LLVMValueRef lo,
                        LLVMValueRef hi) {
   struct emit_loop lc;
-  if (t->s.pairs) /* a last one alone is beside a 0 */
-    fill(e, t, l, lo, hi);
-  emit_loop_begin(e, &lc, emit_i64(e, 0), t->channels, 1, 0, NULL);
-  LLVMValueRef whole = index_add(e, lo, micro_whole(e, index_sub(e, hi, lo), t->width));
-  spread(e, t, l, lc.index, lo, whole, t->width);
-  if (t->width > 1)
+  uint32_t square = t->width < MICRO_SQUARE ? t->width : MICRO_SQUARE;
+  LLVMValueRef done = emit_i64(e, 0), words = t->channels;
+  if (t->s.pairs) {
+    fill(e, t, l, lo, hi); /* a last one alone is beside a 0 */
+    words = LLVMBuildLShr(e->b, words, emit_i64(e, 1), "");
+  }
+  LLVMValueRef whole = index_add(e, lo, micro_whole(e, index_sub(e, hi, lo), square));
+  if (square > 1) {
+    words = micro_whole(e, words, square);
+    spread_squares(e, t, l, words, lo, whole, square);
+    done = t->s.pairs ? index_scale(e, words, 2) : words;
+    emit_loop_begin(e, &lc, emit_i64(e, 0), done, 1, 0, NULL);
+    spread(e, t, l, lc.index, whole, hi, 1);
+    emit_loop_end(e, &lc, NULL);
+  }
+  emit_loop_begin(e, &lc, done, t->channels, 1, 0, NULL);
+  spread(e, t, l, lc.index, lo, whole, square);
+  if (square > 1)
     spread(e, t, l, lc.index, whole, hi, 1);
   emit_loop_end(e, &lc, NULL);
 }

@@ -30,7 +30,7 @@ static void test_only_the_passes_asked_for_run(void **state) {
   assert_int_equal(ops_after(&(struct pipeline_options){.passes = "simplify"}), 1);
   assert_int_equal(
       ops_after(&(struct pipeline_options){.passes = "simplify", .disabled = "simplify"}), 4);
-  assert_int_equal(ops_after(&(struct pipeline_options){.stop_after = "fold"}), 4);
+  assert_int_equal(ops_after(&(struct pipeline_options){.stop_after = "check_shapes"}), 4);
   assert_int_equal(ops_after(&(struct pipeline_options){.stop_after = "dce", .verify_each = true}),
                    1);
 }
