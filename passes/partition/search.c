@@ -196,8 +196,9 @@ static void candidate_of(const struct searcher *s, uint32_t i, const struct mesh
     for (uint32_t k = 0; k < s->request->workload->n_phases; k++)
       out->phase_seconds[k] = x->phase_time[k] / s->scales[k];
   } else if (lane->done && !(x->bound < INFINITY)) {
+    double least = x->least_bytes + base_bytes(s);
     out->state = CANDIDATE_TOO_LARGE;
-    out->bytes = (uint64_t)(x->least_bytes + base_bytes(s));
+    out->bytes = least < 0x1p63 ? (uint64_t)least : UINT64_MAX;
   } else {
     out->state = CANDIDATE_WORSE;
     out->seconds = lane->bound;
@@ -278,12 +279,21 @@ static status check_axes(const struct searcher *s, const struct attempt *a,
 
 static status nothing_fits(const struct searcher *s, const struct search_candidate *candidates) {
   uint64_t least = UINT64_MAX;
-  for (uint32_t i = 0; i < s->n_meshes; i++)
+  bool proved = true;
+  for (uint32_t i = 0; i < s->n_meshes; i++) {
+    proved &= candidates[i].state == CANDIDATE_TOO_LARGE;
     least = candidates[i].bytes < least ? candidates[i].bytes : least;
+  }
   const struct machine *m = s->request->machine;
+  double room = (double)(m->memory - m->reserve) / 0x1p30;
+  if (!proved)
+    return diag_report(s->d, DIAG_E0345, NULL, "more time: --search-time; or more devices",
+                       "in %.3g s no plan was found whose weights and states fit in the %.2f GiB "
+                       "of each device of %s",
+                       s->request->seconds, room, m->name);
   return diag_report(s->d, DIAG_E0345, NULL, "more devices, or a smaller workload",
                      "weights and states need at least %.2f GiB on each device; %s has %.2f GiB",
-                     (double)least / 0x1p30, m->name, (double)(m->memory - m->reserve) / 0x1p30);
+                     (double)least / 0x1p30, m->name, room);
 }
 
 /* ---- all of it ---- */

@@ -219,21 +219,33 @@ static int by_time(const void *a, const void *b) {
 
 #define LEAST_PER_ENDS 3
 
+/* The row of fewest bytes for each pair of ends. */
+static void find_smallest(const struct relation *x, row_key mask, struct map *out) {
+  for (uint32_t i = 0; i < x->n; i++) {
+    uint64_t key = row_key_hash(x->rows[i].key & mask), at;
+    if (!map_get(out, key, &at) || x->rows[i].bytes < x->rows[at].bytes)
+      map_put(out, key, i);
+  }
+}
+
 void relation_trim(struct reducer *r, struct relation *x) {
   row_key mask = end_mask(r, x);
-  struct map seen = {0};
+  struct map seen = {0}, smallest = {0};
   uint32_t kept = 0;
   if (!r->beam || x->n <= r->beam)
     return;
   qsort(x->rows, x->n, sizeof *x->rows, by_time);
+  find_smallest(x, mask, &smallest);
   for (uint32_t i = 0; i < x->n; i++) {
-    uint64_t key = row_key_hash(x->rows[i].key & mask), n = 0;
+    uint64_t key = row_key_hash(x->rows[i].key & mask), n = 0, least = 0;
     map_get(&seen, key, &n);
-    if (kept >= r->beam && n >= LEAST_PER_ENDS)
+    map_get(&smallest, key, &least);
+    if (kept >= r->beam && n >= LEAST_PER_ENDS && least != i)
       continue;
     map_put(&seen, key, n + 1);
     x->rows[kept++] = x->rows[i];
   }
   x->n = kept;
   map_deinit(&seen);
+  map_deinit(&smallest);
 }

@@ -52,10 +52,7 @@ static void run_crew(struct crew *c) {
   pthread_mutex_destroy(&c->lock);
 }
 
-/* The first mesh is always looked at. */
 static void open_lane(struct mesh_race *r, struct mesh_lane *x, uint32_t lane, struct crew *c) {
-  if (lane && search_is_late(&r->clock))
-    return;
   pthread_mutex_lock(&c->lock);
   const struct search_problem *problem = r->open(r->user, lane);
   pthread_mutex_unlock(&c->lock);
@@ -64,8 +61,15 @@ static void open_lane(struct mesh_race *r, struct mesh_lane *x, uint32_t lane, s
   LOG("search", 1, "mesh %u: at least %.6g s", lane, x->bound);
 }
 
+/* The first mesh is always looked at. */
+static void open_in_time(struct mesh_race *r, struct mesh_lane *x, uint32_t lane, struct crew *c) {
+  if (!lane || !search_is_late(&r->clock))
+    open_lane(r, x, lane, c);
+}
+
 static void advance_lane(struct mesh_race *r, struct mesh_lane *x, uint32_t lane, struct crew *c) {
-  (void)r;
+  if (!x->solver)
+    open_lane(r, x, lane, c);
   if (!x->improved) {
     x->improved = true;
     if (search_improve_bound(x->solver, c->cutoff, &x->bound)) {
@@ -93,7 +97,8 @@ static void find_best(struct mesh_race *r) {
   }
 }
 
-/* The lanes of the lowest bounds that may still win. */
+/* The lanes of the lowest bounds that may still win; those that it was too late for only where
+ * there is nothing yet. */
 static uint32_t next_wave(const struct mesh_race *r, double cutoff, uint32_t *out) {
   uint32_t n = 0;
   while (n < WAVE) {
@@ -101,7 +106,7 @@ static uint32_t next_wave(const struct mesh_race *r, double cutoff, uint32_t *ou
     for (uint32_t i = 0; i < r->n; i++) {
       const struct mesh_lane *x = &r->lanes[i];
       bool taken = n && out[0] == i;
-      if (!x->done && x->solver && !taken && x->bound < cutoff &&
+      if (!x->done && (x->solver || r->best == SEARCH_NONE) && !taken && x->bound < cutoff &&
           (best == SEARCH_NONE || x->bound < r->lanes[best].bound))
         best = i;
     }
@@ -126,7 +131,7 @@ void mesh_race_run(struct mesh_race *r, struct arena *arena) {
   r->lanes = ARENA_ARRAY(arena, struct mesh_lane, r->n);
   for (uint32_t i = 0; i < r->n; i++)
     all[i] = i;
-  struct crew crew = {.r = r, .lanes = all, .n = r->n, .step = open_lane};
+  struct crew crew = {.r = r, .lanes = all, .n = r->n, .step = open_in_time};
   r->best = SEARCH_NONE;
   tell(r, INFINITY, false);
   run_crew(&crew);

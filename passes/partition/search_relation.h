@@ -126,6 +126,27 @@ void relation_add(struct reducer *r, struct relation *x, struct row_map *m, cons
 /* Rows in order of keys, each key's a strict front; the map is done with. */
 void relation_thin(const struct reducer *r, struct relation *x, struct row_map *m);
 
+/* ---- search_join.c ---- */
+
+/* What of a row's key a join looks at. */
+struct joint_row {
+  row_key carried;
+  uint32_t match;           /* class of the matched value */
+  struct content *contents; /* by j->both */
+};
+/* Those of all rows of a side. */
+struct joint_row *joint_rows(const struct join *j, const struct relation *x);
+void joint_rows_free(struct joint_row *rows, uint32_t n);
+/* Adds a row of one side joined to one of the other. row: all but its key, and without what
+ * converting the values of both sides costs. */
+void join_pair(struct reducer *r, const struct join *j, const struct joint_row *a,
+               const struct joint_row *b, struct row row, struct relation *out,
+               struct row_map *map);
+/* A value made in a, and read once, in b; SEARCH_NONE. */
+uint32_t join_matched(const struct reducer *r, const struct relation *a, const struct relation *b);
+/* The join of two open relations, among the open ones; they stay there. */
+struct relation *relation_join(struct reducer *r, struct relation *a, struct relation *b);
+
 /* ---- search_dominance.c ---- */
 
 /* Time of a choice, with bytes at their price. */

@@ -16,6 +16,7 @@
 #include "passes/partition/search_chain.h"
 
 #define MAX_NODES 20000
+#define MOST_DIVES 20
 
 /* A block's table under the layouts that its own ties are fixed to. */
 struct cached {
@@ -320,8 +321,8 @@ static struct node *root_create(struct solver *s) {
   return root;
 }
 
-/* It is late: the first weight that has two layouts gets one, that of the path if all its readers
- * can have it, until none has two. */
+/* It is late, or there were too many nodes: the first weight that has two layouts gets one, that of
+ * the path if all its readers can have it, until none has two. */
 static const struct node *dive(struct solver *s, const struct node *from, uint16_t *layouts) {
   struct node *x = arena_memdup(&s->arena, from, sizeof *from);
   uint32_t weight, n;
@@ -345,24 +346,24 @@ static const struct node *dive(struct solver *s, const struct node *from, uint16
   return x;
 }
 
-/* Looks at the best node as far as needed to know whether it is the solution, or branches. Late,
- * any solution does. */
-static const struct node *look_at(struct solver *s, struct queue *q, struct node *x,
+/* Looks at the best node as far as needed to know whether it is the solution, or branches. Late, or
+ * where no more may be looked at, any solution does. */
+static const struct node *look_at(struct solver *s, struct queue *q, struct node *x, bool last,
                                   uint16_t *layouts) {
   uint32_t weight = find_conflict(s, x, layouts);
-  bool late = search_is_late(&s->clock);
-  if (weight == SEARCH_NONE && x->points && !late) {
+  if (weight == SEARCH_NONE && x->points && !last) {
     node_sweep(s, x);
     weight = find_conflict(s, x, layouts);
   }
   if (weight == SEARCH_NONE)
     return x;
-  return late || !branch(s, q, x, weight) ? dive(s, x, layouts) : NULL;
+  return last || !branch(s, q, x, weight) ? dive(s, x, layouts) : NULL;
 }
 
 static struct search_outcome run(struct solver *s) {
   struct search_outcome out = {.bound = s->cutoff};
   struct queue q = {0};
+  uint32_t n_dives = 0; /* in vain */
   uint16_t *layouts = mem_alloc((s->p->n_weights + 1) * sizeof *layouts);
   struct node *root = root_create(s);
   if (node_solve(s, root)) {
@@ -372,14 +373,15 @@ static struct search_outcome run(struct solver *s) {
     out.bound = INFINITY;
     out.least_bytes = s->limited && root->path.entries ? root->path.bytes : INFINITY;
   }
-  for (; q.heap.len && !out.solution && out.nodes < MAX_NODES; out.nodes++) {
+  for (; q.heap.len && !out.solution && n_dives < MOST_DIVES; out.nodes++) {
     struct node *x = queue_pop(&q);
-    out.solution = look_at(s, &q, x, layouts);
-    if (out.solution)
-      out.bound = x->bound;
+    bool last = out.nodes >= MAX_NODES || search_is_late(&s->clock);
+    out.solution = look_at(s, &q, x, last, layouts);
+    last |= search_is_late(&s->clock);
+    n_dives += last && !out.solution;
+    if (last || out.solution)
+      out.bound = fmin(out.bound, x->bound);
   }
-  if (!out.solution && q.heap.len)
-    out.bound = fmin(out.bound, q.heap.data[0]->bound);
   vec_deinit(&q.heap);
   mem_free(layouts);
   return out;

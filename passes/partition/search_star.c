@@ -43,8 +43,19 @@ static bool star_reader(const struct reducer *r, struct star *s, struct relation
   return true;
 }
 
-/* The hub may read the value itself. */
+/* The columns of a fork, joined; false where its key is too wide. */
+static bool star_columns(const struct reducer *r, const struct star *s, struct column *out) {
+  bool end = search_is_end(r, s->value);
+  search_columns_join(r, s->producer, s->hub, end ? SEARCH_NONE : s->value, out);
+  out[s->value].n_readers = r->n_readers[s->value];
+  for (uint32_t i = 0; i < s->n; i++)
+    out[s->passed[i]] = (struct column){0};
+  return search_columns_place(r, out);
+}
+
+/* The hub may read the value itself, and hub and producer other values too. */
 bool star_find(const struct reducer *r, struct star *out) {
+  struct column columns[r->block->n_values + 1];
   for (uint32_t v = 0; v < r->block->n_values && !r->with_bytes; v++) {
     struct star s = {.value = v, .producer = relation_with(r, v, true, 0)};
     const struct relation *other = NULL;
@@ -59,7 +70,7 @@ bool star_find(const struct reducer *r, struct star *out) {
     }
     uint32_t apart = other ? other->columns[v].n_readers : 0;
     if (!fits || s.n < 2 || s.n + apart != r->n_readers[v] || s.hub == s.producer ||
-        (other && other != s.hub))
+        (other && other != s.hub) || !star_columns(r, &s, columns))
       continue;
     *out = s;
     return true;
@@ -160,79 +171,111 @@ static void star_sort(struct star *s) {
   }
 }
 
+/* The tables of the readers, and the costs of one row of the hub. */
+struct star_costs {
+  struct star_table tables[STAR_READERS];
+  size_t at[STAR_READERS]; /* into the tables: what the hub's row wants */
+  struct content apart;    /* what it wants of the value itself */
+  double *sums, *convert;
+};
+
+static void star_open_hub(struct reducer *r, const struct star *s, uint32_t hub,
+                          struct star_costs *c) {
+  uint32_t n = r->block->values[s->value].n_classes;
+  const double *times[STAR_READERS];
+  row_key key = s->hub->rows[hub].key;
+  for (uint32_t i = 0; i < s->n; i++) {
+    struct content content;
+    search_content_read(&s->hub->columns[s->passed[i]], key, &content);
+    c->at[i] = (size_t)content.wanted[0] * n;
+    times[i] = c->tables[i].time + c->at[i];
+  }
+  c->apart.n = 0;
+  if (s->hub->columns[s->value].open)
+    search_content_read(&s->hub->columns[s->value], key, &c->apart);
+  star_sums(s, times, n, c->sums);
+}
+
+/* The best that readers and the hub's own wants take where the producer makes that class; INFINITY,
+ * or the readers' rows are written down. */
+static double star_cost(struct reducer *r, const struct star *s, struct star_costs *c,
+                        uint32_t made, struct star_record *out) {
+  const struct search_value *value = &r->block->values[s->value];
+  uint32_t n = value->n_classes, classes[STAR_READERS];
+  double paid = 0;
+  memcpy(c->convert, value->convert + (size_t)made * n, n * sizeof *c->convert);
+  for (uint32_t i = 0; i < c->apart.n; i++) {
+    paid += c->convert[c->apart.wanted[i]];
+    c->convert[c->apart.wanted[i]] = 0;
+  }
+  double time = paid + star_best(s, c->sums, c->convert, n, classes);
+  for (uint32_t i = 0; i < s->n && !isinf(time); i++)
+    out->readers[i] = c->tables[i].row[c->at[i] + classes[i]];
+  return time;
+}
+
+/* Hub and producer as a join, but for the value: what the hub wants of it is paid for. */
+static void star_sides(struct reducer *r, const struct star *s, struct column *columns,
+                       struct join *hub, struct join *producer) {
+  uint32_t n = r->block->n_values;
+  *hub = (struct join){.a = s->hub, .b = s->producer, .columns = columns, .matched = SEARCH_NONE};
+  hub->both = ARENA_ARRAY(&r->scratch, uint32_t, n);
+  hub->one = ARENA_ARRAY(&r->scratch, uint32_t, n);
+  for (uint32_t v = 0; v < n; v++) {
+    if (v == s->value)
+      continue;
+    if (s->hub->columns[v].open && s->producer->columns[v].open)
+      hub->both[hub->n_both++] = v;
+    else if (columns[v].open)
+      hub->one[hub->n_one++] = v;
+  }
+  *producer = *hub; /* which has the value in the key where that is an end */
+  if (search_is_end(r, s->value))
+    producer->one[producer->n_one++] = s->value;
+}
+
 struct relation *star_join(struct reducer *r, const struct star *found) {
   struct relation *out = relation_create(r);
   struct star *s = arena_memdup(&r->scratch, found, sizeof *found);
   star_sort(s);
-  const struct search_value *value = &r->block->values[s->value];
-  struct join j = {.columns = out->columns, .matched = SEARCH_NONE};
-  struct star_table tables[STAR_READERS];
+  uint32_t n = r->block->values[s->value].n_classes, n_records = 0;
+  struct join hub_side, producer_side;
+  struct star_costs costs = {.sums = ARENA_ARRAY(&r->scratch, double, (size_t)n << s->n),
+                             .convert = ARENA_ARRAY(&r->scratch, double, n)};
   struct row_map map = {0};
-  double *convert = ARENA_ARRAY(&r->scratch, double, value->n_classes);
-  double *sums = ARENA_ARRAY(&r->scratch, double, (size_t)value->n_classes << s->n);
-  uint32_t n_records = 0;
-  j.one = ARENA_ARRAY(&r->scratch, uint32_t, r->block->n_values);
-  bool end = search_is_end(r, s->value);
-  search_columns_join(r, s->producer, s->hub, end ? SEARCH_NONE : s->value, out->columns);
-  out->columns[s->value].n_readers = r->n_readers[s->value];
-  for (uint32_t i = 0; i < s->n; i++) {
-    out->columns[s->passed[i]] = (struct column){0};
-    star_table_build(r, s, i, value->n_classes, &tables[i]);
-  }
-  search_columns_place(r, out->columns);
-  for (uint32_t v = 0; v < r->block->n_values; v++)
-    if (out->columns[v].open && v != s->value)
-      j.one[j.n_one++] = v;
-  uint32_t n_one = j.n_one;
-  s->records = ARENA_ARRAY(&r->scratch, struct star_record, (size_t)s->hub->n * value->n_classes);
+  star_columns(r, s, out->columns);
+  star_sides(r, s, out->columns, &hub_side, &producer_side);
+  for (uint32_t i = 0; i < s->n; i++)
+    star_table_build(r, s, i, n, &costs.tables[i]);
+  struct joint_row *hubs = joint_rows(&hub_side, s->hub);
+  struct joint_row *producers = joint_rows(&producer_side, s->producer);
+  s->records = ARENA_ARRAY(&r->scratch, struct star_record, (size_t)s->hub->n * n);
   for (uint32_t h = 0; h < s->hub->n && !r->overflow; h++) {
-    const double *times[STAR_READERS];
-    size_t at[STAR_READERS];
-    j.n_one = n_one; /* what the hub wants of the value is paid for */
-    row_key carried = join_carry(&j, s->hub, s->hub->rows[h].key);
-    if (end)
-      j.one[j.n_one++] = s->value;
-    for (uint32_t i = 0; i < s->n; i++) {
-      struct content content;
-      search_content_read(&s->hub->columns[s->passed[i]], s->hub->rows[h].key, &content);
-      at[i] = (size_t)content.wanted[0] * value->n_classes;
-      times[i] = tables[i].time + at[i];
-    }
-    struct content apart = {0};
-    if (s->hub->columns[s->value].open)
-      search_content_read(&s->hub->columns[s->value], s->hub->rows[h].key, &apart);
-    star_sums(s, times, value->n_classes, sums);
     uint32_t last = SEARCH_NONE;
-    double time = INFINITY;
+    double time = INFINITY, bytes = 0;
+    star_open_hub(r, s, h, &costs);
     for (uint32_t k = 0; k < s->producer->n; k++) {
       struct content made;
-      search_content_read(&s->producer->columns[s->value], s->producer->rows[k].key, &made);
+      const struct row *x = &s->hub->rows[h], *y = &s->producer->rows[k];
+      search_content_read(&s->producer->columns[s->value], y->key, &made);
       if (made.made != last) {
-        uint32_t classes[STAR_READERS];
+        struct star_record *record = &s->records[n_records];
         last = made.made;
-        double paid = 0;
-        memcpy(convert, value->convert + (size_t)last * value->n_classes,
-               value->n_classes * sizeof *convert);
-        for (uint32_t i = 0; i < apart.n; i++) {
-          paid += convert[apart.wanted[i]];
-          convert[apart.wanted[i]] = 0;
-        }
-        time = paid + star_best(s, sums, convert, value->n_classes, classes);
+        time = star_cost(r, s, &costs, last, record);
+        record->hub = h;
+        bytes = 0;
         for (uint32_t i = 0; i < s->n && !isinf(time); i++)
-          s->records[n_records].readers[i] = tables[i].row[at[i] + classes[i]];
-        s->records[n_records].hub = h;
+          bytes += s->readers[i]->rows[record->readers[i]].bytes;
         n_records += !isinf(time);
       }
       if (isinf(time))
         continue;
-      struct row row = {carried | join_carry(&j, s->producer, s->producer->rows[k].key),
-                        s->hub->rows[h].time + time + s->producer->rows[k].time,
-                        s->hub->rows[h].bytes + s->producer->rows[k].bytes, n_records - 1, k};
-      for (uint32_t i = 0; i < s->n; i++)
-        row.bytes += s->readers[i]->rows[s->records[n_records - 1].readers[i]].bytes;
-      relation_add(r, out, &map, &row);
+      struct row row = {0, x->time + time + y->time, x->bytes + y->bytes + bytes, n_records - 1, k};
+      join_pair(r, &hub_side, &hubs[h], &producers[k], row, out, &map);
     }
   }
+  joint_rows_free(hubs, s->hub->n);
+  joint_rows_free(producers, s->producer->n);
   out->star = s;
   relation_thin(r, out, &map);
   relation_trim(r, out);

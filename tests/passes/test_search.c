@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The search over tables equals exhaustive enumeration: random problems of one or two phases, with
- * values that several variables read, equal blocks, tied weights, and memory limits. */
+ * values that several variables read, forks that meet again, equal blocks, tied weights, and memory
+ * limits. tests/passes/test_search_graphs.c does so for graphs. */
 #include "passes/partition/search_problem.h"
 
 #include <math.h>
@@ -229,6 +230,106 @@ static void test_enumeration(void **unused) {
   assert_true(feasible > 600 && 3 * limited > 900 && big == 3);
 }
 
+static void add_read(struct arena *a, struct search_variable *x, const struct search_value *values,
+                     uint32_t v) {
+  ((struct search_use *)x->reads)[x->n_reads++] =
+      (struct search_use){v, draw_classes(a, x->n_choices, values[v].n_classes)};
+}
+
+/* A value that two to four variables read, each of which makes one thing for one hub, and around
+ * it: the hub may read the value as well, hub, producer and a late reader may share another one,
+ * the value may come from the block before. */
+static const struct search_block *make_fork(struct arena *a, uint32_t in, uint32_t out) {
+  uint32_t n_readers = 2 + draw(3), n = n_readers + 4, hub = n_readers + 2;
+  struct search_block *b = ARENA_NEW(a, struct search_block);
+  struct search_variable *x = ARENA_ARRAY(a, struct search_variable, n);
+  struct search_value *values = ARENA_ARRAY(a, struct search_value, n + 1);
+  for (uint32_t i = 0; i <= n; i++)
+    make_value(a, i == n - 1 && out ? out : i == n && in ? in : 1 + draw(4), &values[i]);
+  for (uint32_t i = 0; i < n; i++) {
+    struct search_use *makes = ARENA_ARRAY(a, struct search_use, 1);
+    x[i].n_choices = 1 + draw(3);
+    x[i].reads = ARENA_ARRAY(a, struct search_use, SEARCH_MAX_READERS);
+    double *time = ARENA_ARRAY(a, double, 2 * x[i].n_choices), *bytes = time + x[i].n_choices;
+    for (uint32_t c = 0; c < x[i].n_choices; c++) {
+      time[c] = draw_time();
+      bytes[c] = draw(8);
+    }
+    makes[0] = (struct search_use){i, draw_classes(a, x[i].n_choices, values[i].n_classes)};
+    x[i].time = time, x[i].bytes = bytes, x[i].n_makes = 1, x[i].makes = makes;
+  }
+  /* 0: what is shared; 1: the producer; then readers, the hub, and what follows. */
+  bool from_input = in && draw(2);
+  if (in)
+    add_read(a, &x[from_input ? 0 : draw(2)], values, n);
+  if (draw(3))
+    add_read(a, &x[1], values, 0);
+  for (uint32_t i = 0; i < n_readers; i++) {
+    add_read(a, &x[2 + i], values, from_input ? n : 1);
+    add_read(a, &x[hub], values, 2 + i);
+  }
+  if (draw(2))
+    add_read(a, &x[hub], values, from_input ? n : 1);
+  if (draw(2))
+    add_read(a, &x[hub], values, 0);
+  if (draw(3) == 0)
+    add_read(a, &x[2 + draw(n_readers)], values, 0);
+  add_read(a, &x[hub + 1], values, hub);
+  if (draw(2))
+    add_read(a, &x[hub + 1], values, draw(2));
+  *b = (struct search_block){.n_variables = n,
+                             .n_values = n + (in != 0),
+                             .variables = x,
+                             .values = values,
+                             .input = in ? n : SEARCH_NONE,
+                             .output = out ? n - 1 : SEARCH_NONE};
+  return b;
+}
+
+/* Late: some solution within the limit, and a bound that holds. */
+static void check_late(const struct search_problem *p, struct cursor *c) {
+  struct arena a = {0};
+  struct search_solution found;
+  struct search_solver *s = search_open(p, (struct search_clock){0});
+  double wanted = enumerate(p, c);
+  search_bound(s);
+  search_finish(s, INFINITY, &a, &found);
+  assert_true(found.bound <= wanted);
+  if (found.feasible)
+    assert_true(found.time >= wanted && found.bytes <= p->limit);
+  search_close(s);
+  arena_deinit(&a);
+}
+
+static void test_forks(void **unused) {
+  (void)unused;
+  uint32_t feasible = 0, checked = 0;
+  for (uint32_t i = 0; i < 600; i++) {
+    struct arena a = {0};
+    struct cursor c;
+    const struct search_block *blocks[2];
+    uint32_t passed = 1 + draw(4), n = 1 + draw(2);
+    blocks[0] = n == 1 ? make_fork(&a, 0, 0)
+                       : make_block(&a, &(struct shape){1, 3, 3, 0, 0, .out = passed});
+    blocks[1] = n > 1 ? make_fork(&a, passed, 0) : NULL;
+    struct search_chain chain = {n, blocks};
+    struct search_problem p = {1, &chain, 0, INFINITY};
+    if (begin(&a, &p, &c) <= 2e4) {
+      checked++;
+      check(&p, &c, &feasible);
+      check_late(&p, &c);
+      if (i % 3 == 0) {
+        limit_memory(&p, &c);
+        check(&p, &c, &feasible);
+        check_late(&p, &c);
+      }
+    }
+    arena_deinit(&a);
+  }
+  print_message("%u forks, %u feasible\n", checked, feasible);
+  assert_true(checked > 400 && feasible > 300);
+}
+
 /* A cutoff below the optimum leaves nothing, one above it the optimum. */
 static void test_cutoff(void **unused) {
   (void)unused;
@@ -274,6 +375,7 @@ static void test_nothing_fits(void **unused) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_enumeration),
+      cmocka_unit_test(test_forks),
       cmocka_unit_test(test_cutoff),
       cmocka_unit_test(test_nothing_fits),
   };
