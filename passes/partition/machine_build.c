@@ -139,15 +139,19 @@ static const struct figure_rule *rule_find(const char *name, bool in_level) {
   return NULL;
 }
 
-/* A number of the unit in (0, most]. */
+/* What is smaller makes times that are not finite. */
+#define LEAST_NUMBER 1e-18
+
+/* A number of the unit in [LEAST_NUMBER, most]. */
 static bool number_check(struct machine_parser *p, const struct machine_token *x,
                          const char *figure, enum machine_unit unit, double most) {
   if (x->word || x->unit != unit) {
     machine_error_at(p, &x->at, NULL, "'%s' takes a %s here", figure, unit_text(unit));
     return false;
   }
-  if (!(x->number > 0) || x->number > most) {
-    machine_error_at(p, &x->at, NULL, "'%s' must be above 0 and at most %g, not %g", figure, most,
+  if (!(x->number >= LEAST_NUMBER) || x->number > most) {
+    machine_error_at(p, &x->at, NULL,
+                     "'%s' must be above 0, at least 1e-18, and at most %g, not %g", figure, most,
                      x->number);
     return false;
   }
@@ -414,6 +418,9 @@ void machine_finish(struct machine_parser *p) {
     if (!level->max_size)
       level->max_size = level->size;
   }
+  if (p->errors == 0 && machine_devices(m) > MACHINE_MAX_DEVICES)
+    machine_error_at(p, NULL, NULL, "the levels have %lld devices together, more than %d",
+                     (long long)machine_devices(m), MACHINE_MAX_DEVICES);
   if (m->reserve >= m->memory && m->memory)
     machine_error_at(p, NULL, NULL, "the reserve leaves nothing of the memory");
 }

@@ -38,7 +38,7 @@ static void set_devices(struct machine *m, int64_t outer, int64_t inner) {
 static status check_devices(const struct machine *m, const char *name, int64_t outer, int64_t inner,
                             struct diags *d) {
   const struct machine_level *first = &m->levels[0];
-  if (inner < 1 || outer < 1 || inner > MACHINE_MAX_DEVICES || outer > MACHINE_MAX_DEVICES)
+  if (inner < 1 || outer < 1 || inner > MACHINE_MAX_DEVICES || outer > MACHINE_MAX_DEVICES / inner)
     return diag_report(d, DIAG_E0341, NULL, NULL, "'%s' must have between 1 and %d devices", name,
                        MACHINE_MAX_DEVICES);
   if (inner > first->max_size)

@@ -16,13 +16,24 @@
 
 /* ---- the mesh ---- */
 
+/* Names stand in the text of modules and in reports. */
+static bool is_axis_name(const char *text, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    char c = text[i];
+    bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+    if (!letter && !(i && c >= '0' && c <= '9'))
+      return false;
+  }
+  return n > 0;
+}
+
 static bool parse_axis(const char *text, size_t n, struct module *m, struct mesh *mesh,
                        struct diags *diags) {
   const char *equals = memchr(text, '=', n);
   char name[64], number[16], *end;
   size_t name_len = equals ? (size_t)(equals - text) : 0, left = equals ? n - name_len - 1 : 0;
-  bool sound = name_len > 0 && name_len < sizeof name && left > 0 && left < sizeof number &&
-               mesh->n_axes < MESH_MAX_AXES;
+  bool sound = name_len < sizeof name && is_axis_name(text, name_len) && left > 0 &&
+               left < sizeof number && mesh->n_axes < MESH_MAX_AXES;
   int64_t size = 0;
   if (sound) {
     memcpy(name, text, name_len);
@@ -520,15 +531,28 @@ static void seed_inputs(struct roles *r) {
   }
 }
 
+static const char *role_words(enum role role) {
+  switch (role) {
+  case ROLE_BATCH: return "rows of a batch";
+  case ROLE_QUERY: return "query positions of attention";
+  case ROLE_KEY: return "key positions of attention";
+  case ROLE_EXPERT: return "experts";
+  default: return "heads, channels, or rows or columns of weights";
+  }
+}
+
 static status check_axes(const struct roles *r, struct diags *diags) {
   for (uint32_t a = 0; a < r->mesh->n_axes; a++) {
     bool used = r->mesh->axes[a].size == 1;
     for (uint32_t i = 0; !used && i < r->out->n_ops; i++)
       used = axis_is_used(r, &r->out->ops[i], &(struct axis_ref){.axis = a});
     if (!used)
-      return diag_report(diags, DIAG_E0344, NULL, NULL,
-                         "axis '%s': no op of @%s has a dim for that role", r->mesh->axes[a].name,
-                         r->f->name);
+      return diag_report(
+          diags, DIAG_E0344, NULL, NULL,
+          "axis '%s' of %lld ranks can split nothing: no op of @%s has %s that could "
+          "be split",
+          r->mesh->axes[a].name, (long long)r->mesh->axes[a].size, r->f->name,
+          role_words(role_of(r->mesh->axes[a].name)));
   }
   return STATUS_OK;
 }

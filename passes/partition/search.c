@@ -277,6 +277,14 @@ static status check_axes(const struct searcher *s, const struct attempt *a,
   return st;
 }
 
+static const char *size_words(const struct searcher *s, double bytes) {
+  static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+  uint32_t unit = 0;
+  for (; bytes >= 1024 && unit < 5; unit++)
+    bytes /= 1024;
+  return arena_printf(s->arena, unit ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
+}
+
 static status nothing_fits(const struct searcher *s, const struct search_candidate *candidates) {
   uint64_t least = UINT64_MAX;
   bool proved = true;
@@ -285,15 +293,15 @@ static status nothing_fits(const struct searcher *s, const struct search_candida
     least = candidates[i].bytes < least ? candidates[i].bytes : least;
   }
   const struct machine *m = s->request->machine;
-  double room = (double)(m->memory - m->reserve) / 0x1p30;
+  const char *room = size_words(s, (double)(m->memory - m->reserve));
   if (!proved)
     return diag_report(s->d, DIAG_E0345, NULL, "more time: --search-time; or more devices",
-                       "in %.3g s no plan was found whose weights and states fit in the %.2f GiB "
-                       "of each device of %s",
+                       "in %.3g s no plan was found whose weights and states fit in the %s of each "
+                       "device of %s",
                        s->request->seconds, room, m->name);
   return diag_report(s->d, DIAG_E0345, NULL, "more devices, or a smaller workload",
-                     "weights and states need at least %.2f GiB on each device; %s has %.2f GiB",
-                     (double)least / 0x1p30, m->name, room);
+                     "weights and states need at least %s on each device; %s has %s",
+                     size_words(s, (double)least), m->name, room);
 }
 
 /* ---- all of it ---- */
@@ -356,11 +364,20 @@ static void take_gap(const struct searcher *s, struct search_result *out) {
 
 static void warn_if_late(const struct searcher *s, const struct search_clock *clock,
                          const struct search_result *out) {
-  if (out->gap > 0 && search_is_late(clock))
+  double bound = out->winner.seconds - out->gap;
+  if (!(out->gap > 0) || !search_is_late(clock))
+    return;
+  if (bound > 1e-3 * out->winner.seconds)
     diag_report(s->d, DIAG_W0340, NULL, "more time: --search-time",
                 "after %.3g s the best plan so far is taken; it may take %.2g %% longer than the "
                 "best there is",
-                s->request->seconds, 100 * out->gap / (out->winner.seconds - out->gap));
+                s->request->seconds, 100 * out->gap / bound);
+  else
+    diag_report(
+        s->d, DIAG_W0340, NULL, "more time: --search-time",
+        "after %.3g s the best plan so far is taken; not all meshes were looked at, and how "
+        "good the best plan is is not known",
+        s->request->seconds);
 }
 
 static status search_all(struct searcher *s, struct mark mark, struct search_result *out) {

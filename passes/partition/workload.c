@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define MOST_USUAL 4096
+#define LONGEST_NAME 64
 
 struct reader {
   const struct module *m;
@@ -132,7 +133,7 @@ static void refuse(struct reader *r, const char *hint, const char *what, struct 
 
 static bool parse_number(struct str text, double *out) {
   char room[32], *end;
-  if (!text.len || text.len >= sizeof room)
+  if (!text.len || text.len >= sizeof room || strspn(text.data, "0123456789.eE+-") < text.len)
     return false;
   memcpy(room, text.data, text.len);
   room[text.len] = 0;
@@ -156,6 +157,10 @@ static void set_symbol(struct reader *r, struct str key, double x, struct worklo
   if (x != (double)(int64_t)x || (int64_t)x < dim_symbol_lo(r->m->dims, s) ||
       (int64_t)x > dim_symbol_hi(r->m->dims, s)) {
     refuse(r, NULL, "value outside of the symbol's bounds for", key);
+    return;
+  }
+  if (out->given[s]) {
+    refuse(r, NULL, "a size is there twice:", key);
     return;
   }
   ((int64_t *)out->symbols)[s] = (int64_t)x;
@@ -186,6 +191,10 @@ static void parse_phase(struct reader *r, struct str text, struct workload *out)
   for (uint32_t i = 0; i < out->n_phases; i++)
     if (str_eq_c(name, out->phases[i].name))
       refuse(r, NULL, "a phase is there twice:", name);
+  if (name.len > LONGEST_NAME) {
+    refuse(r, NULL, "the name of a phase is too long:", name);
+    return;
+  }
   if (!name.len) {
     refuse(r, "write prefill:batch=1,sequence=2048", "a phase has no name:", text);
     return;
