@@ -248,7 +248,7 @@ typedef struct sinter_profile_event {
   const char *kernel;
   const char *node;          /* the first ONNX node it came from; "" if unknown */
   const char *op;            /* its operator */
-  uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC */
+  uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC; on a GPU their difference is by its own clock */
   uint64_t tiles;
   uint64_t flops, bytes; /* the compiler's estimates; 0: unknown */
 } sinter_profile_event;

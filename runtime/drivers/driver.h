@@ -75,6 +75,10 @@ struct driver {
 
   status (*launch)(struct device *device, struct driver_module *module,
                    const struct driver_launch *launch);
+  /* The same, and waits for it; the time that the kernel itself took. NULL: the host's clock around
+   * `launch` and `wait` is as good. */
+  status (*launch_timed)(struct device *device, struct driver_module *module,
+                         const struct driver_launch *launch, uint64_t *out_ns);
   status (*copy)(struct device *device, void *dst, const void *src,
                  uint64_t bytes); /* may overlap */
   status (*fill)(struct device *device, void *dst, uint8_t byte, uint64_t bytes);

@@ -27,6 +27,7 @@ struct device {
   bool recording;
   cuda_event *mark; /* behind the launches before the last `queued` ones */
   bool marked;
+  cuda_event *timing[2]; /* around a launch that is timed; NULL before the first */
   uint32_t queued;
   cuda_watch *watch; /* NULL: none */
   void *watch_user;

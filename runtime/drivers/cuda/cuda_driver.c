@@ -97,6 +97,9 @@ static void cuda_device_destroy(struct device *device) {
     cuda_buffer_release(device, &device->scratch);
     if (device->mark)
       device->api->event_destroy(device->mark);
+    for (int i = 0; i < 2; i++)
+      if (device->timing[i])
+        device->api->event_destroy(device->timing[i]);
     if (device->stream)
       device->api->stream_destroy(device->stream);
     device->api->context_release(device->ordinal);
@@ -286,6 +289,26 @@ static status cuda_launch(struct device *device, struct driver_module *module,
   return STATUS_OK;
 }
 
+/* The GPU's own clock: what the host takes to launch and to wait is not in it. */
+static status cuda_launch_timed(struct device *device, struct driver_module *module,
+                                const struct driver_launch *launch, uint64_t *out_ns) {
+  float ms = 0;
+  for (int i = 0; i < 2; i++)
+    if (!device->timing[i])
+      CUDA_TRY(device, "making an event", event_create(&device->timing[i], 0));
+  CUDA_TRY(device, "timing a kernel", event_record(device->timing[0], device->stream));
+  status st = cuda_launch(device, module, launch);
+  if (st)
+    return st;
+  CUDA_TRY(device, "timing a kernel", event_record(device->timing[1], device->stream));
+  st = cuda_device_wait(device);
+  if (st)
+    return st;
+  CUDA_TRY(device, "timing a kernel", event_elapsed(&ms, device->timing[0], device->timing[1]));
+  *out_ns = ms > 0 ? (uint64_t)((double)ms * 1e6) : 0;
+  return STATUS_OK;
+}
+
 #define DRIVER(called, creates, by_number)                                                         \
   {                                                                                                \
       .name = called,                                                                              \
@@ -299,6 +322,7 @@ static status cuda_launch(struct device *device, struct driver_module *module,
       .buffer_release = cuda_buffer_release,                                                       \
       .module_load = cuda_module_create,                                                           \
       .module_unload = cuda_module_destroy,                                                        \
+      .launch_timed = cuda_launch_timed,                                                           \
       .launch = cuda_launch,                                                                       \
       .copy = cuda_copy,                                                                           \
       .fill = cuda_fill,                                                                           \
