@@ -123,7 +123,8 @@ void host_tensor_set(sinter_tensor *t, uint64_t i, double x) {
 status host_tensor_alloc(sinter_dtype dtype, uint32_t rank, const int64_t *dims, struct diags *d,
                          sinter_tensor *out) {
   *out = (sinter_tensor){.dtype = dtype, .rank = rank};
-  memcpy(out->dims, dims, rank * sizeof *dims);
+  if (rank)
+    memcpy(out->dims, dims, rank * sizeof *dims);
   enum dtype t;
   if (!host_tensor_dtype(out, &t) || !shape_bytes(dims, rank, bits_of(out), &out->bytes))
     return diag_report(d, DIAG_E0901, NULL, NULL, "a tensor is too large for this machine");

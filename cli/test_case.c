@@ -4,6 +4,7 @@
 
 #include "cli/host_tensor.h"
 #include "cli/model_engine.h"
+#include "cli/packed_value.h"
 #include "frontend/onnx/import.h"
 #include "frontend/onnx/model_load.h"
 #include "frontend/onnx/onnx_value.h"
@@ -96,23 +97,62 @@ static enum test_outcome no_such_value(struct test_run *t, const char *what, con
   return TEST_UNSUPPORTED;
 }
 
+/* The engine's input NAME.SUFFIX, or -1. */
+static int64_t input_part(const struct test_run *t, const char *name, const char *suffix) {
+  struct strbuf whole = {0};
+  strbuf_printf(&whole, "%s.%s", name, suffix);
+  int64_t port = engine_input_named(t->engine, whole.data);
+  strbuf_deinit(&whole);
+  return port;
+}
+
+/* What nobody looks at. */
+static status placeholder(struct test_run *t, const sinter_port *port, sinter_tensor *out) {
+  int64_t dims[SINTER_MAX_RANK];
+  for (uint32_t i = 0; i < port->rank; i++)
+    dims[i] = port->dims[i].value >= 0 ? port->dims[i].value : port->dims[i].lo;
+  return host_tensor_alloc(port->dtype, port->rank, dims, &t->diags, out);
+}
+
+static status set_parts(struct test_run *t, const struct onnx_value *v,
+                        const Onnx__ValueInfoProto *info, int64_t port, int64_t shapes,
+                        sinter_tensor *inputs) {
+  const sinter_port *p = sinter_engine_input(t->engine, 0, (uint32_t)port);
+  if (shapes >= 0) {
+    const sinter_port *rows = sinter_engine_input(t->engine, 0, (uint32_t)shapes);
+    return packed_value_make(v, p->dtype, (uint32_t)rows->dims[1].value, &t->diags, &inputs[port],
+                             &inputs[shapes]);
+  }
+  return v->kind == ONNX_VALUE_NONE ? placeholder(t, p, &inputs[port])
+                                    : copy_of(t, &v->tensor, info, &inputs[port]);
+}
+
+/* A sequence is two inputs of the engine, and an optional has one that says whether it is there. */
 static enum test_outcome set_input(struct test_run *t, const char *path,
-                                   const Onnx__ValueInfoProto *info, sinter_tensor *out) {
+                                   const Onnx__ValueInfoProto *info, int64_t port,
+                                   sinter_tensor *inputs) {
   struct onnx_value_file file;
   status s = onnx_value_read(path, info->type, &t->diags, &file);
   if (s)
     return fail_by_diags(t, s);
   enum test_outcome outcome = TEST_PASSED;
-  if (is_plain_tensor(&file.value)) {
-    s = copy_of(t, &file.value.tensor, info, out);
-    if (s)
-      outcome = fail_by_diags(t, s);
-  } else if (file.value.kind == ONNX_VALUE_NONE) {
-    strbuf_printf(t->reason, "the optional input '%s' is left out, and engines want it",
+  int64_t shapes = input_part(t, info->name, "shapes"), given = input_part(t, info->name, "given");
+  bool none = file.value.kind == ONNX_VALUE_NONE;
+  if (none && given < 0) {
+    strbuf_printf(t->reason, "the optional input '%s' is left out, and the engine wants it",
                   info->name);
     outcome = TEST_UNSUPPORTED;
-  } else {
+  } else if (!none && (shapes >= 0 ? file.value.kind != ONNX_VALUE_SEQUENCE
+                                   : !is_plain_tensor(&file.value))) {
     outcome = no_such_value(t, "input", info->name);
+  } else {
+    s = set_parts(t, &file.value, info, port, shapes, inputs);
+    if (!s && given >= 0)
+      s = host_tensor_alloc(SINTER_BOOL, 0, NULL, &t->diags, &inputs[given]);
+    if (!s && given >= 0)
+      host_tensor_set(&inputs[given], 0, !none);
+    if (s)
+      outcome = fail_by_diags(t, s);
   }
   onnx_value_deinit(&file);
   return outcome;
@@ -133,7 +173,7 @@ static enum test_outcome set_inputs(struct test_run *t, const path_list *files,
     const char *path = files->data[at++];
     if (port < 0)
       continue; /* the initializer's value is in the engine */
-    enum test_outcome outcome = set_input(t, path, info, &inputs[port]);
+    enum test_outcome outcome = set_input(t, path, info, port, inputs);
     if (outcome)
       return outcome;
   }
@@ -216,6 +256,71 @@ static enum test_outcome compare_value(struct test_run *t, const struct onnx_val
   return TEST_FAILED;
 }
 
+static bool output_is(const struct test_run *t, const struct actual_outputs *actual,
+                      const char *name, const char *suffix) {
+  struct strbuf whole = {0};
+  strbuf_printf(&whole, "%s%s", name, suffix);
+  bool is = actual->at < actual->n &&
+            !strcmp(sinter_engine_output(t->engine, 0, actual->at)->name, whole.data);
+  strbuf_deinit(&whole);
+  return is;
+}
+
+/* A sequence as two outputs. */
+static enum test_outcome compare_packed(struct test_run *t, const struct onnx_value *value,
+                                        const Onnx__ValueInfoProto *info, const sinter_tensor *data,
+                                        const sinter_tensor *shapes) {
+  enum test_outcome outcome = TEST_PASSED;
+  uint64_t start = 0;
+  if (value->kind != ONNX_VALUE_SEQUENCE || (uint64_t)shapes->dims[0] != value->n_items) {
+    strbuf_printf(t->reason, "output '%s' is a sequence of %lld items instead of %u", info->name,
+                  (long long)shapes->dims[0], value->n_items);
+    return TEST_FAILED;
+  }
+  for (uint32_t i = 0; i < value->n_items && !outcome; i++) {
+    sinter_tensor item;
+    if (!is_plain_tensor(&value->items[i]))
+      return no_such_value(t, "output", info->name);
+    if (!packed_value_item(data, shapes, i, &start, &item)) {
+      strbuf_printf(t->reason, "item %u of output '%s' is not there", i, info->name);
+      return TEST_FAILED;
+    }
+    outcome = compare_tensor(t, &value->items[i], info, &item);
+  }
+  return outcome;
+}
+
+/* The output that says whether an optional is full, if there is one. */
+static enum test_outcome compare_given(struct test_run *t, const struct onnx_value *value,
+                                       const Onnx__ValueInfoProto *info,
+                                       struct actual_outputs *actual, bool *out_given) {
+  *out_given = true;
+  if (!output_is(t, actual, info->name, ".given"))
+    return TEST_PASSED;
+  *out_given = host_tensor_get_i64(&actual->tensors[actual->at++], 0) != 0;
+  if (*out_given == (value->kind != ONNX_VALUE_NONE))
+    return TEST_PASSED;
+  strbuf_printf(t->reason, "output '%s' is %s", info->name, *out_given ? "full" : "empty");
+  return TEST_FAILED;
+}
+
+/* All of one output of the model. */
+static enum test_outcome compare_whole(struct test_run *t, const struct onnx_value *value,
+                                       const Onnx__ValueInfoProto *info,
+                                       struct actual_outputs *actual) {
+  bool given;
+  enum test_outcome outcome = compare_given(t, value, info, actual, &given);
+  struct actual_outputs next = {.n = actual->n, .at = actual->at + 1};
+  bool packed = output_is(t, actual, info->name, "") && output_is(t, &next, info->name, ".shapes");
+  if (outcome)
+    return outcome;
+  if (!packed && given)
+    return compare_value(t, value, info, actual);
+  const sinter_tensor *data = &actual->tensors[actual->at];
+  actual->at += packed ? 2 : 1;
+  return given ? compare_packed(t, value, info, data, data + 1) : TEST_PASSED;
+}
+
 static enum test_outcome compare_output(struct test_run *t, const char *path,
                                         const Onnx__ValueInfoProto *info,
                                         struct actual_outputs *actual) {
@@ -223,7 +328,7 @@ static enum test_outcome compare_output(struct test_run *t, const char *path,
   status s = onnx_value_read(path, info->type, &t->diags, &file);
   if (s)
     return fail_by_diags(t, s);
-  enum test_outcome outcome = compare_value(t, &file.value, info, actual);
+  enum test_outcome outcome = compare_whole(t, &file.value, info, actual);
   onnx_value_deinit(&file);
   return outcome;
 }

@@ -163,6 +163,8 @@ LLVMValueRef emit_encode(struct emit *e, enum dtype dtype, LLVMValueRef x, uint3
 /* emit_root.c: a root at a point of its result, as loops. `result` picks one of several. */
 LLVMValueRef emit_root(struct emit *e, const struct op *op, uint32_t result, const struct point *p);
 LLVMValueRef emit_identity(struct emit *e, enum combiner kind, enum dtype dtype, uint32_t width);
+/* The position that an arg-reduction found: 0 where there was no element (`at` is below 0 then). */
+LLVMValueRef emit_arg_position(struct emit *e, LLVMValueRef at);
 LLVMValueRef emit_combine(struct emit *e, enum combiner kind, enum dtype dtype, LLVMValueRef a,
                           LLVMValueRef b, uint32_t width);
 /* Lanes of a vector combined in a fixed tree. */

@@ -95,6 +95,11 @@ static bool is_arg(enum combiner kind) {
   return kind == COMBINER_ARGMAX || kind == COMBINER_ARGMIN;
 }
 
+LLVMValueRef emit_arg_position(struct emit *e, LLVMValueRef at) {
+  LLVMValueRef zero = emit_i64(e, 0);
+  return LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, at, zero, ""), zero, at, "");
+}
+
 /* Remembers all results of an op with several, so that the second costs nothing. */
 static LLVMValueRef memo_results(struct emit *e, const struct op *op, const struct point *p,
                                  LLVMValueRef *x, uint32_t n, uint32_t result) {
@@ -123,7 +128,8 @@ static LLVMValueRef reduce_arg(struct emit *e, const struct op *op, uint32_t res
   LLVMValueRef next[2] = {l.carried[0], l.carried[1]};
   combine_arg(e, a->kind, type->dtype, a->last, next, x, l.index);
   emit_loop_end(e, &l, next);
-  return memo_results(e, op, p, l.carried, 2, result);
+  LLVMValueRef found[2] = {l.carried[0], emit_arg_position(e, l.carried[1])};
+  return memo_results(e, op, p, found, 2, result);
 }
 
 /* W neighbouring results at once: every operand is read at W lanes, loops run over the reduced
@@ -412,6 +418,8 @@ static LLVMValueRef emit_window(struct emit *e, const struct op *op, uint32_t re
     memcpy(acc, loops[n].carried, sizeof acc);
   }
   acc[0] = emit_round_to(e, type->dtype, acc[0], p->width);
+  if (arg)
+    acc[1] = emit_arg_position(e, acc[1]);
   return arg ? memo_results(e, op, p, acc, 2, result) : acc[0];
 }
 

@@ -204,10 +204,12 @@ static void emit(struct emit *e, LLVMValueRef tile) {
   emit_loop_end(e, &l, next);
   acc[0] = l.carried[0];
   acc[1] = l.carried[1];
-  if (arg)
+  if (arg) {
     block_choose(e, a, dtype, acc);
-  else
+    acc[1] = emit_arg_position(e, acc[1]);
+  } else {
     acc[0] = emit_round_to(e, dtype, block_combine(e, a->kind, dtype, acc[0]), 1);
+  }
   struct emit_if first;
   emit_if_begin(e, &first, LLVMBuildICmp(e->b, LLVMIntEQ, e->lane, emit_i64(e, 0), ""));
   for (uint32_t i = 0; i < op->n_results; i++)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The frame of an import: options, the graph's inputs and outputs, the entry point. */
 #include "frontend/onnx/import_internal.h"
+#include "frontend/onnx/import_packed.h"
 #include "ir/module_sizes.h"
 
 #include <errno.h>
@@ -144,7 +145,7 @@ static void apply_override(struct importer *im, const char *input, const char *t
   type->rank = rank;
 }
 
-/* The type in an optional one: such an input is its tensor, which must be given. */
+/* The type in an optional one. */
 static const Onnx__TypeProto *plain_type(const Onnx__TypeProto *p, bool *out_optional) {
   *out_optional = p && p->value_case == ONNX__TYPE_PROTO__VALUE_OPTIONAL_TYPE;
   return *out_optional ? p->optional_type->elem_type : p;
@@ -186,32 +187,74 @@ static bool input_type(struct importer *im, const Onnx__ValueInfoProto *info, st
   return true;
 }
 
+static struct import_value *add_input(struct importer *im, const char *name,
+                                      const struct type *type) {
+  struct import_value *v = import_value_new(im, IMPORT_TENSOR);
+  v->id = region_add_param(im->function, 0, type, name);
+  vec_push(&im->entry->input_names, intern_c(&im->module->names, name));
+  return v;
+}
+
+static const char *name_with(struct importer *im, const char *name, const char *suffix) {
+  return arena_printf(&im->module->arena, "%s.%s", name, suffix);
+}
+
+static struct import_value *list_of(struct importer *im, enum import_kind kind, uint32_t n,
+                                    struct import_value *const *items) {
+  struct import_value *v = import_value_new(im, kind);
+  struct import_value **copy = ARENA_ARRAY(&im->module->arena, struct import_value *, n);
+  memcpy(copy, items, n * sizeof *items);
+  v->items = copy;
+  v->n_items = n;
+  return v;
+}
+
+/* A sequence is two inputs, as import_packed.h has it. */
+static struct import_value *sequence_input(struct importer *im, const char *name,
+                                           const Onnx__TypeProto *p) {
+  struct dim_table *t = im->module->dims;
+  enum dtype dtype;
+  int32_t rank;
+  if (!import_declared_items(p, &dtype, &rank)) {
+    bad_input(im, name, NULL, "is a sequence of something else than tensors");
+    return import_value_new(im, IMPORT_BROKEN);
+  }
+  dim total = dim_fresh(t, name_with(im, name, "total"), 0, DIM_UNBOUNDED_HI);
+  dim table[] = {dim_fresh(t, name_with(im, name, "count"), 0, DIM_UNBOUNDED_HI),
+                 dim_const(t, PACKED_ROW)};
+  struct type data = type_make(dtype, &total, 1), shapes = type_make(DTYPE_I64, table, 2);
+  struct import_value *items[] = {add_input(im, name, &data),
+                                  add_input(im, name_with(im, name, "shapes"), &shapes)};
+  struct import_value *v = list_of(im, IMPORT_PACKED, 2, items);
+  v->item_dtype = dtype;
+  v->item_rank = rank;
+  return v;
+}
+
 static struct import_value *input_value(struct importer *im, const Onnx__ValueInfoProto *info) {
   struct type type;
   bool optional;
-  struct import_value *v = import_value_new(im, IMPORT_BROKEN);
-  if (!input_type(im, info, &type))
+  const Onnx__TypeProto *p = plain_type(info->type, &optional);
+  struct import_value *v;
+  if (p && p->value_case == ONNX__TYPE_PROTO__VALUE_SEQUENCE_TYPE)
+    v = sequence_input(im, info->name, p);
+  else if (input_type(im, info, &type))
+    v = add_input(im, info->name, &type);
+  else
+    v = import_value_new(im, IMPORT_BROKEN);
+  if (!optional || v->kind == IMPORT_BROKEN)
     return v;
-  v->kind = IMPORT_TENSOR;
-  v->id = region_add_param(im->function, 0, &type, info->name);
-  plain_type(info->type, &optional);
-  if (!optional)
-    return v;
-  struct import_value *full = import_value_new(im, IMPORT_OPTIONAL);
-  struct import_value **items = ARENA_ARRAY(&im->module->arena, struct import_value *, 1);
-  items[0] = v;
-  full->items = items;
-  full->n_items = 1;
+  struct import_value *full = list_of(im, IMPORT_OPTIONAL, 1, &v);
+  full->given_name = name_with(im, info->name, "given");
   return full;
 }
 
 static void import_inputs(struct importer *im, struct import_scope *scope,
-                          const Onnx__GraphProto *graph, struct entry *entry) {
+                          const Onnx__GraphProto *graph) {
   for (size_t i = 0; i < graph->n_input; i++) {
     const Onnx__ValueInfoProto *info = graph->input[i];
     if (import_scope_find(scope, info->name))
       continue; /* an initializer: a constant */
-    vec_push(&entry->input_names, intern_c(&im->module->names, info->name));
     import_scope_define(im, scope, info->name, input_value(im, info));
   }
 }
@@ -233,7 +276,9 @@ static void check_overrides(struct importer *im, const struct entry *entry) {
 /* ---- outputs ---- */
 
 /* Sequences and optionals have no form behind the importer: their tensors are outputs by
- * themselves, item i of sequence y as "y[i]", the value of a full optional by its name. */
+ * themselves, item i of sequence y as "y[i]", the value of a full optional by its name. Where a run
+ * decides, sequence y is "y" and "y.shapes" (import_packed.h), and "y.given" is whether optional y
+ * is full. */
 static void give_output(struct importer *im, struct entry *entry, const char *name,
                         struct import_value *v) {
   struct diag_where where;
@@ -249,6 +294,14 @@ static void give_output(struct importer *im, struct entry *entry, const char *na
   case IMPORT_OPTIONAL:
     for (uint32_t i = 0; i < v->n_items; i++)
       give_output(im, entry, name, v->items[i]);
+    return;
+  case IMPORT_PACKED:
+    give_output(im, entry, name, v->items[0]);
+    give_output(im, entry, name_with(im, name, "shapes"), v->items[1]);
+    return;
+  case IMPORT_MAYBE:
+    give_output(im, entry, name_with(im, name, "given"), v->items[0]);
+    give_output(im, entry, name, v->items[1]);
     return;
   case IMPORT_BROKEN: return; /* which was reported */
   default:
@@ -269,6 +322,23 @@ static void import_outputs(struct importer *im, struct import_scope *scope,
       diag_report(im->diags, DIAG_E0114, where_model(im, &where), NULL,
                   "graph output '%s' is not defined by any node", name);
   }
+}
+
+/* Sequences and optionals bring names that the model may have too. */
+static void check_names(struct importer *im, const char *const *names, uint32_t n,
+                        const char *what) {
+  struct strmap seen;
+  uint64_t first;
+  struct diag_where where;
+  strmap_init(&seen);
+  for (uint32_t i = 0; i < n; i++) {
+    if (strmap_get_c(&seen, names[i], &first))
+      diag_report(im->diags, DIAG_E0113, where_model(im, &where), NULL,
+                  "'%s' names two %s, one of them a part of a sequence or optional", names[i],
+                  what);
+    strmap_put_c(&seen, names[i], i);
+  }
+  strmap_deinit(&seen);
 }
 
 static void declare(struct importer *im, Onnx__ValueInfoProto *const *infos, size_t n) {
@@ -313,6 +383,7 @@ static void import_model(struct importer *im) {
   const Onnx__GraphProto *graph = im->model->proto->graph;
   struct import_scope scope;
   struct entry entry = {.name = intern_c(&im->module->names, "main")};
+  im->entry = &entry;
   import_tables_init(im);
   declare(im, graph->value_info, graph->n_value_info);
   declare(im, graph->output, graph->n_output);
@@ -321,10 +392,12 @@ static void import_model(struct importer *im) {
   import_scope_init(&scope, NULL, &im->root, 0);
   scope.graph = graph;
   import_scope_initializers(im, &scope, graph);
-  import_inputs(im, &scope, graph, &entry);
+  import_inputs(im, &scope, graph);
   check_overrides(im, &entry);
   import_nodes(im, &scope, graph->node, graph->n_node);
   import_outputs(im, &scope, graph, &entry);
+  check_names(im, entry.input_names.data, entry.input_names.len, "inputs");
+  check_names(im, entry.output_names.data, entry.output_names.len, "outputs");
   vec_push(&entry.variants, ((struct entry_variant){.function = im->function}));
   vec_push(&im->module->entries, entry);
   import_scope_deinit(&scope);

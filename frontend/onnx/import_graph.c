@@ -439,11 +439,13 @@ bool import_subgraph(struct import_node *n, const Onnx__GraphProto *graph, regio
   n->b->region = region;
   import_scope_init(&scope, n->scope, n->scope->frame, region);
   scope.graph = graph;
+  scope.inlined = n->inlines;
   for (uint32_t i = 0; i < n_params; i++)
     import_scope_define(im, &scope, graph->input[i]->name, params[i]);
   import_scope_initializers(im, &scope, graph);
   bool sound = import_nodes(im, &scope, graph->node, graph->n_node);
-  for (size_t i = 0; i < graph->n_output; i++) {
+  n->fork = scope.fork;
+  for (size_t i = 0; i < graph->n_output && !n->fork; i++) {
     struct import_value *v = import_scope_find(&scope, graph->output[i]->name);
     if (!v)
       import_fail(n, DIAG_E0114, "output '%s' of its subgraph is not defined",

@@ -23,6 +23,14 @@ struct import_frame {
   struct import_node *call; /* the node whose attributes references mean; NULL for the graph */
 };
 
+/* What two branches give instead of a graph that is imported in place: its outputs twice. */
+struct import_fork {
+  value_id condition;
+  region_id regions[2];
+  struct import_value **results[2]; /* one per output of the graph */
+  uint32_t symbols;                 /* that there were before */
+};
+
 struct import_scope {
   struct import_scope *outer; /* NULL for the graph and for function bodies */
   struct import_frame *frame;
@@ -35,6 +43,8 @@ struct import_scope {
   int32_t first;                /* index of the first node that is imported here */
   struct import_scope *rest_of; /* a scope for the rest of that one, in a branch; else NULL */
   bool done;                    /* the rest was imported into branches */
+  bool inlined;                 /* what follows the graph's node may follow these branches, too */
+  struct import_fork *fork;     /* as it does: set once the graph is done */
 };
 
 /* What is known of one element of a value. */
@@ -58,6 +68,7 @@ struct importer {
   struct diags *diags;
   struct module *module;
   struct function *function;
+  struct entry *entry; /* while main is imported */
   struct builder builder;
   struct import_frame root;
   uint32_t depth;

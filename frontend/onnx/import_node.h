@@ -28,18 +28,23 @@ enum import_kind {
   IMPORT_TENSOR,
   IMPORT_SEQUENCE, /* items: its elements */
   IMPORT_OPTIONAL, /* items: none or one */
-  IMPORT_OPAQUE,   /* what has no form here (maps); nothing can take it */
+  IMPORT_PACKED,   /* a sequence of run-decided length; items: two tensors (import_packed.h) */
+  IMPORT_MAYBE, /* an optional that a run decides; items: whether it is full (bool []), the value */
+  IMPORT_OPAQUE, /* what has no form here (maps); nothing can take it */
 };
 
 /* An ONNX value while it is imported. Sequences and optionals exist only here. */
 struct import_value {
   enum import_kind kind;
-  value_id id;                          /* TENSOR; VALUE_NONE for a constant not used yet */
+  value_id id; /* TENSOR; VALUE_NONE for a constant not used yet. OPTIONAL: the input given_name */
   const Onnx__TensorProto *initializer; /* TENSOR: what it is made from, else NULL */
   region_id home;                       /* where an initializer's `const` op goes */
   struct import_value *const *items;
   uint32_t n_items;
-  enum dtype item_dtype; /* SEQUENCE without items: of its tensors, as far as known */
+  enum dtype item_dtype;  /* SEQUENCE without items, PACKED: of its tensors, as far as known */
+  int32_t item_rank;      /* PACKED: that of its items, most likely; PACKED_ANY_RANK */
+  const char *given_name; /* OPTIONAL with an item that the caller may leave out: the input that
+                             says so, which import_optional_given makes; else NULL */
 };
 
 /* ---- the node ---- */
@@ -61,6 +66,8 @@ struct import_node {
   struct import_value **outputs; /* NULL until set */
   uint64_t attrs_read;           /* a bit per attribute; see import_attr_ignore */
   bool takes_strings;            /* as import_string.h says; else operands of strings are refused */
+  bool inlines;                  /* a subgraph that is imported now may end in a fork */
+  struct import_fork *fork;      /* as it did (import_rest.c) */
   bool failed;
 };
 
@@ -211,6 +218,10 @@ uint32_t import_rest_count(struct import_node *n);
  */
 bool import_rest(struct import_node *n, region_id region, struct import_value *const *outputs,
                  struct diags *why, struct import_value **out_results);
+/* The rest is imported, and no value can stand for what both branches give. If the graph is
+ * imported in place, that is what its node gives: true, and import_subgraph leaves it in `fork`. */
+bool import_rest_fork(struct import_node *n, value_id condition, const region_id regions[2],
+                      uint32_t symbols, struct import_value *const *const results[2]);
 /* The rest is imported: its values are these, and nothing of the graph follows. */
 void import_rest_done(struct import_node *n, struct import_value *const *results);
 

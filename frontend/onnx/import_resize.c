@@ -440,8 +440,9 @@ void import_upsample(struct import_node *n) {
   if (!known || !import_arity(n, by_attribute ? 1 : 2, 2, 1) || !read_axes(n, &r, axes))
     return;
   if (!by_attribute) {
-    if (import_rank(n, 1) == 1 && check_length(n, 1, r.axes.len) &&
-        sizes_from_scales(n, &r, 1, axes))
+    if (import_rank(n, 1) != 1)
+      import_invalid(n, "its scales are not a list");
+    else if (check_length(n, 1, r.axes.len) && sizes_from_scales(n, &r, 1, axes))
       resize_all(n, &r, axes, r.axes.len);
     return;
   }

@@ -99,6 +99,29 @@ static struct import_value *nothing(struct import_node *n) {
   return import_value_new(n->im, IMPORT_OPAQUE);
 }
 
+bool import_rest_fork(struct import_node *n, value_id condition, const region_id regions[2],
+                      uint32_t symbols, struct import_value *const *const results[2]) {
+  struct import_scope *s = n->scope;
+  struct arena *arena = import_arena(n);
+  if (!s->inlined || s->rest_of)
+    return false;
+  struct import_fork *fork = ARENA_NEW(arena, struct import_fork);
+  *fork = (struct import_fork){condition, {regions[0], regions[1]}, {NULL, NULL}, symbols};
+  for (uint32_t k = 0; k < 2; k++) {
+    uint32_t at = 0;
+    fork->results[k] = ARENA_ARRAY(arena, struct import_value *, output_count(s));
+    for (size_t i = 0; i < output_count(s); i++) {
+      struct import_value *given = import_scope_find(s, output_name(s, i));
+      fork->results[k][i] = given ? given : results[k][at++];
+    }
+  }
+  for (uint32_t i = 0; i < n->n_outputs; i++)
+    n->outputs[i] = nothing(n);
+  s->fork = fork;
+  s->done = true;
+  return true;
+}
+
 void import_rest_done(struct import_node *n, struct import_value *const *results) {
   const struct import_scope *all = whole(n->scope);
   uint32_t at = 0;

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sequences and optionals, which exist while importing only: their operators pick, add and drop
- * items of a list. So positions must be constants, unless all items have one shape. */
+ * items of a list. Where a run decides how long that is, or where in it something happens, they are
+ * made of two tensors (import_packed.h). */
+#include "frontend/onnx/import_form.h"
+#include "frontend/onnx/import_packed.h"
+#include "frontend/onnx/import_repeat.h"
 #include "frontend/onnx/import_util.h"
 
 #include <string.h>
@@ -15,7 +19,8 @@ static bool counts_allowed(struct import_node *n, uint32_t operands, uint32_t ou
 }
 
 static struct import_value *sequence_in(struct import_node *n, uint32_t i) {
-  if (import_has(n, i) && n->inputs[i]->kind == IMPORT_SEQUENCE)
+  if (import_has(n, i) &&
+      (n->inputs[i]->kind == IMPORT_SEQUENCE || n->inputs[i]->kind == IMPORT_PACKED))
     return n->inputs[i];
   import_invalid(n, "operand %u is not a sequence", i);
   return NULL;
@@ -64,6 +69,32 @@ static bool position_in(struct import_node *n, uint32_t i, uint32_t count, uint3
   return true;
 }
 
+/* Whether position operand i is there and not a constant. */
+static bool position_varies(struct import_node *n, uint32_t i) {
+  struct ints given;
+  return import_has(n, i) && !import_const_ints_get(n, i, &given);
+}
+
+/* A position operand as i64 []; VALUE_NONE if it is absent. */
+static value_id packed_position(struct import_node *n, uint32_t i, const struct import_value *s) {
+  return import_has(n, i)
+             ? import_wrap_index(n, import_scalar(n, i, DTYPE_I64), import_packed_count(n, s))
+             : VALUE_NONE;
+}
+
+static void packed_insert(struct import_node *n, struct import_value *s) {
+  value_id x = import_in(n, 1);
+  s = import_pack(n, s);
+  if (!s || x == VALUE_NONE)
+    return;
+  if (value_type(n->f, x)->dtype != s->item_dtype) {
+    import_invalid(n, "a tensor of %s in a sequence of %s", dtype_name(value_type(n->f, x)->dtype),
+                   dtype_name(s->item_dtype));
+    return;
+  }
+  import_out_value(n, 0, import_packed_insert(n, s, x, packed_position(n, 2, s)));
+}
+
 void import_sequence_insert(struct import_node *n) {
   struct import_value *s = counts_allowed(n, 3, 1) ? sequence_in(n, 0) : NULL;
   uint32_t at;
@@ -72,6 +103,10 @@ void import_sequence_insert(struct import_node *n) {
     return;
   if (!import_has(n, 1)) {
     import_invalid(n, "its tensor is missing");
+    return;
+  }
+  if (s->kind == IMPORT_PACKED || position_varies(n, 2)) {
+    packed_insert(n, s);
     return;
   }
   /* The end is a place too. */
@@ -92,6 +127,12 @@ void import_sequence_erase(struct import_node *n) {
   uint32_t at;
   if (!s)
     return;
+  if (s->kind == IMPORT_PACKED || (s->n_items && position_varies(n, 1))) {
+    s = import_pack(n, s);
+    if (s)
+      import_out_value(n, 0, import_packed_erase(n, s, packed_position(n, 1, s)));
+    return;
+  }
   if (s->n_items == 0) {
     import_invalid(n, "its sequence is empty");
     return;
@@ -102,6 +143,28 @@ void import_sequence_erase(struct import_node *n) {
   for (uint32_t i = 0; i + 1 < s->n_items; i++)
     items[i] = s->items[i < at ? i : i + 1];
   out_list(n, IMPORT_SEQUENCE, items, s->n_items - 1);
+}
+
+/* The rank that the items of a sequence have, as it is known or declared. */
+static bool rank_of_items(struct import_node *n, const struct import_value *s,
+                          const Onnx__TypeProto *declared, uint32_t *out) {
+  bool is = declared && declared->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE &&
+            declared->tensor_type && declared->tensor_type->shape &&
+            declared->tensor_type->shape->n_dim <= IR_MAX_RANK;
+  *out = is && s->item_rank == PACKED_ANY_RANK ? (uint32_t)declared->tensor_type->shape->n_dim
+                                               : (uint32_t)s->item_rank;
+  if (!is && s->item_rank == PACKED_ANY_RANK) {
+    import_unsupported(n, "the rank of the items of its sequence is not known");
+    return false;
+  }
+  return true;
+}
+
+static value_id packed_at(struct import_node *n, const struct import_value *s) {
+  uint32_t rank;
+  if (!rank_of_items(n, s, import_declared(n, 0), &rank))
+    return VALUE_NONE;
+  return import_packed_at(n, s, packed_position(n, 1, s), rank);
 }
 
 /* A run-time position in tensors that are alike: a gather of their stack. */
@@ -116,8 +179,8 @@ static value_id item_dynamic(struct import_node *n, const struct import_value *s
     xs[i] = build_unsqueeze(n->b, xs[i], (int64_t[]){0}, 1);
   }
   if (!same) {
-    import_unsupported(n, "a position that is not constant, in a sequence of different shapes");
-    return VALUE_NONE;
+    struct import_value *packed = import_pack(n, (struct import_value *)(uintptr_t)s);
+    return packed ? packed_at(n, packed) : VALUE_NONE;
   }
   value_id index =
       import_wrap_index(n, import_scalar(n, 1, DTYPE_I64), dim_const(n->dims, s->n_items));
@@ -133,6 +196,8 @@ void import_sequence_at(struct import_node *n) {
     return;
   if (!import_has(n, 1))
     import_invalid(n, "its position is missing");
+  else if (s->kind == IMPORT_PACKED)
+    import_out(n, 0, packed_at(n, s));
   else if (!import_const_ints_get(n, 1, &given))
     import_out(n, 0, item_dynamic(n, s));
   else if (position_in(n, 1, s->n_items, 0, &at))
@@ -142,7 +207,9 @@ void import_sequence_at(struct import_node *n) {
 void import_sequence_length(struct import_node *n) {
   struct import_value *s = counts_allowed(n, 1, 1) ? sequence_in(n, 0) : NULL;
   if (s)
-    import_out(n, 0, build_scalar_i64(n->b, DTYPE_I64, s->n_items));
+    import_out(n, 0,
+               s->kind == IMPORT_PACKED ? import_dim_scalar(n, import_packed_count(n, s), DTYPE_I64)
+                                        : build_scalar_i64(n->b, DTYPE_I64, s->n_items));
 }
 
 /* ---- from and to tensors ---- */
@@ -167,13 +234,28 @@ static bool part_sizes(struct import_node *n, dim whole, struct dims *out) {
   return true;
 }
 
+/* Whether a run decides how many parts of one size there are. */
+static bool parts_vary(struct import_node *n, dim whole) {
+  bool listed = import_has(n, 1) && import_rank(n, 1) == 1;
+  return !listed && (!dim_is_const(n->dims, whole, NULL) || position_varies(n, 1));
+}
+
 void import_split_to_sequence(struct import_node *n) {
   int64_t axis = import_attr_int(n, "axis", 0);
   bool keep = import_attr_int(n, "keepdims", 1) != 0;
   uint32_t at;
   struct dims sizes;
-  if (!import_arity(n, 1, 2, 1) || !import_axis(n, axis, import_rank(n, 0), &at) ||
-      !part_sizes(n, import_dim(n, 0, at), &sizes))
+  if (!import_arity(n, 1, 2, 1) || !import_axis(n, axis, import_rank(n, 0), &at))
+    return;
+  if (parts_vary(n, import_dim(n, 0, at))) {
+    dim size = dim_const(n->dims, 1);
+    bool sized = import_has(n, 1);
+    if (!sized || import_dim_or_symbol(n, 1, "the size of parts", &size))
+      import_out_value(
+          n, 0, import_packed_split(n, import_in(n, 0), at, import_size(n, size), keep || sized));
+    return;
+  }
+  if (!part_sizes(n, import_dim(n, 0, at), &sizes))
     return;
   keep |= import_has(n, 1);
   dim start = dim_const(n->dims, 0);
@@ -190,6 +272,24 @@ void import_split_to_sequence(struct import_node *n) {
   out_list(n, IMPORT_SEQUENCE, items, sizes.len);
 }
 
+static void packed_concat(struct import_node *n, const struct import_value *s, int64_t axis,
+                          bool fresh) {
+  const Onnx__TypeProto *declared = import_declared(n, 0);
+  uint32_t rank, at;
+  bool known = s->item_rank != PACKED_ANY_RANK;
+  if (!rank_of_items(n, s, declared, &rank))
+    return;
+  rank -= !known && fresh && rank; /* what is declared is the result */
+  if (!import_axis(n, axis, rank + fresh, &at))
+    return;
+  if (fresh)
+    import_out(n, 0, import_packed_stack(n, s, rank, at));
+  else if (at == 0)
+    import_out(n, 0, import_packed_join(n, s, rank));
+  else
+    import_unsupported(n, "a sequence of run-decided length along another axis than the first");
+}
+
 void import_concat_from_sequence(struct import_node *n) {
   int64_t axis = import_attr_int(n, "axis", 0);
   bool fresh = import_attr_int(n, "new_axis", 0) != 0;
@@ -197,6 +297,10 @@ void import_concat_from_sequence(struct import_node *n) {
   uint32_t at;
   if (!s)
     return;
+  if (s->kind == IMPORT_PACKED) {
+    packed_concat(n, s, axis, fresh);
+    return;
+  }
   if (s->n_items == 0) {
     import_unsupported(n, "its sequence is empty");
     return;
@@ -227,6 +331,11 @@ void import_sequence_map(struct import_node *n) {
     import_invalid(n, "its body does not give its outputs");
     return;
   }
+  for (uint32_t k = 0; k < n->n_inputs; k++)
+    if (n->inputs[k]->kind == IMPORT_PACKED) {
+      import_map_by_loop(n, body);
+      return;
+    }
   uint32_t length = first->n_items, outputs = (uint32_t)body->n_output;
   struct arena *arena = import_arena(n);
   struct import_value **params = ARENA_ARRAY(arena, struct import_value *, n->n_inputs);
@@ -262,9 +371,11 @@ void import_optional(struct import_node *n) {
 
 /* What is not an optional counts as a full one. */
 void import_optional_has_element(struct import_node *n) {
-  bool full = import_has(n, 0) && (n->inputs[0]->kind != IMPORT_OPTIONAL || n->inputs[0]->n_items);
-  if (counts_allowed(n, 1, 1))
-    import_out(n, 0, build_scalar_i64(n->b, DTYPE_BOOL, full));
+  if (!counts_allowed(n, 1, 1))
+    return;
+  import_out(n, 0,
+             import_has(n, 0) ? import_optional_given(n, n->inputs[0])
+                              : build_scalar_i64(n->b, DTYPE_BOOL, 0));
 }
 
 void import_optional_get_element(struct import_node *n) {
@@ -272,10 +383,9 @@ void import_optional_get_element(struct import_node *n) {
     return;
   if (!import_has(n, 0))
     import_invalid(n, "its operand is missing");
-  else if (n->inputs[0]->kind != IMPORT_OPTIONAL)
-    import_out_value(n, 0, n->inputs[0]);
-  else if (n->inputs[0]->n_items == 0)
-    import_invalid(n, "its operand is empty");
-  else
-    import_out_value(n, 0, n->inputs[0]->items[0]);
+  else {
+    struct import_value *v = import_optional_value(n, n->inputs[0]);
+    if (v)
+      import_out_value(n, 0, v);
+  }
 }

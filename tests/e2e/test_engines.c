@@ -118,6 +118,21 @@ static void test_many_operands(void **state) {
   strbuf_deinit(&text);
 }
 
+/* Of no elements: the combiner's identity, at position 0. */
+static void test_extreme_of_nothing(void **state) {
+  (void)state;
+  holds("func @main(%x: f32[3, n], %y: i32[2, 2, m]) -> (f32[3, 1], i64[3, 1], i64[2, 2, 2])\n"
+        "    where n in 0..1, m in 1..2 {\n"
+        "  %0, %1 = reduce %x { axes = [1], kind = argmax } : f32[3, 1], i64[3, 1]\n"
+        "  %2 = slice %y { start = [0, 0, 0], size = [2, 2, 1], step = [1, 1, 1] } : i32[2, 2, 1]\n"
+        "  %3, %4 = window %2 { kind = argmin, size = [1, 1, 2], stride = [1, 1, 2],\n"
+        "                       dilation = [1, 1, 1], low = [0, 0, 2], high = [0, 0, 1] }\n"
+        "    : i32[2, 2, 2], i64[2, 2, 2]\n"
+        "  return %0, %1, %4\n"
+        "}\n"
+        "entry @main(\"x\", \"y\") -> (\"0\", \"1\", \"2\") { @main; }\n");
+}
+
 /* Functions of different inputs behind one entry; each has another graph. */
 static void test_variants(void **state) {
   (void)state;
@@ -151,6 +166,7 @@ int main(void) {
       cmocka_unit_test(test_integers_round_once),
       cmocka_unit_test(test_gather_from_nothing),
       cmocka_unit_test(test_many_operands),
+      cmocka_unit_test(test_extreme_of_nothing),
       cmocka_unit_test(test_variants),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,6 +50,19 @@ static void branches_of_different_ranks_copy_what_follows(void **state) {
              (struct given[]){ROW(2, 1, 2), ROW(2, 6, 12)});
 }
 
+/* The inner If is in a branch that is known to be taken: its rest goes on behind the outer one. */
+static void a_fork_goes_on_behind_the_graph_that_it_is_in(void **state) {
+  (void)state;
+  const char *text = "in x f32 [n]\n in c bool []\n init a i64 [1] = 0\n init yes bool [] = 1\n"
+                     " y, w = If(yes) {then_branch=<\n k = Abs(x)\n"
+                     " p = If(c) {then_branch=<\n q = Neg(x)\n out q\n>, else_branch=<\n"
+                     " q = Unsqueeze(x, a)\n out q\n>}\n out p\n out k\n>, else_branch=<\n"
+                     " p = Neg(x)\n k = Neg(x)\n out p\n out k\n>}\n"
+                     " s = ReduceSum(y) {keepdims=0}\n r = Mul(s, w)\n out r";
+  expect_run(text, (struct given[]){ROW(2, 1, 2), BOOL(1)}, 2, &(struct given)ROW(2, -3, -6));
+  expect_run(text, (struct given[]){ROW(2, 1, 2), BOOL(0)}, 2, &(struct given)ROW(2, 3, 6));
+}
+
 static void a_rest_may_fit_one_branch_only(void **state) {
   (void)state;
   const char *text =
@@ -208,6 +221,7 @@ int main(void) {
       cmocka_unit_test(if_takes_one_branch),
       cmocka_unit_test(known_conditions_leave_no_if),
       cmocka_unit_test(branches_of_different_ranks_copy_what_follows),
+      cmocka_unit_test(a_fork_goes_on_behind_the_graph_that_it_is_in),
       cmocka_unit_test(a_rest_may_fit_one_branch_only),
       cmocka_unit_test(results_of_different_ranks_are_refused),
       cmocka_unit_test(loop_carries_and_stacks),
