@@ -167,7 +167,7 @@ bool interp_relation(int64_t lhs, enum relation relation, int64_t rhs) {
   case RELATION_EQ: return lhs == rhs;
   case RELATION_LE: return lhs <= rhs;
   case RELATION_LT: return lhs < rhs;
-  case RELATION_BROADCAST: return lhs == rhs || lhs == 1 || rhs == 1;
+  case RELATION_BROADCAST: return lhs == rhs || (lhs == 1 && rhs != 0) || (rhs == 1 && lhs != 0);
   case RELATION_DIVIDES: return lhs == 0 ? rhs == 0 : lhs == -1 || rhs % lhs == 0;
   }
   return false;

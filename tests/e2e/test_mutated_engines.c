@@ -5,7 +5,7 @@
  * a hang is a failure like any other. The changes are such that many models stay models;
  * hostile/mutated_models makes wilder ones, and only looks for crashes.
  *
- *   SINTER_MUTATED_SECONDS  how long, 15 unless set; 600 with SINTER_ALL=1
+ *   SINTER_MUTATED_SECONDS  how long, 600 with SINTER_ALL=1; otherwise the first 200 cases are run
  *   SINTER_MUTATED_SEED     1 unless set; a failure prints it
  *   SINTER_MUTATED_CASE     this case only, in this process, made smaller if it fails
  *   SINTER_MUTATED_MODELS   a folder of folders with model.onnx; Debian's ONNX test data unless set
@@ -40,7 +40,7 @@ static const struct differential_variant variants[] = {
     {ROUGH ",unroll,hoist,layout", "native", 1, true},
 };
 
-enum { LARGEST_MODEL = 1 << 20, SECONDS_A_CASE = 60 };
+enum { LARGEST_MODEL = 1 << 20, SECONDS_A_CASE = 60, USUAL_CASES = 200 };
 
 enum outcome { REFUSED, SLOW, FITS, BUG, OUTCOMES };
 
@@ -256,10 +256,11 @@ static void changed_models_compute_what_they_say(void **unused) {
   if (getenv("SINTER_MUTATED_CASE"))
     try_case(seed, number_from("SINTER_MUTATED_CASE", 0));
   uint64_t counts[OUTCOMES] = {0}, at = number_from("SINTER_MUTATED_FROM", 0);
-  uint64_t usual = getenv("SINTER_ALL") ? 600 : 15;
-  double begin = now(), seconds = (double)number_from("SINTER_MUTATED_SECONDS", usual);
+  bool timed = getenv("SINTER_ALL") || getenv("SINTER_MUTATED_SECONDS");
+  uint64_t end_at = timed ? UINT64_MAX : at + USUAL_CASES;
+  double begin = now(), seconds = (double)number_from("SINTER_MUTATED_SECONDS", 600);
   uint64_t failures = number_from("SINTER_FAILURES", 5);
-  for (; now() - begin < seconds && counts[BUG] < failures; at++)
+  for (; at < end_at && now() - begin < seconds && counts[BUG] < failures; at++)
     counts[run_case(seed, at)]++;
   print_message("seed %llu: %llu models refused, %llu slow, %llu right, %llu bugs\n",
                 (unsigned long long)seed, (unsigned long long)counts[REFUSED],

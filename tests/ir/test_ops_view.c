@@ -159,6 +159,8 @@ static void test_relations(void **state) {
   (void)state;
   assert_true(interp_relation(1, RELATION_BROADCAST, 5) &&
               interp_relation(5, RELATION_BROADCAST, 1));
+  assert_false(interp_relation(1, RELATION_BROADCAST, 0) ||
+               interp_relation(0, RELATION_BROADCAST, 1)); /* a result's dim is the larger one */
   assert_false(interp_relation(2, RELATION_BROADCAST, 5));
   assert_true(interp_relation(0, RELATION_DIVIDES, 0) && !interp_relation(0, RELATION_DIVIDES, 4));
   assert_true(interp_relation(-1, RELATION_DIVIDES, INT64_MIN));
