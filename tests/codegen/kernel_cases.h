@@ -141,7 +141,7 @@ static bool build(struct run *r) {
   if (isa.kind == TARGET_CPU && !target_isa_runs_here(&isa))
     return false;
   struct module *m = parse(r);
-  struct pipeline_options passes = {.verify_each = true};
+  struct pipeline_options passes = {.verify_each = true, .gpu = isa.kind == TARGET_NVPTX};
   struct engine_build_options options = {.isa = &isa, .threads = 1};
   if (pipeline_run(m, &passes, &r->diags) != STATUS_OK)
     fail_run(r, "a pass failed");

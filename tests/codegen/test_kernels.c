@@ -313,18 +313,48 @@ static void wide_attention_text(struct strbuf *b) {
   long long g = pick(1, 2), h = g * pick(1, 8), d = sizes[pick(0, 7)], e = sizes[pick(0, 7)],
             least_s = queries[pick(0, 3)], least_t = keys[pick(0, 5)];
   bool lse = pick(0, 1), causal = pick(0, 1);
+  char parts[32] = "", first[16] = "";
+  if (lse && pick(0, 2) == 0) {
+    long long n = pick(1, 4);
+    snprintf(parts, sizeof parts, ", parts = %lld", n);
+    snprintf(first, sizeof first, "%lld, ", n);
+  }
   strbuf_printf(b, "func @main(%%q: %s[1, %lld, s, %lld], %%k: %s[1, %lld, t, %lld], ", t, h, d, t,
                 g, d);
-  strbuf_printf(b, "%%v: %s[1, %lld, t, %lld]) -> (%s[1, %lld, s, %lld]", t, g, e, t, h, e);
+  strbuf_printf(b, "%%v: %s[1, %lld, t, %lld]) -> (%s[%s1, %lld, s, %lld]", t, g, e,
+                first[0] ? wide : t, first, h, e);
   if (lse)
-    strbuf_printf(b, ", %s[1, %lld, s]", wide, h);
+    strbuf_printf(b, ", %s[%s1, %lld, s]", wide, first, h);
   strbuf_printf(b, ") where s in %lld..%lld, t in %lld..%lld {\n", least_s, least_s + 1, least_t,
                 least_t + 1);
-  strbuf_printf(b, "  %%y%s = attention %%q, %%k, %%v { scale = 0.125%s%s }\n  return %%y%s\n}\n",
+  strbuf_printf(b, "  %%y%s = attention %%q, %%k, %%v { scale = 0.125%s%s%s }\n  return %%y%s\n}\n",
                 lse ? ", %l" : "", causal ? ", causal = true" : "", lse ? ", lse = true" : "",
-                lse ? ", %l" : "");
+                parts, lse ? ", %l" : "");
   strbuf_printf(b, "entry @main(\"q\", \"k\", \"v\") -> (\"y\"%s) { @main; }\n",
                 lse ? ", \"l\"" : "");
+}
+
+/* A step of a decoder: few queries at positions that are data, keys in order, of which those behind
+ * the last position are not there. On GPUs its keys are split. */
+static void decode_text(struct strbuf *b) {
+  static const char *const dtypes[] = {"f32", "f16", "bf16"};
+  const char *t = dtypes[pick(0, 2)];
+  long long n = pick(1, 2), g = pick(1, 3), h = g * pick(1, 4), s = pick(0, 2) ? 1 : pick(2, 4),
+            d = pick(0, 1) ? 64 : 128, least = pick(0, 1) ? 600 : pick(1, 200);
+  bool windowed = pick(0, 2) == 0;
+  strbuf_printf(b, "func @main(%%q: %s[%lld, %lld, %lld, %lld], %%k: %s[%lld, %lld, t, %lld], ", t,
+                n, h, s, d, t, n, g, d);
+  strbuf_printf(
+      b, "%%v: %s[%lld, %lld, t, %lld], %%p: i64[%lld, %lld]) -> (%s[%lld, %lld, %lld, %lld])", t,
+      n, g, d, n, s, t, n, h, s, d);
+  strbuf_printf(b, " where t in %lld..%lld {\n", least, least + 3);
+  strbuf_printf(b, "  %%at = map %%p { mul(add($0, 4), %lld) }\n", (long long)pick(1, 80));
+  strbuf_printf(b, "  %%i = iota { axis = 1 } : i64[1, t]\n");
+  strbuf_printf(b,
+                "  %%y = attention %%q, %%k, %%v, %%at, %%i { scale = 0.125, causal = true, "
+                "has_pos = true%s }\n  return %%y\n}\n",
+                windowed ? ", window = 70" : "");
+  strbuf_printf(b, "entry @main(\"q\", \"k\", \"v\", \"p\") -> (\"y\") { @main; }\n");
 }
 
 static void test_attention_wide(void **state) {
@@ -335,7 +365,8 @@ static void test_attention_wide(void **state) {
 static void test_gpu_attention(void **state) {
   (void)state;
   check_gpu(attention_text, 16);
-  check_gpu(wide_attention_text, 16);
+  check_gpu(wide_attention_text, 24);
+  check_gpu(decode_text, 12);
 }
 
 /* ---- contraction ---- */
