@@ -452,12 +452,54 @@ static void test_contract(void **state) {
   check_many(contract_text, 50);
 }
 
-/* ---- contraction by tensor cores ---- */
-
 static void put_axes(struct strbuf *b, const char *type, const char *batch, const char *first,
                      const char *second, bool turned) {
   strbuf_printf(b, "%s[%s%s, %s]", type, batch, turned ? second : first, turned ? first : second);
 }
+
+/* Few rows, or few columns, of weights either way about: of all dtypes, perhaps of few bits, with
+ * ends of runs. */
+static void few_text(struct strbuf *b) {
+  static const char *const dtypes[] = {"f32", "f16", "bf16", "f64", "i8", "i16", "u8"},
+                           *const narrow[] = {"u4", "i4", "i8", "u8"};
+  const char *t = dtypes[pick(0, 6)];
+  bool real = strchr(t, 'f'), batched = pick(0, 3) == 0, turned = pick(0, 1), few_left = pick(0, 3);
+  bool widened = real && pick(0, 2) == 0;
+  long long few = pick(1, 9), many = pick(0, 1) ? 8 * pick(1, 40) : size(300),
+            k = pick(0, 1) ? 64 * pick(1, 20) : 60 + size(600);
+  long long m = few_left ? few : many, n = few_left ? many : few;
+  const char *r = real ? t : "i32", *batch = batched ? "2, " : "",
+             *w = widened ? narrow[pick(0, 3)] : t;
+  bool open = pick(0, 2) == 0, open_k = open && pick(0, 1);
+  char ks[32], ms[32], ns[32];
+  snprintf(ks, sizeof ks, open_k ? "o" : "%lld", k);
+  snprintf(ms, sizeof ms, open && !open_k && !few_left ? "o" : "%lld", m);
+  snprintf(ns, sizeof ns, open && !open_k && few_left ? "o" : "%lld", n);
+  strbuf_printf(b, "func @main(%%x: %s[%s%s, %s], %%w: ", few_left ? t : w, batch, ms, ks);
+  put_axes(b, few_left ? w : t, batch, ks, ns, turned);
+  strbuf_printf(b, ", %%b: %s[1, %s]) -> (%s[%s%s, %s])", r, ns, r, batch, ms, ns);
+  if (open)
+    strbuf_printf(b, " where o in %lld..%lld", open_k ? k : many, (open_k ? k : many) + 3);
+  strbuf_printf(b, " {\n");
+  const char *weights = few_left ? "%w" : "%x";
+  if (widened)
+    strbuf_printf(b, "  %%v = map %s { mul(%s($0), 0.25) }\n", weights, t);
+  strbuf_printf(b, "  %%y = contract %s, %s { %s", widened && !few_left ? "%v" : "%x",
+                widened && few_left ? "%v" : "%w",
+                batched ? "lhs_batch = [0], rhs_batch = [0], " : "");
+  strbuf_printf(b, "lhs_k = [%d], rhs_k = [%d], dtype = %s }\n", batched + 1, batched + turned, r);
+  if (batched)
+    strbuf_printf(b, "  %%c = reshape %%b { dims = [1, 1, %s] }\n", ns);
+  strbuf_printf(b, "  %%z = map %%y, %s { add($0, $1) }\n  return %%z\n}\n", batched ? "%c" : "%b");
+  strbuf_printf(b, "entry @main(\"x\", \"w\", \"b\") -> (\"z\") { @main; }\n");
+}
+
+static void test_few(void **state) {
+  (void)state;
+  check_gpu(few_text, 60);
+}
+
+/* ---- contraction by tensor cores ---- */
 
 /* Operands either way about, sizes at the edges of blocks, perhaps rows as a symbol, perhaps an
  * operand that is computed on the way, or cut out of a wider one so that its rows begin anywhere.
@@ -700,15 +742,25 @@ static void test_coverage(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_conv),           cmocka_unit_test(test_conv_depth),
-      cmocka_unit_test(test_window),         cmocka_unit_test(test_attention),
-      cmocka_unit_test(test_attention_wide), cmocka_unit_test(test_gpu_attention),
-      cmocka_unit_test(test_contract),       cmocka_unit_test(test_blocks),
-      cmocka_unit_test(test_pointwise),      cmocka_unit_test(test_matrix),
-      cmocka_unit_test(test_gpu_pointwise),  cmocka_unit_test(test_row),
-      cmocka_unit_test(test_reduce),         cmocka_unit_test(test_gpu_reduce),
-      cmocka_unit_test(test_volumes),        cmocka_unit_test(test_turned),
+      cmocka_unit_test(test_conv),
+      cmocka_unit_test(test_conv_depth),
+      cmocka_unit_test(test_window),
+      cmocka_unit_test(test_attention),
+      cmocka_unit_test(test_attention_wide),
+      cmocka_unit_test(test_gpu_attention),
+      cmocka_unit_test(test_contract),
+      cmocka_unit_test(test_blocks),
+      cmocka_unit_test(test_pointwise),
+      cmocka_unit_test(test_matrix),
+      cmocka_unit_test(test_gpu_pointwise),
+      cmocka_unit_test(test_row),
+      cmocka_unit_test(test_reduce),
+      cmocka_unit_test(test_gpu_reduce),
+      cmocka_unit_test(test_volumes),
+      cmocka_unit_test(test_turned),
+      cmocka_unit_test(test_few),
       cmocka_unit_test(test_coverage),
   };
+  cmocka_set_test_filter(getenv("SINTER_TEST"));
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
