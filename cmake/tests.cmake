@@ -123,3 +123,10 @@ foreach(source IN LISTS conformance_sources)
   add_executable(${name} ${source})
   target_link_libraries(${name} PRIVATE ${SINTER_ROOMS} m)
 endforeach()
+
+# Whoever runs a program of this build by hand sets the same.
+if(SINTER_SANITIZE MATCHES thread)
+  get_property(all_tests DIRECTORY PROPERTY TESTS)
+  set_property(TEST ${all_tests} APPEND PROPERTY
+    ENVIRONMENT TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/tsan.suppressions)
+endif()

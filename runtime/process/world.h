@@ -79,7 +79,8 @@ struct sinter_world {
   void *segment;      /* shared with the processes of this host; NULL: none */
   size_t segment_bytes;
   uint64_t ring_bytes;
-  struct bell *bell, own_bell;
+  struct bell *_Atomic bell; /* which changes when the segment is there */
+  struct bell own_bell;
   uint32_t neighbours;   /* processes that share the segment */
   uint32_t here, before; /* processes of this host, and how many of them are lower ranks */
 

@@ -25,7 +25,7 @@ static struct {
   uint64_t next;              /* offset of what was never handed out */
   VEC(struct allocation) all; /* sorted by address */
   uint64_t used[MAX_DEVICES];
-  uint64_t epoch;
+  _Atomic uint64_t epoch;
 } memory = {.lock = PTHREAD_RWLOCK_INITIALIZER};
 
 /* The number of allocations that begin at or below the address. */
@@ -333,7 +333,7 @@ bool device_reachable(uint32_t device, const struct allocation *a) {
 }
 void device_allow_peer(uint32_t device, uint32_t peer, bool allowed) {
   __atomic_store_n(&peers[device % MAX_DEVICES][peer % MAX_DEVICES], allowed, __ATOMIC_RELAXED);
-  __atomic_add_fetch(&memory.epoch, 1, __ATOMIC_RELEASE);
+  memory.epoch++;
 }
 
-uint64_t device_epoch(void) { return __atomic_load_n(&memory.epoch, __ATOMIC_ACQUIRE); }
+uint64_t device_epoch(void) { return memory.epoch; }

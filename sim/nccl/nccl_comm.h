@@ -67,15 +67,16 @@ struct sim_comm {
   struct control *control;
   int control_file, files[MAX_RANKS]; /* of data; -1: not open */
   char name[100];
-  uint64_t issued; /* collective operations */
+  _Atomic uint64_t issued; /* collective operations; others' threads read how many */
   bool finished[64];
   uint64_t sent[MAX_RANKS], received[MAX_RANKS];
-  uint64_t steps; /* operations of the rank, also in communicators made by split */
+  _Atomic uint64_t steps; /* operations of the rank, also in communicators made by split */
   struct sim_comm *root;
-  VEC(double) scalars; /* of operations made by ncclRedOpCreatePreMulSum */
-  ncclResult_t state;  /* ncclInProgress while it is made; then the first error; atomic */
+  VEC(double) scalars;        /* of operations made by ncclRedOpCreatePreMulSum */
+  _Atomic ncclResult_t state; /* ncclInProgress while it is made; then the first error */
   double failed_at;
-  bool aborted, stalled; /* aborted is atomic */
+  _Atomic bool aborted;
+  bool stalled;
   struct task *task;
   uint32_t references; /* atomic: the handle, operations under way */
 };

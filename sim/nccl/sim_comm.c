@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -44,10 +45,8 @@ ncclResult_t comm_fail(struct sim_comm *c, ncclResult_t r, const char *format, .
     return r;
   }
   ncclResult_t none = ncclSuccess, making = ncclInProgress;
-  bool first = __atomic_compare_exchange_n((int *)&c->state, (int *)&none, r, false,
-                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) ||
-               __atomic_compare_exchange_n((int *)&c->state, (int *)&making, r, false,
-                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+  bool first = atomic_compare_exchange_strong(&c->state, &none, r) ||
+               atomic_compare_exchange_strong(&c->state, &making, r);
   if (first) {
     c->failed_at = comm_seconds();
     fprintf(stderr, "sim: nccl error: rank %u of %u (device %d): %s\n", c->rank, c->ranks,
@@ -209,8 +208,7 @@ static bool all_joined(struct task *t) {
       shm_unlink(path);
     }
   ncclResult_t making = ncclInProgress;
-  __atomic_compare_exchange_n((int *)&c->state, (int *)&making, ncclSuccess, false,
-                              __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+  atomic_compare_exchange_strong(&c->state, &making, ncclSuccess);
   return true;
 }
 
@@ -445,7 +443,7 @@ NCCL_DECLARE(ncclCommDestroy, (ncclComm_t comm)) {
 NCCL_DECLARE(ncclCommAbort, (ncclComm_t comm)) {
   if (!comm)
     return ncclSuccess;
-  __atomic_store_n(&comm->aborted, true, __ATOMIC_SEQ_CST);
+  comm->aborted = true;
   leave(comm);
   comm_release(comm);
   return ncclSuccess;
@@ -453,7 +451,7 @@ NCCL_DECLARE(ncclCommAbort, (ncclComm_t comm)) {
 NCCL_DECLARE(ncclCommRevoke, (ncclComm_t comm, int flags)) {
   if (!comm || flags)
     return ncclInvalidArgument;
-  __atomic_store_n(&comm->aborted, true, __ATOMIC_SEQ_CST);
+  comm->aborted = true;
   leave(comm);
   return ncclSuccess;
 }
