@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Other programs, run to their end; see process.h. */
 #include "base/process.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,12 +14,6 @@
 #include <unistd.h>
 
 extern char **environ;
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static int start(const char *const *argv, const char *folder, int output, pid_t *out_pid) {
   posix_spawn_file_actions_t actions;
@@ -45,7 +40,7 @@ static bool read_all(int from, double deadline, char *text, size_t size) {
   for (;;) {
     char piece[4096];
     struct pollfd p = {.fd = from, .events = POLLIN};
-    double left = deadline - now();
+    double left = deadline - clock_now_s();
     if (left <= 0)
       return false;
     int ready = poll(&p, 1, left > 1e6 ? 1000000000 : (int)(left * 1e3) + 1);
@@ -71,7 +66,7 @@ static bool wait_until(pid_t pid, double deadline, int *out_how) {
       return true;
     if (got < 0 && errno != EINTR)
       return false;
-    if (now() >= deadline)
+    if (clock_now_s() >= deadline)
       return false;
     nanosleep(&pause, NULL);
   }
@@ -81,7 +76,7 @@ enum process_end process_run(const char *const *argv, const char *folder, double
                              char *text, size_t size, int *out_exit) {
   int pipes[2], how = 0;
   pid_t pid;
-  double deadline = now() + seconds;
+  double deadline = clock_now_s() + seconds;
   text[0] = '\0';
   *out_exit = 0;
   if (pipe2(pipes, O_CLOEXEC) != 0) {

@@ -3,16 +3,11 @@
  * axes, one phase and both. Weights have no data. */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "passes/partition/prepare_sharding.h"
-#include "passes/partition/search.h"
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+#include "base/clock.h"
+#include "passes/partition/search.h"
 
 #define HIDDEN 8192
 #define HEADS 64
@@ -119,11 +114,11 @@ static void measure(const char *machine_name, const char *text) {
   status st = machine_find(machine_name, &arena, &d, &machine);
   if (st == STATUS_OK)
     st = workload_parse(m, text, &arena, &d, &workload);
-  double begin = now();
+  double begin = clock_now_s();
   if (st == STATUS_OK)
     st = search_plan(m, &(struct search_request){.machine = &machine, .workload = &workload},
                      &arena, &d, &found);
-  double seconds = now() - begin;
+  double seconds = clock_now_s() - begin;
   if (st == STATUS_OK) {
     printf("%s, %s: %u meshes in %.3f s, gap %.3g %%, objective %.3f ms, mesh", machine_name, text,
            found.n_candidates, seconds, 100 * found.gap / found.winner.seconds,

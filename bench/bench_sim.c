@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Thread instructions per second of the simulator on point-wise code, on one core and on all. */
 #include "sim/exec/device.h"
+
+#include "base/clock.h"
 #include "sim/exec/simt.h"
 
 #include <stdio.h>
-#include <time.h>
 
 static const char text[] =
     ".version 8.0\n.target sm_80\n.address_size 64\n"
@@ -34,19 +35,15 @@ int main(void) {
   } params = {.n = N};
   params.a = device_alloc(0, 4 * N, ALLOCATION_DEVICE, NULL);
   params.b = device_alloc(0, 4 * N, ALLOCATION_DEVICE, NULL);
-  struct timespec t0, t1, c0, c1;
   struct launch l = {.program = p,
                      .kernel = program_function(p, "silu"),
                      .grid = {N / 256, 1, 1},
                      .block = {256, 1, 1},
                      .params = (uint8_t *)&params};
-  clock_gettime(CLOCK_MONOTONIC, &t0);
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &c0);
+  uint64_t wall_0 = clock_now_ns(), cpu_0 = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
   enum fault fault = launch_run(&l);
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &c1);
-  clock_gettime(CLOCK_MONOTONIC, &t1);
-  double wall = (double)(t1.tv_sec - t0.tv_sec) + 1e-9 * (double)(t1.tv_nsec - t0.tv_nsec);
-  double cpu = (double)(c1.tv_sec - c0.tv_sec) + 1e-9 * (double)(c1.tv_nsec - c0.tv_nsec);
+  double cpu = (double)(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_0) * 1e-9;
+  double wall = (double)(clock_now_ns() - wall_0) * 1e-9;
   printf(
       "point-wise: %.0f M thread-instructions, %.3g per second and core, %.3g per second in all\n",
       (double)l.lane_instructions / 1e6, (double)l.lane_instructions / cpu,

@@ -12,9 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "codegen/vmath/vmath.h"
+
+#include "base/clock.h"
 #include "tests/support/jit.h"
 
 enum { COUNT = 2048, REPEATS = 400, ROUNDS = 7 };
@@ -140,19 +141,13 @@ static void run_libm(const struct subject *s) {
                                           : fmodf(x32[i], y32[i]);
 }
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
 static double time_of(void (*run)(const struct subject *), const struct subject *s) {
   double best = HUGE_VAL;
   for (int round = 0; round < ROUNDS; round++) {
-    double start = now();
+    double start = (double)clock_now_ns();
     for (int k = 0; k < REPEATS; k++)
       run(s);
-    best = fmin(best, (now() - start) / ((double)REPEATS * COUNT));
+    best = fmin(best, ((double)clock_now_ns() - start) / ((double)REPEATS * COUNT));
   }
   return best;
 }

@@ -2,10 +2,10 @@
 /* Generation; see generate.h. */
 #include "cli/generate.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <string.h>
-#include <time.h>
 
 struct generator {
   struct generation *g;
@@ -20,12 +20,6 @@ struct generator {
   bool *done;      /* per row */
   uint64_t draws;
 };
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* ---- the engine ---- */
 
@@ -158,11 +152,11 @@ static sinter_status with_states(struct generator *r) {
   sinter_status st = sinter_session_reserve(r->session, g->rows, (int64_t)(n + g->most));
   if (!st)
     st = sinter_session_reset(r->session);
-  double start = now();
+  double start = clock_now_s();
   for (uint64_t at = 0; at < n && !st; at += piece)
     st = prefill_piece(r, at, n - at < piece ? n - at : piece);
-  g->prefill_s = now() - start;
-  start = now();
+  g->prefill_s = clock_now_s() - start;
+  start = clock_now_s();
   while (!st && !all_done(r)) {
     for (uint32_t i = 0; i < g->rows; i++)
       put_token(r, i, vec_last(&g->results[i]));
@@ -171,7 +165,7 @@ static sinter_status with_states(struct generator *r) {
       take_token(r, i, &r->outputs[r->logits[1]], i);
     g->steps++;
   }
-  g->decode_s = now() - start;
+  g->decode_s = clock_now_s() - start;
   return st;
 }
 
@@ -203,13 +197,13 @@ static sinter_status main_step(struct generator *r) {
 
 static sinter_status without_states(struct generator *r) {
   struct generation *g = r->g;
-  double start = now();
+  double start = clock_now_s();
   sinter_status st = main_step(r);
-  g->prefill_s = now() - start;
-  start = now();
+  g->prefill_s = clock_now_s() - start;
+  start = clock_now_s();
   for (; !st && !all_done(r); g->steps++)
     st = main_step(r);
-  g->decode_s = now() - start;
+  g->decode_s = clock_now_s() - start;
   return st;
 }
 

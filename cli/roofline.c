@@ -2,6 +2,7 @@
 /* Peak arithmetic and bandwidth of this host. */
 #include "cli/roofline.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <immintrin.h>
@@ -10,14 +11,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 enum { CHAINS = 12, STEPS = 4096 }; /* chains hide a latency of 4 to 6 cycles on two ports */
 
@@ -107,13 +101,13 @@ static double work_step(struct worker *w, const float *data, size_t bytes, size_
 
 /* The best of many short windows: other programs take time from some of them. */
 static void work_windows(struct worker *w, const float *data, size_t bytes) {
-  double begin = now();
+  double begin = clock_now_s();
   size_t at = 0;
-  while (now() - begin < w->seconds) {
-    double start = now(), end = start, done = 0;
+  while (clock_now_s() - begin < w->seconds) {
+    double start = clock_now_s(), end = start, done = 0;
     while (end - start < 2e-3) {
       done += work_step(w, data, bytes, &at);
-      end = now();
+      end = clock_now_s();
     }
     double rate = done / (end - start);
     w->rate = rate > w->rate ? rate : w->rate;

@@ -3,6 +3,7 @@
  * one that dies before is a failure that says how it died. */
 #include "cli/test_jobs.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 
 #include <dirent.h>
@@ -16,7 +17,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 struct job {
@@ -38,12 +38,6 @@ struct pool_state {
 static volatile sig_atomic_t interrupted;
 
 static void on_interrupt(int number) { interrupted = number; }
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* ---- the child ---- */
 
@@ -100,7 +94,7 @@ static status start(struct pool_state *p, struct diags *d) {
     return diag_report(d, DIAG_E0902, NULL, NULL, "cannot start a process: %s", strerror(errno));
   }
   p->running[p->n_running++] =
-      (struct job){.at = p->next++, .pid = pid, .fd = ends[0], .begin = now()};
+      (struct job){.at = p->next++, .pid = pid, .fd = ends[0], .begin = clock_now_s()};
   return STATUS_OK;
 }
 
@@ -134,7 +128,7 @@ static void finish(struct pool_state *p, uint32_t i) {
     if ((unsigned char)reason.data[c] < ' ')
       reason.data[c] = ' ';
   result->reason = reason.data;
-  result->seconds = now() - job->begin;
+  result->seconds = clock_now_s() - job->begin;
   result->done = true;
   strbuf_deinit(&job->said);
   p->running[i] = p->running[--p->n_running];
@@ -152,7 +146,7 @@ static bool read_some(struct job *job) {
 
 static void kill_late(struct pool_state *p) {
   for (uint32_t i = 0; i < p->n_running; i++)
-    if (now() - p->running[i].begin > p->jobs->timeout_s && !p->running[i].timed_out) {
+    if (clock_now_s() - p->running[i].begin > p->jobs->timeout_s && !p->running[i].timed_out) {
       p->running[i].timed_out = true;
       kill(p->running[i].pid, SIGKILL);
     }

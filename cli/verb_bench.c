@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sinter bench: latency, throughput, and with --profile the time of each kernel beside the roof. */
 #include "cli/exchanges.h"
+
+#include "base/clock.h"
 #include "cli/host_tensor.h"
 #include "cli/model_engine.h"
 #include "cli/ranked.h"
@@ -10,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* What one kernel did for one ONNX node in all profiled runs. */
 struct kernel_time {
@@ -37,13 +38,7 @@ struct bench {
   struct roofline roof;
 };
 
-static uint64_t now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static double seconds_since(uint64_t begin) { return (double)(now_ns() - begin) * 1e-9; }
+static double seconds_since(uint64_t begin) { return (double)(clock_now_ns() - begin) * 1e-9; }
 
 /* ---- measuring ---- */
 
@@ -74,7 +69,7 @@ static bool goes_on(struct bench *b, bool more, status *s) {
 
 static status warm_up(struct bench *b, sinter_session *session) {
   double limit = option_real(&b->v->options, OPT_WARMUP, 0.5);
-  uint64_t begin = now_ns();
+  uint64_t begin = clock_now_ns();
   status s;
   do
     s = run_once(b, session);
@@ -96,12 +91,12 @@ static status measure(struct bench *b) {
   if (s)
     return s;
   s = warm_up(b, b->session);
-  uint64_t begin = now_ns();
+  uint64_t begin = clock_now_ns();
   while (!s && b->latencies.len < most &&
          (counted || goes_on(b, seconds_since(begin) < limit, &s))) {
-    uint64_t start = now_ns();
+    uint64_t start = clock_now_ns();
     s = run_once(b, b->session);
-    vec_push(&b->latencies, now_ns() - start);
+    vec_push(&b->latencies, clock_now_ns() - start);
   }
   b->seconds = seconds_since(begin);
   b->stats.struct_size = sizeof b->stats;
@@ -143,7 +138,7 @@ static status profile(struct bench *b) {
     return s;
   s = run_once(b, session);
   vec_clear(&b->kernels);
-  uint64_t begin = now_ns();
+  uint64_t begin = clock_now_ns();
   while (!s && (b->profiled_runs < 3 ||
                 (b->profiled_runs < 1000 && goes_on(b, seconds_since(begin) < limit, &s)))) {
     s = run_once(b, session);

@@ -2,16 +2,11 @@
 /* sinter compile: a model to an engine, or to the text of a stage on the way. */
 #include "cli/model_engine.h"
 
+#include "base/clock.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* "a/model.onnx" to "a/model.sinter" */
 static const char *usual_output(struct invocation *v, const char *model) {
@@ -75,13 +70,13 @@ status verb_compile(struct invocation *v) {
   status s = check_options(v, &o);
   if (s)
     return s;
-  double begin = now();
+  double begin = clock_now_s();
   bool draw = stderr_is_terminal() && !option_given(&v->options, OPT_QUIET);
   o.progress = draw ? draw_progress : NULL;
   s = compiler_compile(&o, &v->diags);
   if (draw)
     fprintf(stderr, "\r\033[K");
   if (!s)
-    report(v, &o, now() - begin);
+    report(v, &o, clock_now_s() - begin);
   return s;
 }

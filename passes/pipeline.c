@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "ir/text.h"
@@ -116,12 +116,6 @@ struct run {
   uint32_t number; /* of passes run so far, for file names */
 };
 
-static uint64_t now_us(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 static uint32_t count_ops(const struct module *m) {
   uint32_t n = 0;
   for (uint32_t i = 0; i < m->functions.len; i++) {
@@ -172,13 +166,13 @@ static status observe(struct run *r, const char *pass) {
 
 static status run_pass(struct run *r, const struct pass *pass) {
   const char *name = pass->info.name;
-  uint64_t start = now_us();
+  uint64_t start = clock_now_ns();
   uint32_t before = count_ops(r->context.module);
   status st = pass->run(&r->context);
   arena_reset(r->context.scratch);
   if (st != STATUS_OK)
     return st;
-  LOG("pass", 1, "%s: %.3f ms, %u ops, %u before", name, (double)(now_us() - start) * 1e-3,
+  LOG("pass", 1, "%s: %.3f ms, %u ops, %u before", name, (double)(clock_now_ns() - start) * 1e-6,
       count_ops(r->context.module), before);
   if (r->options->verify_each && module_verify(r->context.module, r->context.diags) != STATUS_OK) {
     observe(r, name);

@@ -3,6 +3,7 @@
 #include "runtime/session.h"
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "runtime/engine_format.h"
 #include "runtime/fault.h"
 
@@ -284,12 +285,6 @@ static status step_run_layout(struct rank *r, const Engine__Step *step,
 
 /* --- Kernels --- */
 
-uint64_t rank_now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static uint64_t estimate(struct rank *r, uint32_t expr) {
   int64_t value;
   return expr && expr_state_get(&r->exprs, expr, &value) == EXPR_VALID && value > 0
@@ -311,12 +306,12 @@ static status launch_profiled(struct rank *r, const Engine__Step *step,
     event.op = plan_string(r->plan, m->provenance[step->provenance[0]]->op);
   }
   uint64_t took = 0;
-  event.start_ns = rank_now_ns();
+  event.start_ns = clock_now_ns();
   status st = r->driver->launch_timed ? r->driver->launch_timed(r->device, r->module, launch, &took)
                                       : r->driver->launch(r->device, r->module, launch);
   if (!st && !r->driver->launch_timed)
     st = r->driver->wait(r->device);
-  event.end_ns = r->driver->launch_timed ? event.start_ns + took : rank_now_ns();
+  event.end_ns = r->driver->launch_timed ? event.start_ns + took : clock_now_ns();
   if (!st)
     r->profile(r->profile_user, &event);
   return st;

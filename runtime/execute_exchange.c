@@ -3,6 +3,7 @@
 #include "runtime/session.h"
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "runtime/engine_format.h"
 #include "runtime/fault.h"
 
@@ -67,7 +68,7 @@ static void profile_exchange(struct rank *r, const Engine__Step *step, const Eng
                                 .node = "",
                                 .op = "",
                                 .start_ns = start,
-                                .end_ns = rank_now_ns(),
+                                .end_ns = clock_now_ns(),
                                 .tiles = 1};
   if (step->n_provenance) {
     event.node = plan_string(r->plan, m->provenance[step->provenance[0]]->node);
@@ -150,7 +151,7 @@ static status exchange_blocks(struct rank *r, const Engine__Exchange *body) {
 }
 
 status rank_exchange(struct rank *r, const Engine__Step *step, const Engine__Exchange *body) {
-  uint64_t start = r->profile ? rank_now_ns() : 0;
+  uint64_t start = r->profile ? clock_now_ns() : 0;
   status st = STATUS_OK;
   for (size_t i = 0; i < body->n_parts && !st; i++)
     st = gather_block(r, step, body, body->parts[i], &r->blocks[i]);

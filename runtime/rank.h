@@ -292,8 +292,6 @@ status rank_reserve(struct rank *r, uint32_t value, uint64_t bytes, bool keep);
 /* Runs the steps of a block. Nesting is bounded by ENGINE_MAX_NESTING. */
 status rank_run_block(struct rank *r, uint32_t block);
 
-uint64_t rank_now_ns(void); /* CLOCK_MONOTONIC */
-
 /* After the last step: waits, and reports what kernels noted in the error word (E0610). */
 status rank_finish_kernels(struct rank *r);
 

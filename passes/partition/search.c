@@ -3,10 +3,11 @@
  * mesh wins, and its axes are named for what they split. */
 #include "passes/partition/search.h"
 
+#include "base/clock.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "ir/shard_index.h"
 #include "passes/partition/role_assignment.h"
@@ -171,10 +172,7 @@ static void back_to(struct module *m, struct mark mark) {
 }
 
 static struct search_clock clock_from(double seconds) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  double now = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-  return (struct search_clock){seconds > 0 ? now + seconds : INFINITY};
+  return (struct search_clock){seconds > 0 ? clock_now_s() + seconds : INFINITY};
 }
 
 /* One at a time, since all use the module's tables. */

@@ -7,8 +7,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -428,11 +428,7 @@ struct search_solver {
 };
 
 bool search_is_late(const struct search_clock *c) {
-  struct timespec t;
-  if (isinf(c->deadline))
-    return false;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec >= c->deadline;
+  return !isinf(c->deadline) && clock_now_s() >= c->deadline;
 }
 
 struct search_solver *search_open(const struct search_problem *p, struct search_clock clock) {

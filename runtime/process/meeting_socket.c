@@ -2,6 +2,8 @@
 /* Sockets of TCP, and of Unix by abstract names, which leave no files. */
 #include "runtime/process/meeting_socket.h"
 
+#include "base/clock.h"
+
 #include "runtime/fault.h"
 
 #include <arpa/inet.h>
@@ -14,14 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
-
-uint64_t socket_now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* --- Addresses --- */
 
@@ -105,7 +100,7 @@ int socket_listen(const struct address *address) {
 
 static bool wait_for(int fd, short events, uint64_t until) {
   for (;;) {
-    uint64_t now = socket_now();
+    uint64_t now = clock_now_ns();
     struct pollfd p = {.fd = fd, .events = events};
     if (now >= until)
       return false;
@@ -204,7 +199,7 @@ static void welcome(struct greeter *g) {
     return;
   }
   tune(fd);
-  g->visitors[g->n++] = (struct visitor){.fd = fd, .since = socket_now()};
+  g->visitors[g->n++] = (struct visitor){.fd = fd, .since = clock_now_ns()};
 }
 
 /* Its socket, once it has said all. */
@@ -227,7 +222,7 @@ static int listen_to(struct greeter *g, uint32_t i, void *out_greeting) {
 }
 
 int greeter_next(struct greeter *g, uint64_t until, void *out_greeting) {
-  for (uint64_t now; (now = socket_now()) < until;) {
+  for (uint64_t now; (now = clock_now_ns()) < until;) {
     struct pollfd p[GREETER_WAITING + 1] = {{.fd = g->listener, .events = POLLIN}};
     for (uint32_t i = 0; i < g->n; i++)
       p[i + 1] = (struct pollfd){.fd = g->visitors[i].fd, .events = POLLIN};

@@ -19,9 +19,6 @@ struct address {
   socklen_t bytes;
 };
 
-/* CLOCK_MONOTONIC, ns. */
-uint64_t socket_now(void);
-
 /* The addresses of a meeting place. Errors: E0709. */
 status address_find(const char *meeting, bool to_listen, struct address *out, uint32_t room,
                     uint32_t *out_n);

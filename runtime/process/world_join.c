@@ -3,6 +3,7 @@
  * where the others are; then links are opened. Also the public functions of worlds. */
 #include "runtime/process/world.h"
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "runtime/futex.h"
@@ -93,7 +94,7 @@ static status listen_at_meeting(struct meeting *m) {
       m->listener = socket_listen(&found[i]);
       m->own = found[i];
     }
-    if (m->listener < 0 && (errno != EADDRINUSE || socket_now() >= m->until))
+    if (m->listener < 0 && (errno != EADDRINUSE || clock_now_ns() >= m->until))
       return cannot_listen(at);
     if (m->listener < 0)
       usleep(50000);
@@ -103,7 +104,7 @@ static status listen_at_meeting(struct meeting *m) {
 
 static void refuse(int fd, const struct meeting *m) {
   struct roster r = {.magic = WORLD_MAGIC, .version = WORLD_VERSION, .refused = 1 + m->w->size};
-  socket_send(fd, &r, sizeof r, socket_now() + 100000000u);
+  socket_send(fd, &r, sizeof r, clock_now_ns() + 100000000u);
   close(fd);
 }
 
@@ -146,7 +147,7 @@ static status report_missing(const struct meeting *m, uint32_t come, uint32_t dr
 static status receive_all(struct meeting *m) {
   struct greeter g = {.listener = m->listener, .greeting_bytes = sizeof(struct greeting)};
   uint32_t come = 1, turned_away = 0;
-  while (come < m->w->size && socket_now() < m->until) {
+  while (come < m->w->size && clock_now_ns() < m->until) {
     struct greeting greeting;
     int fd = greeter_next(&g, m->until, &greeting);
     if (fd >= 0 && let_in(m, fd, &greeting))
@@ -239,7 +240,7 @@ static status go_to_meeting(struct meeting *m) {
   struct roster r;
   status st = address_find(m->w->place.meeting, false, found, 8, &n);
   int why = ETIMEDOUT;
-  while (!st && socket_now() < m->until) {
+  while (!st && clock_now_ns() < m->until) {
     for (uint32_t i = 0; i < n; i++) {
       if (greet(m, &found[i], &r))
         return read_roster(m, &r);
@@ -326,7 +327,7 @@ static status allocate(struct sinter_world *w) {
     *c = (struct control){.fd = -1,
                           .in = mem_try_alloc(w->control_room),
                           .out = mem_try_alloc(w->control_room),
-                          .heard = socket_now()};
+                          .heard = clock_now_ns()};
     all &= c->in && c->out;
   }
   return all ? STATUS_OK : fault_no_memory("a world of processes", blobs);
@@ -337,13 +338,13 @@ static status join(struct sinter_world *w, const char *name) {
   if (!m)
     return fault_no_memory("a meeting", sizeof *m);
   m->w = w;
-  m->until = socket_now() + w->timeout_ns;
+  m->until = clock_now_ns() + w->timeout_ns;
   m->name = hash_bytes(name, strlen(name), w->size);
   m->listener = m->link_listener = -1;
   status st = meet(m);
   for (uint32_t i = 0; i < w->control_count; i++)
-    w->controls[i].heard = socket_now();
-  w->signs_at = socket_now();
+    w->controls[i].heard = clock_now_ns();
+  w->signs_at = clock_now_ns();
   if (!st)
     st = world_watch(w);
   if (!st)

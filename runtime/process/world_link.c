@@ -2,6 +2,7 @@
 /* Streams between processes: rings in shared memory, or TCP. */
 #include "runtime/process/world.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "runtime/futex.h"
 
@@ -279,9 +280,9 @@ static status accept_from(struct sinter_world *w, const uint8_t *near, int liste
   struct greeter g = {.listener = listener, .greeting_bytes = sizeof(struct link_greeting)};
   while (n && !world_failed(w)) {
     struct link_greeting greeting;
-    uint64_t soon = socket_now() + 100000000u;
+    uint64_t soon = clock_now_ns() + 100000000u;
     int fd = greeter_next(&g, soon < until ? soon : until, &greeting);
-    if (fd < 0 && socket_now() >= until)
+    if (fd < 0 && clock_now_ns() >= until)
       break;
     if (fd < 0)
       continue;
@@ -302,7 +303,7 @@ static status accept_from(struct sinter_world *w, const uint8_t *near, int liste
 status world_open_links(struct sinter_world *w, const struct address *peers, const uint8_t *near,
                         int listener) {
   uint8_t shared[WORLD_MOST], all[WORLD_MOST];
-  uint64_t until = socket_now() + w->timeout_ns;
+  uint64_t until = clock_now_ns() + w->timeout_ns;
   uint32_t awaited = 0;
   memcpy(shared, near, w->size);
   for (uint32_t i = 0; i < w->size; i++)

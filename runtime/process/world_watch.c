@@ -2,6 +2,7 @@
 /* The control connections: frames, the thread that reads and answers them, gathers, failures. */
 #include "runtime/process/world.h"
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "runtime/futex.h"
@@ -115,7 +116,7 @@ status world_fail(struct sinter_world *w) {
   raise_cause(w, own.code, own.text);
   pthread_mutex_unlock(&w->mutex);
   wake_watcher(w);
-  for (uint64_t until = socket_now() + ANSWER_NS; !world_failed(w) && socket_now() < until;) {
+  for (uint64_t until = clock_now_ns() + ANSWER_NS; !world_failed(w) && clock_now_ns() < until;) {
     uint32_t seen = world_news(w);
     if (!world_failed(w))
       world_sleep(w, seen, NULL, 20000000u);
@@ -208,7 +209,7 @@ static bool take_frame(struct sinter_world *w, struct control *c, uint32_t rank,
     if (!w->rank || n != w->size * sizeof *w->signs)
       return false;
     memcpy(w->signs, body, n);
-    w->signs_at = socket_now();
+    w->signs_at = clock_now_ns();
     for (uint32_t i = 0; i < w->size; i++)
       if (i != w->rank)
         atomic_store(&w->heartbeats[i], w->signs[i].heartbeat);
@@ -267,7 +268,7 @@ static void read_control(struct sinter_world *w, struct control *c, uint32_t ran
     return;
   }
   c->in_bytes += (size_t)n;
-  c->heard = socket_now();
+  c->heard = clock_now_ns();
   take_frames(w, c, rank);
 }
 
@@ -288,7 +289,7 @@ static void fill_own_sign(struct sinter_world *w) {
 }
 
 static void give_sign(struct sinter_world *w) {
-  uint64_t now = socket_now();
+  uint64_t now = clock_now_ns();
   fill_own_sign(w);
   if (w->rank) { /* not behind others that wait to be sent */
     if (!w->controls[0].out_bytes)
@@ -306,7 +307,7 @@ static void give_sign(struct sinter_world *w) {
 /* Serves the connections once; waits at most until a time. */
 static void serve(struct sinter_world *w, uint64_t until) {
   struct pollfd p[WORLD_MOST + 1] = {{.fd = w->wake, .events = POLLIN}};
-  uint64_t now = socket_now(), count;
+  uint64_t now = clock_now_ns(), count;
   bool news = false;
   pthread_mutex_lock(&w->mutex);
   for (uint32_t i = 0; i < w->control_count; i++) {
@@ -338,11 +339,11 @@ static void serve(struct sinter_world *w, uint64_t until) {
 static void *watcher_main(void *argument) {
   struct sinter_world *w = argument;
   for (uint64_t next = 0; !atomic_load(&w->stop);) {
-    if (socket_now() >= next) {
+    if (clock_now_ns() >= next) {
       pthread_mutex_lock(&w->mutex);
       give_sign(w);
       pthread_mutex_unlock(&w->mutex);
-      next = socket_now() + atomic_load(&w->period_ns);
+      next = clock_now_ns() + atomic_load(&w->period_ns);
     }
     serve(w, next);
   }
@@ -373,14 +374,14 @@ void world_unwatch(struct sinter_world *w) {
     wake_watcher(w);
     pthread_join(w->watcher, NULL);
     queue_to_all(w, FRAME_BYE, 0, NULL, 0);
-    for (uint64_t until = socket_now() + BYE_NS; socket_now() < until;) {
+    for (uint64_t until = clock_now_ns() + BYE_NS; clock_now_ns() < until;) {
       bool open = false;
       for (uint32_t i = 0; i < w->control_count; i++)
         open |= w->controls[i].fd >= 0;
       if (!open)
         break;
       atomic_store(&w->failed, 1); /* whatever ends now is no failure */
-      serve(w, socket_now() + 20000000u);
+      serve(w, clock_now_ns() + 20000000u);
     }
   }
   for (uint32_t i = 0; w->controls && i < w->control_count; i++) {
@@ -399,7 +400,7 @@ uint64_t world_signs(struct sinter_world *w, struct world_sign *out) {
   pthread_mutex_lock(&w->mutex);
   fill_own_sign(w);
   memcpy(out, w->signs, w->size * sizeof *out);
-  uint64_t age = socket_now() - w->signs_at;
+  uint64_t age = clock_now_ns() - w->signs_at;
   pthread_mutex_unlock(&w->mutex);
   return age;
 }
@@ -446,7 +447,7 @@ status world_gather(struct sinter_world *w, const void *mine, uint32_t bytes, vo
   pthread_mutex_unlock(&w->mutex);
   wake_watcher(w);
   /* The others' watches end at about the same time; rank 0 knows best who is missing. */
-  uint64_t until = socket_now() + deadline_ns + (w->rank ? deadline_ns / 8 : 0);
+  uint64_t until = clock_now_ns() + deadline_ns + (w->rank ? deadline_ns / 8 : 0);
   while (!there) {
     uint32_t seen = world_news(w);
     pthread_mutex_lock(&w->mutex);
@@ -461,9 +462,9 @@ status world_gather(struct sinter_world *w, const void *mine, uint32_t bytes, vo
     if (missing < w->size)
       fault_report(DIAG_E0708, NULL, "its own error says why",
                    "the process of rank %u has left, and rank %u waits for it", missing, w->rank);
-    else if (socket_now() >= until)
+    else if (clock_now_ns() >= until)
       gather_silence(w, deadline_ns);
-    if (missing < w->size || socket_now() >= until || world_failed(w))
+    if (missing < w->size || clock_now_ns() >= until || world_failed(w))
       return world_fail(w);
     world_sleep(w, seen, NULL, 20000000u);
   }

@@ -166,8 +166,6 @@ CUresult legacy_wait(void);
 CUresult capture_allows_waiting(void);
 /* Fills a run of an operation; whether it is done. */
 bool op_poll(struct item *i, CUresult *result);
-double driver_seconds(void);
-
 struct sim_graph_node *graph_add(struct sim_graph *g, struct op *o,
                                  struct sim_graph_node *const *dependencies, size_t count);
 struct sim_graph *graph_create(void);

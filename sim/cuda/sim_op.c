@@ -2,6 +2,8 @@
 /* Operations of streams and graphs: kernels, copies, sets, callbacks, waits; and launches. */
 #include "sim/cuda/sim_driver.h"
 
+#include "base/clock.h"
+
 struct op *op_create(enum op_kind kind, CUcontext context) {
   struct op *o = mem_calloc(1, sizeof *o);
   o->kind = kind;
@@ -25,7 +27,7 @@ void op_release(struct op *o) {
 }
 
 static void complete_event(CUevent e, uint64_t generation) {
-  e->seconds = driver_seconds();
+  e->seconds = clock_now_s();
   uint64_t before = e->completed;
   if (before < generation)
     __atomic_store_n(&e->completed, generation, __ATOMIC_RELEASE);

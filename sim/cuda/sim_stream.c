@@ -12,12 +12,6 @@ static struct {
 } streams = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 static _Thread_local VEC(struct sim_stream *) of_thread;
 
-double driver_seconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 struct sim_stream *stream_create(CUcontext c, unsigned flags, int priority) {
   struct sim_stream *s = mem_calloc(1, sizeof *s);
   s->context = c;

@@ -3,7 +3,8 @@
  * which compilers turn into vector code; so nothing here may trap for lanes outside of it. */
 #include "sim/exec/decode.h"
 
-#include <time.h>
+#include "base/clock.h"
+
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wtype-limits"
@@ -543,9 +544,7 @@ exec_fn bind_mov_vector(struct binding *b) {
 }
 
 static void clock_now(struct warp *w, const struct inst *i, uint32_t mask) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  uint64_t ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+  uint64_t ns = clock_now_ns();
   EACH_LANE(l, mask)
   lane_set(w, &i->op[0], l, ns);
 }

@@ -90,7 +90,6 @@ struct task {
   double since;
 };
 
-double comm_seconds(void);
 double comm_timeout(void);
 /* Notes the first error, with a line on stderr. */
 ncclResult_t comm_fail(struct sim_comm *c, ncclResult_t r, const char *format, ...)

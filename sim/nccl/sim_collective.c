@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operations between ranks, and groups of them. */
 #include "sim/cuda/sim_work.h"
+
+#include "base/clock.h"
 #include "sim/nccl/nccl_comm.h"
 
 #include <signal.h>
@@ -315,7 +317,7 @@ static bool step(struct running *r, double since) {
     return finished;
   uint64_t missing = waits_for(r);
   bool gone = comm_missing(c, missing, who, sizeof who);
-  if (missing && (gone || comm_seconds() - since > comm_timeout()))
+  if (missing && (gone || clock_now_s() - since > comm_timeout()))
     comm_fail(c, ncclRemoteError, "%s %llu waits for ranks %s%s", call_name(r->call.kind),
               (unsigned long long)r->number, who, gone ? "" : ", which never came");
   return false;
@@ -324,7 +326,7 @@ static bool step(struct running *r, double since) {
 static void *run_begin(void *data) {
   const struct calls *all = data;
   struct run *run = mem_calloc(1, sizeof *run);
-  run->since = comm_seconds();
+  run->since = clock_now_s();
   for (uint32_t k = 0; k < all->all.len; k++) {
     struct running r = {.call = all->all.data[k]};
     struct sim_comm *c = r.call.comm;
@@ -347,7 +349,7 @@ static bool run_poll(void *p, int *result) {
     r->finished = step(r, run->since);
     double grace = comm_timeout() < 5 ? comm_timeout() : 5;
     if (!r->finished && c->state > ncclSuccess && c->state != ncclInProgress && c->failed_at > 0 &&
-        comm_seconds() - c->failed_at > grace) {
+        clock_now_s() - c->failed_at > grace) {
       *result = CUDA_ERROR_LAUNCH_FAILED; /* nobody aborts: no call may hang */
       r->finished = true;
     }

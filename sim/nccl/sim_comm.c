@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Communicators: how ranks find each other, and how it ends. */
 #include "sim/cuda/sim_work.h"
+
+#include "base/clock.h"
 #include "sim/nccl/nccl_comm.h"
 
 #include <errno.h>
@@ -11,7 +13,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 extern CUresult cuCtxGetCurrent(CUcontext *);
@@ -24,11 +25,6 @@ extern CUresult cuMemFree_v2(CUdeviceptr);
 
 static _Thread_local char last_error[400];
 
-double comm_seconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 double comm_timeout(void) {
   const char *text = getenv("SINTER_SIM_NCCL_TIMEOUT");
   double t = text ? strtod(text, NULL) : 30;
@@ -48,7 +44,7 @@ ncclResult_t comm_fail(struct sim_comm *c, ncclResult_t r, const char *format, .
   bool first = atomic_compare_exchange_strong(&c->state, &none, r) ||
                atomic_compare_exchange_strong(&c->state, &making, r);
   if (first) {
-    c->failed_at = comm_seconds();
+    c->failed_at = clock_now_s();
     fprintf(stderr, "sim: nccl error: rank %u of %u (device %d): %s\n", c->rank, c->ranks,
             c->device, last_error);
   }
@@ -182,7 +178,7 @@ static bool all_joined(struct task *t) {
     if (__atomic_load_n(&c->control->members[r].joined, __ATOMIC_ACQUIRE) < 2)
       missing |= UINT64_C(1) << r;
   if (missing) {
-    if (comm_seconds() - t->since > comm_timeout()) {
+    if (clock_now_s() - t->since > comm_timeout()) {
       comm_missing(c, missing, who, sizeof who);
       comm_fail(c, ncclRemoteError, "ranks %s never came to make the communicator", who);
       return true;
@@ -251,7 +247,7 @@ static bool split_poll(struct task *t) {
   }
   if (missing) {
     bool gone = comm_missing(p, missing, who, sizeof who);
-    if (!gone && comm_seconds() - t->since <= comm_timeout())
+    if (!gone && clock_now_s() - t->since <= comm_timeout())
       return false;
     comm_fail(c, ncclRemoteError, "ranks %s never split the communicator", who);
     return true;
@@ -266,7 +262,7 @@ static bool split_poll(struct task *t) {
   }
   c->rank = rank;
   c->ranks = ranks;
-  t->since = comm_seconds();
+  t->since = clock_now_s();
   return join(c, name) != ncclSuccess;
 }
 
@@ -280,7 +276,7 @@ bool task_poll(struct task *t) {
 
 ncclResult_t task_begin(struct task *t) {
   struct sim_comm *c = t->comm;
-  t->since = comm_seconds();
+  t->since = clock_now_s();
   c->task = t;
   if (group_open()) {
     group_add_task(t);
@@ -381,7 +377,7 @@ NCCL_DECLARE(ncclCommInitAll, (ncclComm_t * comms, int count, const int *devices
       r = ncclUnhandledCudaError;
     r = r ? r : bind_device(c);
     r = r ? r : join(c, id.internal);
-    tasks[made] = (struct task){.comm = c, .since = comm_seconds()};
+    tasks[made] = (struct task){.comm = c, .since = clock_now_s()};
     comms[made] = c;
   }
   for (int k = 0; k < made && !r; k++)

@@ -12,13 +12,14 @@
  */
 #include "tests/e2e/differential.h"
 
+#include "base/clock.h"
+
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -234,12 +235,6 @@ static enum outcome run_case(uint64_t seed, uint64_t at) {
   return BUG;
 }
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static void changed_models_compute_what_they_say(void **unused) {
   (void)unused;
   const char *from = getenv("SINTER_MUTATED_MODELS");
@@ -258,9 +253,9 @@ static void changed_models_compute_what_they_say(void **unused) {
   uint64_t counts[OUTCOMES] = {0}, at = number_from("SINTER_MUTATED_FROM", 0);
   bool timed = getenv("SINTER_ALL") || getenv("SINTER_MUTATED_SECONDS");
   uint64_t end_at = timed ? UINT64_MAX : at + USUAL_CASES;
-  double begin = now(), seconds = (double)number_from("SINTER_MUTATED_SECONDS", 600);
+  double begin = clock_now_s(), seconds = (double)number_from("SINTER_MUTATED_SECONDS", 600);
   uint64_t failures = number_from("SINTER_FAILURES", 5);
-  for (; at < end_at && now() - begin < seconds && counts[BUG] < failures; at++)
+  for (; at < end_at && clock_now_s() - begin < seconds && counts[BUG] < failures; at++)
     counts[run_case(seed, at)]++;
   print_message("seed %llu: %llu models refused, %llu slow, %llu right, %llu bugs\n",
                 (unsigned long long)seed, (unsigned long long)counts[REFUSED],

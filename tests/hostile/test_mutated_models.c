@@ -21,11 +21,11 @@
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -289,12 +289,6 @@ static void limit(void) {
   alarm(SECONDS_A_CASE);
 }
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static void show_log(const char *path) {
   char line[400];
   FILE *f = fopen(path, "r");
@@ -355,8 +349,8 @@ static void changed_models_are_refused_or_run(void **unused) {
   if (getenv("SINTER_HOSTILE_CASE"))
     try_case(seed, number_from("SINTER_HOSTILE_CASE", 0));
   uint64_t counts[BUG + 1] = {0}, at = number_from("SINTER_HOSTILE_FROM", 0);
-  double begin = now(), seconds = (double)number_from("SINTER_HOSTILE_SECONDS", 12);
-  for (; now() - begin < seconds && counts[BUG] < FAILURES_SHOWN; at++)
+  double begin = clock_now_s(), seconds = (double)number_from("SINTER_HOSTILE_SECONDS", 12);
+  for (; clock_now_s() - begin < seconds && counts[BUG] < FAILURES_SHOWN; at++)
     counts[run_case(seed, at)]++;
   print_message("seed %llu: %llu models refused, %llu compiled and run, %llu bugs\n",
                 (unsigned long long)seed, (unsigned long long)counts[REFUSED],

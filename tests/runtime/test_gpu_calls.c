@@ -6,9 +6,10 @@
  */
 #include "tests/support/gpu_plan.h"
 
+#include "base/clock.h"
+
 #include "runtime/comm/nccl/nccl_api.h"
 
-#include <time.h>
 
 enum { DEADLINE_MS = 1000, RANKS = 4 };
 
@@ -68,12 +69,6 @@ static uint32_t find_rows(struct row *rows) {
   return n;
 }
 
-static double now_s(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static sinter_status create(struct fixture *f, sinter_session **out) {
   sinter_session_options options = {
       .struct_size = sizeof options, .devices = "sim:4", .deadline_ms = DEADLINE_MS};
@@ -100,7 +95,7 @@ static void try_row(struct fixture *f, const struct row *row, int at) {
     memcpy(&real_free, &real, sizeof real);
     stub = (void *)(uintptr_t)failing_free;
   }
-  double start = now_s();
+  double start = clock_now_s();
   sinter_status st = SINTER_OK;
   for (int run = 0; run <= at && !st; run++) {
     if (run == at)
@@ -118,8 +113,8 @@ static void try_row(struct fixture *f, const struct row *row, int at) {
       fail_msg("%s, after %d: %s", row->name, code, sinter_last_error());
   }
   sinter_session_destroy(session);
-  if (now_s() - start > DEADLINE_MS * 1e-3 + 9)
-    fail_msg("%s gives %d: %.1f s", row->name, code, now_s() - start);
+  if (clock_now_s() - start > DEADLINE_MS * 1e-3 + 9)
+    fail_msg("%s gives %d: %.1f s", row->name, code, clock_now_s() - start);
 }
 
 static void every_call_may_fail(void **state) {

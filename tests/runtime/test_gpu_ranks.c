@@ -6,22 +6,17 @@
  * recorded once.
  */
 #include "tests/support/gpu_plan.h"
+
+#include "base/clock.h"
 #include "tests/support/ranks_plan.h"
 #include "tests/support/state_plan.h"
 
 #include "runtime/session.h"
 
-#include <time.h>
 
 enum { DEADLINE_MS = 1000, RANKS = 4 };
 
 static double slowest;
-
-static double now_s(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 struct gpu_options {
   const char *faults;
@@ -139,7 +134,7 @@ static void a_thousand_tokens(void **state) {
 /* --- Failures --- */
 
 static void in_time(double start, const char *what) {
-  double took = now_s() - start;
+  double took = clock_now_s() - start;
   slowest = took > slowest ? took : slowest;
   if (took > DEADLINE_MS * 1e-3 + 9) /* a busy machine takes its time */
     fail_msg("'%s' took %.1f s", what, took);
@@ -166,9 +161,9 @@ static void every_step_may_fail(void **state) {
       snprintf(faults, sizeof faults, "rank=%d step=%d %s", (int)(step + (uint64_t)kind) % RANKS,
                (int)step, fault->word);
       session = create(&f, (struct gpu_options){.faults = faults, .check = fault->check});
-      double start = now_s();
+      double start = clock_now_s();
       sinter_status st = ranks_plan_run(session, 40, RANKS);
-      slowest_fault_note(&slowest_of_all, faults, now_s() - start, DEADLINE_MS + 1000);
+      slowest_fault_note(&slowest_of_all, faults, clock_now_s() - start, DEADLINE_MS + 1000);
       if (st != fault->status || strcmp(sinter_last_error_code(), fault->code))
         fail_msg("'%s': %d %s", faults, st, sinter_last_error());
       assert_ok(ranks_plan_run(session, 40, RANKS));
@@ -220,7 +215,7 @@ static void every_collective_may_fail(void **state) {
         for (int i = 0; i < before; i++)
           assert_ok(run_graph_plan(session, 40));
         set_fault(rank, 0, 900, fault->word);
-        double start = now_s();
+        double start = clock_now_s();
         sinter_status st = run_graph_plan(session, 40);
         in_time(start, fault->word);
         expect_codes(fault, st, rank, before);
@@ -248,7 +243,7 @@ static void each_collective_by_itself(void **state) {
         continue;
       set_fault(2, at, oom ? 900 : at, fault->word);
       sinter_session *session = create(&f, (struct gpu_options){0});
-      double start = now_s();
+      double start = clock_now_s();
       sinter_status st = run_graph_plan(session, 40);
       in_time(start, fault->word);
       expect_codes(fault, st, 2, at);
@@ -302,7 +297,7 @@ static void failures_before_any_run(void **state) {
       sinter_session_options options = {
           .struct_size = sizeof options, .devices = "sim:4", .deadline_ms = DEADLINE_MS};
       sinter_session *session = NULL;
-      double start = now_s();
+      double start = clock_now_s();
       sinter_status st = sinter_session_create(f.engine, &options, &session);
       in_time(start, faults[k].word);
       expect_codes(&faults[k], st, 3, at);
@@ -377,7 +372,7 @@ static void lost_gpus(void **state) {
   sinter_session *session = create(&f, (struct gpu_options){0});
   int64_t data[8] = {0};
   sinter_tensor input = engine_tensor(SINTER_I64, 8, data, sizeof data), output = {0};
-  double start = now_s();
+  double start = clock_now_s();
   assert_error(sinter_session_run(session, "main", &input, 1, &output, 1), SINTER_DEVICE, "E0722",
                "kernel 'sum_i64'");
   in_time(start, "a lost GPU");

@@ -5,6 +5,8 @@
  */
 #include "tests/support/ranks_plan.h"
 
+#include "base/clock.h"
+
 #include "runtime/session.h"
 
 #include <pthread.h>
@@ -13,12 +15,6 @@
 #include <unistd.h>
 
 enum { DEADLINE_MS = 150 };
-
-static double now_s(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static sinter_session *create(struct fixture *f, const char *devices, const char *faults,
                               bool check) {
@@ -51,9 +47,9 @@ static void every_step_may_fail(void **state) {
       snprintf(faults, sizeof faults, "rank=%d step=%d %s", (int)(step + (uint64_t)kind) % 4,
                (int)step, fault->word);
       sinter_session *session = create(&f, "cpu:4", faults, fault->check);
-      double start = now_s();
+      double start = clock_now_s();
       sinter_status st = ranks_plan_run(session, 40, 4);
-      slowest_fault_note(&slowest, faults, now_s() - start, DEADLINE_MS);
+      slowest_fault_note(&slowest, faults, clock_now_s() - start, DEADLINE_MS);
       if (st != fault->status)
         fail_msg("'%s': %d %s", faults, st, sinter_last_error());
       assert_error(st, fault->status, fault->code, fault->text);
@@ -194,11 +190,11 @@ static void parting_ranks_are_told(void **state) {
     fixture_open(&f, 2);
     for (int i = 0; i < 20; i++) { /* whoever sees it first */
       sinter_tensor output = {0};
-      double start = now_s();
+      double start = clock_now_s();
       assert_error(sinter_session_run(f.session, "main", NULL, 0, &output, 1), SINTER_DEVICE,
                    "E0704", how == BY_SIZE ? "numbers of elements" : "rank");
       assert_null(output.data);
-      assert_true(now_s() - start < 9); /* seen, not timed out after ten */
+      assert_true(clock_now_s() - start < 9); /* seen, not timed out after ten */
     }
     fixture_close(&f);
   }

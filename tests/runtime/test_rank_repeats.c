@@ -7,14 +7,9 @@
  */
 #include "tests/support/ranks_plan.h"
 
-#include <sched.h>
-#include <time.h>
+#include "base/clock.h"
 
-static double now_s(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
+#include <sched.h>
 
 static sinter_session *create(struct fixture *f, const char *devices, const char *faults) {
   sinter_session_options options = {
@@ -83,15 +78,15 @@ static void more_ranks_than_processors(void **state) {
   use_two_processors();
   open_plan(&f, 4, 2);
   sinter_session *session = create(&f, "cpu:8", NULL);
-  double start = now_s(), slowest = 0;
+  double start = clock_now_s(), slowest = 0;
   for (int i = 0; i < 300; i++) {
-    double before = now_s();
+    double before = clock_now_s();
     assert_ok(ranks_plan_run(session, 1 + i * 37 % 500, 8));
-    double took = now_s() - before;
+    double took = clock_now_s() - before;
     slowest = took > slowest ? took : slowest;
   }
   printf("300 runs of cpu:8 on two processors in %.2f s; the slowest took %.3f s\n",
-         now_s() - start, slowest);
+         clock_now_s() - start, slowest);
   sinter_session_destroy(session);
   fixture_close(&f);
 }

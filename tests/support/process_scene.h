@@ -5,6 +5,7 @@
 
 #include "tests/support/ranks_plan.h"
 
+#include "base/clock.h"
 #include "runtime/process/world.h"
 #include "runtime/session.h"
 
@@ -12,7 +13,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { RANKS = 4 };
@@ -47,12 +47,6 @@ struct scene {
   pid_t children[RANKS];
 };
 
-static inline double now_s(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static inline void say(struct outcome *out, sinter_status st) {
   out->st = st;
   snprintf(out->code, sizeof out->code, "%s", sinter_last_error_code());
@@ -76,19 +70,19 @@ static inline void act_runs(const struct scene *s, uint32_t rank, sinter_world *
                             struct outcome *out) {
   sinter_session *session = NULL;
   (void)rank;
-  double start = now_s();
+  double start = clock_now_s();
   sinter_status st = make_session(s, world, &session);
   for (int i = 0; i < s->runs && !st; i++) {
-    start = now_s();
+    start = clock_now_s();
     st = ranks_plan_run(session, i % 5 ? 40 + i % 300 : 4096, RANKS);
   }
   out->steps = session ? session->ranks[0].steps : 0;
   say(out, st);
-  out->seconds = now_s() - start;
+  out->seconds = clock_now_s() - start;
   if (st && session) { /* a world's failure is final, and says so at once */
-    double again = now_s();
+    double again = clock_now_s();
     if (ranks_plan_run(session, 40, RANKS) != st || strcmp(sinter_last_error_code(), out->code) ||
-        now_s() - again > 1)
+        clock_now_s() - again > 1)
       snprintf(out->code, sizeof out->code, "again");
   }
   sinter_session_destroy(session);

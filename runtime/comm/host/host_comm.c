@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Communication between ranks in one memory: meetings, agreement, failures. See host_state.h. */
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "runtime/comm/host/host_state.h"
 #include "runtime/futex.h"
@@ -14,12 +15,6 @@
 
 /* Waiting ranks look this often whether the others live. */
 #define LOOK_NS 20000000u
-
-static uint64_t now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* --- Failures --- */
 
@@ -107,7 +102,7 @@ static status sleep_until(struct comm *c, uint32_t rank, struct host_meeting *me
     futex_wait(&meeting->round, round, look);
     if (atomic_load(&meeting->round) != round)
       break;
-    uint64_t now = now_ns();
+    uint64_t now = clock_now_ns();
     uint32_t latest = signs_of_life(c);
     if (!alive || latest != signs)
       alive = now;

@@ -6,6 +6,7 @@
  * places, as threads do (host_move.c): the same bits.
  */
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "runtime/comm/host/host_state.h"
@@ -240,7 +241,7 @@ static status report_silence(struct process *c, uint64_t age) {
 
 /* Whether those waited for are on their way. */
 static status look_around(struct process *c) {
-  uint64_t age = world_signs(c->w, c->signs), lives = 0, now = socket_now(), mine = at_of(c);
+  uint64_t age = world_signs(c->w, c->signs), lives = 0, now = clock_now_ns(), mine = at_of(c);
   if (c->cancelled && atomic_load(c->cancelled))
     return fault_report(DIAG_E0617, NULL, NULL, "the run was cancelled");
   for (uint32_t i = 0; i < c->ranks; i++) {
@@ -279,7 +280,7 @@ static status rest(struct process *c, uint32_t seen, uint64_t *looked) {
     events[i] = (short)((c->in[i].active ? POLLIN : 0) | (c->out[i].active ? POLLOUT : 0));
   if (!world_failed(c->w))
     world_sleep(c->w, seen, events, look);
-  uint64_t now = socket_now();
+  uint64_t now = clock_now_ns();
   if (now - *looked < look)
     return STATUS_OK;
   *looked = now;
@@ -289,7 +290,7 @@ static status rest(struct process *c, uint32_t seen, uint64_t *looked) {
 /* Until all active streams are through. Errors are of this process: comm's `fail` tells others. */
 static status transfer(struct process *c) {
   status st = STATUS_OK;
-  uint64_t looked = c->alive = socket_now();
+  uint64_t looked = c->alive = clock_now_ns();
   atomic_store(&c->w->own_waiting, 1);
   for (;;) {
     uint32_t seen = world_news(c->w);
@@ -306,7 +307,7 @@ static status transfer(struct process *c) {
     if (st || !active)
       break;
     if (moved)
-      c->alive = socket_now();
+      c->alive = clock_now_ns();
     else if ((st = rest(c, seen, &looked)) != STATUS_OK)
       break;
   }

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* NCCL's communicators: making them without blocking, looking after them, ending them. */
+#include "base/clock.h"
 #include "base/mem.h"
 #include "runtime/comm/nccl/nccl_state.h"
 
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
-
-uint64_t nccl_now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void doze(void) { nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL); }
 
@@ -78,7 +73,7 @@ static status report_silence(struct nccl_rank *r) {
 status nccl_watch(void *user, bool begins) {
   struct nccl_rank *r = user;
   struct comm *c = r->comm;
-  uint64_t now = nccl_now_ns();
+  uint64_t now = clock_now_ns();
   if (begins) /* or did something: others that wait for this rank are to see it */
     atomic_fetch_xor(c->controls->heartbeat(c->control, r->number), COMM_SIGN_OF_LIFE);
   uint32_t signs = signs_of_life(c);
@@ -112,11 +107,11 @@ static status settle(struct nccl_rank *ranks, uint32_t n, const char *what) {
   const struct comm *c = ranks->comm;
   bool waits = true;
   status st = STATUS_OK;
-  for (uint64_t start = nccl_now_ns(); waits && !st;) {
+  for (uint64_t start = clock_now_ns(); waits && !st;) {
     st = ask(ranks, n, what, &waits);
     if (!st && waits && c->controls->failed(c->control))
       st = c->controls->fail(c->control, ranks->number);
-    else if (!st && waits && nccl_now_ns() - start > c->deadline_ns)
+    else if (!st && waits && clock_now_ns() - start > c->deadline_ns)
       st = fault_report(DIAG_E0703, NULL, "the deadline is an option of the session",
                         "rank %u has waited %.1f s for NCCL: %s", ranks->number,
                         (double)c->deadline_ns * 1e-9, what);

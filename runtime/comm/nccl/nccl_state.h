@@ -57,8 +57,6 @@ static inline struct nccl_rank *nccl_rank_of(const struct comm *c, uint32_t rank
   return &c->ranks[rank - c->first];
 }
 
-uint64_t nccl_now_ns(void);
-
 /* --- nccl_link.c: communicators --- */
 
 /* Makes all communicators of this process's ranks. Errors: E0703, E0731. */

@@ -3,6 +3,8 @@
 #include <time.h>
 
 #include "runtime/drivers/cuda/cuda_device.h"
+
+#include "base/clock.h"
 #include "runtime/futex.h"
 
 /* --- Errors --- */
@@ -26,21 +28,15 @@ status cuda_device_fail(struct device *device, int result, const char *what) {
 
 /* --- Waiting --- */
 
-static uint64_t clock_ns(clockid_t clock) {
-  struct timespec t;
-  clock_gettime(clock, &t);
-  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* Simulated GPUs work inside of a query. */
 #define WORKED_NS 1000000u
 
 /* Asks once; whether the GPU was seen to work. */
 static int query(struct device *device, cuda_event *event, bool *out_worked) {
-  uint64_t wall = clock_ns(CLOCK_MONOTONIC), cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+  uint64_t wall = clock_now_ns(), cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
   int result = event ? device->api->event_query(event) : device->api->stream_query(device->stream);
-  *out_worked = clock_ns(CLOCK_MONOTONIC) - wall > WORKED_NS &&
-                clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu > WORKED_NS;
+  *out_worked =
+      clock_now_ns() - wall > WORKED_NS && clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu > WORKED_NS;
   return result;
 }
 
@@ -56,7 +52,7 @@ static void rest(uint64_t waited_ns) {
 
 /* For the event, or for all work. */
 static status watch_until(struct device *device, cuda_event *event) {
-  uint64_t start = clock_ns(CLOCK_MONOTONIC), looked = start;
+  uint64_t start = clock_now_ns(), looked = start;
   status st = device->watch(device->watch_user, true);
   while (!st) {
     bool worked;
@@ -64,7 +60,7 @@ static status watch_until(struct device *device, cuda_event *event) {
     if (result != CUDA_NOT_READY)
       return result == CUDA_SUCCESS ? STATUS_OK
                                     : cuda_device_fail(device, result, "running kernels");
-    uint64_t now = clock_ns(CLOCK_MONOTONIC);
+    uint64_t now = clock_now_ns();
     if (worked)
       device->watch(device->watch_user, true);
     if (now - looked > SPIN_NS) {
@@ -115,11 +111,11 @@ status cuda_device_make_room(struct device *device) {
 void cuda_device_drain(struct device *device) {
   if (device->dead || device->api->context_set(device->context) != CUDA_SUCCESS)
     return;
-  uint64_t start = clock_ns(CLOCK_MONOTONIC), now = start;
+  uint64_t start = clock_now_ns(), now = start;
   int result = CUDA_NOT_READY;
   for (bool worked; result == CUDA_NOT_READY && now - start < DRAIN_NS;) {
     result = query(device, NULL, &worked);
-    now = clock_ns(CLOCK_MONOTONIC);
+    now = clock_now_ns();
     if (worked)
       start = now;
     if (result == CUDA_NOT_READY)
