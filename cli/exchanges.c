@@ -4,7 +4,7 @@
 
 /* Processes know what they received, and what their groups expect, themselves. */
 static void add_up(sinter_world *world, sinter_exchange *e) {
-  uint64_t mine[] = {e->bytes, e->expected}, all[256][2];
+  uint64_t mine[] = {e->bytes, e->expected}, all[SINTER_WORLD_MOST][2];
   if (!world || sinter_world_exchange(world, mine, sizeof mine, all))
     return;
   e->bytes = e->expected = 0;

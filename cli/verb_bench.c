@@ -60,7 +60,7 @@ static status run_once(struct bench *b, sinter_session *session) {
 
 /* Rank 0's clock counts: all processes make as many runs. */
 static bool goes_on(struct bench *b, bool more, status *s) {
-  uint8_t mine = more, all[256];
+  uint8_t mine = more, all[SINTER_WORLD_MOST];
   if (!b->v->world)
     return more;
   *s = runtime_error_to_diags(sinter_world_exchange(b->v->world, &mine, 1, all), &b->v->diags);

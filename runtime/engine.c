@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "runtime/fault.h"
+#include "runtime/options_take.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -81,18 +82,6 @@ static status describe_entries(sinter_engine *engine) {
 
 /* --- Opening --- */
 
-/* Fields that the caller's struct has; the others stay at their defaults. */
-static status copy_options(const sinter_engine_options *given, sinter_engine_options *out) {
-  *out = (sinter_engine_options){0};
-  if (!given)
-    return STATUS_OK;
-  if (given->struct_size < sizeof given->struct_size)
-    return fault_report(DIAG_E0618, NULL, "set struct_size to sizeof the struct",
-                        "the options' struct_size is %zu", given->struct_size);
-  memcpy(out, given, given->struct_size < sizeof *out ? given->struct_size : sizeof *out);
-  return STATUS_OK;
-}
-
 static status finish_open(sinter_engine *engine, const sinter_engine_options *options,
                           sinter_engine **out_engine) {
   status s = plan_load(&engine->plan, &engine->file);
@@ -116,7 +105,7 @@ static status begin_open(const void *source, const sinter_engine_options *given,
   fault_clear();
   if (!source || !out_engine)
     return fault_report(DIAG_E0618, NULL, NULL, "sinter_engine_open was given NULL");
-  status s = copy_options(given, out_options);
+  status s = options_take(given, sizeof *out_options, out_options);
   if (s)
     return s;
   *out_new = mem_try_calloc(1, sizeof **out_new);

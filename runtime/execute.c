@@ -305,13 +305,17 @@ static status launch_profiled(struct rank *r, const Engine__Step *step,
     event.node = plan_string(r->plan, m->provenance[step->provenance[0]]->node);
     event.op = plan_string(r->plan, m->provenance[step->provenance[0]]->op);
   }
-  uint64_t took = 0;
+  status st;
   event.start_ns = clock_now_ns();
-  status st = r->driver->launch_timed ? r->driver->launch_timed(r->device, r->module, launch, &took)
-                                      : r->driver->launch(r->device, r->module, launch);
-  if (!st && !r->driver->launch_timed)
-    st = r->driver->wait(r->device);
-  event.end_ns = r->driver->launch_timed ? event.start_ns + took : clock_now_ns();
+  if (r->driver->launch_timed) {
+    uint64_t took = 0;
+    st = r->driver->launch_timed(r->device, r->module, launch, &took);
+    event.end_ns = event.start_ns + took;
+  } else {
+    st = r->driver->launch(r->device, r->module, launch);
+    st = st ? st : r->driver->wait(r->device);
+    event.end_ns = clock_now_ns();
+  }
   if (!st)
     r->profile(r->profile_user, &event);
   return st;

@@ -114,15 +114,23 @@ status fault_restore(const struct fault *fault) {
   return last.status = fault->status;
 }
 
-status fault_import(const char *code, const char *text) {
+void fault_export(struct fault_wire *out) {
+  *out = (struct fault_wire){0};
+  memcpy(out->code, fault_code(), strnlen(fault_code(), sizeof out->code - 1));
+  memcpy(out->text, last.text, last.length);
+}
+
+status fault_import(const struct fault_wire *wire) {
+  struct fault_wire w = *wire;
   enum diag_code row = DIAG_E0707;
+  w.code[sizeof w.code - 1] = w.text[sizeof w.text - 1] = 0;
   for (int i = 0; i < DIAG_CODE_COUNT; i++)
-    if (strcmp(diag_code_name((enum diag_code)i), code) == 0 &&
+    if (strcmp(diag_code_name((enum diag_code)i), w.code) == 0 &&
         diag_code_status((enum diag_code)i) != STATUS_OK)
       row = (enum diag_code)i;
   last.code = diag_code_name(row);
   last.length = 0;
-  append("%s", text);
+  append("%s", w.text);
   for (size_t i = 0; i < last.length; i++) /* lines are the report's own */
     if (last.text[i] != '\n')
       mask_control(last.text + i, 1);

@@ -43,8 +43,15 @@ status fault_restore(const struct fault *fault);
  * place. */
 status fault_follow(enum diag_code code, const struct fault *cause, const char *hint,
                     const char *what);
-/* Another process's error, by its code and text, as this thread's. A code that there is not is
- * E0707. */
-status fault_import(const char *code, const char *text);
+/* An error on its way to another process. */
+struct fault_wire {
+  char code[8]; /* "E0615"; "" for none */
+  char text[sizeof((struct fault *)0)->text];
+};
+/* The thread's error. */
+void fault_export(struct fault_wire *out);
+/* Another process's, whatever its bytes are, as this thread's. A code that there is not is E0707.
+ */
+status fault_import(const struct fault_wire *wire);
 
 #endif

@@ -4,23 +4,13 @@
 
 #include "base/mem.h"
 #include "runtime/fault.h"
+#include "runtime/options_take.h"
 
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* --- Creation --- */
-
-static status copy_options(const sinter_session_options *given, sinter_session_options *out) {
-  *out = (sinter_session_options){0};
-  if (given) {
-    if (given->struct_size < sizeof given->struct_size)
-      return fault_report(DIAG_E0618, NULL, "set struct_size to sizeof the struct",
-                          "the options' struct_size is %zu", given->struct_size);
-    memcpy(out, given, given->struct_size < sizeof *out ? given->struct_size : sizeof *out);
-  }
-  return STATUS_OK;
-}
 
 /* Of devices that all processes of a host name, each takes its own. */
 static bool take_own_device(struct sinter_session *s) {
@@ -119,8 +109,7 @@ static status create_ranks(struct sinter_session *s, const sinter_session_option
 struct session_blob {
   uint64_t engine[2];
   uint64_t deadline_ms, check, comms;
-  char code[8]; /* of its failure; "" for none */
-  char text[sizeof((struct fault *)0)->text];
+  struct fault_wire failure;
 };
 
 static status join_world(struct sinter_session *s, sinter_world *world) {
@@ -141,13 +130,11 @@ static status join_world(struct sinter_session *s, sinter_world *world) {
 }
 
 /* Blobs are the other processes', and so is what they say. */
-static status compare_sessions(const struct session_blob *mine, struct session_blob *all,
+static status compare_sessions(const struct session_blob *mine, const struct session_blob *all,
                                uint32_t n) {
-  for (uint32_t i = 0; i < n; i++) {
-    all[i].code[sizeof all[i].code - 1] = all[i].text[sizeof all[i].text - 1] = 0;
-    if (all[i].code[0])
-      return fault_import(all[i].code, all[i].text);
-  }
+  for (uint32_t i = 0; i < n; i++)
+    if (all[i].failure.code[0])
+      return fault_import(&all[i].failure);
   for (uint32_t i = 0; i < n; i++)
     if (memcmp(all[i].engine, mine->engine, sizeof mine->engine) != 0 ||
         all[i].deadline_ms != mine->deadline_ms || all[i].check != mine->check ||
@@ -164,14 +151,10 @@ static status agree_on_session(struct sinter_session *s, sinter_world *world,
   struct session_blob mine = {.deadline_ms = options->deadline_ms,
                               .check = options->check_collectives != 0,
                               .comms = s->comms == &nccl_comm};
-  struct fault fault;
   memcpy(mine.engine, s->engine->file.data + offsetof(struct engine_header, digest),
          sizeof mine.engine);
-  if (st) {
-    fault_save(&fault);
-    memcpy(mine.code, fault.code, strnlen(fault.code, sizeof mine.code - 1));
-    memcpy(mine.text, fault.text, sizeof mine.text);
-  }
+  if (st)
+    fault_export(&mine.failure);
   struct session_blob *all = mem_try_calloc(world->size, sizeof *all);
   if (!all) { /* nor can the others go on */
     fault_no_memory("a session", world->size * sizeof *all);
@@ -203,7 +186,7 @@ SINTER_API sinter_status sinter_session_create(sinter_engine *engine,
   if (!engine || !out_session)
     return (sinter_status)fault_report(DIAG_E0618, NULL, NULL,
                                        "sinter_session_create was given NULL");
-  status st = copy_options(options, &o);
+  status st = options_take(options, sizeof o, &o);
   if (st)
     return (sinter_status)st;
   struct sinter_session *s = mem_try_calloc(1, sizeof *s);

@@ -204,6 +204,8 @@ SINTER_API uint64_t sinter_engine_weight_bytes(const sinter_engine *engine);
  */
 typedef struct sinter_world sinter_world;
 
+#define SINTER_WORLD_MOST 256u /* processes of one world */
+
 typedef struct sinter_world_options {
   size_t struct_size;
   uint32_t rank, size; /* size 0: both as the launcher's environment says */

@@ -5,11 +5,12 @@
 #define SINTER_RUNTIME_PLACE_H
 
 #include "base/status.h"
+#include "include/sinter/runtime.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WORLD_MOST 256u /* processes */
+#define WORLD_MOST SINTER_WORLD_MOST
 
 struct place {
   uint32_t rank, size, local_rank;

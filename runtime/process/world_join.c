@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "runtime/futex.h"
+#include "runtime/options_take.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -359,17 +360,6 @@ static status join(struct sinter_world *w, const char *name) {
 
 /* --- The public functions --- */
 
-static status take_options(const sinter_world_options *given, sinter_world_options *out) {
-  *out = (sinter_world_options){0};
-  if (!given)
-    return STATUS_OK;
-  if (given->struct_size < sizeof given->struct_size)
-    return fault_report(DIAG_E0618, NULL, "set struct_size to sizeof the struct",
-                        "the options' struct_size is %zu", given->struct_size);
-  memcpy(out, given, given->struct_size < sizeof *out ? given->struct_size : sizeof *out);
-  return STATUS_OK;
-}
-
 static status find_place(const sinter_world_options *o, struct place *out) {
   *out = (struct place){.rank = o->rank, .size = o->size, .local_rank = o->rank};
   status st = o->size ? STATUS_OK : place_from_environment(out);
@@ -407,7 +397,7 @@ SINTER_API sinter_status sinter_world_join(const sinter_world_options *options,
   fault_clear();
   if (!out_world)
     return (sinter_status)fault_report(DIAG_E0618, NULL, NULL, "sinter_world_join was given NULL");
-  status st = take_options(options, &o);
+  status st = options_take(options, sizeof o, &o);
   if (!st)
     st = find_place(&o, &place);
   if (st)

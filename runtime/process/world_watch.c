@@ -32,11 +32,6 @@ struct frame {
   uint64_t check;                      /* hash of all else, and of what follows */
 };
 
-struct cause_frame {
-  char code[8];
-  char text[sizeof((struct fault *)0)->text];
-};
-
 static uint64_t frame_check(const struct frame *f, const uint8_t *body) {
   struct frame bare = *f;
   bare.check = 0;
@@ -78,42 +73,40 @@ static void queue_to_all(struct sinter_world *w, enum frame_type type, uint64_t 
 /* --- Failures --- */
 
 /* Under the mutex. */
-static void set_cause(struct sinter_world *w, const char *code, const char *text) {
-  fault_import(code, text);
+static void set_cause(struct sinter_world *w, const struct fault_wire *cause) {
+  fault_import(cause);
   fault_save(&w->cause);
   atomic_store(&w->failed, 1);
 }
 
 /* Under the mutex: rank 0 decides, the others ask it. */
-static void raise_cause(struct sinter_world *w, const char *code, const char *text) {
-  struct cause_frame body = {0};
+static void raise_cause(struct sinter_world *w, const struct fault_wire *cause) {
   if (world_failed(w))
     return;
-  snprintf(body.code, sizeof body.code, "%s", code);
-  memcpy(body.text, text, strnlen(text, sizeof body.text - 1));
   if (w->rank == 0) {
-    set_cause(w, body.code, body.text);
-    queue_to_all(w, FRAME_CAUSE, 0, &body, sizeof body);
-  } else if (!queue(w, &w->controls[0], FRAME_FAIL, 0, &body, sizeof body)) {
-    set_cause(w, body.code, body.text);
+    set_cause(w, cause);
+    queue_to_all(w, FRAME_CAUSE, 0, cause, sizeof *cause);
+  } else if (!queue(w, &w->controls[0], FRAME_FAIL, 0, cause, sizeof *cause)) {
+    set_cause(w, cause);
   }
 }
 
-/* The calling thread's error as a cause, under the mutex; its error stays what it was. */
+/* The calling thread's error as a cause, under the mutex. */
 static void raise_own(struct sinter_world *w) {
-  struct fault fault;
-  fault_save(&fault);
-  raise_cause(w, fault.code, fault.text);
+  struct fault_wire own;
+  fault_export(&own);
+  raise_cause(w, &own);
 }
 
 /* How long rank 0 may take to name the first cause. */
 #define ANSWER_NS 2000000000u
 
 status world_fail(struct sinter_world *w) {
-  struct fault own;
-  fault_save(&own);
+  struct fault_wire own;
+  struct fault cause;
+  fault_export(&own);
   pthread_mutex_lock(&w->mutex);
-  raise_cause(w, own.code, own.text);
+  raise_cause(w, &own);
   pthread_mutex_unlock(&w->mutex);
   wake_watcher(w);
   for (uint64_t until = clock_now_ns() + ANSWER_NS; !world_failed(w) && clock_now_ns() < until;) {
@@ -123,10 +116,10 @@ status world_fail(struct sinter_world *w) {
   }
   pthread_mutex_lock(&w->mutex);
   if (!world_failed(w))
-    set_cause(w, own.code, own.text);
-  own = w->cause;
+    set_cause(w, &own);
+  cause = w->cause;
   pthread_mutex_unlock(&w->mutex);
-  return fault_restore(&own);
+  return fault_restore(&cause);
 }
 
 static void report_end(struct sinter_world *w, uint32_t rank) {
@@ -195,7 +188,7 @@ static void take_bye(struct sinter_world *w, struct control *c, uint32_t rank) {
 /* false: nonsense. */
 static bool take_frame(struct sinter_world *w, struct control *c, uint32_t rank,
                        const struct frame *f, const uint8_t *body) {
-  struct cause_frame cause;
+  struct fault_wire cause;
   uint32_t n = f->bytes;
   switch (f->type) {
   case FRAME_SIGN:
@@ -219,11 +212,10 @@ static bool take_frame(struct sinter_world *w, struct control *c, uint32_t rank,
     if ((f->type == FRAME_FAIL) != (w->rank == 0) || n != sizeof cause)
       return false;
     memcpy(&cause, body, n);
-    cause.code[sizeof cause.code - 1] = cause.text[sizeof cause.text - 1] = 0;
     if (w->rank == 0)
-      raise_cause(w, cause.code, cause.text);
+      raise_cause(w, &cause);
     else if (!world_failed(w))
-      set_cause(w, cause.code, cause.text);
+      set_cause(w, &cause);
     return true;
   case FRAME_BLOB:
     if (w->rank)

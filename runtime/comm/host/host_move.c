@@ -10,10 +10,6 @@
 
 #include <string.h>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 /* One rank's view of an exchange. */
 struct move {
   struct comm *c;
@@ -122,15 +118,8 @@ status host_move(struct comm *c, uint32_t rank, struct host_meeting *meeting,
     st = host_meet(c, rank, meeting);
   if (st)
     return st;
-#if defined(__x86_64__)
-  unsigned caller_csr = _mm_getcsr();
-  _mm_setcsr(0x1f80); /* round to nearest, keep denormals, whatever the caller's program prefers */
-#endif
   for (uint32_t i = 0; i < own->n_blocks; i++)
     move_block(&m, i);
-#if defined(__x86_64__)
-  _mm_setcsr(caller_csr);
-#endif
   st = host_meet(c, rank, meeting);
   if (!st && exchange->body->kind == ENGINE__EXCHANGE_KIND__ALL_REDUCE) {
     for (uint32_t i = 0; i < own->n_blocks; i++)

@@ -11,6 +11,10 @@
 #include <math.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #define AT_ONCE 512u
 
 static inline float max_f32(float x, float y) {
@@ -130,8 +134,8 @@ static void combine(enum dtype dtype, Engine__Reduction reduction, void *acc, co
   }
 }
 
-void host_reduce(enum dtype dtype, Engine__Reduction reduction, uint8_t *dst,
-                 const uint8_t *const *sources, uint32_t n, uint64_t first, uint64_t end) {
+static void reduce(enum dtype dtype, Engine__Reduction reduction, uint8_t *dst,
+                   const uint8_t *const *sources, uint32_t n, uint64_t first, uint64_t end) {
   _Alignas(HOST_LINE) uint64_t acc[AT_ONCE];
   unsigned size = dtype_unpacked_bytes(dtype);
   for (uint64_t at = first; at < end; at += AT_ONCE) {
@@ -145,4 +149,16 @@ void host_reduce(enum dtype dtype, Engine__Reduction reduction, uint8_t *dst,
       combine(dtype, reduction, acc, sources[k] + at * size, count);
     memcpy(dst + at * size, acc, count * size);
   }
+}
+
+void host_reduce(enum dtype dtype, Engine__Reduction reduction, uint8_t *dst,
+                 const uint8_t *const *sources, uint32_t n, uint64_t first, uint64_t end) {
+#if defined(__x86_64__)
+  unsigned caller_csr = _mm_getcsr();
+  _mm_setcsr(0x1f80); /* round to nearest, keep denormals, whatever the caller's program prefers */
+#endif
+  reduce(dtype, reduction, dst, sources, n, first, end);
+#if defined(__x86_64__)
+  _mm_setcsr(caller_csr);
+#endif
 }

@@ -16,10 +16,6 @@
 #include <poll.h>
 #include <string.h>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 enum message_kind {
   MESSAGE_BEGIN = 1,
   MESSAGE_BLOCKS,
@@ -551,10 +547,6 @@ static status collect_parts(const struct part *p) {
 
 static void combine_parts(const struct part *p) {
   struct process *c = p->c;
-#if defined(__x86_64__)
-  unsigned caller_csr = _mm_getcsr();
-  _mm_setcsr(0x1f80); /* round to nearest, keep denormals, whatever the caller's program prefers */
-#endif
   for (uint32_t i = 0; i < p->n_blocks; i++) {
     const struct comm_block *b = &p->blocks[i];
     uint64_t first = segment_start(p, i, p->place) * size_of(p, i),
@@ -566,9 +558,6 @@ static void combine_parts(const struct part *p) {
                   p->body->kind == ENGINE__EXCHANGE_KIND__ALL_REDUCE ? b->dst + first : b->dst,
                   c->sources, p->n, 0, elements);
   }
-#if defined(__x86_64__)
-  _mm_setcsr(caller_csr);
-#endif
 }
 
 /* The second half of an all_reduce. */
