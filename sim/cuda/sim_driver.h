@@ -190,7 +190,6 @@ CUresult cuMemcpy3DAsync_v2(const CUDA_MEMCPY3D *c, CUstream s);
 CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool, CUdevice device);
 CUresult cuDeviceGetMemPool(CUmemoryPool *pool, CUdevice device);
 CUresult cuDeviceSetMemPool(CUdevice device, CUmemoryPool pool);
-CUresult cuGraphClone(CUgraph *clone, CUgraph graph);
 CUresult cuGraphGetEdges(CUgraph graph, CUgraphNode *from, CUgraphNode *to, size_t *count);
 CUresult cuGraphNodeGetDependencies(CUgraphNode node, CUgraphNode *out, size_t *count);
 CUresult cuGraphNodeGetDependentNodes(CUgraphNode node, CUgraphNode *out, size_t *count);
@@ -200,7 +199,13 @@ CUresult cuGraphRemoveDependencies(CUgraph graph, const CUgraphNode *from, const
                                    size_t count);
 CUresult cuGraphExecChildGraphNodeSetParams(CUgraphExec exec, CUgraphNode node, CUgraph child);
 
+/* The operations of nodes: sim_graph.c. */
 CUresult op_of_kernel_node(const CUDA_KERNEL_NODE_PARAMS *p, struct op **out);
+CUresult op_of_copy_node(const CUDA_MEMCPY3D *p, struct op **out);
+CUresult op_of_set_node(const CUDA_MEMSET_NODE_PARAMS *p, struct op **out);
+CUresult op_of_host_node(const CUDA_HOST_NODE_PARAMS *p, struct op **out);
+CUresult op_of_event_node(CUevent event, enum op_kind kind, struct op **out);
+CUresult op_of_child_node(CUgraph child, struct op **out);
 CUresult op_of_launch(const CUlaunchConfig *c, CUfunction f, void **params, void **extra,
                       struct op **out);
 CUresult op_of_set(CUdeviceptr to, size_t pitch, unsigned value, unsigned element, size_t width,

@@ -116,16 +116,16 @@ CUresult op_of_kernel_node(const CUDA_KERNEL_NODE_PARAMS *p, struct op **out) {
   memcpy(c.block, p->block, sizeof c.block);
   return op_of_launch(&c, p->function ? p->function : p->kernel, p->params, p->extra, out);
 }
-static CUresult set_op(const CUDA_MEMSET_NODE_PARAMS *p, struct op **out) {
+CUresult op_of_set_node(const CUDA_MEMSET_NODE_PARAMS *p, struct op **out) {
   NEED(p);
   return op_of_set(p->to, p->pitch, p->value, p->element, p->width, p->height, out);
 }
-static CUresult copy_op(const CUDA_MEMCPY3D *p, struct op **out) {
+CUresult op_of_copy_node(const CUDA_MEMCPY3D *p, struct op **out) {
   NEED_CONTEXT();
   NEED(p);
   return op_of_copy(p, out);
 }
-static CUresult host_op(const CUDA_HOST_NODE_PARAMS *p, struct op **out) {
+CUresult op_of_host_node(const CUDA_HOST_NODE_PARAMS *p, struct op **out) {
   NEED_CONTEXT();
   NEED(p && p->fn);
   *out = op_create(OP_HOST, current);
@@ -141,12 +141,12 @@ static CUresult host_op(const CUDA_HOST_NODE_PARAMS *p, struct op **out) {
     return r ? r : graph_add_op(node, graph, dependencies, count, o);                              \
   }
 ADD(cuGraphAddKernelNode_v2, CUDA_KERNEL_NODE_PARAMS, op_of_kernel_node)
-ADD(cuGraphAddHostNode, CUDA_HOST_NODE_PARAMS, host_op)
+ADD(cuGraphAddHostNode, CUDA_HOST_NODE_PARAMS, op_of_host_node)
 DECLARE(cuGraphAddMemcpyNode, (CUgraphNode * node, CUgraph graph, const CUgraphNode *dependencies,
                                size_t count, const CUDA_MEMCPY3D *params, CUcontext context)) {
   struct op *o = NULL;
   (void)context;
-  CUresult r = copy_op(params, &o);
+  CUresult r = op_of_copy_node(params, &o);
   return r ? r : graph_add_op(node, graph, dependencies, count, o);
 }
 DECLARE(cuGraphAddMemsetNode,
@@ -154,7 +154,7 @@ DECLARE(cuGraphAddMemsetNode,
          const CUDA_MEMSET_NODE_PARAMS *params, CUcontext context)) {
   struct op *o = NULL;
   (void)context;
-  CUresult r = set_op(params, &o);
+  CUresult r = op_of_set_node(params, &o);
   return r ? r : graph_add_op(node, graph, dependencies, count, o);
 }
 DECLARE(cuGraphAddEmptyNode,
@@ -192,26 +192,36 @@ DECLARE(cuGraphNodeFindInClone, (CUgraphNode * node, CUgraphNode original, CUgra
     }
   return CUDA_ERROR_INVALID_VALUE;
 }
-DECLARE(cuGraphAddChildGraphNode, (CUgraphNode * node, CUgraph graph,
-                                   const CUgraphNode *dependencies, size_t count, CUgraph child)) {
+CUresult op_of_child_node(CUgraph child, struct op **out) {
   NEED_CONTEXT();
   NEED(child);
-  struct op *o = op_create(OP_CHILD, current);
-  o->child = graph_clone(child);
-  return graph_add_op(node, graph, dependencies, count, o);
+  *out = op_create(OP_CHILD, current);
+  (*out)->child = graph_clone(child);
+  return CUDA_SUCCESS;
+}
+DECLARE(cuGraphAddChildGraphNode, (CUgraphNode * node, CUgraph graph,
+                                   const CUgraphNode *dependencies, size_t count, CUgraph child)) {
+  struct op *o = NULL;
+  CUresult r = op_of_child_node(child, &o);
+  return r ? r : graph_add_op(node, graph, dependencies, count, o);
 }
 DECLARE(cuGraphChildGraphNodeGetGraph, (CUgraphNode node, CUgraph *graph)) {
   NEED(node && graph && node->op->kind == OP_CHILD);
   *graph = node->op->child;
   return CUDA_SUCCESS;
 }
-static CUresult event_node(CUgraphNode *node, CUgraph graph, const CUgraphNode *dependencies,
-                           size_t count, CUevent event, enum op_kind kind) {
+CUresult op_of_event_node(CUevent event, enum op_kind kind, struct op **out) {
   NEED_CONTEXT();
   NEED(event);
-  struct op *o = op_create(kind, current);
-  o->event = event;
-  return graph_add_op(node, graph, dependencies, count, o);
+  *out = op_create(kind, current);
+  (*out)->event = event;
+  return CUDA_SUCCESS;
+}
+static CUresult event_node(CUgraphNode *node, CUgraph graph, const CUgraphNode *dependencies,
+                           size_t count, CUevent event, enum op_kind kind) {
+  struct op *o = NULL;
+  CUresult r = op_of_event_node(event, kind, &o);
+  return r ? r : graph_add_op(node, graph, dependencies, count, o);
 }
 DECLARE(cuGraphAddEventRecordNode, (CUgraphNode * node, CUgraph graph,
                                     const CUgraphNode *dependencies, size_t count, CUevent event)) {
@@ -359,9 +369,9 @@ struct op **graph_exec_op(CUgraphExec e, CUgraphNode node) {
     return r ? r : op_exchange(&x->op, o);                                                         \
   }
 SETTERS(cuGraphKernelNodeSetParams_v2, CUDA_KERNEL_NODE_PARAMS, op_of_kernel_node)
-SETTERS(cuGraphMemcpyNodeSetParams, CUDA_MEMCPY3D, copy_op)
-SETTERS(cuGraphMemsetNodeSetParams, CUDA_MEMSET_NODE_PARAMS, set_op)
-SETTERS(cuGraphHostNodeSetParams, CUDA_HOST_NODE_PARAMS, host_op)
+SETTERS(cuGraphMemcpyNodeSetParams, CUDA_MEMCPY3D, op_of_copy_node)
+SETTERS(cuGraphMemsetNodeSetParams, CUDA_MEMSET_NODE_PARAMS, op_of_set_node)
+SETTERS(cuGraphHostNodeSetParams, CUDA_HOST_NODE_PARAMS, op_of_host_node)
 DECLARE(cuGraphExecKernelNodeSetParams_v2,
         (CUgraphExec e, CUgraphNode node, const CUDA_KERNEL_NODE_PARAMS *params)) {
   return set_cuGraphKernelNodeSetParams_v2(e, node, params);

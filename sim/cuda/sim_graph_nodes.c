@@ -53,35 +53,18 @@ static CUresult free_op(CUdeviceptr address, struct op **out) {
   (*out)->address = address;
   return CUDA_SUCCESS;
 }
-static CUresult event_op(CUevent event, enum op_kind kind, struct op **out) {
-  NEED_CONTEXT();
-  NEED(event);
-  *out = op_create(kind, current);
-  (*out)->event = event;
-  return CUDA_SUCCESS;
-}
-
 static CUresult op_of(struct node_params *p, struct op **out) {
   NEED_CONTEXT();
   NEED(p);
   switch (p->type) {
   case OP_KERNEL: return op_of_kernel_node(&p->kernel, out);
-  case OP_COPY: return op_of_copy(&p->copy.copy, out);
-  case OP_SET:
-    return op_of_set(p->set.to, p->set.pitch, p->set.value, p->set.element, p->set.width,
-                     p->set.height, out);
-  case OP_HOST:
-    NEED(p->host.fn);
-    *out = op_create(OP_HOST, current);
-    (*out)->host = p->host;
-    return CUDA_SUCCESS;
-  case OP_CHILD:
-    NEED(p->child.graph);
-    *out = op_create(OP_CHILD, current);
-    return cuGraphClone(&(*out)->child, p->child.graph);
+  case OP_COPY: return op_of_copy_node(&p->copy.copy, out);
+  case OP_SET: return op_of_set_node(&p->set, out);
+  case OP_HOST: return op_of_host_node(&p->host, out);
+  case OP_CHILD: return op_of_child_node(p->child.graph, out);
   case OP_EMPTY: *out = op_create(OP_EMPTY, current); return CUDA_SUCCESS;
   case OP_WAIT:
-  case OP_RECORD: return event_op(p->event, (enum op_kind)p->type, out);
+  case OP_RECORD: return op_of_event_node(p->event, (enum op_kind)p->type, out);
   case OP_ALLOC: return alloc_op(&p->alloc, out);
   case OP_FREE: return free_op(p->address, out);
   default:
@@ -173,7 +156,7 @@ static CUresult get_event(const struct op *o, enum op_kind kind, CUevent *event)
 static CUresult set_event(struct op **slot, enum op_kind kind, CUevent event) {
   struct op *o = NULL;
   NEED(slot && (*slot)->kind == kind);
-  CUresult r = event_op(event, kind, &o);
+  CUresult r = op_of_event_node(event, kind, &o);
   return r ? r : op_exchange(slot, o);
 }
 #define EVENT_NODE(Kind, kind)                                                                     \

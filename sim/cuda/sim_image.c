@@ -198,7 +198,8 @@ static void log_to(unsigned count, const int *options, void **values, int buffer
   }
   *room = P(n < most ? n : most);
 }
-void image_log(unsigned count, const int *options, void **values, const char *errors, size_t n) {
+static void fill_logs(unsigned count, const int *options, void **values, const char *errors,
+                      size_t n) {
   enum { WALL_TIME = 2, INFORMATION = 3, ERRORS = 5 };
   static const float none = 0;
   void **time = option(count, options, values, WALL_TIME);
@@ -206,6 +207,28 @@ void image_log(unsigned count, const int *options, void **values, const char *er
     memcpy(time, &none, sizeof none);
   log_to(count, options, values, INFORMATION, "", 0);
   log_to(count, options, values, ERRORS, errors, n);
+}
+
+static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
+
+CUresult image_program(const char *text, size_t n, unsigned count, const int *options,
+                       void **values, struct program **out) {
+  struct diags d = {0};
+  char *errors = NULL;
+  size_t errors_size = 0;
+  pthread_mutex_lock(&loading);
+  status st = program_load(text, n, (uint32_t)current->device, &d, out);
+  pthread_mutex_unlock(&loading);
+  FILE *f = st ? open_memstream(&errors, &errors_size) : NULL;
+  if (f) {
+    diags_print(&d, f);
+    fclose(f);
+    fputs(errors, stderr);
+  }
+  fill_logs(count, options, values, errors ? errors : "", errors_size);
+  free(errors);
+  diags_deinit(&d);
+  return st ? CUDA_ERROR_INVALID_PTX : CUDA_SUCCESS;
 }
 
 /* The linker. */
@@ -280,26 +303,13 @@ DECLARE(cuLinkComplete, (struct sim_link * l, void **image, size_t *size)) {
   NEED(image);
   if (!l->text)
     return CUDA_ERROR_NOT_FOUND;
-  struct diags d = {0};
   struct program *p = NULL;
-  char *errors = NULL;
-  size_t n = 0;
-  status st = program_load(l->text, l->size, (uint32_t)current->device, &d, &p);
+  CUresult r = image_program(l->text, l->size, l->count, l->options, l->values, &p);
   program_unload(p);
-  FILE *f = open_memstream(&errors, &n);
-  if (f && st)
-    diags_print(&d, f);
-  if (f)
-    fclose(f);
-  if (st)
-    diags_print(&d, stderr);
-  image_log(l->count, l->options, l->values, errors ? errors : "", n);
-  free(errors);
-  diags_deinit(&d);
   *image = l->text;
   if (size)
     *size = l->size + 1;
-  return st ? CUDA_ERROR_INVALID_PTX : CUDA_SUCCESS;
+  return r;
 }
 DECLARE(cuLinkDestroy, (struct sim_link * l)) {
   if (!l)

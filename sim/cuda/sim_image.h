@@ -13,7 +13,10 @@ CUresult image_text(const void *image, size_t size, char **out, size_t *out_size
 size_t image_size(const void *image);
 /* A file as a whole; the caller's. */
 CUresult image_read(const char *path, char **out, size_t *out_size);
-/* Fills the log buffers among the options of a just-in-time compiler (CUjit_option). */
-void image_log(unsigned count, const int *options, void **values, const char *errors, size_t n);
+/* The program of a text, one at a time. What is wrong with it goes to stderr and, with the rest, to
+ * the log buffers among the options of a just-in-time compiler (CUjit_option); then
+ * CUDA_ERROR_INVALID_PTX. */
+CUresult image_program(const char *text, size_t n, unsigned count, const int *options,
+                       void **values, struct program **out);
 
 #endif

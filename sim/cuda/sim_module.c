@@ -2,32 +2,18 @@
 /* Modules, libraries, functions, occupancy. */
 #include "sim/cuda/sim_image.h"
 
-static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
-
 static CUresult load(const void *image, size_t size, unsigned count, const int *options,
                      void **values, struct sim_module **out) {
-  char *text, *errors = NULL;
-  size_t n, errors_size = 0;
+  char *text;
+  size_t n;
+  struct program *p = NULL;
   CUresult r = image_text(image, size, &text, &n);
   if (r)
     return r;
-  struct diags d = {0};
-  struct program *p;
-  pthread_mutex_lock(&loading);
-  status st = program_load(text, n, (uint32_t)current->device, &d, &p);
-  pthread_mutex_unlock(&loading);
+  r = image_program(text, n, count, options, values, &p);
   mem_free(text);
-  FILE *f = st ? open_memstream(&errors, &errors_size) : NULL;
-  if (f) {
-    diags_print(&d, f);
-    fclose(f);
-    fputs(errors, stderr);
-  }
-  image_log(count, options, values, errors ? errors : "", errors_size);
-  free(errors);
-  diags_deinit(&d);
-  if (st)
-    return CUDA_ERROR_INVALID_PTX;
+  if (r)
+    return r;
   *out = mem_calloc(1, sizeof **out);
   (*out)->program = p;
   p->owner = *out;
