@@ -274,12 +274,10 @@ static bool build_scan(struct import_node *n, struct scan *s, const value_id *st
   struct repeat l = {.n = n,
                      .step = scan_step,
                      .user = s,
-                     .most = import_dim_scalar(n, s->length, DTYPE_I64),
-                     .go_on = build_scalar_i64(n->b, DTYPE_BOOL, 1),
-                     .trips = s->length,
                      .initial = states,
                      .carried = s->states,
                      .stacked = s->outputs};
+  import_repeat_times(&l, s->length);
   bool built = import_repeat(&l, out_results);
   if (l.rank_changes)
     import_unsupported(n, "the rank of a state changes");
@@ -390,13 +388,8 @@ static void scan_v8(struct import_node *n) {
     }
   }
   dim batch = import_dim(n, 1, 0);
-  struct repeat l = {.n = n,
-                     .step = batch_step,
-                     .user = &s,
-                     .most = import_dim_scalar(n, batch, DTYPE_I64),
-                     .go_on = build_scalar_i64(n->b, DTYPE_BOOL, 1),
-                     .trips = batch,
-                     .stacked = (uint32_t)s.body->n_output};
+  struct repeat l = {.n = n, .step = batch_step, .user = &s, .stacked = (uint32_t)s.body->n_output};
+  import_repeat_times(&l, batch);
   if (import_repeat(&l, results))
     for (uint32_t i = 0; i < n->n_outputs; i++)
       import_out(n, i, results[i]);

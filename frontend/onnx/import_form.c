@@ -86,20 +86,6 @@ static struct import_value *packed_form(struct import_node *n, enum dtype dtype,
   return form;
 }
 
-static int32_t item_rank(struct import_node *n, struct import_value *v) {
-  if (v->kind == IMPORT_PACKED)
-    return v->item_rank;
-  int32_t rank = PACKED_ANY_RANK;
-  for (uint32_t i = 0; i < v->n_items; i++) {
-    value_id x = import_value_id(n, v->items[i]);
-    int32_t own = x == VALUE_NONE ? PACKED_ANY_RANK : (int32_t)value_type(n->f, x)->rank;
-    if (i && own != rank)
-      return PACKED_ANY_RANK;
-    rank = own;
-  }
-  return rank;
-}
-
 static bool is_sequence(const struct import_value *v) {
   return v->kind == IMPORT_SEQUENCE || v->kind == IMPORT_PACKED;
 }
@@ -136,11 +122,11 @@ bool import_form_joins(struct import_node *n, struct import_value *a, struct imp
 
 static struct import_value *common_sequence(struct import_node *n, struct import_value *a,
                                             struct import_value *b) {
-  bool other = a->kind == IMPORT_SEQUENCE && a->n_items == 0;
-  int32_t x = item_rank(n, a), y = item_rank(n, b);
-  bool a_empty = other, b_empty = b->kind == IMPORT_SEQUENCE && b->n_items == 0;
+  int32_t x = import_sequence_rank(n, a), y = import_sequence_rank(n, b);
+  bool a_empty = a->kind == IMPORT_SEQUENCE && a->n_items == 0;
+  bool b_empty = b->kind == IMPORT_SEQUENCE && b->n_items == 0;
   int32_t rank = a_empty ? y : b_empty || x == y ? x : PACKED_ANY_RANK;
-  return packed_form(n, import_sequence_dtype(n, other ? b : a), rank);
+  return packed_form(n, import_sequence_dtype(n, a_empty ? b : a), rank);
 }
 
 struct import_value *import_form_common(struct import_node *n, struct import_value *a,
@@ -158,7 +144,7 @@ struct import_value *import_form_common(struct import_node *n, struct import_val
     bool both = x && y && a->kind == IMPORT_OPTIONAL && b->kind == IMPORT_OPTIONAL &&
                 !a->given_name && !b->given_name;
     if (item && item->kind == IMPORT_SEQUENCE && !both)
-      item = packed_form(n, import_sequence_dtype(n, item), item_rank(n, item));
+      item = packed_form(n, import_sequence_dtype(n, item), import_sequence_rank(n, item));
     if (item && both)
       return import_value_list(n, IMPORT_OPTIONAL, &item, 1);
     return item ? form_new(n, IMPORT_MAYBE, item) : NULL;
@@ -174,31 +160,33 @@ struct import_value *import_form_common(struct import_node *n, struct import_val
   return NULL;
 }
 
+/* A tensor without elements, or with one if it has no dims, that nobody looks at. */
+static struct import_value *empty_tensor(struct import_node *n, enum dtype dtype, uint32_t rank) {
+  dim dims[IR_MAX_RANK];
+  for (uint32_t i = 0; i < rank; i++)
+    dims[i] = dim_const(n->dims, 0);
+  return import_value_tensor(
+      n, build_broadcast_to(n->b, build_scalar_i64(n->b, dtype, 0), dims, rank));
+}
+
 /* What a declared type says of a value that is not there. */
 static struct import_value *declared_form(struct import_node *n, const Onnx__TypeProto *type) {
   enum dtype dtype;
   int32_t rank;
   if (import_declared_items(type, &dtype, &rank))
     return packed_form(n, dtype, rank);
-  if (!type || type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !type->tensor_type ||
-      !type->tensor_type->shape || type->tensor_type->shape->n_dim > IR_MAX_RANK ||
-      !dtype_from_onnx(type->tensor_type->elem_type, &dtype)) {
+  if (!import_declared_tensor(type, &dtype, &rank) || rank == PACKED_ANY_RANK) {
     import_unsupported(n, "an optional that is empty at first, and whose type is not declared");
     return NULL;
   }
-  dim dims[IR_MAX_RANK];
-  for (size_t i = 0; i < type->tensor_type->shape->n_dim; i++)
-    dims[i] = dim_const(n->dims, 0);
-  value_id zero = build_scalar_i64(n->b, dtype, 0);
-  return import_value_tensor(
-      n, build_broadcast_to(n->b, zero, dims, (uint32_t)type->tensor_type->shape->n_dim));
+  return empty_tensor(n, dtype, (uint32_t)rank);
 }
 
 struct import_value *import_form_carried(struct import_node *n, struct import_value *v,
                                          const Onnx__TypeProto *declared) {
   if (is_sequence(v)) {
     enum dtype dtype;
-    int32_t rank = item_rank(n, v), said;
+    int32_t rank = import_sequence_rank(n, v), said;
     bool known = import_declared_items(declared, &dtype, &said);
     return packed_form(n, import_sequence_dtype(n, v),
                        rank == PACKED_ANY_RANK && known ? said : rank);
@@ -225,11 +213,7 @@ static struct import_value *placeholder(struct import_node *n, const struct impo
     return NULL;
   }
   const struct type type = *value_type(n->f, like);
-  dim dims[IR_MAX_RANK];
-  for (uint32_t i = 0; i < type.rank; i++)
-    dims[i] = dim_const(n->dims, 0);
-  return import_value_tensor(
-      n, build_broadcast_to(n->b, build_scalar_i64(n->b, type.dtype, 0), dims, type.rank));
+  return empty_tensor(n, type.dtype, type.rank);
 }
 
 static struct import_value *as_maybe(struct import_node *n, const struct import_value *form,

@@ -286,10 +286,9 @@ void import_map_by_loop(struct import_node *n, const Onnx__GraphProto *graph) {
   if (!map_operands(n, &body, &length))
     return;
   for (uint32_t i = 0; i < n->n_outputs; i++) {
-    const Onnx__TypeProto *type = graph->output[i]->type;
-    bool known = type && type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
     enum dtype dtype;
-    if (!known || !dtype_from_onnx(type->tensor_type->elem_type, &dtype)) {
+    int32_t rank;
+    if (!import_declared_tensor(graph->output[i]->type, &dtype, &rank)) {
       import_unsupported(n, "a body whose outputs have no declared type");
       return;
     }
@@ -297,14 +296,9 @@ void import_map_by_loop(struct import_node *n, const Onnx__GraphProto *graph) {
     initial[2 * i] = import_packed_data(none);
     initial[2 * i + 1] = import_packed_shapes(none);
   }
-  struct repeat l = {.n = n,
-                     .step = map_step,
-                     .user = &body,
-                     .most = import_dim_scalar(n, length, DTYPE_I64),
-                     .go_on = build_scalar_i64(n->b, DTYPE_BOOL, 1),
-                     .trips = length,
-                     .initial = initial,
-                     .carried = 2 * n->n_outputs};
+  struct repeat l = {
+      .n = n, .step = map_step, .user = &body, .initial = initial, .carried = 2 * n->n_outputs};
+  import_repeat_times(&l, length);
   if (import_repeat(&l, results))
     for (uint32_t i = 0; i < n->n_outputs; i++)
       import_out_value(n, i, import_packed(n, results[2 * i], results[2 * i + 1], body.ranks[i]));

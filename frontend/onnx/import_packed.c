@@ -60,6 +60,20 @@ enum dtype import_sequence_dtype(struct import_node *n, struct import_value *v) 
   return first == VALUE_NONE ? v->item_dtype : value_type(n->f, first)->dtype;
 }
 
+int32_t import_sequence_rank(struct import_node *n, struct import_value *v) {
+  if (v->kind == IMPORT_PACKED)
+    return v->item_rank;
+  int32_t rank = PACKED_ANY_RANK;
+  for (uint32_t i = 0; i < v->n_items; i++) {
+    value_id x = import_value_id(n, v->items[i]);
+    int32_t own = x == VALUE_NONE ? PACKED_ANY_RANK : (int32_t)value_type(n->f, x)->rank;
+    if (i && own != rank)
+      return PACKED_ANY_RANK;
+    rank = own;
+  }
+  return rank;
+}
+
 struct import_value *import_pack(struct import_node *n, struct import_value *v) {
   if (v->kind == IMPORT_PACKED)
     return v;
@@ -68,33 +82,39 @@ struct import_value *import_pack(struct import_node *n, struct import_value *v) 
     return import_packed_empty(n, dtype);
   value_id *data = ARENA_ARRAY(import_arena(n), value_id, v->n_items);
   value_id *rows = ARENA_ARRAY(import_arena(n), value_id, v->n_items);
-  int32_t rank = PACKED_ANY_RANK;
   for (uint32_t i = 0; i < v->n_items; i++) {
     value_id x = import_value_id(n, v->items[i]);
     if (x == VALUE_NONE || value_type(n->f, x)->dtype != dtype) {
       import_unsupported(n, "a sequence of unknown length whose items are not tensors of one type");
       return NULL;
     }
-    int32_t own = (int32_t)value_type(n->f, x)->rank;
-    rank = i == 0 || own == rank ? own : PACKED_ANY_RANK;
     rows[i] = row_of_value(n, x);
     data[i] = flat(n, x);
   }
   return import_packed(n, build_concat(n->b, data, v->n_items, 0),
-                       build_concat(n->b, rows, v->n_items, 0), rank);
+                       build_concat(n->b, rows, v->n_items, 0), import_sequence_rank(n, v));
+}
+
+static const Onnx__TypeProto__Tensor *tensor_type(const Onnx__TypeProto *type) {
+  bool is = type && type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
+  return is ? type->tensor_type : NULL;
+}
+
+int32_t import_declared_rank(const Onnx__TypeProto *type) {
+  const Onnx__TypeProto__Tensor *tensor = tensor_type(type);
+  bool known = tensor && tensor->shape && tensor->shape->n_dim <= IR_MAX_RANK;
+  return known ? (int32_t)tensor->shape->n_dim : PACKED_ANY_RANK;
+}
+
+bool import_declared_tensor(const Onnx__TypeProto *type, enum dtype *out_dtype, int32_t *out_rank) {
+  const Onnx__TypeProto__Tensor *tensor = tensor_type(type);
+  *out_rank = import_declared_rank(type);
+  return tensor && dtype_from_onnx(tensor->elem_type, out_dtype);
 }
 
 bool import_declared_items(const Onnx__TypeProto *type, enum dtype *out_dtype, int32_t *out_rank) {
-  const Onnx__TypeProto *item =
-      type && type->value_case == ONNX__TYPE_PROTO__VALUE_SEQUENCE_TYPE && type->sequence_type
-          ? type->sequence_type->elem_type
-          : NULL;
-  if (!item || item->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !item->tensor_type ||
-      !dtype_from_onnx(item->tensor_type->elem_type, out_dtype))
-    return false;
-  const Onnx__TensorShapeProto *shape = item->tensor_type->shape;
-  *out_rank = shape && shape->n_dim <= IR_MAX_RANK ? (int32_t)shape->n_dim : PACKED_ANY_RANK;
-  return true;
+  return type && type->value_case == ONNX__TYPE_PROTO__VALUE_SEQUENCE_TYPE && type->sequence_type &&
+         import_declared_tensor(type->sequence_type->elem_type, out_dtype, out_rank);
 }
 
 /* ---- where items lie ---- */

@@ -20,9 +20,15 @@ struct import_value *import_packed_empty(struct import_node *n, enum dtype dtype
 /* A PACKED of a SEQUENCE; a PACKED as it is. NULL, reported, where items are not tensors of one
  * dtype. */
 struct import_value *import_pack(struct import_node *n, struct import_value *v);
-/* The dtype of the items of either kind. */
+/* The dtype of the items of either kind, and the rank that all have: PACKED_ANY_RANK if that is not
+ * known. */
 enum dtype import_sequence_dtype(struct import_node *n, struct import_value *v);
-/* What is declared of a sequence's items: their dtype and, maybe, rank. False if nothing is. */
+int32_t import_sequence_rank(struct import_node *n, struct import_value *v);
+/* The rank of a tensor type that says it; else PACKED_ANY_RANK. */
+int32_t import_declared_rank(const Onnx__TypeProto *type);
+/* A tensor type's dtype and, maybe, rank. False for another kind, or a dtype that there is not. */
+bool import_declared_tensor(const Onnx__TypeProto *type, enum dtype *out_dtype, int32_t *out_rank);
+/* The same of a sequence's items. */
 bool import_declared_items(const Onnx__TypeProto *type, enum dtype *out_dtype, int32_t *out_rank);
 
 /* The operators; positions are i64 [], and VALUE_NONE for the end. `rank` is that of the item. */

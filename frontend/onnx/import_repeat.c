@@ -94,6 +94,12 @@ static void result_types(struct repeat *l, const value_id *results, uint32_t sym
   }
 }
 
+void import_repeat_times(struct repeat *l, dim trips) {
+  l->most = import_dim_scalar(l->n, trips, DTYPE_I64);
+  l->go_on = build_scalar_i64(l->n->b, DTYPE_BOOL, 1);
+  l->trips = trips;
+}
+
 bool import_repeat(struct repeat *l, value_id *out_results) {
   struct import_node *n = l->n;
   struct arena *arena = import_arena(n);

@@ -24,6 +24,9 @@ struct repeat {
   bool rank_changes;   /* out: nothing was built, since the rank of a carried value changes */
 };
 
+/* A loop that runs so often, whatever its body does. */
+void import_repeat_times(struct repeat *l, dim trips);
+
 /* Builds the loop; out_results receives what was carried, then the stacks. False if it failed or
  * the rank of a carried value changes. */
 bool import_repeat(struct repeat *l, value_id *out_results);

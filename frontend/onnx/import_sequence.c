@@ -148,16 +148,11 @@ void import_sequence_erase(struct import_node *n) {
 /* The rank that the items of a sequence have, as it is known or declared. */
 static bool rank_of_items(struct import_node *n, const struct import_value *s,
                           const Onnx__TypeProto *declared, uint32_t *out) {
-  bool is = declared && declared->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE &&
-            declared->tensor_type && declared->tensor_type->shape &&
-            declared->tensor_type->shape->n_dim <= IR_MAX_RANK;
-  *out = is && s->item_rank == PACKED_ANY_RANK ? (uint32_t)declared->tensor_type->shape->n_dim
-                                               : (uint32_t)s->item_rank;
-  if (!is && s->item_rank == PACKED_ANY_RANK) {
+  int32_t rank = s->item_rank == PACKED_ANY_RANK ? import_declared_rank(declared) : s->item_rank;
+  *out = (uint32_t)rank;
+  if (rank == PACKED_ANY_RANK)
     import_unsupported(n, "the rank of the items of its sequence is not known");
-    return false;
-  }
-  return true;
+  return rank != PACKED_ANY_RANK;
 }
 
 static value_id packed_at(struct import_node *n, const struct import_value *s) {
