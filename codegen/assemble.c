@@ -205,32 +205,34 @@ static status join_code(const struct crew *crew, struct arena *arena, struct dia
   return cpu_link(diags, arena, objects, crew->module_count, &result->blob);
 }
 
-/* What a module became: its PTX, or its cubin. */
-static const void *image_of(const struct slot *slot, bool cubins, size_t *out_bytes) {
+/* What a module became: its PTX, or its cubin; and the room for it with at least a zero behind. */
+static const void *image_of(const struct slot *slot, bool cubins, size_t *out_bytes,
+                            size_t *out_room) {
+  size_t align = cubins ? CUBIN_ALIGNMENT : 1;
   *out_bytes = cubins ? slot->cubin_bytes : LLVMGetBufferSize(slot->buffer);
+  *out_room = (*out_bytes + align) / align * align;
   return cubins ? (const void *)slot->cubin : LLVMGetBufferStart(slot->buffer);
 }
 
-/* PTX modules, or cubins, one after the other, with at least a zero between them; a kernel's offset
- * is that of its module. */
+/* PTX modules, or cubins, one after the other; a kernel's offset is that of its module. */
 static void join_images(const struct crew *crew, struct arena *arena, bool cubins,
                         struct code_blob *blob) {
   const struct assemble_options *options = crew->options;
-  size_t bytes, align = cubins ? CUBIN_ALIGNMENT : 1;
+  size_t bytes, room;
   for (uint32_t i = 0; i < crew->module_count; i++) {
-    image_of(&crew->slots[i], cubins, &bytes);
-    blob->size += (bytes + align) / align * align;
+    image_of(&crew->slots[i], cubins, &bytes, &room);
+    blob->size += room;
   }
   blob->data = memset(arena_alloc(arena, blob->size), 0, blob->size);
   blob->symbols = ARENA_ARRAY(arena, struct code_symbol, options->kernel_count);
   blob->symbol_count = options->kernel_count;
   uint64_t at = 0;
   for (uint32_t i = 0; i < crew->module_count; i++) {
-    const void *image = image_of(&crew->slots[i], cubins, &bytes);
+    const void *image = image_of(&crew->slots[i], cubins, &bytes, &room);
     memcpy(blob->data + at, image, bytes);
     for (uint32_t k = first_kernel(crew, i); k < last_kernel(crew, i); k++)
       blob->symbols[k] = (struct code_symbol){options->name(options->user, k), at, bytes, true};
-    at += (bytes + align) / align * align;
+    at += room;
   }
 }
 

@@ -138,36 +138,28 @@ void coord_delinearize(struct emit *e, struct coord x, const dim *dims, uint32_t
 /* Result to operand, group by group; a dim of 1 has coordinate 0. */
 static void point_through_reshape(struct emit *e, const struct op *op, const struct type *from,
                                   const struct type *to, const struct point *p, struct point *out) {
-  const struct dim_table *t = e->f->module->dims;
   const struct reshape_groups *groups = reshape_groups_of(&e->kernel->reshapes, op->results[0]);
-  dim a[IR_MAX_RANK], b[IR_MAX_RANK];
-  uint32_t ia[IR_MAX_RANK], ib[IR_MAX_RANK], na = 0, nb = 0;
   out->rank = to->rank;
   out->width = p->width;
-  for (uint32_t i = 0; i < from->rank; i++) {
-    if (dim_is_const_value(t, from->dims[i], 1))
-      continue;
-    ia[na] = i;
-    a[na++] = from->dims[i];
-  }
-  for (uint32_t i = 0; i < to->rank; i++) {
+  for (uint32_t i = 0; i < to->rank; i++)
     out->c[i] = coord_zero(e);
-    if (dim_is_const_value(t, to->dims[i], 1))
-      continue;
-    ib[nb] = i;
-    b[nb++] = to->dims[i];
-  }
-  for (uint32_t g = 0, i = 0, j = 0; g < groups->n; g++) {
+  const uint32_t *ia = groups->result_axes, *ib = groups->operand_axes;
+  for (uint32_t g = 0; g < groups->n; g++) {
     uint32_t n_result = groups->groups[g].n_result, n_operand = groups->groups[g].n_operand;
     struct coord c[IR_MAX_RANK], split[IR_MAX_RANK];
-    for (uint32_t k = 0; k < n_result; k++)
-      c[k] = p->c[ia[i + k]];
-    struct coord x = coord_linearize(e, c, a + i, n_result, p->width);
-    coord_delinearize(e, x, b + j, n_operand, p->width, split);
+    dim a[IR_MAX_RANK], b[IR_MAX_RANK];
+    for (uint32_t k = 0; k < n_result; k++) {
+      c[k] = p->c[ia[k]];
+      a[k] = from->dims[ia[k]];
+    }
     for (uint32_t k = 0; k < n_operand; k++)
-      out->c[ib[j + k]] = split[k];
-    i += n_result;
-    j += n_operand;
+      b[k] = to->dims[ib[k]];
+    struct coord x = coord_linearize(e, c, a, n_result, p->width);
+    coord_delinearize(e, x, b, n_operand, p->width, split);
+    for (uint32_t k = 0; k < n_operand; k++)
+      out->c[ib[k]] = split[k];
+    ia += n_result;
+    ib += n_operand;
   }
 }
 

@@ -4,17 +4,17 @@
 
 #include <assert.h>
 
-struct dim_list {
-  dim dims[IR_MAX_RANK];
-  uint32_t n;
-};
-
-static struct dim_list without_ones(const struct dim_table *t, const struct type *type) {
-  struct dim_list list = {.n = 0};
-  for (uint32_t i = 0; i < type->rank; i++)
-    if (!dim_is_const_value(t, type->dims[i], 1))
-      list.dims[list.n++] = type->dims[i];
-  return list;
+/* The dims that are not 1, and their axes. */
+static uint32_t without_ones(const struct dim_table *t, const struct type *type, dim *out_dims,
+                             uint32_t *out_axes) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < type->rank; i++) {
+    if (dim_is_const_value(t, type->dims[i], 1))
+      continue;
+    out_axes[n] = i;
+    out_dims[n++] = type->dims[i];
+  }
+  return n;
 }
 
 /* The least numbers of leading dims of a and b that have equal products; everything if none is
@@ -39,11 +39,12 @@ static struct reshape_group match_group(struct dim_table *t, const dim *a, uint3
 
 static void add(struct reshape_table *table, const struct function *f, const struct op *op) {
   struct dim_table *t = f->module->dims;
-  struct dim_list a = without_ones(t, value_type(f, op->results[0]));
-  struct dim_list b = without_ones(t, value_type(f, op->operands[0]));
   struct reshape_groups found = {.result = op->results[0]};
-  for (uint32_t i = 0, j = 0; i < a.n && j < b.n;) {
-    struct reshape_group g = match_group(t, a.dims + i, a.n - i, b.dims + j, b.n - j);
+  dim a[IR_MAX_RANK], b[IR_MAX_RANK];
+  uint32_t na = without_ones(t, value_type(f, op->results[0]), a, found.result_axes);
+  uint32_t nb = without_ones(t, value_type(f, op->operands[0]), b, found.operand_axes);
+  for (uint32_t i = 0, j = 0; i < na && j < nb;) {
+    struct reshape_group g = match_group(t, a + i, na - i, b + j, nb - j);
     found.groups[found.n++] = g;
     i += g.n_result;
     j += g.n_operand;

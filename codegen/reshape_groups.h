@@ -15,9 +15,11 @@ struct reshape_group {
   uint32_t n_result, n_operand; /* at least 1 each */
 };
 
-/* Of the dims that are not 1, in order. Dims behind the last group are of no elements or of one. */
+/* Of the dims that are not 1, in order: `axes` are theirs. Dims behind the last group are of no
+ * elements or of one. */
 struct reshape_groups {
   value_id result;
+  uint32_t result_axes[IR_MAX_RANK], operand_axes[IR_MAX_RANK];
   uint32_t n;
   struct reshape_group groups[IR_MAX_RANK];
 };

@@ -32,22 +32,6 @@ struct step {
   double literal;
 };
 
-/* A constant, or what this pass made of some. */
-static bool is_constant(const struct function *f, value_id v, uint32_t depth) {
-  const struct op *op = value_def(f, v);
-  if (!op || depth > 8)
-    return false;
-  if (op->kind == OP_CONST)
-    return true;
-  if ((op->kind != OP_MAP && op->kind != OP_RESHAPE) || op->n_operands == 0)
-    return false;
-  for (uint32_t i = 0; i < op->n_operands; i++) {
-    if (!is_constant(f, op->operands[i], depth + 1))
-      return false;
-  }
-  return true;
-}
-
 static bool read_step(const struct function *f, value_id v, struct step *s) {
   const struct op *op = def_of_kind(f, v, OP_MAP);
   if (!op)
@@ -62,14 +46,14 @@ static bool read_step(const struct function *f, value_id v, struct step *s) {
   *s = (struct step){.op = last->op, .c = VALUE_NONE};
   if (a->op == SCALAR_ARG && b->op == SCALAR_ARG) {
     value_id x = op->operands[a->args[0]], c = op->operands[b->args[0]];
-    if (!is_constant(f, c, 0) && last->op != SCALAR_SUB) {
+    if (!is_made_of_constants(f, c, false) && last->op != SCALAR_SUB) {
       value_id t = x;
       x = c;
       c = t;
     }
     s->x = x;
     s->c = c;
-    return is_constant(f, c, 0) && !is_constant(f, x, 0);
+    return is_made_of_constants(f, c, false) && !is_made_of_constants(f, x, false);
   }
   if (a->op == SCALAR_CONST && last->op != SCALAR_SUB) {
     const struct scalar_inst *t = a;
@@ -98,7 +82,7 @@ struct product {
 static bool read_product(const struct rewriter *w, value_id v, struct product *p) {
   const struct op *op = value_def(w->f, v);
   if (!op || (op->kind != OP_CONV && op->kind != OP_CONTRACT) || !used_once(w, v) ||
-      !is_constant(w->f, op->operands[1], 0))
+      !is_made_of_constants(w->f, op->operands[1], false))
     return false;
   const struct type *weights = value_type(w->f, op->operands[1]), *result = value_type(w->f, v);
   if (weights->dtype != result->dtype || value_type(w->f, op->operands[0])->dtype != result->dtype)

@@ -29,7 +29,6 @@
 
 #define LEAST_K 16
 #define MAX_VIEWS 4
-#define MAX_DEPTH 8
 
 /* literal * scale * f32(x), behind views. */
 struct dequantized {
@@ -43,31 +42,14 @@ struct integer_products {
   struct value_ranges ranges;
 };
 
-static bool is_constant(const struct function *f, value_id v, uint32_t depth) {
-  const struct op *op = value_def(f, v);
-  if (!op || depth > MAX_DEPTH)
-    return false;
-  if (op->kind == OP_CONST)
-    return true;
-  if (op->kind != OP_MAP && op->kind != OP_RESHAPE && op->kind != OP_TRANSPOSE)
-    return false;
-  for (uint32_t i = 0; i < op->n_operands; i++) {
-    if (!is_constant(f, op->operands[i], depth + 1))
-      return false;
-  }
-  return op->n_operands > 0;
-}
-
 /* v = f32(x) of an integer of at most 16 bits. */
 static bool read_integer(const struct function *f, value_id v, value_id *out_x) {
   const struct op *op = def_of_kind(f, v, OP_MAP);
-  if (!op || op->n_operands != 1 || value_type(f, v)->dtype != DTYPE_F32)
+  if (!op || op->n_operands != 1 || value_type(f, v)->dtype != DTYPE_F32 ||
+      !map_is(op, SCALAR_CAST, out_x))
     return false;
-  const struct scalar_body *body = OP_ATTRS(map, op)->body;
-  enum dtype from = value_type(f, op->operands[0])->dtype;
-  *out_x = op->operands[0];
-  return body->len == 2 && body->insts[0].op == SCALAR_ARG && body->insts[1].op == SCALAR_CAST &&
-         (from == DTYPE_I8 || from == DTYPE_U8 || from == DTYPE_I16);
+  enum dtype from = value_type(f, *out_x)->dtype;
+  return from == DTYPE_I8 || from == DTYPE_U8 || from == DTYPE_I16;
 }
 
 static bool read_product(const struct function *f, const struct op *map, struct dequantized *d) {
@@ -123,7 +105,7 @@ static bool scales_fit(struct rewriter *w, struct dequantized *d, uint32_t rank,
     if (function_op(w->f, d->views[i])->kind != OP_TRANSPOSE)
       return false;
   }
-  if (type->rank != rank || !is_constant(w->f, d->scale, 0))
+  if (type->rank != rank || !is_made_of_constants(w->f, d->scale, true))
     return false;
   d->scale = under_views(w, d, d->scale);
   type = value_type(w->f, d->scale);
@@ -137,13 +119,12 @@ static bool scales_fit(struct rewriter *w, struct dequantized *d, uint32_t rank,
 /* Without a cast from 8 bits to 16: products take both. */
 static value_id narrowest(const struct function *f, value_id v) {
   const struct op *op = def_of_kind(f, v, OP_MAP);
+  value_id x;
   if (!op || op->n_operands != 1 || value_type(f, v)->dtype != DTYPE_I16 ||
-      !type_same_dims(value_type(f, v), value_type(f, op->operands[0])))
+      !map_is(op, SCALAR_CAST, &x) || !type_same_dims(value_type(f, v), value_type(f, x)))
     return v;
-  const struct scalar_body *body = OP_ATTRS(map, op)->body;
-  enum dtype from = value_type(f, op->operands[0])->dtype;
-  bool cast = body->len == 2 && body->insts[0].op == SCALAR_ARG && body->insts[1].op == SCALAR_CAST;
-  return cast && (from == DTYPE_I8 || from == DTYPE_U8) ? op->operands[0] : v;
+  enum dtype from = value_type(f, x)->dtype;
+  return from == DTYPE_I8 || from == DTYPE_U8 ? x : v;
 }
 
 static double most(struct integer_products *s, value_id v) {
@@ -213,7 +194,7 @@ static enum rewrite multiply_integers(struct rewriter *w, op_id id) {
   struct dequantized x, y;
   if ((op->kind != OP_CONTRACT && op->kind != OP_CONV) ||
       !read_dequantized(w->f, op->operands[0], &x) || x.scale != VALUE_NONE ||
-      !read_dequantized(w->f, op->operands[1], &y) || !is_constant(w->f, y.x, 0) ||
+      !read_dequantized(w->f, op->operands[1], &y) || !is_made_of_constants(w->f, y.x, true) ||
       !read_root(w, op, &p) || p.k < LEAST_K ||
       most(w->user, x.x) * most(w->user, y.x) * (double)p.k >= 0x1p31)
     return NO_MATCH;

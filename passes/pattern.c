@@ -123,6 +123,27 @@ bool reshape_merges(struct dim_table *t, const struct type *from, const struct t
   return true;
 }
 
+/* Chains of ops on constants are short: fold leaves only those that are too large for it. */
+#define MOST_STEPS 8
+
+static bool made_of_constants(const struct function *f, value_id v, bool turned, uint32_t depth) {
+  const struct op *op = value_def(f, v);
+  if (!op || depth > MOST_STEPS)
+    return false;
+  if (op->kind == OP_CONST)
+    return true;
+  if (op->kind != OP_MAP && op->kind != OP_RESHAPE && !(turned && op->kind == OP_TRANSPOSE))
+    return false;
+  for (uint32_t i = 0; i < op->n_operands; i++)
+    if (!made_of_constants(f, op->operands[i], turned, depth + 1))
+      return false;
+  return op->n_operands > 0;
+}
+
+bool is_made_of_constants(const struct function *f, value_id v, bool turned) {
+  return made_of_constants(f, v, turned, 0);
+}
+
 bool map_is(const struct op *op, enum scalar_op scalar, value_id *out_args) {
   if (!op || op->kind != OP_MAP)
     return false;

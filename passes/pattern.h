@@ -33,6 +33,9 @@ bool reshape_moves_ones(struct dim_table *t, const struct type *from, const stru
 bool reshape_merges(struct dim_table *t, const struct type *from, const struct type *to,
                     uint32_t *out_start);
 
+/* Whether v is a constant, or made of some by maps and reshapes and, where `turned`, transposes. */
+bool is_made_of_constants(const struct function *f, value_id v, bool turned);
+
 /* The body of a map is op($i, $k): true with the operands; SCALAR_SELECT and unary ones alike. */
 bool map_is(const struct op *op, enum scalar_op scalar, value_id *out_args);
 

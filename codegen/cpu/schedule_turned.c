@@ -161,23 +161,19 @@ static void emit(struct emit *e, LLVMValueRef tile) {
   if (width > MICRO_SQUARE)
     width = MICRO_SQUARE;
   struct point p = {.rank = s.space->rank};
-  dim dims[IR_MAX_RANK];
-  for (uint32_t i = 0; i < p.rank; i++)
-    dims[i] = s.space->dims[i];
-  struct coord blocks[IR_MAX_RANK];
+  const dim *dims = s.space->dims;
   LLVMValueRef rest = tile;
-  for (uint32_t i = p.rank; i-- > 0;) {
+  for (uint32_t i = p.rank; i-- > 0;) { /* of turned and last the block */
     LLVMValueRef n = emit_dim(e, dims[i]);
     if (i == s.turned || i == last) {
       n = index_add(e, n, emit_i64(e, BLOCK - 1));
       n = LLVMBuildUDiv(e->b, n, emit_i64(e, BLOCK), "");
     }
-    blocks[i] = coord_uniform(e, LLVMBuildURem(e->b, rest, n, ""));
-    p.c[i] = blocks[i];
+    p.c[i] = coord_uniform(e, LLVMBuildURem(e->b, rest, n, ""));
     rest = LLVMBuildUDiv(e->b, rest, n, "");
   }
-  struct span r = span_of(e, blocks[s.turned].base, dims[s.turned], width);
-  struct span c = span_of(e, blocks[last].base, dims[last], width);
+  struct span r = span_of(e, p.c[s.turned].base, dims[s.turned], width);
+  struct span c = span_of(e, p.c[last].base, dims[last], width);
   struct emit_loop columns, rows;
   emit_loop_begin(e, &columns, c.lo, c.whole, width, 0, NULL);
   emit_loop_begin(e, &rows, r.lo, r.whole, width, 0, NULL);

@@ -3,13 +3,13 @@
 #include "codegen/nvptx/ptxas.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/process.h"
 #include "base/str.h"
@@ -18,7 +18,7 @@
   300.0 /* of a module: kernels of thousands of instructions take tens of them                     \
          */
 #define PROBE_SECONDS 20.0
-#define MOST_CUBIN ((off_t)1 << 30)
+#define MOST_CUBIN (UINT64_C(1) << 30)
 #define TEXT_BYTES 16384
 
 static const char give_up[] =
@@ -101,45 +101,22 @@ static void close_workplace(const struct workplace *w) {
 }
 
 static bool write_file(const char *path, const char *data, size_t bytes) {
-  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd < 0)
-    return false;
-  while (bytes) {
-    ssize_t n = write(fd, data, bytes);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n <= 0)
-      break;
-    data += n;
-    bytes -= (size_t)n;
-  }
-  return close(fd) == 0 && bytes == 0;
+  FILE *f = fopen(path, "wbxe");
+  bool written = f && fwrite(data, 1, bytes, f) == bytes;
+  return f && fclose(f) == 0 && written;
 }
 
-/* Of mem_try_alloc, as nothing here may jump. */
-static uint8_t *read_file(const char *path, size_t *out_bytes) {
+/* What ptxas has written, of mem_try_alloc; NULL if that is no file of its own or empty. */
+static uint8_t *read_cubin(const char *path, size_t *out_bytes) {
   struct stat st;
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (fd < 0)
+  char *data = NULL;
+  if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size == 0 ||
+      file_read(path, MOST_CUBIN, NULL, &data, out_bytes) != STATUS_OK ||
+      *out_bytes != (size_t)st.st_size) {
+    mem_free(data);
     return NULL;
-  size_t used = 0;
-  bool sound = fstat(fd, &st) == 0 && st.st_size > 0 && st.st_size <= MOST_CUBIN;
-  uint8_t *data = sound ? mem_try_alloc((size_t)st.st_size) : NULL;
-  while (data && used < (size_t)st.st_size) {
-    ssize_t n = read(fd, data + used, (size_t)st.st_size - used);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n <= 0)
-      break;
-    used += (size_t)n;
   }
-  close(fd);
-  if (data && used == (size_t)st.st_size) {
-    *out_bytes = used;
-    return data;
-  }
-  mem_free(data);
-  return NULL;
+  return (uint8_t *)data;
 }
 
 /* Relative names in a folder of its own: what it makes and says depends on no path. */
@@ -271,7 +248,7 @@ status ptxas_assemble(const struct ptxas *p, const struct target_isa *isa, const
   }
   enum process_end end = run(p, &w, isa, MOST_SECONDS, text, &code);
   if (end == PROCESS_EXITED && code == 0)
-    *out_cubin = read_file(w.cubin, out_bytes);
+    *out_cubin = read_cubin(w.cubin, out_bytes);
   close_workplace(&w);
   bool explained = report_all(p, ptx, names, text, diags);
   return *out_cubin ? STATUS_OK : refuse(p, end, code, explained, text, diags);

@@ -150,9 +150,8 @@ static bool number_check(struct machine_parser *p, const struct machine_token *x
     return false;
   }
   if (!(x->number >= LEAST_NUMBER) || x->number > most) {
-    machine_error_at(p, &x->at, NULL,
-                     "'%s' must be above 0, at least 1e-18, and at most %g, not %g", figure, most,
-                     x->number);
+    machine_error_at(p, &x->at, NULL, "'%s' must be above 0, at least %g, and at most %g, not %g",
+                     figure, LEAST_NUMBER, most, x->number);
     return false;
   }
   return true;

@@ -14,12 +14,14 @@ status parallel_parse(struct module *m, const char *text, struct diags *diags, u
 /* One assignment for f, by the names of the mesh's axes:
  *
  *   dp     batch rows: the first dim of inputs, attention's batch
- *   cp     query positions of attention, and what is computed per position around it; dealt from
- * both ends where attention is causal, so that ranks have as many keys to read cache  key positions
- * of attention, in interleaved blocks, where it gives an lse ep     experts: the batch dims of
- * products with constant weights tp     (and any other name) heads of attention; of products with
- * constants the columns, or the rows where the other operand comes in parts of them already;
- * channels of convolutions likewise; rows of tables
+ *   cp     query positions of attention, and what is computed per position around it;
+ *          dealt from both ends where attention is causal, so that ranks have as many
+ *          keys to read
+ *   cache  key positions of attention, in interleaved blocks, where it gives an lse
+ *   ep     experts: the batch dims of products with constant weights
+ *   tp     (and any other name) heads of attention; of products with constants the
+ *          columns, or the rows where the other operand comes in parts of them already;
+ *          channels of convolutions likewise; rows of tables
  *
  * States (parameters that an `update` writes in place) are split as attention reads them: heads,
  * batch rows, and keys in the blocks of `cache`; their shardings are the assignment's `params` and
