@@ -14,7 +14,6 @@
 
 #include "base/clock.h"
 
-#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,6 +24,7 @@
 
 #include "frontend/onnx/import.h"
 #include "frontend/onnx/model_load.h"
+#include "tests/support/model_list.h"
 #include "tests/support/onnx_mutate.h"
 
 #define MODELS "/usr/share/libonnx-testdata/data/node"
@@ -45,36 +45,7 @@ enum { LARGEST_MODEL = 1 << 20, SECONDS_A_CASE = 60, USUAL_CASES = 200 };
 
 enum outcome { REFUSED, SLOW, FITS, BUG, OUTCOMES };
 
-static struct {
-  char **paths;
-  uint32_t n;
-} models;
-
-static uint64_t number_from(const char *variable, uint64_t otherwise) {
-  const char *text = getenv(variable);
-  return text && *text ? strtoull(text, NULL, 10) : otherwise;
-}
-
-static int by_name(const void *a, const void *b) {
-  return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void find_models(const char *folder) {
-  DIR *d = opendir(folder);
-  uint32_t cap = 0;
-  for (struct dirent *e; d && (e = readdir(d));) {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s/model.onnx", folder, e->d_name);
-    if (access(path, R_OK))
-      continue;
-    if (models.n == cap)
-      models.paths = realloc(models.paths, (cap = cap * 2 + 64) * sizeof *models.paths);
-    models.paths[models.n++] = strdup(path);
-  }
-  if (d)
-    closedir(d);
-  qsort(models.paths, models.n, sizeof *models.paths, by_name);
-}
+static struct model_list models;
 
 /* ---- one case, in a process of its own ---- */
 
@@ -238,7 +209,7 @@ static enum outcome run_case(uint64_t seed, uint64_t at) {
 static void changed_models_compute_what_they_say(void **unused) {
   (void)unused;
   const char *from = getenv("SINTER_MUTATED_MODELS");
-  find_models(from ? from : MODELS);
+  models = model_list_of(from ? from : MODELS);
   if (!models.n) {
     print_message("no models in %s: nothing is tested\n", from ? from : MODELS);
     skip();

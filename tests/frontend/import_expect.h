@@ -25,6 +25,24 @@ struct given {
   double values[24];
 };
 
+/* Initialisers of it: i64 [] and bool [], f32 [n] and [m, n]. */
+#define SCALAR(x)                                                                                  \
+  {                                                                                                \
+    DTYPE_I64, 0, {0}, { x }                                                                       \
+  }
+#define BOOL(x)                                                                                    \
+  {                                                                                                \
+    DTYPE_BOOL, 0, {0}, { x }                                                                      \
+  }
+#define ROW(n, ...)                                                                                \
+  {                                                                                                \
+    DTYPE_F32, 1, {n}, { __VA_ARGS__ }                                                             \
+  }
+#define MATRIX(m, n, ...)                                                                          \
+  {                                                                                                \
+    DTYPE_F32, 2, {m, n}, { __VA_ARGS__ }                                                          \
+  }
+
 static inline void expect_open(struct onnx_run *r, const char *text) {
   onnx_run_open(r, text, NULL);
   diags_print(&r->diags, stderr);

@@ -2,23 +2,6 @@
 /* If, Loop, Scan, and the sequences that dissolve. */
 #include "tests/frontend/import_expect.h"
 
-#define I64(x)                                                                                     \
-  {                                                                                                \
-    DTYPE_I64, 0, {0}, { x }                                                                       \
-  }
-#define BOOL(x)                                                                                    \
-  {                                                                                                \
-    DTYPE_BOOL, 0, {0}, { x }                                                                      \
-  }
-#define ROW(n, ...)                                                                                \
-  {                                                                                                \
-    DTYPE_F32, 1, {n}, { __VA_ARGS__ }                                                             \
-  }
-#define MATRIX(m, n, ...)                                                                          \
-  {                                                                                                \
-    DTYPE_F32, 2, {m, n}, { __VA_ARGS__ }                                                          \
-  }
-
 static void if_takes_one_branch(void **state) {
   (void)state;
   const char *text =
@@ -99,11 +82,11 @@ static void loop_length_may_come_at_run_time(void **state) {
       " in v f32 [1]\n d = Identity(c)\n w = Add(v, v)\n s = Identity(v)\n out d\n out w\n out "
       "s\n>}\n"
       " out y\n out z";
-  expect_run(text, (struct given[]){ROW(1, 1), I64(2)}, 2,
+  expect_run(text, (struct given[]){ROW(1, 1), SCALAR(2)}, 2,
              (struct given[]){ROW(1, 4), MATRIX(2, 1, 1, 2)});
-  expect_run(text, (struct given[]){ROW(1, 1), I64(0)}, 2,
+  expect_run(text, (struct given[]){ROW(1, 1), SCALAR(0)}, 2,
              (struct given[]){ROW(1, 1), MATRIX(0, 1, 0)});
-  expect_run(text, (struct given[]){ROW(1, 1), I64(-5)}, 2,
+  expect_run(text, (struct given[]){ROW(1, 1), SCALAR(-5)}, 2,
              (struct given[]){ROW(1, 1), MATRIX(0, 1, 0)});
 }
 
@@ -122,9 +105,9 @@ static void carried_values_may_grow(void **state) {
   const char *text =
       "in x f32 [n]\n in m i64 []\n y = Loop(m, , x) {body=<\n in i i64 []\n in c bool []\n"
       " in v f32 [k]\n d = Identity(c)\n w = Concat(v, x) {axis=0}\n out d\n out w\n>}\n out y";
-  expect_run(text, (struct given[]){ROW(2, 1, 2), I64(2)}, 2,
+  expect_run(text, (struct given[]){ROW(2, 1, 2), SCALAR(2)}, 2,
              &(struct given)ROW(6, 1, 2, 1, 2, 1, 2));
-  expect_run(text, (struct given[]){ROW(2, 1, 2), I64(0)}, 2, &(struct given)ROW(2, 1, 2));
+  expect_run(text, (struct given[]){ROW(2, 1, 2), SCALAR(0)}, 2, &(struct given)ROW(2, 1, 2));
 }
 
 static void loops_nest_and_see_outer_values(void **state) {
@@ -182,10 +165,10 @@ static void sequences_dissolve(void **state) {
       " l = SequenceLength(t)\n out a\n out l";
   for (int p = -2; p < 2; p++) {
     bool first = p == 0 || p == -2;
-    const struct given a = ROW(2, first ? 1 : 3, first ? 2 : 4), one = I64(1);
-    expect_run(text, (struct given[]){ROW(4, 1, 2, 3, 4), I64(p)}, 2, (struct given[]){a, one});
+    const struct given a = ROW(2, first ? 1 : 3, first ? 2 : 4), one = SCALAR(1);
+    expect_run(text, (struct given[]){ROW(4, 1, 2, 3, 4), SCALAR(p)}, 2, (struct given[]){a, one});
   }
-  expect_run_fails(text, (struct given[]){ROW(4, 1, 2, 3, 4), I64(2)}, 2);
+  expect_run_fails(text, (struct given[]){ROW(4, 1, 2, 3, 4), SCALAR(2)}, 2);
 }
 
 static void wrong_subgraphs_are_refused(void **state) {

@@ -2,23 +2,6 @@
 /* Sequences whose length a run decides, and optionals that a run fills. */
 #include "tests/frontend/import_expect.h"
 
-#define I64(x)                                                                                     \
-  {                                                                                                \
-    DTYPE_I64, 0, {0}, { x }                                                                       \
-  }
-#define BOOL(x)                                                                                    \
-  {                                                                                                \
-    DTYPE_BOOL, 0, {0}, { x }                                                                      \
-  }
-#define ROW(n, ...)                                                                                \
-  {                                                                                                \
-    DTYPE_F32, 1, {n}, { __VA_ARGS__ }                                                             \
-  }
-#define MATRIX(m, n, ...)                                                                          \
-  {                                                                                                \
-    DTYPE_F32, 2, {m, n}, { __VA_ARGS__ }                                                          \
-  }
-
 /* Parts of a size that comes at run time, the last one shorter. */
 static void items_are_taken_at_run_time(void **state) {
   (void)state;
@@ -26,14 +9,14 @@ static void items_are_taken_at_run_time(void **state) {
                      " s = SplitToSequence(x, size) {axis=1}\n a = SequenceAt(s, p)\n"
                      " l = SequenceLength(s)\n out a\n out l";
   const struct given x = MATRIX(2, 5, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9);
-  expect_run(text, (struct given[]){x, I64(2), I64(1)}, 3,
-             (struct given[]){MATRIX(2, 2, 2, 3, 7, 8), I64(3)});
-  expect_run(text, (struct given[]){x, I64(2), I64(-1)}, 3,
-             (struct given[]){MATRIX(2, 1, 4, 9), I64(3)});
-  expect_run(text, (struct given[]){x, I64(5), I64(0)}, 3, (struct given[]){x, I64(1)});
-  expect_run(text, (struct given[]){x, I64(9), I64(0)}, 3, (struct given[]){x, I64(1)});
-  expect_run_fails(text, (struct given[]){x, I64(2), I64(3)}, 3);
-  expect_run_fails(text, (struct given[]){x, I64(0), I64(0)}, 3);
+  expect_run(text, (struct given[]){x, SCALAR(2), SCALAR(1)}, 3,
+             (struct given[]){MATRIX(2, 2, 2, 3, 7, 8), SCALAR(3)});
+  expect_run(text, (struct given[]){x, SCALAR(2), SCALAR(-1)}, 3,
+             (struct given[]){MATRIX(2, 1, 4, 9), SCALAR(3)});
+  expect_run(text, (struct given[]){x, SCALAR(5), SCALAR(0)}, 3, (struct given[]){x, SCALAR(1)});
+  expect_run(text, (struct given[]){x, SCALAR(9), SCALAR(0)}, 3, (struct given[]){x, SCALAR(1)});
+  expect_run_fails(text, (struct given[]){x, SCALAR(2), SCALAR(3)}, 3);
+  expect_run_fails(text, (struct given[]){x, SCALAR(0), SCALAR(0)}, 3);
 }
 
 static void parts_without_the_axis_that_was_split(void **state) {
@@ -41,7 +24,7 @@ static void parts_without_the_axis_that_was_split(void **state) {
   const char *text = "in x f32 [n,2]\n in p i64 []\n s = SplitToSequence(x) {keepdims=0}\n"
                      " a = SequenceAt(s, p)\n y = ConcatFromSequence(s) {axis=1, new_axis=1}\n"
                      " out a\n out y";
-  expect_run(text, (struct given[]){MATRIX(3, 2, 1, 2, 3, 4, 5, 6), I64(2)}, 2,
+  expect_run(text, (struct given[]){MATRIX(3, 2, 1, 2, 3, 4, 5, 6), SCALAR(2)}, 2,
              (struct given[]){ROW(2, 5, 6), MATRIX(2, 3, 1, 3, 5, 2, 4, 6)});
 }
 
@@ -51,14 +34,14 @@ static void items_are_dropped_and_put_in_at_run_time(void **state) {
                      " a = Neg(x)\n s = SplitToSequence(x, two)\n t = SequenceErase(s, p)\n"
                      " u = SequenceInsert(t, a, q)\n y = ConcatFromSequence(u) {axis=0}\n out y";
   const struct given x = ROW(5, 1, 2, 3, 4, 5);
-  expect_run(text, (struct given[]){x, I64(0), I64(0)}, 3,
+  expect_run(text, (struct given[]){x, SCALAR(0), SCALAR(0)}, 3,
              &(struct given)ROW(8, -1, -2, -3, -4, -5, 3, 4, 5));
-  expect_run(text, (struct given[]){x, I64(-1), I64(2)}, 3,
+  expect_run(text, (struct given[]){x, SCALAR(-1), SCALAR(2)}, 3,
              &(struct given)ROW(9, 1, 2, 3, 4, -1, -2, -3, -4, -5));
-  expect_run(text, (struct given[]){x, I64(1), I64(-1)}, 3,
+  expect_run(text, (struct given[]){x, SCALAR(1), SCALAR(-1)}, 3,
              &(struct given)ROW(8, 1, 2, -1, -2, -3, -4, -5, 5));
-  expect_run_fails(text, (struct given[]){x, I64(3), I64(0)}, 3);
-  expect_run_fails(text, (struct given[]){x, I64(0), I64(3)}, 3);
+  expect_run_fails(text, (struct given[]){x, SCALAR(3), SCALAR(0)}, 3);
+  expect_run_fails(text, (struct given[]){x, SCALAR(0), SCALAR(3)}, 3);
 }
 
 static void items_must_fit_together(void **state) {
@@ -78,8 +61,8 @@ static void loops_of_any_length_carry_sequences(void **state) {
       " in i i64 []\n in c bool []\n in v f32 *\n init one i64 [1] = 1\n init zero i64 [1] = 0\n"
       " k = Reshape(i, one)\n h = Slice(x, zero, k)\n w = SequenceInsert(v, h)\n out c\n out w\n"
       ">}\n y = ConcatFromSequence(s) {axis=0}\n l = SequenceLength(s)\n out y\n out l";
-  expect_run(text, (struct given[]){ROW(3, 1, 2, 3), I64(4)}, 2,
-             (struct given[]){ROW(6, 1, 1, 2, 1, 2, 3), I64(4)});
+  expect_run(text, (struct given[]){ROW(3, 1, 2, 3), SCALAR(4)}, 2,
+             (struct given[]){ROW(6, 1, 1, 2, 1, 2, 3), SCALAR(4)});
 }
 
 static void branches_give_sequences_of_different_lengths(void **state) {
@@ -90,8 +73,9 @@ static void branches_give_sequences_of_different_lengths(void **state) {
       " p = SequenceConstruct(x, x)\n out p\n>}\n a = SequenceAt(s, one)\n l = SequenceLength(s)\n"
       " out a\n out l";
   const struct given x = ROW(3, 1, 2, 3);
-  expect_run(text, (struct given[]){x, I64(1), BOOL(1)}, 3, (struct given[]){ROW(1, 2), I64(3)});
-  expect_run(text, (struct given[]){x, I64(1), BOOL(0)}, 3, (struct given[]){x, I64(2)});
+  expect_run(text, (struct given[]){x, SCALAR(1), BOOL(1)}, 3,
+             (struct given[]){ROW(1, 2), SCALAR(3)});
+  expect_run(text, (struct given[]){x, SCALAR(1), BOOL(0)}, 3, (struct given[]){x, SCALAR(2)});
 }
 
 static void a_run_fills_optionals(void **state) {

@@ -7,18 +7,6 @@
   {                                                                                                \
     DTYPE_I64, 1, {n}, { __VA_ARGS__ }                                                             \
   }
-#define SCALAR(x)                                                                                  \
-  {                                                                                                \
-    DTYPE_I64, 0, {0}, { x }                                                                       \
-  }
-#define ROW(n, ...)                                                                                \
-  {                                                                                                \
-    DTYPE_F32, 1, {n}, { __VA_ARGS__ }                                                             \
-  }
-#define MATRIX(m, n, ...)                                                                          \
-  {                                                                                                \
-    DTYPE_F32, 2, {m, n}, { __VA_ARGS__ }                                                          \
-  }
 
 static void shape_chains_vanish(void **state) {
   (void)state;

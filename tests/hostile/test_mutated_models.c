@@ -9,7 +9,6 @@
  *   SINTER_HOSTILE_CASE     this case only, in this process, for a debugger
  *   SINTER_HOSTILE_MODELS   a folder of folders with model.onnx; Debian's ONNX test data unless set
  */
-#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -35,53 +34,21 @@
 #include "ir/graph.h"
 #include "ir/verify.h"
 #include "sinter/runtime.h"
+#include "tests/support/model_list.h"
 #include "tests/support/model_mutate.h"
+#include "tests/support/mutation.h"
 
 #define MODELS "/usr/share/libonnx-testdata/data/node"
 
 enum { LARGEST_MODEL = 64 << 10, SECONDS_A_CASE = 10, FAILURES_SHOWN = 10 };
 
-static struct {
-  char **paths;
-  uint32_t n;
-} models;
-
-static uint64_t number_from(const char *variable, uint64_t otherwise) {
-  const char *text = getenv(variable);
-  return text && *text ? strtoull(text, NULL, 10) : otherwise;
-}
-
-static int by_name(const void *a, const void *b) {
-  return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void find_models(const char *folder) {
-  DIR *d = opendir(folder);
-  uint32_t cap = 0;
-  for (struct dirent *e; d && (e = readdir(d));) {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s/model.onnx", folder, e->d_name);
-    if (access(path, R_OK))
-      continue;
-    if (models.n == cap)
-      models.paths = realloc(models.paths, (cap = cap * 2 + 64) * sizeof *models.paths);
-    models.paths[models.n++] = strdup(path);
-  }
-  if (d)
-    closedir(d);
-  qsort(models.paths, models.n, sizeof *models.paths, by_name);
-}
+static struct model_list models;
 
 /* ---- random inputs ---- */
 
 static uint64_t state;
 
-static uint64_t draw(uint64_t n) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return (state >> 20) % n;
-}
+static uint64_t draw(uint64_t n) { return mutation_draw(&state, n); }
 
 /* Memory that ends at a page nobody may touch; at most an element's alignment lies between. */
 static void *fenced(size_t bytes, size_t alignment) {
@@ -339,7 +306,7 @@ static enum outcome run_case(uint64_t seed, uint64_t at) {
 static void changed_models_are_refused_or_run(void **unused) {
   (void)unused;
   const char *from = getenv("SINTER_HOSTILE_MODELS");
-  find_models(from ? from : MODELS);
+  models = model_list_of(from ? from : MODELS);
   if (!models.n) {
     print_message("no models in %s: nothing is tested\n", from ? from : MODELS);
     skip();

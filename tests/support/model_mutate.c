@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/vec.h"
+#include "tests/support/mutation.h"
 
 struct place {
   ProtobufCMessage *message;
@@ -20,12 +21,7 @@ struct mutator {
   VEC(char *) texts; /* every text of the tree: names that mean something */
 };
 
-static uint64_t draw(struct mutator *m, uint64_t n) {
-  m->state ^= m->state << 13;
-  m->state ^= m->state >> 7;
-  m->state ^= m->state << 17;
-  return (m->state >> 20) % n;
-}
+static uint64_t draw(struct mutator *m, uint64_t n) { return mutation_draw(&m->state, n); }
 
 /* ---- fields ---- */
 
@@ -170,18 +166,13 @@ static void change(struct mutator *m) {
 
 /* ---- the whole ---- */
 
-static void *take(void *arena, size_t size) { return arena_alloc(arena, size); }
-static void leave(void *arena, void *block) { (void)arena, (void)block; }
-
 uint8_t *model_mutate(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t n,
                       uint64_t seed, uint32_t changes, struct arena *arena, size_t *out_n) {
-  ProtobufCAllocator allocator = {take, leave, arena};
+  ProtobufCAllocator allocator = mutation_allocator(arena);
   ProtobufCMessage *tree = protobuf_c_message_unpack(type, &allocator, n, bytes);
   if (!tree)
     return NULL;
-  struct mutator m = {.arena = arena, .state = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15) | 1};
-  for (int i = 0; i < 8; i++)
-    draw(&m, 1);
+  struct mutator m = {.arena = arena, .state = mutation_seed(seed)};
   visit(&m, tree);
   for (uint32_t i = 0; i < changes && m.places.len; i++)
     change(&m);

@@ -7,6 +7,7 @@
 
 #include "base/vec.h"
 #include "frontend/onnx/onnx.pb-c.h"
+#include "tests/support/mutation.h"
 
 struct mutator {
   struct arena *arena;
@@ -17,12 +18,7 @@ struct mutator {
   VEC(Onnx__NodeProto *) nodes;   /* of all graphs, in order */
 };
 
-static uint64_t draw(struct mutator *m, uint64_t n) {
-  m->state ^= m->state << 13;
-  m->state ^= m->state >> 7;
-  m->state ^= m->state << 17;
-  return (m->state >> 20) % n;
-}
+static uint64_t draw(struct mutator *m, uint64_t n) { return mutation_draw(&m->state, n); }
 
 /* ---- places ---- */
 
@@ -440,9 +436,6 @@ static void change(struct mutator *m) {
 
 /* ---- the whole ---- */
 
-static void *take(void *arena, size_t size) { return arena_alloc(arena, size); }
-static void leave(void *arena, void *block) { (void)arena, (void)block; }
-
 /* What the model declares of its outputs is no longer true. */
 static void forget_outputs(struct mutator *m) {
   Onnx__GraphProto *g = m->graphs.data[0];
@@ -456,14 +449,11 @@ static void forget_outputs(struct mutator *m) {
 
 uint8_t *onnx_mutate(const uint8_t *bytes, size_t n, uint64_t seed, uint32_t changes,
                      struct arena *arena, size_t *out_n) {
-  ProtobufCAllocator allocator = {take, leave, arena};
+  ProtobufCAllocator allocator = mutation_allocator(arena);
   Onnx__ModelProto *model = onnx__model_proto__unpack(&allocator, n, bytes);
   if (!model || !model->graph)
     return NULL;
-  struct mutator m = {
-      .arena = arena, .state = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15) | 1, .model = model};
-  for (int i = 0; i < 8; i++)
-    draw(&m, 1);
+  struct mutator m = {.arena = arena, .state = mutation_seed(seed), .model = model};
   collect(&m, model->graph);
   for (uint32_t i = 0; i < changes; i++)
     change(&m);
