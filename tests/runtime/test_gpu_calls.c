@@ -10,7 +10,6 @@
 
 #include "runtime/comm/nccl/nccl_api.h"
 
-
 enum { DEADLINE_MS = 1000, RANKS = 4 };
 
 /* The tables are the program's own memory, and hold nothing but pointers in front. */

@@ -13,7 +13,6 @@
 
 #include "runtime/session.h"
 
-
 enum { DEADLINE_MS = 1000, RANKS = 4 };
 
 static double slowest;
