@@ -87,6 +87,7 @@ struct task {
   int color, key;
   uint64_t number; /* of the parent's operation */
   bool posted;
+  uint64_t gone; /* of comm_missing */
   double since;
 };
 
@@ -95,8 +96,10 @@ double comm_timeout(void);
 ncclResult_t comm_fail(struct sim_comm *c, ncclResult_t r, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void comm_release(struct sim_comm *c);
-/* The names of ranks that `missing` holds, and whether one of their processes is gone. */
-bool comm_missing(struct sim_comm *c, uint64_t missing, char *out, size_t size);
+/* The names of ranks that `missing` holds, and whether one of them was gone when this was last
+ * asked: one that gives its part and leaves may do both between a look at its part and this. *gone
+ * is 0 at first. */
+bool comm_missing(struct sim_comm *c, uint64_t missing, uint64_t *gone, char *out, size_t size);
 /* Maps n bytes of a rank's data; NULL if it cannot. */
 void *comm_map(struct sim_comm *c, uint32_t rank, uint64_t slot, uint64_t bytes, bool write);
 void comm_unmap(void *p, uint64_t bytes);

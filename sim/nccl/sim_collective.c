@@ -29,6 +29,7 @@ struct calls { /* of one stream, submitted together */
 struct running {
   struct call call;
   uint64_t number;
+  uint64_t gone; /* of comm_missing */
   bool posted, finished;
 };
 struct run {
@@ -316,7 +317,7 @@ static bool step(struct running *r, double since) {
   if (finished || c->state != ncclSuccess || c->stalled)
     return finished;
   uint64_t missing = waits_for(r);
-  bool gone = comm_missing(c, missing, who, sizeof who);
+  bool gone = comm_missing(c, missing, &r->gone, who, sizeof who);
   if (missing && (gone || clock_now_s() - since > comm_timeout()))
     comm_fail(c, ncclRemoteError, "%s %llu waits for ranks %s%s", call_name(r->call.kind),
               (unsigned long long)r->number, who, gone ? "" : ", which never came");

@@ -51,20 +51,21 @@ ncclResult_t comm_fail(struct sim_comm *c, ncclResult_t r, const char *format, .
   return r;
 }
 
-bool comm_missing(struct sim_comm *c, uint64_t missing, char *out, size_t size) {
+bool comm_missing(struct sim_comm *c, uint64_t missing, uint64_t *gone, char *out, size_t size) {
   size_t n = 0;
-  bool gone = false;
+  uint64_t before = *gone;
+  *gone = 0;
   out[0] = 0;
   for (uint32_t r = 0; r < c->ranks; r++) {
     const struct member *m = &c->control->members[r];
     if (!(missing >> r & 1))
       continue;
     bool dead = m->dead || m->left || (m->joined && kill((pid_t)m->process, 0) && errno == ESRCH);
-    gone |= dead;
+    *gone |= (uint64_t)dead << r;
     if (n + 40 < size)
       n += (size_t)snprintf(out + n, size - n, "%s%u%s", n ? ", " : "", r, dead ? " (gone)" : "");
   }
-  return gone;
+  return before & missing;
 }
 
 /* Shared memory. */
@@ -179,7 +180,7 @@ static bool all_joined(struct task *t) {
       missing |= UINT64_C(1) << r;
   if (missing) {
     if (clock_now_s() - t->since > comm_timeout()) {
-      comm_missing(c, missing, who, sizeof who);
+      comm_missing(c, missing, &t->gone, who, sizeof who);
       comm_fail(c, ncclRemoteError, "ranks %s never came to make the communicator", who);
       return true;
     }
@@ -246,7 +247,7 @@ static bool split_poll(struct task *t) {
     }
   }
   if (missing) {
-    bool gone = comm_missing(p, missing, who, sizeof who);
+    bool gone = comm_missing(p, missing, &t->gone, who, sizeof who);
     if (!gone && clock_now_s() - t->since <= comm_timeout())
       return false;
     comm_fail(c, ncclRemoteError, "ranks %s never split the communicator", who);
