@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "sim/exec/simt.h"
+#include "sim/exec/written.h"
 
 #include <stdio.h>
 
@@ -35,6 +36,10 @@ int main(void) {
   } params = {.n = N};
   params.a = device_alloc(0, 4 * N, ALLOCATION_DEVICE, NULL);
   params.b = device_alloc(0, 4 * N, ALLOCATION_DEVICE, NULL);
+  for (uint64_t a[] = {params.a, params.b}, k = 0; k < 2; k++) {
+    memset((void *)(uintptr_t)a[k], 0, 4 * N);
+    written_mark(a[k], 4 * N);
+  }
   struct launch l = {.program = p,
                      .kernel = program_function(p, "silu"),
                      .grid = {N / 256, 1, 1},

@@ -12,6 +12,7 @@
 #include "sim/cuda/sim_work.h"
 #include "sim/exec/device.h"
 #include "sim/exec/simt.h"
+#include "sim/exec/written.h"
 
 #include "base/mem.h"
 #include "base/vec.h"

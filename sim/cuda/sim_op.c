@@ -92,10 +92,13 @@ static CUresult run_copy(const struct op *o) {
   const CUDA_MEMCPY3D *x = &o->copy;
   CUresult r = check_copy(o->context, x, true);
   for (size_t z = 0; z < x->depth && !r; z++)
-    for (size_t y = 0; y < x->height; y++)
-      memmove(P(side_base(&x->to) + y * x->to.pitch + z * x->to.pitch * x->to.height),
+    for (size_t y = 0; y < x->height; y++) {
+      uint64_t to = side_base(&x->to) + y * x->to.pitch + z * x->to.pitch * x->to.height;
+      memmove(P(to),
               P(side_base(&x->from) + y * x->from.pitch + z * x->from.pitch * x->from.height),
               x->width);
+      written_mark(to, x->width);
+    }
   return r;
 }
 
@@ -136,6 +139,7 @@ static CUresult run_set(const struct op *o) {
     return r;
   for (size_t y = 0; y < s->height; y++) {
     uint8_t *row = P(s->to + y * s->pitch);
+    written_mark(s->to + y * s->pitch, s->width * s->element);
     if (s->element == 1)
       memset(row, (int)s->value, s->width);
     for (size_t x = 0; x < s->width && s->element > 1; x++)
@@ -185,6 +189,7 @@ bool op_poll(struct item *i, CUresult *result) {
     *result = device_suspend(o->address) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     return true;
   case OP_WRITE_VALUE:
+    written_mark(o->value.address, o->value.wide ? 8 : 4);
     if (o->value.wide)
       __atomic_store_n((uint64_t *)P(o->value.address), o->value.value, __ATOMIC_RELEASE);
     else

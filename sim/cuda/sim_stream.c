@@ -428,6 +428,9 @@ API cuSinterSubmit(CUstream s, const struct sim_work *work, void *data) {
 }
 __attribute__((visibility("default"))) void cuSinterAdvance(void) { streams_advance(); }
 
+__attribute__((visibility("default"))) void cuSinterWritten(CUdeviceptr address, size_t bytes) {
+  written_mark(address, bytes);
+}
 API cuSinterReachable(CUdeviceptr address, size_t bytes) {
   struct allocation a;
   NEED_CONTEXT();

@@ -20,6 +20,8 @@ struct sim_work {
 CUresult cuSinterSubmit(CUstream s, const struct sim_work *work, void *data);
 /* Success if a range is memory that kernels of the current device may use. */
 CUresult cuSinterReachable(CUdeviceptr address, size_t bytes);
+/* The work will write there. */
+void cuSinterWritten(CUdeviceptr address, size_t bytes);
 /* Tries all streams, for libraries whose work others' progress completes. */
 void cuSinterAdvance(void);
 

@@ -5,6 +5,7 @@
 #include "sim/exec/atomic.h"
 #include "sim/exec/decode.h"
 #include "sim/exec/device.h"
+#include "sim/exec/written.h"
 
 static const char *what_of(const struct inst *i) {
   return i->opcode[0] == 'l' ? "load" : i->opcode[0] == 's' ? "store" : "atomic";
@@ -73,13 +74,35 @@ uint8_t *resolve_global(struct warp *w, const struct inst *i, uint32_t lane, uin
     w->cached[w->hit].high = found.address + found.size;
     w->cached[w->hit].epoch = epoch;
     w->cached[w->hit].readonly = found.kind == ALLOCATION_CONST || found.readonly;
+    w->cached[w->hit].watched = device_watched(&found);
   }
   if (write && w->cached[w->hit].readonly) {
     memory_fault_report(w, i, (int)lane, FAULT_ILLEGAL_ADDRESS,
                         "store to constant memory at 0x%llx", (unsigned long long)a);
     return NULL;
   }
+  if (write && w->cached[w->hit].watched)
+    written_mark_few(a, n);
   return (uint8_t *)(uintptr_t)a;
+}
+
+/* A load of memory that nobody wrote is no error yet: it may be a part that is not used. */
+static void note_unwritten(struct warp *w, const struct inst *i, uint32_t lane, uint64_t a,
+                           uint32_t part) {
+  w->unwritten.any = 1;
+  w->unwritten.lanes[part] |= 1u << lane;
+  w->unwritten.line = i->line;
+  w->unwritten.address = a;
+}
+static void find_unwritten(struct warp *w, const struct inst *i, uint32_t mask,
+                           const struct operand *address, uint32_t step) {
+  const uint64_t *base = lanes(w, address);
+  EACH_LANE(l, mask)
+  for (uint32_t k = 0; k < i->vector; k++) {
+    uint64_t a = base[l] + (uint64_t)i->imm + (uint64_t)k * step;
+    if (!written_all(a, step))
+      note_unwritten(w, i, l, a, k);
+  }
 }
 
 struct cta *resolve_shared(struct warp *w, const struct inst *i, uint32_t lane, uint64_t a,
@@ -141,7 +164,17 @@ uint8_t *resolve(struct warp *w, const struct inst *i, uint32_t lane, uint64_t a
       return l->params + a;
     break;
   }
-  default: return resolve_global(w, i, lane, a, n, access & ACCESS_WRITE);
+  default: {
+    bool uses = (access & ACCESS_READ) && (access & ACCESS_ATOMIC) && i->operation != MOD_exch;
+    uint8_t *p = uses ? resolve_global(w, i, lane, a, n, false) : NULL;
+    if (uses && p && w->cached[w->hit].watched && !written_all(a, n)) {
+      memory_fault_report(w, i, (int)lane, FAULT_LAUNCH_FAILED,
+                          "uninitialised: '%s' reads global memory at 0x%llx, which nobody wrote",
+                          i->opcode, (unsigned long long)a);
+      return NULL;
+    }
+    return uses && !p ? NULL : resolve_global(w, i, lane, a, n, access & ACCESS_WRITE);
+  }
   }
   memory_fault_report(w, i, (int)lane, FAULT_ILLEGAL_ADDRESS,
                       "out of bounds: %s of %llu bytes at byte %llu of %s memory", what_of(i),
@@ -203,6 +236,8 @@ static void ld(struct warp *w, const struct inst *i, uint32_t mask) {
   const uint8_t *all = side_by_side(w, i, mask, address, &i->op[0], step);
   if (all) {
     memcpy(lanes(w, &i->op[0]), all, 32 * step);
+    if (w->cached[w->hit].watched && !written_all((uint64_t)(uintptr_t)all, 32 * step))
+      find_unwritten(w, i, mask, address, step);
     return;
   }
   bool words = step == 4;
@@ -210,6 +245,8 @@ static void ld(struct warp *w, const struct inst *i, uint32_t mask) {
     words &= i->op[k].width == 4;
   if (words && all_inside(w, i, mask, address, n)) {
     ld_words(w, i, mask, address);
+    if (w->cached[w->hit].watched)
+      find_unwritten(w, i, mask, address, step);
     return;
   }
   if (i->strong) {
@@ -220,8 +257,13 @@ static void ld(struct warp *w, const struct inst *i, uint32_t mask) {
     const uint8_t *p = resolve(w, i, l, lane_get(w, address, l) + (uint64_t)i->imm, n, ACCESS_READ);
     if (!p)
       return;
+    uint64_t at = (uint64_t)(uintptr_t)p;
+    bool watched =
+        w->cached[w->hit].watched && at >= w->cached[w->hit].low && at < w->cached[w->hit].high;
     for (uint32_t k = 0; k < i->vector; k++, p += step) {
       uint64_t v = 0;
+      if (watched && !written_all((uint64_t)(uintptr_t)p, step))
+        note_unwritten(w, i, l, (uint64_t)(uintptr_t)p, k);
       switch (step) {
       case 4: v = __atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED); break;
       case 8: v = __atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED); break;
@@ -266,6 +308,8 @@ static void st(struct warp *w, const struct inst *i, uint32_t mask) {
   uint8_t *all = side_by_side(w, i, mask, &i->op[0], &i->op[1], step);
   if (all && !w->cached[w->hit].readonly) {
     memcpy(all, lanes(w, &i->op[1]), 32 * step);
+    if (w->cached[w->hit].watched)
+      written_mark_few((uint64_t)(uintptr_t)all, 32 * step);
     return;
   }
   if (i->strong)

@@ -3,6 +3,7 @@
 #include "sim/exec/async.h"
 #include "sim/exec/device.h"
 #include "sim/exec/race.h"
+#include "sim/exec/written.h"
 
 #include "base/mem.h"
 
@@ -312,8 +313,10 @@ static bool workspace_begin(struct launch *l) {
   if (!l->cooperative)
     return true;
   l->workspace = device_alloc(l->device, sizeof fresh, ALLOCATION_DEVICE, NULL);
-  if (l->workspace)
+  if (l->workspace) {
     memcpy((void *)(uintptr_t)l->workspace, fresh, sizeof fresh);
+    written_mark(l->workspace, sizeof fresh);
+  }
   return l->workspace != 0;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim/exec/device.h"
 
+#include "sim/exec/written.h"
+
 #include "base/vec.h"
 
 #include <pthread.h>
@@ -59,6 +61,7 @@ static bool reserve(void) {
     if (p == MAP_FAILED)
       continue;
     memory.base = p;
+    written_begin((uint64_t)(uintptr_t)p, memory.bytes);
     memory.next = 1 << 21;
     return true;
   }
@@ -171,6 +174,7 @@ static bool set_freed(uint64_t address, bool freed) {
   struct allocation *a = exactly(address);
   bool found = a && a->freed != freed;
   if (found) {
+    written_forget(address, a->size);
     a->freed = freed;
     memory.epoch++;
   }
@@ -239,6 +243,7 @@ static const struct shared_pages *share_pages(uint64_t first, uint64_t end) {
     return NULL;
   }
   vec_push(&shared_pages, ((struct shared_pages){first, end, file}));
+  written_mark(first, end - first); /* the others may write unseen */
   return &vec_last(&shared_pages);
 }
 bool device_share(uint64_t address, int *out_file, uint64_t *out_offset) {
@@ -337,3 +342,7 @@ void device_allow_peer(uint32_t device, uint32_t peer, bool allowed) {
 }
 
 uint64_t device_epoch(void) { return memory.epoch; }
+
+bool device_watched(const struct allocation *a) {
+  return a->kind == ALLOCATION_DEVICE && a->address - written_base < written_bytes;
+}

@@ -71,6 +71,8 @@ uint64_t device_used(uint32_t device);
 bool device_find(uint64_t address, struct allocation *out);
 /* True when [address, address + size) lies in one live allocation. */
 bool device_valid(uint64_t address, uint64_t size);
+/* Whether all of it that kernels read must have been written: written.h. */
+bool device_watched(const struct allocation *a);
 /* Counts up whenever an allocation ends: what was found before may be stale. */
 uint64_t device_epoch(void);
 

@@ -152,6 +152,17 @@ static uint32_t unwritten(struct warp *w, const struct inst *i, uint32_t mask) {
   return missing;
 }
 
+static void report_unwritten(struct warp *w, const struct inst *i, uint32_t missing) {
+  char from[160] = "";
+  if (w->unwritten.address)
+    snprintf(from, sizeof from,
+             ", or was loaded from memory that nobody wrote (last in line %u, at 0x%llx)",
+             w->unwritten.line, (unsigned long long)w->unwritten.address);
+  memory_fault_report(w, i, __builtin_ctz(missing), FAULT_LAUNCH_FAILED,
+                      "uninitialised: '%s' reads a register that was never written%s", i->opcode,
+                      from);
+}
+
 /* Registers that a wgmma still uses may be touched by wgmma alone, and by copies that compilers put
  * in for names of one register. */
 static bool untouchable(struct warp *w, const struct inst *i) {
@@ -174,8 +185,7 @@ static bool untouchable(struct warp *w, const struct inst *i) {
 static void execute(struct warp *w, const struct inst *i, uint32_t mask) {
   uint32_t missing = unwritten(w, i, mask), *written = w->frame->written;
   if (__builtin_expect(missing && !i->copies, 0)) {
-    memory_fault_report(w, i, __builtin_ctz(missing), FAULT_LAUNCH_FAILED,
-                        "'%s' reads a register that was never written", i->opcode);
+    report_unwritten(w, i, missing);
     return;
   }
   if (__builtin_expect(w->in_flight, 0) && untouchable(w, i)) {
@@ -188,6 +198,12 @@ static void execute(struct warp *w, const struct inst *i, uint32_t mask) {
   i->fn(w, i, mask);
   for (uint32_t k = 0; k < i->writes; k++)
     written[i->op[k].reg] = (written[i->op[k].reg] | mask) & ~missing;
+  if (__builtin_expect(w->unwritten.any, 0)) {
+    for (uint32_t k = 0; k < i->writes; k++)
+      written[i->op[k].reg] &= ~w->unwritten.lanes[k];
+    memset(w->unwritten.lanes, 0, sizeof w->unwritten.lanes);
+    w->unwritten.any = 0;
+  }
 }
 
 /* Nobody can go on: lanes stand at different joins, or wait for lanes that stand at a barrier. */
@@ -258,8 +274,7 @@ bool warp_run(struct warp *w, uint32_t budget) {
     } else {
       uint32_t missing = unwritten(w, i, mask);
       if (missing)
-        memory_fault_report(w, i, __builtin_ctz(missing), FAULT_LAUNCH_FAILED,
-                            "'%s' reads a register that was never written", i->opcode);
+        report_unwritten(w, i, missing);
       else
         i->fn(w, i, mask);
     }

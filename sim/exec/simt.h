@@ -219,9 +219,15 @@ struct warp {
   uint32_t local_bytes; /* of each lane */
   struct {
     uint64_t low, high, epoch;
-    bool readonly;
+    bool readonly, watched;
   } cached[4]; /* allocations last hit */
   uint32_t hit;
+  struct {
+    uint32_t any;      /* lanes whose load found memory that nobody wrote, by register it went to */
+    uint32_t lanes[8]; /* zeros unless there is any */
+    uint32_t line;     /* of the last such load */
+    uint64_t address;
+  } unwritten;
   struct vclock *order;                   /* NULL: nothing shared that needs it */
   struct async_groups *copies, *stores;   /* cp.async; bulk copies out of shared memory */
   uint32_t wgmma_issued, wgmma_committed; /* groups, from 1 */

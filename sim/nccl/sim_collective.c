@@ -488,6 +488,8 @@ static ncclResult_t enqueue(struct call c) {
       r = comm_fail(NULL, ncclInvalidArgument,
                     "%s: a buffer is no memory of device %d, or too small", call_name(c.kind),
                     c.comm->device);
+    if (in && !r)
+      cuSinterWritten((uint64_t)(uintptr_t)c.to, in);
     cuCtxSetCurrent(before);
   }
   if (!r && reduces && c.op >= FIRST_CUSTOM_OP)
