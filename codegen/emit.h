@@ -162,6 +162,9 @@ LLVMValueRef emit_encode(struct emit *e, enum dtype dtype, LLVMValueRef x, uint3
 
 /* emit_root.c: a root at a point of its result, as loops. `result` picks one of several. */
 LLVMValueRef emit_root(struct emit *e, const struct op *op, uint32_t result, const struct point *p);
+/* The keys of an attention's part: *lo to *hi, nothing where *hi is no more than *lo. */
+void emit_attention_part(struct emit *e, const struct op *op, LLVMValueRef part, LLVMValueRef *lo,
+                         LLVMValueRef *hi);
 LLVMValueRef emit_identity(struct emit *e, enum combiner kind, enum dtype dtype, uint32_t width);
 /* The position that an arg-reduction found: 0 where there was no element (`at` is below 0 then). */
 LLVMValueRef emit_arg_position(struct emit *e, LLVMValueRef at);

@@ -197,15 +197,15 @@ static LLVMValueRef interleave_halves(struct emit *e, enum dtype dtype, LLVMValu
 }
 
 /* Neighbouring elements of less than a byte, from the start of a byte on: whole bytes are loaded,
- * each is repeated for its elements and shifted by their places. */
-static LLVMValueRef load_whole_bytes(struct emit *e, LLVMValueRef base, enum dtype dtype,
-                                     LLVMValueRef index, uint32_t width) {
+ * each is repeated for its elements and shifted by their places. `align` is of the address. */
+static LLVMValueRef load_whole_bytes(struct emit *e, LLVMValueRef base, unsigned align,
+                                     enum dtype dtype, LLVMValueRef index, uint32_t width) {
   unsigned bits = dtype_bits(dtype), per_byte = 8 / bits;
   uint32_t n = width / per_byte;
   LLVMTypeRef bytes = n == 1 ? e->i8 : LLVMVectorType(e->i8, n);
   LLVMValueRef at = LLVMBuildUDiv(e->b, index, emit_i64(e, per_byte), "");
   LLVMValueRef x = LLVMBuildLoad2(e->b, bytes, element_pointer(e, e->i8, base, at), "");
-  LLVMSetAlignment(x, 1);
+  LLVMSetAlignment(x, align);
   if (bits == 4 && n > 1)
     return interleave_halves(e, dtype, x, width);
   LLVMValueRef lanes[64], up[64];
@@ -230,12 +230,13 @@ static LLVMValueRef load_packed_lanes(struct emit *e, LLVMValueRef base, enum dt
   if (o->lanes || o->stride != 1 || width < per_byte) {
     return load_lane_by_lane(e, base, dtype, type, true, o, width);
   }
+  unsigned align = e->base_align ? (unsigned)common_divisor(o->align / per_byte, e->base_align) : 1;
   if (o->align % per_byte == 0)
-    return load_whole_bytes(e, base, dtype, o->base, width);
+    return load_whole_bytes(e, base, align, dtype, o->base, width);
   LLVMValueRef place = LLVMBuildAnd(e->b, o->base, emit_i64(e, per_byte - 1), "");
   struct emit_if s;
   emit_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntEQ, place, emit_i64(e, 0), ""));
-  LLVMValueRef whole = load_whole_bytes(e, base, dtype, o->base, width);
+  LLVMValueRef whole = load_whole_bytes(e, base, 1, dtype, o->base, width);
   emit_if_else(e, &s, whole);
   LLVMValueRef single = load_lane_by_lane(e, base, dtype, type, true, o, width);
   return emit_if_end(e, &s, single);
@@ -250,6 +251,24 @@ static unsigned buffer_align(const struct emit *e, enum dtype dtype, const struc
   return align > bytes ? (unsigned)align : bytes;
 }
 
+static LLVMValueRef load_aligned(struct emit *e, LLVMValueRef at, LLVMTypeRef type, unsigned align,
+                                 uint32_t width) {
+  LLVMValueRef x = LLVMBuildLoad2(e->b, LLVMVectorType(type, width), at, "");
+  LLVMSetAlignment(x, align);
+  return x;
+}
+
+/* LLVM 19 makes one load of 16 bytes on GPUs, wherever they lie. */
+static LLVMValueRef load_bytes(struct emit *e, LLVMValueRef at, unsigned align) {
+  LLVMValueRef half = emit_i64(e, 8), lanes[16];
+  LLVMValueRef low = load_aligned(e, at, e->i8, align < 8 ? align : 8, 8);
+  LLVMValueRef high = load_aligned(e, LLVMBuildInBoundsGEP2(e->b, e->i8, at, &half, 1, ""), e->i8,
+                                   align < 8 ? align : 8, 8);
+  for (uint32_t i = 0; i < 16; i++)
+    lanes[i] = LLVMConstInt(e->i32, i, false);
+  return LLVMBuildShuffleVector(e->b, low, high, LLVMConstVector(lanes, 16), "");
+}
+
 static LLVMValueRef load_lanes(struct emit *e, LLVMValueRef base, unsigned align, enum dtype dtype,
                                LLVMTypeRef type, bool packed, const struct offset *o,
                                uint32_t width) {
@@ -259,9 +278,10 @@ static LLVMValueRef load_lanes(struct emit *e, LLVMValueRef base, unsigned align
     return load_packed_lanes(e, base, dtype, type, o, width);
   if (!o->lanes && o->stride == 1) {
     LLVMValueRef at = element_pointer(e, type, base, o->base);
-    LLVMValueRef x = LLVMBuildLoad2(e->b, LLVMVectorType(type, width), at, "");
-    LLVMSetAlignment(x, align);
-    return x;
+    bool gpu = target_isa(e->math->target)->kind == TARGET_NVPTX;
+    if (gpu && type == e->i8 && width == 16 && align < 16)
+      return load_bytes(e, at, align);
+    return load_aligned(e, at, type, align, width);
   }
   return load_lane_by_lane(e, base, dtype, type, false, o, width);
 }

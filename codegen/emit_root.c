@@ -495,7 +495,7 @@ static LLVMValueRef score(struct emit *e, const struct op *op, const struct poin
     s = LLVMBuildFMul(e->b, s, real(e, op, a->softcap), "");
   }
   if (a->has_bias) {
-    struct type full = *value_type(e->f, op->results[0]);
+    struct type full = *value_type(e->f, op->operands[0]);
     full.dims[3] = value_type(e->f, op->operands[1])->dims[2];
     struct point at = *p, bias;
     at.rank = 4;
@@ -507,11 +507,29 @@ static LLVMValueRef score(struct emit *e, const struct op *op, const struct poin
   return s;
 }
 
+void emit_attention_part(struct emit *e, const struct op *op, LLVMValueRef part, LLVMValueRef *lo,
+                         LLVMValueRef *hi) {
+  LLVMValueRef keys = emit_dim(e, value_type(e->f, op->operands[1])->dims[2]);
+  int64_t parts = OP_ATTRS(attention, op)->parts, all = parts * ATTENTION_PART_KEYS;
+  LLVMValueRef up = LLVMBuildAdd(e->b, keys, emit_i64(e, all - 1), "");
+  LLVMValueRef blocks = LLVMBuildUDiv(e->b, up, emit_i64(e, all), "");
+  LLVMValueRef n = LLVMBuildMul(e->b, blocks, emit_i64(e, ATTENTION_PART_KEYS), "");
+  *lo = LLVMBuildMul(e->b, part, n, "");
+  *hi = LLVMBuildAdd(e->b, *lo, n, "");
+  *hi = LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, *hi, keys, ""), *hi, keys, "");
+}
+
 /* One pass with a running maximum m, sum l and, for result 0, weighted values o. */
 static LLVMValueRef emit_attention(struct emit *e, const struct op *op, uint32_t result,
-                                   const struct point *p) {
-  if (any_lanes(p, 0, 3, true))
-    return emit_by_lanes(e, op->results[result], p);
+                                   const struct point *whole) {
+  uint32_t first = OP_ATTRS(attention, op)->parts > 0;
+  if (any_lanes(whole, 0, 3 + first, true))
+    return emit_by_lanes(e, op->results[result], whole);
+  struct point own = {.rank = whole->rank - first, .width = whole->width}, *p = &own;
+  memcpy(own.c, whole->c + first, own.rank * sizeof *own.c);
+  LLVMValueRef lo = emit_i64(e, 0), hi = emit_dim(e, value_type(e->f, op->operands[1])->dims[2]);
+  if (first)
+    emit_attention_part(e, op, whole->c[0].base, &lo, &hi);
   const struct type *tq = value_type(e->f, op->operands[0]),
                     *tk = value_type(e->f, op->operands[1]);
   LLVMValueRef minus = real(e, op, -__builtin_inf());
@@ -525,7 +543,7 @@ static LLVMValueRef emit_attention(struct emit *e, const struct op *op, uint32_t
   q.c[2] = p->c[2];
   k.c[1] = coord_uniform(e, LLVMBuildUDiv(e->b, p->c[1].base, group, ""));
   struct emit_loop l;
-  emit_loop_begin(e, &l, emit_i64(e, 0), emit_dim(e, tk->dims[2]), 1, 3 - result, init);
+  emit_loop_begin(e, &l, lo, hi, 1, 3 - result, init);
   k.c[2] = coord_uniform(e, l.index);
   LLVMValueRef s = score(e, op, p, &q, &k);
   s = LLVMBuildSelect(e->b, attends(e, op, p, l.index), s, minus, "");

@@ -246,12 +246,14 @@ status compiler_build(const struct compiler_options *o, struct module *m, struct
     st = entry_specialize(m, o->specialize, o->n_specialize, diags);
   if (st != STATUS_OK)
     return st;
-  st = pipeline_run(m, &o->pipeline, diags);
+  st = resolve_targets(o->target, diags, isas, &n_isas);
   if (st != STATUS_OK)
     return st;
-  if (o->emit && !strcmp(o->emit, "graph"))
+  struct pipeline_options passes = o->pipeline;
+  passes.gpu = isas[0].kind == TARGET_NVPTX;
+  st = pipeline_run(m, &passes, diags);
+  if (st == STATUS_OK && o->emit && !strcmp(o->emit, "graph"))
     return emit_graph(o, m, diags);
-  st = resolve_targets(o->target, diags, isas, &n_isas);
   if (st == STATUS_OK)
     st = begin_phase(o, PHASE_KERNELS, diags);
   if (st != STATUS_OK)

@@ -63,6 +63,8 @@ enum combiner {
   COMBINER_ARGMIN
 };
 enum relation { RELATION_EQ, RELATION_LE, RELATION_LT, RELATION_BROADCAST, RELATION_DIVIDES };
+enum { ATTENTION_PART_KEYS = 64 }; /* keys go to the parts of an attention in blocks of so many */
+
 enum out_of_range { OUT_OF_RANGE_ERROR, OUT_OF_RANGE_CLAMP, OUT_OF_RANGE_FILL };
 enum random_kind { RANDOM_KIND_UNIFORM, RANDOM_KIND_NORMAL };
 enum root_kind {

@@ -51,17 +51,24 @@ static value_id lse_of(struct rewriter *w, value_id most, value_id total) {
   return binary(w, SCALAR_ADD, most, build_unary(&w->b, SCALAR_LOG, total));
 }
 
+/* The weights are made with the ranks as the last dim: then they are rows, and one kernel. */
 static void merge_softmax(struct rewriter *w, const struct op *op, value_id out[2]) {
-  value_id o = op->operands[0], lse = op->operands[1];
-  enum dtype dtype = type_of(w, o)->dtype, wider = type_of(w, lse)->dtype;
-  int64_t last = type_of(w, o)->rank - 1;
-  value_id most = over_ranks(w, lse, COMBINER_MAX);
-  value_id each = weights(w, lse, most), total = over_ranks(w, each, COMBINER_SUM);
-  value_id wide = build_unsqueeze(&w->b, share(w, each, total), &last, 1);
+  value_id o = op->operands[0];
+  enum dtype dtype = type_of(w, o)->dtype, wider = type_of(w, op->operands[1])->dtype;
+  int64_t last = type_of(w, op->operands[1])->rank - 1, behind = last + 1;
+  value_id lse = part_view_move(&w->b, op->operands[1], 0, (uint32_t)last);
+  out[0] = out[1] = VALUE_NONE;
+  if (!lse)
+    return;
+  value_id most = build_reduce(&w->b, lse, &last, 1, COMBINER_MAX);
+  value_id each = weights(w, lse, most);
+  value_id total = build_reduce(&w->b, each, &last, 1, COMBINER_SUM);
+  value_id wide = part_view_move(&w->b, share(w, each, total), (uint32_t)last, 0);
+  wide = wide ? build_unsqueeze(&w->b, wide, &behind, 1) : wide;
   value_id sum =
       over_ranks(w, binary(w, SCALAR_MUL, build_cast(&w->b, o, wider), wide), COMBINER_SUM);
   out[0] = build_cast(&w->b, sum, dtype);
-  out[1] = lse_of(w, most, total);
+  out[1] = build_squeeze(&w->b, lse_of(w, most, total), &last, 1);
 }
 
 /* ---- values and indices ---- */

@@ -17,6 +17,7 @@ struct pass_context {
   bool throughput;       /* the search's objective; else latency */
   double search_seconds; /* the search's time; 0: its default */
   const char *roles;     /* of ports, as phases/phase_roles.h has them; NULL */
+  bool gpu;              /* kernels will be a GPU's */
 };
 
 /* OK, or a status that was reported to ctx->diags. The module verifies before and after. */

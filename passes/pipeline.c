@@ -51,6 +51,7 @@ static const char *const order[] = {
     "cse",                 /* layers share their masks */
     "dce",                 /* nothing idle is worth a kernel */
     "partition",      /* on whole values in their final form; the rest knows nothing of ranks */
+    "split_keys",     /* of what a rank has to do by itself */
     "expand_combine", /* what merges ranks' results is kernels like any others */
     "cse",            /* equal parts and views of them */
     "layout",         /* once views are where they stay, and before kernels are made of them */
@@ -220,7 +221,8 @@ status pipeline_run(struct module *m, const struct pipeline_options *options, st
                               .workload = options->workload,
                               .throughput = options->throughput,
                               .search_seconds = options->search_seconds,
-                              .roles = options->roles}};
+                              .roles = options->roles,
+                              .gpu = options->gpu}};
   bool all = options->print_after && !strcmp(options->print_after, "all");
   status st = check_names(options->passes, diags);
   if (st == STATUS_OK)

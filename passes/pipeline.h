@@ -21,6 +21,7 @@ struct pipeline_options {
   bool throughput;      /* what the search makes least: time per batch row; else time */
   double search_seconds; /* how long it may take; 0: the default of passes/partition/search.h */
   const char *roles;     /* what derive_phases is told of ports (phases/phase_roles.h); NULL */
+  bool gpu;              /* the target is a GPU */
   bool verify_each;      /* verify before the first and after every pass */
 };
 

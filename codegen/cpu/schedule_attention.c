@@ -44,6 +44,8 @@ static bool plan(struct kernel *kernel, const struct target_isa *isa) {
   (void)isa;
   struct attention s;
   attention_of(kernel, &s);
+  if (s.a->parts)
+    return false;
   struct dim_table *t = kernel->function->module->dims;
   if (s.q->dtype == DTYPE_F64 || s.k->dtype == DTYPE_F64 || s.v->dtype == DTYPE_F64)
     return false;

@@ -124,22 +124,24 @@ static bool plan_rows(struct kernel *k, const struct target_isa *isa) {
   (void)isa;
   if (!kernel_lse(k))
     return false;
-  kernel_grid(k, value_type(k->function, kernel_lse(k))->dims, 3);
+  const struct type *rows = value_type(k->function, kernel_lse(k));
+  kernel_grid(k, rows->dims, rows->rank);
   return true;
 }
 
 static void emit_row(struct emit *e, LLVMValueRef tile) {
   const struct op *op = kernel_root_op(e->kernel, OP_ATTENTION);
   const struct type *type = value_type(e->f, op->results[0]);
-  struct point p = {.rank = 3, .width = 1};
-  emit_delinearize(e, tile, type->dims, 3, p.c);
+  uint32_t last = type->rank - 1;
+  struct point p = {.rank = last, .width = 1};
+  emit_delinearize(e, tile, type->dims, last, p.c);
   kernel_store_lse(e, &p);
-  p.rank = 4;
-  LLVMValueRef n = emit_dim(e, type->dims[3]);
-  uint32_t width = nest_width(e, type->dims[3], DTYPE_F32);
+  p.rank = type->rank;
+  LLVMValueRef n = emit_dim(e, type->dims[last]);
+  uint32_t width = nest_width(e, type->dims[last], DTYPE_F32);
   LLVMValueRef whole = LLVMBuildAnd(e->b, n, emit_i64(e, -(int64_t)width), "");
-  emit_span(e, &p, 3, emit_i64(e, 0), whole, width);
-  emit_span(e, &p, 3, whole, n, 1);
+  emit_span(e, &p, last, emit_i64(e, 0), whole, width);
+  emit_span(e, &p, last, whole, n, 1);
 }
 
 const struct schedule schedule_pointwise = {"pointwise", ROOT_KIND_POINTWISE, plan, emit};

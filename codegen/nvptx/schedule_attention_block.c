@@ -104,6 +104,8 @@ static bool plan(struct kernel *k, const struct target_isa *isa) {
     return false;
   dim blocks = dim_ceildiv(t, rows, dim_const(t, SIDE * s.rows));
   k->block_threads = THREADS;
+  if (s.a->parts)
+    kernel_grid(k, s.o->dims, 1);
   kernel_grid(k, s.k->dims, 2);
   kernel_grid(k, &blocks, 1);
   return true;
@@ -113,6 +115,7 @@ static bool plan(struct kernel *k, const struct target_isa *isa) {
 
 struct tile {
   struct shape s;
+  LLVMValueRef part;         /* of the keys; NULL: all of them */
   LLVMValueRef batch, head;  /* of k and v */
   LLVMValueRef row0, all;    /* first row; rows of this head of k */
   LLVMValueRef q_len, k_len; /* queries, keys */
@@ -156,6 +159,11 @@ static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   number = LLVMBuildUDiv(e->b, number, blocks, "");
   t->head = LLVMBuildURem(e->b, number, heads, "");
   t->batch = LLVMBuildUDiv(e->b, number, heads, "");
+  if (s->a->parts) {
+    LLVMValueRef batches = emit_dim(e, s->k->dims[0]);
+    t->part = LLVMBuildUDiv(e->b, t->batch, batches, "");
+    t->batch = LLVMBuildURem(e->b, t->batch, batches, "");
+  }
   t->x = index_rest(e, e->lane, SIDE);
   t->y = index_quotient(e, e->lane, SIDE);
   t->shared = block_shared(e, "tile", e->f32, (uint32_t)s->floats);
@@ -274,7 +282,7 @@ static LLVMValueRef attends(struct emit *e, const struct tile *t, LLVMValueRef q
 
 static LLVMValueRef bias(struct emit *e, const struct tile *t, LLVMValueRef row, LLVMValueRef key) {
   value_id v = t->s.op->operands[3];
-  struct type full = *t->s.o;
+  struct type full = *t->s.q;
   full.dims[3] = t->s.k->dims[2];
   struct point p = {.rank = 4, .width = 1}, q;
   p.c[0] = coord_uniform(e, t->batch);
@@ -441,8 +449,8 @@ static bool keys_in_order(const struct emit *e, const struct tile *t) {
   return op && op->kind == OP_IOTA && OP_ATTRS(iota, op)->axis == 1;
 }
 
-/* The keys that some row of the tile may see. */
-static void key_range(struct emit *e, const struct tile *t, LLVMValueRef *lo, LLVMValueRef *hi) {
+/* The keys that some row of the tile may see, whatever the part. */
+static void seen_range(struct emit *e, const struct tile *t, LLVMValueRef *lo, LLVMValueRef *hi) {
   const struct attention_attrs *a = t->s.a;
   LLVMValueRef zero = emit_i64(e, 0), last = index_add_n(e, t->k_len, -1);
   *lo = zero;
@@ -473,7 +481,31 @@ static void key_range(struct emit *e, const struct tile *t, LLVMValueRef *lo, LL
     *lo = index_max(e, zero, index_add_n(e, range[0], 1 - a->window));
 }
 
+static void key_range(struct emit *e, const struct tile *t, LLVMValueRef *lo, LLVMValueRef *hi) {
+  LLVMValueRef first, end;
+  seen_range(e, t, lo, hi);
+  if (!t->part)
+    return;
+  emit_attention_part(e, t->s.op, t->part, &first, &end);
+  *lo = index_max(e, *lo, first);
+  *hi = index_min(e, *hi, end);
+}
+
 /* ---- results ---- */
+
+/* Of a result of this rank (without a dim of parts), at a row of the tile. */
+static struct point result_point(struct emit *e, const struct tile *t, LLVMValueRef row,
+                                 uint32_t rank) {
+  uint32_t n = 0;
+  struct point p = {.rank = rank + (t->part != NULL), .width = 1};
+  row = row_of(e, t, row);
+  if (t->part)
+    p.c[n++] = coord_uniform(e, t->part);
+  p.c[n++] = coord_uniform(e, t->batch);
+  p.c[n++] = coord_uniform(e, head_of(e, t, row));
+  p.c[n++] = coord_uniform(e, query_of(e, t, row));
+  return p;
+}
 
 static LLVMValueRef is_row(struct emit *e, const struct tile *t, LLVMValueRef row) {
   return LLVMBuildICmp(e->b, LLVMIntSLT, index_add(e, t->row0, row), t->all, "");
@@ -491,11 +523,7 @@ static void store_lse(struct emit *e, const struct tile *t, const struct state *
     x = LLVMBuildSelect(e->b, none, st->most[i], x, "");
     struct emit_if s;
     emit_if_begin(e, &s, LLVMBuildAnd(e->b, first, is_row(e, t, row), ""));
-    struct point p = {.rank = 3, .width = 1};
-    row = row_of(e, t, row);
-    p.c[0] = coord_uniform(e, t->batch);
-    p.c[1] = coord_uniform(e, head_of(e, t, row));
-    p.c[2] = coord_uniform(e, query_of(e, t, row));
+    struct point p = result_point(e, t, row, 3);
     emit_know(e, t->s.op->results[1], &p, x);
     kernel_store_lse(e, &p);
     emit_if_else(e, &s, NULL);
@@ -541,12 +569,9 @@ static void finish(struct emit *e, const struct tile *t, const struct state *st)
   for (uint32_t i = 0; width > 1 && i < width; i++)
     x = LLVMBuildInsertElement(e->b, x, load(e, t, index_add_n(e, place, i), 1), emit_i64(e, i),
                                "");
-  struct point p = {.rank = 4, .width = width};
-  row = row_of(e, t, row);
-  p.c[0] = coord_uniform(e, t->batch);
-  p.c[1] = coord_uniform(e, head_of(e, t, row));
-  p.c[2] = coord_uniform(e, query_of(e, t, row));
-  p.c[3] = (struct coord){.base = column, .stride = width > 1, .align = width};
+  struct point p = result_point(e, t, row, 4);
+  p.width = width;
+  p.c[p.rank - 1] = (struct coord){.base = column, .stride = width > 1, .align = width};
   emit_know(e, s->op->results[0], &p, emit_round_to(e, s->o->dtype, x, width));
   kernel_store_results(e, &p);
   emit_if_else(e, &inside, NULL);

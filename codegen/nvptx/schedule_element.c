@@ -32,10 +32,11 @@ static bool plan_lse(struct kernel *k, const struct target_isa *isa) {
   struct dim_table *t = k->function->module->dims;
   if (!kernel_lse(k))
     return false;
-  dim width = dim_max(t, rows_of(k)->dims[3], dim_const(t, 1));
+  uint32_t last = rows_of(k)->rank - 1;
+  dim width = dim_max(t, rows_of(k)->dims[last], dim_const(t, 1));
   if (width == DIM_NONE)
     return false;
-  kernel_grid(k, rows_of(k)->dims, 3);
+  kernel_grid(k, rows_of(k)->dims, last);
   kernel_grid(k, &width, 1);
   vec_push(&k->kept, width);
   return true;
@@ -43,18 +44,20 @@ static bool plan_lse(struct kernel *k, const struct target_isa *isa) {
 
 static void emit_lse(struct emit *e, LLVMValueRef tile) {
   const struct type *type = rows_of(e->kernel);
-  dim dims[4] = {type->dims[0], type->dims[1], type->dims[2], e->kernel->kept.data[0]};
-  struct point p = {.rank = 4, .width = 1}, row;
+  uint32_t last = type->rank - 1;
+  struct type padded = *type;
+  struct point p = {.rank = type->rank, .width = 1}, row;
   struct emit_if s;
-  emit_delinearize(e, tile, dims, 4, p.c);
+  padded.dims[last] = e->kernel->kept.data[0];
+  emit_delinearize(e, tile, padded.dims, type->rank, p.c);
   row = p;
-  row.rank = 3;
-  emit_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntEQ, p.c[3].base, emit_i64(e, 0), ""));
+  row.rank = last;
+  emit_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntEQ, p.c[last].base, emit_i64(e, 0), ""));
   kernel_store_lse(e, &row);
   emit_if_else(e, &s, NULL);
   emit_if_end(e, &s, NULL);
-  LLVMValueRef n = emit_dim(e, type->dims[3]);
-  emit_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntSLT, p.c[3].base, n, ""));
+  LLVMValueRef n = emit_dim(e, type->dims[last]);
+  emit_if_begin(e, &s, LLVMBuildICmp(e->b, LLVMIntSLT, p.c[last].base, n, ""));
   kernel_store_results(e, &p);
   emit_if_else(e, &s, NULL);
   emit_if_end(e, &s, NULL);

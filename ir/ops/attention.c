@@ -74,18 +74,23 @@ static bool infer(const struct op_view *op, struct strbuf *why, struct type *out
     return op_refuse(why, "has %u operands, not %u", op->n_operands, wanted);
   if (!check_qkv(op, why) || !check_extras(op, why))
     return false;
+  if (a->parts < 0 || a->parts > UINT16_MAX || (a->parts && !a->lse))
+    return op_refuse(why, "%lld parts, %s lse", (long long)a->parts, a->lse ? "with" : "without");
+  struct dim_table *t = op_dim_table(op);
   const struct type *q = op_operand(op, 0), *v = op_operand(op, 2);
-  dim dims[4] = {q->dims[0], q->dims[1], q->dims[2], v->dims[3]};
+  dim dims[5] = {dim_const(t, a->parts), q->dims[0], q->dims[1], q->dims[2], v->dims[3]};
+  uint32_t first = a->parts == 0;
+  enum dtype wide = dtype_compute(q->dtype);
   *out_n_types = a->lse ? 2 : 1;
-  return op_make_type(why, op_dim_table(op), q->dtype, dims, 4, out_types) &&
-         (!a->lse ||
-          op_make_type(why, op_dim_table(op), dtype_compute(q->dtype), dims, 3, out_types + 1));
+  return op_make_type(why, t, a->parts ? wide : q->dtype, dims + first, 5 - first, out_types) &&
+         (!a->lse || op_make_type(why, t, wide, dims + first, 4 - first, out_types + 1));
 }
 
 /* Sizes, and the operands behind the first three. */
 struct attention_plan {
   const struct attention_attrs *attrs;
   int64_t b, h, g, s, t, d, e;
+  int64_t lo, hi;                            /* the keys of a part */
   const struct tensor *bias, *q_pos, *k_pos; /* NULL where there are none */
   int64_t bias_strides[IR_MAX_RANK], q_strides[IR_MAX_RANK], k_strides[IR_MAX_RANK];
 };
@@ -161,18 +166,18 @@ static bool key_visible(const struct attention_plan *p, int64_t b, int64_t i, in
                    const union scalar *q, const union scalar *k, const union scalar *v, T *scores, \
                    T *row, union scalar *out, union scalar *lse) {                                 \
     T most = -(T)INFINITY, total = 0;                                                              \
-    for (int64_t j = 0; j < p->t; j++) {                                                           \
+    for (int64_t j = p->lo; j < p->hi; j++) {                                                      \
       scores[j] = name##_score(p, b, h, i, j, q, k + j * p->d);                                    \
       most = scores[j] > most || scores[j] != scores[j] ? scores[j] : most;                        \
     }                                                                                              \
     for (int64_t c = 0; c < p->e; c++)                                                             \
       row[c] = 0;                                                                                  \
     if (most != -(T)INFINITY) {                                                                    \
-      for (int64_t j = 0; j < p->t; j++) {                                                         \
+      for (int64_t j = p->lo; j < p->hi; j++) {                                                    \
         scores[j] = (T)exp((double)(scores[j] - most));                                            \
         total += scores[j];                                                                        \
       }                                                                                            \
-      for (int64_t j = 0; j < p->t; j++) {                                                         \
+      for (int64_t j = p->lo; j < p->hi; j++) {                                                    \
         T weight = scores[j] / total;                                                              \
         for (int64_t c = 0; weight != 0 && c < p->e; c++)                                          \
           row[c] += weight * (T)v[j * p->e + c].f64;                                               \
@@ -195,7 +200,7 @@ static void attend_field(const struct attention_plan *p, int64_t b, int64_t h, i
   int64_t total = 0;
   for (int64_t c = 0; c < p->e; c++)
     out[c].i64 = 0;
-  for (int64_t j = 0; j < p->t; j++) {
+  for (int64_t j = p->lo; j < p->hi; j++) {
     int64_t score = 0;
     if (!key_visible(p, b, i, j))
       continue;
@@ -217,42 +222,74 @@ static void attend_field(const struct attention_plan *p, int64_t b, int64_t h, i
     out[c].i64 = field_mul(out[c].i64, inverse);
 }
 
+/* What rows are computed from and to, and room for one. */
+struct rows {
+  const union scalar *q, *k, *v;
+  union scalar *out, *lse; /* of the next row; lse may be NULL */
+  double *scores, *row;
+  bool f32;
+};
+
+/* All rows, of the keys from p->lo to p->hi. */
+static void attend_part(const struct interp *in, const struct attention_plan *p, struct rows *r) {
+  const union scalar *q = r->q;
+  for (int64_t b = 0; b < p->b; b++)
+    for (int64_t h = 0; h < p->h; h++) {
+      int64_t kv = b * p->g + h / (p->h / p->g);
+      const union scalar *k = r->k + kv * p->t * p->d, *v = r->v + kv * p->t * p->e;
+      for (int64_t i = 0; i < p->s; i++, q += p->d, r->out += p->e) {
+        union scalar unread, *lse = r->lse ? r->lse++ : &unread;
+        if (in->mode == INTERP_FIELD)
+          attend_field(p, b, h, i, q, k, v, r->out, lse);
+        else if (r->f32)
+          attend_f32(p, b, h, i, q, k, v, (float *)r->scores, (float *)r->row, r->out, lse);
+        else
+          attend_f64(p, b, h, i, q, k, v, r->scores, r->row, r->out, lse);
+      }
+    }
+}
+
+/* `dims` begins with the parts, which a result of all keys has no dim for. */
+static status check_result(struct interp *in, const struct op *op, const struct tensor *x,
+                           const int64_t *dims, uint32_t rank) {
+  bool parts = OP_ATTRS(attention, op)->parts > 0;
+  if (x->rank != rank + parts)
+    return interp_fail(in, op, DIAG_E0620, "a result has %u dims", x->rank);
+  return interp_check_dims(in, op, x, dims + !parts, false);
+}
+
+static int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
+
 static status eval(struct interp *in, const struct op *op) {
   struct attention_plan p;
-  const union scalar *q = tensor_slots(interp_operand(in, op, 0));
-  const union scalar *k = tensor_slots(interp_operand(in, op, 1));
-  const union scalar *v = tensor_slots(interp_operand(in, op, 2));
-  struct tensor *t = interp_result(in, op, 0);
+  struct tensor *t = interp_result(in, op, 0), *lse = NULL;
   status st = t ? make_plan(in, op, &p) : in->failure;
   if (!st)
-    st = interp_check_dims(in, op, t, (int64_t[]){p.b, p.h, p.s, p.e}, false);
-  struct tensor *lse = NULL;
+    st = check_result(in, op, t, (int64_t[]){p.attrs->parts, p.b, p.h, p.s, p.e}, 4);
   if (!st && op->n_results > 1) {
     lse = interp_result(in, op, 1);
-    st = lse ? interp_check_dims(in, op, lse, (int64_t[]){p.b, p.h, p.s}, false) : in->failure;
+    st = lse ? check_result(in, op, lse, (int64_t[]){p.attrs->parts, p.b, p.h, p.s}, 3)
+             : in->failure;
   }
   if (st || (t->count == 0 && !(lse && lse->count)))
     return st;
-  bool f32 = interp_in_f32(in, t->dtype);
-  union scalar unread, *sums = lse ? lse->data : &unread;
-  double *scores = interp_scratch(in, op, (uint64_t)p.t, sizeof *scores);
-  double *row = interp_scratch(in, op, (uint64_t)p.e, sizeof *row);
-  if (!scores || !row)
+  struct rows r = {.q = tensor_slots(interp_operand(in, op, 0)),
+                   .k = tensor_slots(interp_operand(in, op, 1)),
+                   .v = tensor_slots(interp_operand(in, op, 2)),
+                   .out = t->data,
+                   .lse = lse ? lse->data : NULL,
+                   .scores = interp_scratch(in, op, (uint64_t)p.t, sizeof *r.scores),
+                   .row = interp_scratch(in, op, (uint64_t)p.e, sizeof *r.row),
+                   .f32 = interp_in_f32(in, t->dtype)};
+  if (!r.scores || !r.row)
     return in->failure;
-  union scalar *out = t->data;
-  for (int64_t b = 0; b < p.b; b++)
-    for (int64_t h = 0; h < p.h; h++) {
-      int64_t kv = b * p.g + h / (p.h / p.g);
-      const union scalar *kh = k + kv * p.t * p.d, *vh = v + kv * p.t * p.e;
-      for (int64_t i = 0; i < p.s; i++, q += p.d, out += p.e, sums += lse != NULL) {
-        if (in->mode == INTERP_FIELD)
-          attend_field(&p, b, h, i, q, kh, vh, out, sums);
-        else if (f32)
-          attend_f32(&p, b, h, i, q, kh, vh, (float *)scores, (float *)row, out, sums);
-        else
-          attend_f64(&p, b, h, i, q, kh, vh, scores, row, out, sums);
-      }
-    }
+  int64_t parts = p.attrs->parts ? p.attrs->parts : 1, blocks = ceil_div(p.t, ATTENTION_PART_KEYS);
+  int64_t keys = p.attrs->parts ? ATTENTION_PART_KEYS * ceil_div(blocks, parts) : p.t;
+  for (int64_t i = 0; i < parts; i++) {
+    p.lo = i * keys < p.t ? i * keys : p.t;
+    p.hi = p.t - p.lo < keys ? p.t : p.lo + keys;
+    attend_part(in, &p, &r);
+  }
   interp_settle(in, t);
   if (lse)
     interp_settle(in, lse);
@@ -333,6 +370,8 @@ static void head_factors(const struct function *f, const struct op *op, struct f
  * from operands. Keys are contracted, which takes the result that says the weight of each row. */
 static void factors(const struct function *f, const struct op *op, struct factor_list *out) {
   const struct attention_attrs *a = OP_ATTRS(attention, op);
+  if (a->parts) /* the splitting of keys on one device: ranks have been split before */
+    return;
   dim s = value_type(f, op->operands[0])->dims[2], t = value_type(f, op->operands[1])->dims[2];
   dim e = value_type(f, op->operands[2])->dims[3];
   batch_factor(f, op, out);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Schedules against the interpreter in exact arithmetic (doubles): modules made of a seed are
  * compiled, run (code of GPUs on simulated ones) and compared. A failure prints the module and its
- * seed; SINTER_SEED and SINTER_COUNT choose others.
+ * seed; SINTER_SEED and SINTER_COUNT choose others, SINTER_TEST a test by its name.
  *
  * Each row of kernels.def belongs to a program of tests by its root; check_coverage fails where a
  * row got no case on one of its targets. */
@@ -118,7 +118,7 @@ static void note_schedules(struct run *r, struct module *m, const struct target_
 /* The last test of a program. Seeds of the caller's choice need not meet every row. */
 static void check_coverage(enum kernel_program program) {
   uint32_t missing = 0;
-  if (getenv("SINTER_SEED") || getenv("SINTER_COUNT"))
+  if (getenv("SINTER_SEED") || getenv("SINTER_COUNT") || getenv("SINTER_TEST"))
     return;
   for (uint32_t k = 0; k < SCHEDULE_ROWS; k++) {
     int without = schedule_rows[k].targets & ~schedule_rows[k].seen;
@@ -141,7 +141,7 @@ static bool build(struct run *r) {
   if (isa.kind == TARGET_CPU && !target_isa_runs_here(&isa))
     return false;
   struct module *m = parse(r);
-  struct pipeline_options passes = {.verify_each = true};
+  struct pipeline_options passes = {.verify_each = true, .gpu = isa.kind == TARGET_NVPTX};
   struct engine_build_options options = {.isa = &isa, .threads = 1};
   if (pipeline_run(m, &passes, &r->diags) != STATUS_OK)
     fail_run(r, "a pass failed");

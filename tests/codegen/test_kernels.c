@@ -313,18 +313,48 @@ static void wide_attention_text(struct strbuf *b) {
   long long g = pick(1, 2), h = g * pick(1, 8), d = sizes[pick(0, 7)], e = sizes[pick(0, 7)],
             least_s = queries[pick(0, 3)], least_t = keys[pick(0, 5)];
   bool lse = pick(0, 1), causal = pick(0, 1);
+  char parts[32] = "", first[16] = "";
+  if (lse && pick(0, 2) == 0) {
+    long long n = pick(1, 4);
+    snprintf(parts, sizeof parts, ", parts = %lld", n);
+    snprintf(first, sizeof first, "%lld, ", n);
+  }
   strbuf_printf(b, "func @main(%%q: %s[1, %lld, s, %lld], %%k: %s[1, %lld, t, %lld], ", t, h, d, t,
                 g, d);
-  strbuf_printf(b, "%%v: %s[1, %lld, t, %lld]) -> (%s[1, %lld, s, %lld]", t, g, e, t, h, e);
+  strbuf_printf(b, "%%v: %s[1, %lld, t, %lld]) -> (%s[%s1, %lld, s, %lld]", t, g, e,
+                first[0] ? wide : t, first, h, e);
   if (lse)
-    strbuf_printf(b, ", %s[1, %lld, s]", wide, h);
+    strbuf_printf(b, ", %s[%s1, %lld, s]", wide, first, h);
   strbuf_printf(b, ") where s in %lld..%lld, t in %lld..%lld {\n", least_s, least_s + 1, least_t,
                 least_t + 1);
-  strbuf_printf(b, "  %%y%s = attention %%q, %%k, %%v { scale = 0.125%s%s }\n  return %%y%s\n}\n",
+  strbuf_printf(b, "  %%y%s = attention %%q, %%k, %%v { scale = 0.125%s%s%s }\n  return %%y%s\n}\n",
                 lse ? ", %l" : "", causal ? ", causal = true" : "", lse ? ", lse = true" : "",
-                lse ? ", %l" : "");
+                parts, lse ? ", %l" : "");
   strbuf_printf(b, "entry @main(\"q\", \"k\", \"v\") -> (\"y\"%s) { @main; }\n",
                 lse ? ", \"l\"" : "");
+}
+
+/* A step of a decoder: few queries at positions that are data, keys in order, of which those behind
+ * the last position are not there. On GPUs its keys are split. */
+static void decode_text(struct strbuf *b) {
+  static const char *const dtypes[] = {"f32", "f16", "bf16"};
+  const char *t = dtypes[pick(0, 2)];
+  long long n = pick(1, 2), g = pick(1, 3), h = g * pick(1, 4), s = pick(0, 2) ? 1 : pick(2, 4),
+            d = pick(0, 1) ? 64 : 128, least = pick(0, 1) ? 600 : pick(1, 200);
+  bool windowed = pick(0, 2) == 0;
+  strbuf_printf(b, "func @main(%%q: %s[%lld, %lld, %lld, %lld], %%k: %s[%lld, %lld, t, %lld], ", t,
+                n, h, s, d, t, n, g, d);
+  strbuf_printf(
+      b, "%%v: %s[%lld, %lld, t, %lld], %%p: i64[%lld, %lld]) -> (%s[%lld, %lld, %lld, %lld])", t,
+      n, g, d, n, s, t, n, h, s, d);
+  strbuf_printf(b, " where t in %lld..%lld {\n", least, least + 3);
+  strbuf_printf(b, "  %%at = map %%p { mul(add($0, 4), %lld) }\n", (long long)pick(1, 80));
+  strbuf_printf(b, "  %%i = iota { axis = 1 } : i64[1, t]\n");
+  strbuf_printf(b,
+                "  %%y = attention %%q, %%k, %%v, %%at, %%i { scale = 0.125, causal = true, "
+                "has_pos = true%s }\n  return %%y\n}\n",
+                windowed ? ", window = 70" : "");
+  strbuf_printf(b, "entry @main(\"q\", \"k\", \"v\", \"p\") -> (\"y\") { @main; }\n");
 }
 
 static void test_attention_wide(void **state) {
@@ -335,7 +365,8 @@ static void test_attention_wide(void **state) {
 static void test_gpu_attention(void **state) {
   (void)state;
   check_gpu(attention_text, 16);
-  check_gpu(wide_attention_text, 16);
+  check_gpu(wide_attention_text, 24);
+  check_gpu(decode_text, 12);
 }
 
 /* ---- contraction ---- */
@@ -421,12 +452,54 @@ static void test_contract(void **state) {
   check_many(contract_text, 50);
 }
 
-/* ---- contraction by tensor cores ---- */
-
 static void put_axes(struct strbuf *b, const char *type, const char *batch, const char *first,
                      const char *second, bool turned) {
   strbuf_printf(b, "%s[%s%s, %s]", type, batch, turned ? second : first, turned ? first : second);
 }
+
+/* Few rows, or few columns, of weights either way about: of all dtypes, perhaps of few bits, with
+ * ends of runs. */
+static void few_text(struct strbuf *b) {
+  static const char *const dtypes[] = {"f32", "f16", "bf16", "f64", "i8", "i16", "u8"},
+                           *const narrow[] = {"u4", "i4", "i8", "u8"};
+  const char *t = dtypes[pick(0, 6)];
+  bool real = strchr(t, 'f'), batched = pick(0, 3) == 0, turned = pick(0, 1), few_left = pick(0, 3);
+  bool widened = real && pick(0, 2) == 0;
+  long long few = pick(1, 9), many = pick(0, 1) ? 8 * pick(1, 40) : size(300),
+            k = pick(0, 1) ? 64 * pick(1, 20) : 60 + size(600);
+  long long m = few_left ? few : many, n = few_left ? many : few;
+  const char *r = real ? t : "i32", *batch = batched ? "2, " : "",
+             *w = widened ? narrow[pick(0, 3)] : t;
+  bool open = pick(0, 2) == 0, open_k = open && pick(0, 1);
+  char ks[32], ms[32], ns[32];
+  snprintf(ks, sizeof ks, open_k ? "o" : "%lld", k);
+  snprintf(ms, sizeof ms, open && !open_k && !few_left ? "o" : "%lld", m);
+  snprintf(ns, sizeof ns, open && !open_k && few_left ? "o" : "%lld", n);
+  strbuf_printf(b, "func @main(%%x: %s[%s%s, %s], %%w: ", few_left ? t : w, batch, ms, ks);
+  put_axes(b, few_left ? w : t, batch, ks, ns, turned);
+  strbuf_printf(b, ", %%b: %s[1, %s]) -> (%s[%s%s, %s])", r, ns, r, batch, ms, ns);
+  if (open)
+    strbuf_printf(b, " where o in %lld..%lld", open_k ? k : many, (open_k ? k : many) + 3);
+  strbuf_printf(b, " {\n");
+  const char *weights = few_left ? "%w" : "%x";
+  if (widened)
+    strbuf_printf(b, "  %%v = map %s { mul(%s($0), 0.25) }\n", weights, t);
+  strbuf_printf(b, "  %%y = contract %s, %s { %s", widened && !few_left ? "%v" : "%x",
+                widened && few_left ? "%v" : "%w",
+                batched ? "lhs_batch = [0], rhs_batch = [0], " : "");
+  strbuf_printf(b, "lhs_k = [%d], rhs_k = [%d], dtype = %s }\n", batched + 1, batched + turned, r);
+  if (batched)
+    strbuf_printf(b, "  %%c = reshape %%b { dims = [1, 1, %s] }\n", ns);
+  strbuf_printf(b, "  %%z = map %%y, %s { add($0, $1) }\n  return %%z\n}\n", batched ? "%c" : "%b");
+  strbuf_printf(b, "entry @main(\"x\", \"w\", \"b\") -> (\"z\") { @main; }\n");
+}
+
+static void test_few(void **state) {
+  (void)state;
+  check_gpu(few_text, 60);
+}
+
+/* ---- contraction by tensor cores ---- */
 
 /* Operands either way about, sizes at the edges of blocks, perhaps rows as a symbol, perhaps an
  * operand that is computed on the way, or cut out of a wider one so that its rows begin anywhere.
@@ -669,15 +742,25 @@ static void test_coverage(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_conv),           cmocka_unit_test(test_conv_depth),
-      cmocka_unit_test(test_window),         cmocka_unit_test(test_attention),
-      cmocka_unit_test(test_attention_wide), cmocka_unit_test(test_gpu_attention),
-      cmocka_unit_test(test_contract),       cmocka_unit_test(test_blocks),
-      cmocka_unit_test(test_pointwise),      cmocka_unit_test(test_matrix),
-      cmocka_unit_test(test_gpu_pointwise),  cmocka_unit_test(test_row),
-      cmocka_unit_test(test_reduce),         cmocka_unit_test(test_gpu_reduce),
-      cmocka_unit_test(test_volumes),        cmocka_unit_test(test_turned),
+      cmocka_unit_test(test_conv),
+      cmocka_unit_test(test_conv_depth),
+      cmocka_unit_test(test_window),
+      cmocka_unit_test(test_attention),
+      cmocka_unit_test(test_attention_wide),
+      cmocka_unit_test(test_gpu_attention),
+      cmocka_unit_test(test_contract),
+      cmocka_unit_test(test_blocks),
+      cmocka_unit_test(test_pointwise),
+      cmocka_unit_test(test_matrix),
+      cmocka_unit_test(test_gpu_pointwise),
+      cmocka_unit_test(test_row),
+      cmocka_unit_test(test_reduce),
+      cmocka_unit_test(test_gpu_reduce),
+      cmocka_unit_test(test_volumes),
+      cmocka_unit_test(test_turned),
+      cmocka_unit_test(test_few),
       cmocka_unit_test(test_coverage),
   };
+  cmocka_set_test_filter(getenv("SINTER_TEST"));
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -361,5 +361,6 @@ int main(void) {
       cmocka_unit_test(test_counts),   cmocka_unit_test(test_views),
       cmocka_unit_test(test_coverage),
   };
+  cmocka_set_test_filter(getenv("SINTER_TEST"));
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
