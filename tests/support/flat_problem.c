@@ -182,3 +182,173 @@ void flat_problem_enumerate(const struct flat_problem *p, struct flat_best *out)
   walk_from(&w, 0, 0, 0);
   arena_deinit(&a);
 }
+
+/* ---- a linear program ---- */
+
+/* A value as one of its readers sees it. For each pair of classes, made and wanted, z is 1 where
+ * that pair is chosen: its sums are the sums of choices that make and that want. What is converted
+ * to is paid for once, by y, which is no less than the z of any reader. So relaxed, the program is
+ * still exact where the graph is a tree. */
+struct edge {
+  uint32_t value, maker, reader, use;
+  const uint16_t *made, *wanted; /* by choice */
+};
+
+static const uint16_t *made_classes(const struct flat_problem *p, uint32_t value) {
+  const struct flat_variable *x = &p->variables[p->values[value].maker];
+  uint32_t k = 0;
+  while (x->makes[k].value != value)
+    k++;
+  return x->makes[k].classes;
+}
+
+/* Calls for every edge; out for those that want to write. */
+typedef void (*edge_fn)(const struct flat_problem *p, const struct edge *e, FILE *out);
+
+static void visit_edges(const struct flat_problem *p, edge_fn fn, FILE *out) {
+  for (uint32_t i = 0; i < p->n_variables; i++)
+    for (uint32_t k = 0; k < p->variables[i].n_reads; k++) {
+      const struct flat_use *use = &p->variables[i].reads[k];
+      uint32_t maker = p->values[use->value].maker;
+      struct edge e = {use->value, maker, i, k, NULL, use->classes};
+      if (maker == SEARCH_NONE)
+        continue;
+      e.made = made_classes(p, use->value);
+      fn(p, &e, out);
+    }
+}
+
+static bool has_class(const uint16_t *classes, uint32_t n, uint16_t class) {
+  for (uint32_t i = 0; i < n; i++)
+    if (classes[i] == class)
+      return true;
+  return false;
+}
+
+static bool has_made(const struct flat_problem *p, const struct edge *e, uint16_t class) {
+  return has_class(e->made, p->variables[e->maker].from->n_choices, class);
+}
+static bool has_wanted(const struct flat_problem *p, const struct edge *e, uint16_t class) {
+  return has_class(e->wanted, p->variables[e->reader].from->n_choices, class);
+}
+
+static void write_choices(const struct flat_problem *p, uint32_t variable, const uint16_t *classes,
+                          uint16_t class, const char *sign, FILE *out) {
+  for (uint32_t c = 0; c < p->variables[variable].from->n_choices; c++)
+    if (classes[c] == class)
+      fprintf(out, " %s x%u_%u\n", sign, variable, c);
+}
+
+static void constrain_edge(const struct flat_problem *p, const struct edge *e, FILE *out) {
+  const struct search_value *v = p->values[e->value].from;
+  for (uint32_t side = 0; side < 2; side++)
+    for (uint16_t a = 0; a < v->n_classes; a++) {
+      if (!(side ? has_wanted(p, e, a) : has_made(p, e, a)))
+        continue;
+      for (uint16_t b = 0; b < v->n_classes; b++) {
+        uint16_t m = side ? b : a, w = side ? a : b;
+        if (has_made(p, e, m) && has_wanted(p, e, w) && !isinf(v->convert[m * v->n_classes + w]))
+          fprintf(out, " + z%u_%u_%u_%u\n", e->reader, e->use, m, w);
+      }
+      write_choices(p, side ? e->reader : e->maker, side ? e->wanted : e->made, a, "-", out);
+      fprintf(out, " = 0\n");
+    }
+  for (uint16_t m = 0; m < v->n_classes; m++)
+    for (uint16_t w = 0; w < v->n_classes; w++) {
+      double time = v->convert[m * v->n_classes + w];
+      if (has_made(p, e, m) && has_wanted(p, e, w) && time > 0 && !isinf(time))
+        fprintf(out, " z%u_%u_%u_%u - y%u_%u_%u <= 0\n", e->reader, e->use, m, w, e->value, m, w);
+    }
+}
+
+/* What conversions cost: by value, so that each counts once. */
+static void write_costs(const struct flat_problem *p, double unit, FILE *out) {
+  for (uint32_t v = 0; v < p->n_values; v++) {
+    const struct search_value *value = p->values[v].from;
+    for (uint16_t w = 0; w < value->n_classes && p->values[v].maker != SEARCH_NONE; w++) {
+      bool wanted = false;
+      for (uint32_t i = 0; i < p->n_variables; i++)
+        for (uint32_t k = 0; k < p->variables[i].n_reads; k++)
+          wanted |= p->variables[i].reads[k].value == v &&
+                    has_class(p->variables[i].reads[k].classes, p->variables[i].from->n_choices, w);
+      for (uint16_t m = 0; m < value->n_classes && wanted; m++) {
+        double time = value->convert[m * value->n_classes + w];
+        if (time > 0 && !isinf(time) &&
+            has_class(made_classes(p, v), p->variables[p->values[v].maker].from->n_choices, m))
+          fprintf(out, " + %.17g y%u_%u_%u\n", time / unit, v, m, w);
+      }
+    }
+  }
+}
+
+/* A variable's layout of a weight. */
+struct reading {
+  uint32_t variable;
+  const uint16_t *layouts; /* by choice */
+};
+
+/* Both have that layout, or neither has. */
+static void write_equal(const struct flat_problem *p, const struct reading *a,
+                        const struct reading *b, uint16_t layout, FILE *out) {
+  bool same = a->variable == b->variable;
+  uint32_t n_a = p->variables[a->variable].from->n_choices, n = 0;
+  for (uint32_t c = 0; c < n_a; c++)
+    if (a->layouts[c] == layout && !(same && b->layouts[c] == layout))
+      n += (uint32_t)fprintf(out, " + x%u_%u\n", a->variable, c);
+  for (uint32_t c = 0; c < p->variables[b->variable].from->n_choices; c++)
+    if (b->layouts[c] == layout && !(same && a->layouts[c] == layout))
+      n += (uint32_t)fprintf(out, " - x%u_%u\n", b->variable, c);
+  if (n)
+    fprintf(out, " = 0\n");
+}
+
+/* Variables of one weight choose one layout: for each layout, the sums of choices are equal. */
+static void write_ties(const struct flat_problem *p, FILE *out) {
+  struct reading *first = mem_calloc(p->n_weights + 1, sizeof *first);
+  for (uint32_t i = 0; i < p->n_variables; i++) {
+    const struct search_variable *x = p->variables[i].from;
+    for (uint32_t k = 0; k < x->n_ties; k++) {
+      struct reading *to = &first[x->ties[k].weight], here = {i, x->ties[k].layouts};
+      if (!to->layouts)
+        *to = here;
+      bool done[1 << 15] = {false};
+      for (uint32_t side = 0; side < 2; side++) {
+        const struct reading *of = side ? &here : to;
+        for (uint32_t c = 0; c < p->variables[of->variable].from->n_choices; c++) {
+          if (!done[of->layouts[c]])
+            write_equal(p, to, &here, of->layouts[c], out);
+          done[of->layouts[c]] = true;
+        }
+      }
+    }
+  }
+  mem_free(first);
+}
+
+bool flat_problem_write_lp(const struct flat_problem *p, double unit, FILE *out) {
+  fprintf(out, "Minimize\n time:\n");
+  for (uint32_t i = 0; i < p->n_variables; i++)
+    for (uint32_t c = 0; c < p->variables[i].from->n_choices; c++)
+      fprintf(out, " + %.17g x%u_%u\n", p->variables[i].from->time[c] / unit, i, c);
+  write_costs(p, unit, out);
+  fprintf(out, "Subject To\n");
+  for (uint32_t i = 0; i < p->n_variables; i++) {
+    for (uint32_t c = 0; c < p->variables[i].from->n_choices; c++)
+      fprintf(out, " + x%u_%u\n", i, c);
+    fprintf(out, " = 1\n");
+  }
+  visit_edges(p, constrain_edge, out);
+  write_ties(p, out);
+  if (!isinf(p->limit)) {
+    for (uint32_t i = 0; i < p->n_variables; i++)
+      for (uint32_t c = 0; c < p->variables[i].from->n_choices; c++)
+        fprintf(out, " + %.17g x%u_%u\n", p->variables[i].from->bytes[c], i, c);
+    fprintf(out, " <= %.17g\n", p->limit);
+  }
+  fprintf(out, "Binary\n");
+  for (uint32_t i = 0; i < p->n_variables; i++)
+    for (uint32_t c = 0; c < p->variables[i].from->n_choices; c++)
+      fprintf(out, " x%u_%u\n", i, c);
+  fprintf(out, "End\n");
+  return !ferror(out);
+}

@@ -4,6 +4,8 @@
 #ifndef SINTER_TESTS_FLAT_PROBLEM_H
 #define SINTER_TESTS_FLAT_PROBLEM_H
 
+#include <stdio.h>
+
 #include "base/arena.h"
 #include "passes/partition/search_problem.h"
 
@@ -44,5 +46,10 @@ struct flat_best {
 };
 /* Looks at every choice there is. */
 void flat_problem_enumerate(const struct flat_problem *p, struct flat_best *out);
+
+/* The problem as an integer linear program in CPLEX's LP format: a 0-1 variable for every choice of
+ * every variable, and one, at least 0, for every conversion that is paid for. Times are divided by
+ * `unit`. False where writing failed. */
+bool flat_problem_write_lp(const struct flat_problem *p, double unit, FILE *out);
 
 #endif
