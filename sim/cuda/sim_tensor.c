@@ -40,7 +40,7 @@ static CUresult common(struct tensor_map *m, unsigned type, unsigned rank, const
     if (!steps[k] || steps[k] > 8)
       return refuse("element strides are 1 to 8");
     m->dims[k] = dims[k];
-    m->steps[k] = (uint8_t)steps[k];
+    m->steps[k] = k ? (uint8_t)steps[k] : 1; /* without interleave the first has no effect */
   }
   for (unsigned k = 0; k + 1 < rank; k++) {
     if (strides[k] % 16 || strides[k] >= UINT64_C(1) << 40)
@@ -81,8 +81,7 @@ DECLARE(cuTensorMapEncodeTiled,
       return refuse("a dimension of the box is 0 or larger than 256");
     m.box[k] = (uint16_t)box[k];
   }
-  uint64_t inner = (uint64_t)((box[0] + steps[0] - 1) / steps[0]) * tensor_type_bytes(type);
-  r = check_inner((unsigned)swizzle, inner);
+  r = check_inner((unsigned)swizzle, (uint64_t)box[0] * tensor_type_bytes(type));
   if (r)
     return r;
   memset(map, 0, sizeof *map);
@@ -107,12 +106,14 @@ DECLARE(cuTensorMapEncodeIm2col,
     return refuse("im2col needs 3 to 5 dimensions");
   if (!channels || channels > 256 || !pixels || pixels > 1024)
     return refuse("im2col takes 1 to 256 channels of 1 to 1024 pixels");
-  int limit = rank == 3 ? 128 : rank == 4 ? 128 : 16;
+  int limit = rank == 3 ? 32768 : rank == 4 ? 128 : 16;
   for (unsigned k = 0; k < rank - 2; k++) {
     if (lower[k] < -limit || lower[k] >= limit || upper[k] < -limit || upper[k] >= limit)
       return refuse("a corner of the bounding box is out of range");
-    m.lower[k] = (int8_t)lower[k];
-    m.upper[k] = (int8_t)upper[k];
+    m.lower[k] = (int16_t)lower[k];
+    m.upper[k] = (int16_t)upper[k];
+    if ((int64_t)m.dims[k + 1] + upper[k] <= lower[k])
+      return refuse("the bounding box is empty");
   }
   m.im2col = 1;
   m.box[0] = (uint16_t)channels;

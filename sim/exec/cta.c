@@ -90,7 +90,11 @@ static bool cta_begin(struct cluster *cluster, uint32_t rank) {
       c->index[0] + (uint64_t)l->grid[0] * (c->index[1] + (uint64_t)l->grid[1] * c->index[2]);
   c->threads = l->block[0] * l->block[1] * l->block[2];
   c->warp_count = (c->threads + 31) / 32;
-  c->shared_bytes = l->program->shared_bytes + l->dynamic_shared;
+  if (l->dynamic_shared)
+    c->shared_bytes = l->program->shared_bytes + l->dynamic_shared;
+  else
+    c->shared_bytes =
+        l->program->functions_called ? l->program->next_shared : l->kernel->shared_end;
   c->shared = aligned_alloc(1024, (c->shared_bytes + 2047u) & ~1023u);
   c->warps = aligned_alloc(64, c->warp_count * ((sizeof(struct warp) + 63) & ~(size_t)63));
   if (!c->shared || !c->warps) {

@@ -790,6 +790,7 @@ status decode_function(struct program *p, struct function *f, struct diags *diag
     memcpy(f->constants, d.constants.data, d.constants.len);
   f->decoded = !d.failed;
   f->shared_bytes += d.shared_top - p->next_shared;
+  f->shared_end = d.shared_top;
   if (p->functions_called)
     p->next_shared = d.shared_top;
   strmap_deinit(&d.names);

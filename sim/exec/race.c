@@ -113,6 +113,11 @@ static inline bool unseen(const struct warp *w, uint32_t lane, uint32_t r) {
   return time > w->order->seen[agent];
 }
 
+/* Strong accesses order by themselves what they meet of each other, and of their own warp. */
+static inline bool races(const struct warp *w, uint32_t lane, uint32_t r, bool strong) {
+  return !(strong && (record_strong(r) || record_agent(r) == w->id)) && unseen(w, lane, r);
+}
+
 /* Keeps the readers that a later writer is likeliest not to have seen. */
 static inline void note_reader(const struct warp *w, struct grain *g, uint32_t r) {
   uint32_t agent = record_agent(r);
@@ -132,22 +137,21 @@ bool shadow_access(struct warp *w, const struct inst *i, uint32_t lane, struct c
   struct shadow *s = c->shadow;
   struct grain *all = shadow_grains(c);
   uint32_t first = offset >> s->shift, last = (offset + n - 1) >> s->shift;
-  bool remote = c != w->cta, check = !remote && !s->exhausted && !i->strong;
-  bool atomic = access & ACCESS_ATOMIC;
-  uint32_t mine =
-      remote ? (uint32_t)AGENT_OTHER << 24 | 1 : record(w->id, lane, w->order->seen[w->id]);
-  if (atomic || i->strong)
-    mine = (uint32_t)AGENT_OTHER << 24 | 1; /* orders by itself */
+  bool remote = c != w->cta, check = !remote && !s->exhausted;
+  bool strong = (access & ACCESS_ATOMIC) || i->strong;
+  uint32_t mine = remote ? (uint32_t)AGENT_OTHER << 24 | 1
+                         : record(strong ? AGENT_STRONG + w->id : w->id, lane,
+                                  w->order->seen[w->id]);
   for (uint32_t k = first; k <= last; k++) {
     struct grain *g = &all[k];
     if ((access & ACCESS_READ) && !g->writer)
       return uninitialised(w, i, lane, k << s->shift);
-    if (check && !(same && record_agent(g->writer) < 32) && unseen(w, lane, g->writer))
+    if (check && !(same && record_agent(g->writer) < 32) && races(w, lane, g->writer, strong))
       return report(w, i, lane, k << s->shift, verb(access), g->writer, true);
     if (access & ACCESS_WRITE) {
-      if (check && !atomic && !same)
+      if (check && !same)
         for (uint32_t r = 0; r < 2; r++)
-          if (unseen(w, lane, g->reader[r]))
+          if (races(w, lane, g->reader[r], strong))
             return report(w, i, lane, k << s->shift, verb(access), g->reader[r], false);
       if (!same || !g->writer)
         g->writer = mine;

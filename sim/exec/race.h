@@ -22,7 +22,8 @@ enum {
   AGENT_STORE = 65,  /* bulk copies of a warp out of shared memory */
   AGENT_WGMMA = 97,  /* operands of a warp's wgmma */
   AGENTS = 129,
-  AGENT_OTHER = 255, /* another CTA, or before time began: never checked */
+  AGENT_STRONG = 160, /* a warp by an atomic or another strong access: no race with others of these */
+  AGENT_OTHER = 255,  /* another CTA, or before time began: never checked */
 };
 
 struct vclock {
@@ -42,7 +43,12 @@ enum { TIME_BITS = 19, TIME_MOST = (1 << TIME_BITS) - 1 };
 static inline uint32_t record(uint32_t agent, uint32_t lane, uint32_t time) {
   return agent << 24 | lane << TIME_BITS | time;
 }
-static inline uint32_t record_agent(uint32_t r) { return r >> 24; }
+/* Who wrote or read: a warp, however it did, or a unit. */
+static inline uint32_t record_agent(uint32_t r) {
+  uint32_t a = r >> 24;
+  return a - AGENT_STRONG < 32u ? a - AGENT_STRONG : a;
+}
+static inline bool record_strong(uint32_t r) { return (r >> 24) - AGENT_STRONG < 32u; }
 static inline uint32_t record_lane(uint32_t r) { return r >> TIME_BITS & 31; }
 static inline uint32_t record_time(uint32_t r) { return r & TIME_MOST; }
 

@@ -125,6 +125,7 @@ struct function {
   uint64_t stack_bytes;      /* with everything it calls; valid unless `recursive` */
   bool recursive, visiting;  /* recursive: calls itself, or what is not known */
   uint32_t shared_bytes;     /* static shared memory that the function or its module names */
+  uint32_t shared_end;       /* of what is static */
   bool large_clusters;       /* of more than 8 CTAs, cuFuncSetAttribute */
   int32_t attribute_dynamic; /* cuFuncSetAttribute's limit; 48 KiB unless raised */
   const struct program *program;

@@ -17,7 +17,7 @@ struct tensor_map {
   uint8_t steps[5];    /* element strides */
   uint8_t type;        /* CUtensorMapDataType */
   uint8_t rank, swizzle, nan_fill, im2col;
-  int8_t lower[3], upper[3]; /* im2col: corners of the bounding box, of W, H, D */
+  int16_t lower[3], upper[3]; /* im2col: corners of the bounding box, of W, H, D */
   uint32_t magic;
 };
 _Static_assert(sizeof(struct tensor_map) <= 128, "the size is part of the driver's interface");

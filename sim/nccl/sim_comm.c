@@ -489,6 +489,9 @@ const char *ncclGetLastError(ncclComm_t comm) {
   (void)comm;
   return last_error;
 }
+/* Deprecated, and nothing. */
+__attribute__((visibility("default"))) void ncclResetDebugInit(void);
+void ncclResetDebugInit(void) {}
 
 NCCL_DECLARE(ncclMemAlloc, (void **p, size_t bytes)) {
   CUdeviceptr address;

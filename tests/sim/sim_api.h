@@ -83,7 +83,10 @@
   F(CUresult, cuGetProcAddress_v2, (const char *, void **, int, uint64_t, int *))                  \
   F(CUresult, cuTensorMapEncodeTiled,                                                              \
     (CUtensorMap *, unsigned, unsigned, void *, const uint64_t *, const uint64_t *,                \
-     const uint32_t *, const uint32_t *, int, int, int, int))
+     const uint32_t *, const uint32_t *, int, int, int, int))                                      \
+  F(CUresult, cuTensorMapEncodeIm2col,                                                             \
+    (CUtensorMap *, unsigned, unsigned, void *, const uint64_t *, const uint64_t *, const int *,   \
+     const int *, unsigned, unsigned, const uint32_t *, int, int, int, int))
 
 #define SIM_NCCL(F)                                                                                \
   F(ncclResult_t, ncclGetUniqueId, (ncclUniqueId *))                                               \

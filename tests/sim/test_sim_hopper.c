@@ -191,7 +191,7 @@ static CUresult box(const char *text, void *p, uint64_t columns, uint32_t step, 
   CUmodule module;
   CUfunction f;
   assert_int_equal(cuTensorMapEncodeTiled(&m, 2, 2, p, (uint64_t[]){columns, 8}, (uint64_t[]){128},
-                                          (uint32_t[]){16 * step, 4}, (uint32_t[]){step, 1}, 0, 0,
+                                          (uint32_t[]){16, 4 * step}, (uint32_t[]){1, step}, 0, 0,
                                           0, 0),
                    0);
   assert_int_equal(cuModuleLoadData(&module, text), 0);
@@ -213,8 +213,9 @@ static void edges(void **state) {
   assert_int_equal(box(load_text, in, 30, 1, -4, -1, out), 0); /* before them */
   assert_int_equal(out[16 + 4], 1);
   assert_int_equal(out[3], 0);
-  assert_int_equal(box(load_text, in, 32, 2, 0, 1, out), 0); /* every second element */
-  assert_int_equal(out[5], 32 + 11);
+  assert_int_equal(box(load_text, in, 32, 2, 0, 1, out), 0); /* every second row */
+  assert_int_equal(out[5], 32 + 6);
+  assert_int_equal(out[16 + 5], 3 * 32 + 6);
   assert_int_equal(box(load_text, in, 30, 1, 2, 0, out), 715); /* not at 16 bytes */
   assert_int_equal(box(store_text, in, 30, 1, -4, 0, out), 715);
   assert_int_equal(box(store_text, in, 30, 1, 20, 0, out), 0);

@@ -52,6 +52,10 @@ static const struct {
 #define REFUSED(name, version, symbol) {#name, #symbol, version, true, false},
 #define THREAD(name, version, symbol, suffix) {#name, #symbol "_" #suffix, version, false, true},
 #include "sim/cuda/cuda_interface.def"
+#undef DONE
+#undef SAME
+#undef REFUSED
+#undef THREAD
 };
 
 static void *find(const char *name, int version, uint64_t flags) {
@@ -87,6 +91,52 @@ static void every_name(void **state) {
   assert_ptr_equal(find("cuCtxCreate", 13000, 0), dlsym(library, "cuCtxCreate_v4"));
   assert_ptr_equal(find("cuMemcpyHtoD", 13000, 2), dlsym(library, "cuMemcpyHtoD_v2_ptds"));
   dlclose(library);
+}
+
+/* Of nccl.h, each under both of its names. */
+static void every_nccl_name(void **state) {
+  (void)state;
+  static const struct {
+    const char *name;
+    bool refused;
+  } every[] = {
+#define DONE(name) {#name, false}, {"p" #name, false},
+#define SAME(name, other) DONE(name)
+#define REFUSED(name) {#name, true}, {"p" #name, true},
+#include "sim/nccl/nccl_interface.def"
+#undef DONE
+#undef SAME
+#undef REFUSED
+  };
+  void *library = dlopen(SINTER_TEST_BUILD_DIR "/sim/libnccl.so.2", RTLD_NOW);
+  assert_non_null(library);
+  for (size_t k = 0; k < sizeof every / sizeof *every; k++) {
+    ncclResult_t (*call)(void);
+    *(void **)&call = dlsym(library, every[k].name);
+    assert_non_null(call);
+    if (every[k].refused)
+      assert_int_equal(call(), ncclInvalidUsage);
+  }
+  ncclResult_t (*of_unique)(ncclUniqueId *), (*begin)(ncclComm_t *, int, ncclUniqueId, int),
+      (*add)(const void *, void *, size_t, int, int, ncclComm_t, CUstream, const void *),
+      (*end)(ncclComm_t);
+  *(void **)&of_unique = dlsym(library, "pncclGetUniqueId");
+  *(void **)&begin = dlsym(library, "pncclCommInitRank");
+  *(void **)&add = dlsym(library, "pncclAllReduceConfig");
+  *(void **)&end = dlsym(library, "pncclCommDestroy");
+  ncclUniqueId id;
+  ncclComm_t comm;
+  CUdeviceptr p;
+  assert_int_equal(cuMemAllocManaged(&p, 64, 1), 0);
+  float *v = (float *)(uintptr_t)p;
+  v[0] = 2.5f;
+  assert_int_equal(of_unique(&id), 0);
+  assert_int_equal(begin(&comm, 1, id, 0), 0);
+  assert_int_equal(add(v, v + 4, 1, ncclFloat32, ncclSum, comm, NULL, NULL), 0);
+  assert_int_equal(cuCtxSynchronize(), 0);
+  assert_true(v[4] == 2.5f);
+  assert_int_equal(end(comm), 0);
+  assert_int_equal(cuMemFree_v2(p), 0);
 }
 
 #define HEAD ".version 8.0\n.target sm_90\n.address_size 64\n"
@@ -387,6 +437,7 @@ int main(void) {
       cmocka_unit_test(fat_binaries),
       cmocka_unit_test(error_logs),
       cmocka_unit_test(general_nodes),
+      cmocka_unit_test(every_nccl_name),
       cmocka_unit_test(every_name), /* closes stderr */
   };
   return cmocka_run_group_tests(tests, open_all, NULL);
