@@ -157,6 +157,8 @@ LLVMValueRef emit_load(struct emit *e, uint32_t buffer, const struct type *type,
  * behind the buffer's address; 0: it is that address. */
 LLVMValueRef emit_address(struct emit *e, value_id v, const struct point *p, uint32_t *out_buffer,
                           int64_t *out_align);
+/* i1: all buffers of the kernel begin at multiples of so many bytes, a power of two. */
+LLVMValueRef emit_are_aligned(struct emit *e, uint32_t bytes);
 /* The bits that a buffer of this dtype holds of x, which is a value of it in the compute dtype. */
 LLVMValueRef emit_encode(struct emit *e, enum dtype dtype, LLVMValueRef x, uint32_t width);
 

@@ -342,6 +342,14 @@ LLVMValueRef emit_address(struct emit *e, value_id v, const struct point *p, uin
   return element_pointer(e, stored_type(e, type->dtype, 1), e->buffers[value->index], o.base);
 }
 
+LLVMValueRef emit_are_aligned(struct emit *e, uint32_t bytes) {
+  LLVMValueRef all = emit_i64(e, 0);
+  for (uint32_t i = 0; i < e->fused->n_operands + e->fused->n_results; i++)
+    all = LLVMBuildOr(e->b, all, LLVMBuildPtrToInt(e->b, e->buffers[i], e->i64, ""), "");
+  all = LLVMBuildAnd(e->b, all, emit_i64(e, bytes - 1), "");
+  return LLVMBuildICmp(e->b, LLVMIntEQ, all, emit_i64(e, 0), "");
+}
+
 /* Rows of scratch hold the compute dtype, so that what is read back is what was written. */
 static enum dtype row_dtype(enum dtype dtype) {
   return dtype == DTYPE_BOOL ? DTYPE_BOOL : dtype_compute(dtype);

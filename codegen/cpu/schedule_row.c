@@ -32,9 +32,11 @@ static bool row_space(const struct kernel *k, struct row *out) {
   return true;
 }
 
-/* Values worth keeping: in the whole space, read by a reduction and used again; of at least such a
- * cost to compute (0: what is only loaded, too). */
-static uint32_t values_to_keep(const struct kernel *k, uint32_t least, value_id *out) {
+#define KEPT_COST 8
+
+/* Values worth keeping: maps in the whole space, read by a reduction and used again, of at least
+ * such a cost to compute. */
+static uint32_t values_to_keep(const struct kernel *k, value_id *out) {
   const struct function *f = k->function;
   const struct region *r = &f->regions.data[kernel_op(k)->regions[0]];
   uint32_t n = 0;
@@ -44,12 +46,11 @@ static uint32_t values_to_keep(const struct kernel *k, uint32_t least, value_id 
       continue;
     value_id v = op->operands[0];
     const struct op *def = value_def(f, v);
-    bool is_map = def && def->kind == OP_MAP && def->parent == kernel_op(k)->regions[0];
-    if (!is_map && least)
+    if (!def || def->kind != OP_MAP || def->parent != kernel_op(k)->regions[0])
       continue;
     uint32_t cost = 0, uses = 0;
-    const struct scalar_body *body = is_map ? OP_ATTRS(map, def)->body : NULL;
-    for (uint32_t j = 0; body && j < body->len; j++)
+    const struct scalar_body *body = OP_ATTRS(map, def)->body;
+    for (uint32_t j = 0; j < body->len; j++)
       cost += scalar_infos[body->insts[j].op].cost;
     for (uint32_t j = 0; j < r->ops.len; j++) {
       const struct op *user = function_op(f, r->ops.data[j]);
@@ -61,39 +62,10 @@ static uint32_t values_to_keep(const struct kernel *k, uint32_t least, value_id 
     bool listed = false;
     for (uint32_t j = 0; j < n; j++)
       listed |= out[j] == v;
-    if (cost >= least && uses > 1 && !listed)
+    if (cost >= KEPT_COST && uses > 1 && !listed)
       out[n++] = v;
   }
   return n;
-}
-
-#define KEPT_COST 8
-#define KEPT_SHARED (32 << 10) /* bytes of a block's memory that rows may take */
-
-/* Elements of a row where they are few enough for a block's memory, else 0. */
-static int64_t short_row(const struct kernel *k, const struct row *row) {
-  int64_t elements = 1, n;
-  for (uint32_t i = row->from; i < row->rank; i++) {
-    if (!dim_is_const(k->function->module->dims, row->dims[i], &n) || n > KEPT_SHARED)
-      return 0;
-    elements *= n;
-    if (elements > KEPT_SHARED)
-      return 0;
-  }
-  return elements;
-}
-
-/* What is kept, and where: in `shared` bytes of a block's own memory where rows are short enough,
- * and then all that is read twice; else in scratch. */
-static uint32_t kept_values(const struct kernel *k, const struct row *row, int64_t *shared,
-                            value_id *out) {
-  int64_t elements = k->block_threads ? short_row(k, row) : 0;
-  uint32_t kept = elements ? values_to_keep(k, 0, out) : 0;
-  *shared = elements * kept * 8;
-  if (kept && *shared <= KEPT_SHARED)
-    return kept;
-  *shared = 0;
-  return values_to_keep(k, KEPT_COST, out);
 }
 
 /* Threads for rows whose last dim is `d`: some elements each, and not more than pays. */
@@ -115,10 +87,8 @@ static bool plan(struct kernel *k, const struct target_isa *isa) {
     k->block_threads = block_for(k, row.dims[row.rank - 1]);
   value_id kept[4];
   kernel_grid(k, row.dims, row.from);
-  int64_t shared;
-  uint32_t n = kept_values(k, &row, &shared, kept);
-  if (!shared)
-    kernel_scratch(k, row.dims + row.from, row.rank - row.from, 8 * (int64_t)n);
+  uint32_t n = values_to_keep(k, kept);
+  kernel_scratch(k, row.dims + row.from, row.rank - row.from, 8 * (int64_t)n);
   return true;
 }
 
@@ -220,10 +190,8 @@ static void emit(struct emit *e, LLVMValueRef tile) {
     p.c[i] = coord_zero(e);
   emit_delinearize(e, tile, row.dims, row.from, p.c);
   value_id kept[4];
-  int64_t shared;
-  uint32_t n_kept = kept_values(e->kernel, &row, &shared, kept);
+  uint32_t n_kept = values_to_keep(e->kernel, kept);
   LLVMValueRef elements = emit_product(e, row.dims + row.from, row.rank - row.from);
-  LLVMValueRef rows = shared ? block_shared(e, "rows", e->i8, (uint32_t)shared) : e->scratch;
   const struct region *r = &e->f->regions.data[e->fused->regions[0]];
   bool is_kept[4] = {false};
   for (uint32_t i = 0; i < r->ops.len; i++) {
@@ -235,7 +203,7 @@ static void emit(struct emit *e, LLVMValueRef tile) {
       if (kept[j] != op->operands[0] || is_kept[j])
         continue;
       LLVMValueRef offset = LLVMBuildMul(e->b, elements, emit_i64(e, 8 * (int64_t)j), "");
-      keep = LLVMBuildInBoundsGEP2(e->b, e->i8, rows, &offset, 1, "");
+      keep = LLVMBuildInBoundsGEP2(e->b, e->i8, e->scratch, &offset, 1, "");
       is_kept[j] = true;
     }
     reduce_pass(e, &row, op, &p, keep);

@@ -157,14 +157,6 @@ static LLVMValueRef at_most(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
   return LLVMBuildICmp(e->b, LLVMIntSLE, a, b, "");
 }
 
-static LLVMValueRef all_aligned(struct emit *e) {
-  LLVMValueRef all = emit_i64(e, 0);
-  for (uint32_t i = 0; i < e->fused->n_operands + e->fused->n_results; i++)
-    all = LLVMBuildOr(e->b, all, LLVMBuildPtrToInt(e->b, e->buffers[i], e->i64, ""), "");
-  all = LLVMBuildAnd(e->b, all, emit_i64(e, BYTES - 1), "");
-  return LLVMBuildICmp(e->b, LLVMIntEQ, all, emit_i64(e, 0), "");
-}
-
 static void tile_init(struct emit *e, struct tile *t, LLVMValueRef number) {
   struct shape *s = &t->s;
   struct dim_table *dims = e->f->module->dims;
@@ -317,7 +309,7 @@ static void emit_along_k(struct emit *e, const struct tile *t) {
   memcpy(none, sums, n * sizeof *sums);
   none[n] = k;
   struct emit_if s;
-  emit_if_begin(e, &s, all_aligned(e));
+  emit_if_begin(e, &s, emit_are_aligned(e, BYTES));
   e->base_align = BYTES;
   LLVMValueRef done = loop_runs(e, t, columns, k, AHEAD, true, sums);
   done = loop_runs(e, t, columns, done, 1, true, sums);
@@ -435,7 +427,7 @@ static void emit_across_k(struct emit *e, const struct tile *t) {
   none[n] = k;
   LLVMValueRef whole = at_most(e, index_add_n(e, column, t->s.width), t->many);
   struct emit_if s;
-  emit_if_begin(e, &s, LLVMBuildAnd(e->b, whole, all_aligned(e), ""));
+  emit_if_begin(e, &s, LLVMBuildAnd(e->b, whole, emit_are_aligned(e, BYTES), ""));
   e->base_align = BYTES;
   LLVMValueRef done = loop_rows(e, t, column, k, slices, true, sums);
   e->base_align = 0;

@@ -61,15 +61,6 @@ static bool plan(struct kernel *k, const struct target_isa *isa) {
   return true;
 }
 
-/* i1: every buffer begins at a multiple of 16 bytes. */
-static LLVMValueRef are_aligned(struct emit *e) {
-  LLVMValueRef all = emit_i64(e, 0);
-  for (uint32_t i = 0; i < e->fused->n_operands + e->fused->n_results; i++)
-    all = LLVMBuildOr(e->b, all, LLVMBuildPtrToInt(e->b, e->buffers[i], e->i64, ""), "");
-  all = LLVMBuildAnd(e->b, all, emit_i64(e, BYTES - 1), "");
-  return LLVMBuildICmp(e->b, LLVMIntEQ, all, emit_i64(e, 0), "");
-}
-
 static void emit(struct emit *e, LLVMValueRef tile) {
   const struct type *type = space(e->kernel);
   uint32_t from = e->kernel->kept.data[0], width = width_of(e->kernel);
@@ -85,7 +76,7 @@ static void emit(struct emit *e, LLVMValueRef tile) {
     p.c[i] = coord_zero(e);
   LLVMValueRef whole = LLVMBuildICmp(e->b, LLVMIntSLE, end, size, "");
   struct emit_if s;
-  emit_if_begin(e, &s, LLVMBuildAnd(e->b, whole, are_aligned(e), ""));
+  emit_if_begin(e, &s, LLVMBuildAnd(e->b, whole, emit_are_aligned(e, BYTES), ""));
   p.c[axis] = (struct coord){.base = lo, .stride = 1, .align = width};
   e->base_align = BYTES;
   kernel_store_results(e, &p);

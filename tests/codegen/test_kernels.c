@@ -729,10 +729,54 @@ static void row_text(struct strbuf *b) {
   strbuf_printf(b, "entry @main(\"x\") -> (\"z\") { @main; }\n");
 }
 
+/* Lengths about those that lanes of a warp, a warp and a block have; several results, one of each
+ * row, others in other dtypes; rows that begin anywhere, since they are cut out of wider ones. */
+static void wide_row_text(struct strbuf *b) {
+  static const int64_t lengths[] = {1,   2,   5,    8,    31,   33,   64,    128,  197,
+                                    768, 896, 1000, 1024, 1026, 2048, 2056,  3333, 4096,
+                                    768, 64,  8192, 4100, 1280, 9000, 16384, 40,   16400};
+  static const char *const dtypes[] = {"f32", "f16", "bf16", "f64", "i32", "f16"};
+  const char *t = dtypes[pick(0, 5)], *wide = t[0] == 'i' || t[1] == '6' ? t : "f32";
+  long long n = lengths[pick(0, 26)], k = pick(0, 4) ? 1 : pick(2, 3),
+            m = n > 2000 ? 1 : pick(1, 9), cut = pick(0, 2) ? 0 : pick(1, 8);
+  bool open = pick(0, 2) == 0, stored = pick(0, 1), per_row = pick(0, 1);
+  const char *axes = k > 1 ? "axes = [1, 2]" : "axes = [2]";
+  char ms[32];
+  snprintf(ms, sizeof ms, open ? "m" : "%lld", m);
+  strbuf_printf(b, "func @main(%%i: %s[%s, %lld, %lld], %%r: %s[%s, %lld, %lld], %%g: %s[1, %lld, ",
+                t, ms, k, n + cut, t, ms, k, n, t, pick(0, 1) ? k : 1ll);
+  strbuf_printf(b, "%lld]) -> (%s[%s, %lld, %lld]", n, t, ms, k, n);
+  if (stored)
+    strbuf_printf(b, ", %s[%s, %lld, %lld]", wide, ms, k, n);
+  if (per_row)
+    strbuf_printf(b, ", %s[%s, %d, 1]", wide, ms, k > 1 ? 1 : (int)k);
+  strbuf_printf(b, ")");
+  if (open)
+    strbuf_printf(b, " where m in %lld..%lld", m - 1, m + 3);
+  strbuf_printf(b, " {\n");
+  if (cut)
+    strbuf_printf(
+        b,
+        "  %%x = slice %%i { start = [0, 0, %lld], size = [%s, %lld, %lld], step = [1, 1, "
+        "1] }\n",
+        (long long)pick(0, cut), ms, k, n);
+  strbuf_printf(b, "  %%a = map %s, %%r { %s(add($0, $1)) }\n", cut ? "%x" : "%i", wide);
+  strbuf_printf(b, "  %%m = reduce %%a { kind = max, %s }\n", axes);
+  strbuf_printf(b, t[0] == 'i' ? "  %%e = map %%a, %%m { sub($0, $1) }\n"
+                               : "  %%e = map %%a, %%m { exp(sub($0, $1)) }\n");
+  strbuf_printf(b, "  %%s = reduce %%e { kind = sum, %s }\n", axes);
+  strbuf_printf(b, "  %%z = map %%e, %%s, %%g { %s(add(mul($0, %s), add($1, %s($2)))) }\n", t,
+                t[0] == 'i' ? "3" : "0.5", wide);
+  strbuf_printf(b, "  return %%z%s%s\n}\n", stored ? ", %a" : "", per_row ? ", %m" : "");
+  strbuf_printf(b, "entry @main(\"i\", \"r\", \"g\") -> (\"z\"%s%s) { @main; }\n",
+                stored ? ", \"a\"" : "", per_row ? ", \"m\"" : "");
+}
+
 static void test_row(void **state) {
   (void)state;
   check_many(row_text, 20);
   check_gpu(row_text, 40);
+  check_gpu(wide_row_text, 60);
 }
 
 static void test_coverage(void **state) {
