@@ -50,31 +50,39 @@ static inline bool hits(struct warp *w, uint64_t a, uint64_t n) {
   return false;
 }
 
+/* As `hits`, or makes it so where there is such an allocation. */
+static bool finds(struct warp *w, uint64_t a, uint64_t n) {
+  if (hits(w, a, n))
+    return true;
+  uint64_t epoch = device_epoch(); /* before the search: what is found may be stale at once */
+  struct allocation found;
+  if (!device_find(a, &found) || found.freed || a - found.address > found.size ||
+      n > found.size - (a - found.address) || !device_reachable(w->cta->launch->device, &found))
+    return false;
+  w->hit = (w->hit + 1) % 4;
+  w->cached[w->hit].low = found.address;
+  w->cached[w->hit].high = found.address + found.size;
+  w->cached[w->hit].epoch = epoch;
+  w->cached[w->hit].readonly = found.kind == ALLOCATION_CONST || found.readonly;
+  w->cached[w->hit].watched = device_watched(&found);
+  return true;
+}
+
 uint8_t *resolve_global(struct warp *w, const struct inst *i, uint32_t lane, uint64_t a, uint64_t n,
                         bool write) {
   const struct launch *l = w->cta->launch;
-  if (!hits(w, a, n)) {
-    uint64_t epoch = device_epoch(); /* before the search: what is found may be stale at once */
+  if (!finds(w, a, n)) {
     struct allocation found;
     uint64_t params = (uint64_t)(uintptr_t)l->params;
     if (a >= params && a + n <= params + l->kernel->param_bytes && !write)
       return l->params + (a - params);
-    if (!device_valid(a, n) || !device_find(a, &found)) {
+    if (!device_valid(a, n) || !device_find(a, &found))
       out_of_bounds(w, i, lane, a, n);
-      return NULL;
-    }
-    if (!device_reachable(l->device, &found)) {
+    else
       memory_fault_report(w, i, (int)lane, FAULT_ILLEGAL_ADDRESS,
                           "%s of %llu bytes at 0x%llx of device %u without peer access", what_of(i),
                           (unsigned long long)n, (unsigned long long)a, found.device);
-      return NULL;
-    }
-    w->hit = (w->hit + 1) % 4;
-    w->cached[w->hit].low = found.address;
-    w->cached[w->hit].high = found.address + found.size;
-    w->cached[w->hit].epoch = epoch;
-    w->cached[w->hit].readonly = found.kind == ALLOCATION_CONST || found.readonly;
-    w->cached[w->hit].watched = device_watched(&found);
+    return NULL;
   }
   if (write && w->cached[w->hit].readonly) {
     memory_fault_report(w, i, (int)lane, FAULT_ILLEGAL_ADDRESS,
@@ -183,8 +191,8 @@ uint8_t *resolve(struct warp *w, const struct inst *i, uint32_t lane, uint64_t a
   return NULL;
 }
 
-/* All lanes side by side in the global allocation that the warp last hit: where they begin, or
- * NULL. What the slow way checks is checked once for all. */
+/* All lanes side by side in one global allocation: where they begin, or NULL. What the slow way
+ * checks is checked once for all. */
 static uint8_t *side_by_side(struct warp *w, const struct inst *i, uint32_t mask,
                              const struct operand *address, const struct operand *value,
                              uint32_t step) {
@@ -195,12 +203,12 @@ static uint8_t *side_by_side(struct warp *w, const struct inst *i, uint32_t mask
   uint64_t first = a[0] + (uint64_t)i->imm, apart = 0;
   for (uint32_t l = 0; l < 32; l++)
     apart |= a[l] - a[0] - (uint64_t)l * step;
-  return !apart && !(first & (step - 1)) && hits(w, first, 32 * step) ? (uint8_t *)(uintptr_t)first
-                                                                      : NULL;
+  return !apart && !(first & (step - 1)) && finds(w, first, 32 * step) ? (uint8_t *)(uintptr_t)first
+                                                                       : NULL;
 }
 
-/* Whether the n bytes of every lane lie in the global allocation that the warp last hit, aligned:
- * then no lane needs to be looked at alone. */
+/* Whether the n bytes of every lane lie in one global allocation, aligned: then no lane needs to be
+ * looked at alone. */
 static bool all_inside(struct warp *w, const struct inst *i, uint32_t mask,
                        const struct operand *address, uint32_t n) {
   const uint64_t *a = lanes(w, address);
@@ -213,7 +221,7 @@ static bool all_inside(struct warp *w, const struct inst *i, uint32_t mask,
     high = at > high ? at : high;
     bits |= at;
   }
-  return !(bits & (n - 1)) && hits(w, low, high - low + n);
+  return !(bits & (n - 1)) && finds(w, low, high - low + n);
 }
 
 /* Words of 32 bits from anywhere in that allocation. */
@@ -228,11 +236,31 @@ static void ld_words(struct warp *w, const struct inst *i, uint32_t mask,
   }
 }
 
+/* A parameter of the kernel by its name: the same for all lanes. */
+static void ld_parameter(struct warp *w, const struct inst *i, uint32_t mask, uint32_t step,
+                         bool is_signed) {
+  uint32_t lane = (uint32_t)__builtin_ctz(mask);
+  uint64_t a = lane_get(w, &i->op[i->vector], lane) + (uint64_t)i->imm;
+  const uint8_t *p = resolve(w, i, lane, a, step * i->vector, ACCESS_READ);
+  for (uint32_t k = 0; k < i->vector && p; k++) {
+    uint64_t v = 0;
+    memcpy(&v, p + (size_t)k * step, step);
+    if (is_signed && (v >> (step * 8 - 1) & 1))
+      v |= UINT64_MAX << step * 8;
+    EACH_LANE(l, mask)
+    lane_set(w, &i->op[k], l, v);
+  }
+}
+
 static void ld(struct warp *w, const struct inst *i, uint32_t mask) {
   enum ptx_type t = (enum ptx_type)i->type;
   uint32_t step = ptx_type_bytes(t), n = step * i->vector, bits = step * 8;
   bool is_signed = ptx_type_class(t) == CLASS_SIGNED && step < 8;
   const struct operand *address = &i->op[i->vector];
+  if (i->space == IN_ENTRY_PARAM && address->bank == BANK_CONSTANT && step <= 8) {
+    ld_parameter(w, i, mask, step, is_signed);
+    return;
+  }
   const uint8_t *all = side_by_side(w, i, mask, address, &i->op[0], step);
   if (all) {
     memcpy(lanes(w, &i->op[0]), all, 32 * step);

@@ -134,7 +134,8 @@ static void bulk_in(struct warp *w, const struct inst *i, uint32_t mask) {
       source_cta = resolve_shared(w, i, l, from, n, &from_offset);
       struct async_groups *g = groups_of(&w->stores);
       if (!source_cta || !g ||
-          !shadow_unit_read(w, i, l, source_cta, from_offset, (uint32_t)n, AGENT_STORE + w->id, 0))
+          !shadow_unit_read(w, i, l, source_cta, from_offset, (uint32_t)n, AGENT_STORE + w->id, 0,
+                            &(uint32_t){0}))
         return;
       source = source_cta->shared + from_offset;
     } else {
@@ -178,8 +179,8 @@ static void bulk_out(struct warp *w, const struct inst *i, uint32_t mask) {
       return;
     struct cta *c = resolve_shared(w, i, l, from, n, &offset);
     uint8_t *target = c ? resolve_global(w, i, l, to, n, true) : NULL;
-    if (!target ||
-        !shadow_unit_read(w, i, l, c, offset, (uint32_t)n, AGENT_STORE + w->id, g->issued))
+    if (!target || !shadow_unit_read(w, i, l, c, offset, (uint32_t)n, AGENT_STORE + w->id,
+                                     g->issued, &(uint32_t){0}))
       return;
     if (i->operation != MOD_COUNT)
       reduce(i, target, c->shared + offset, n);

@@ -261,6 +261,7 @@ static void *worker(void *argument) {
     }
   }
   vec_deinit(&active);
+  shadow_thread_end();
   return NULL;
 }
 

@@ -3,11 +3,27 @@
 
 #include <stdlib.h>
 
+/* The last that was destroyed in this thread: CTAs of a launch are alike. */
+static _Thread_local struct shadow *kept;
+
+static struct shadow *fresh(size_t bytes) {
+  struct shadow *s = kept && kept->bytes == bytes ? kept : NULL;
+  if (s) {
+    kept = NULL;
+    memset(s, 0, bytes);
+  } else {
+    s = calloc(1, bytes);
+  }
+  if (s)
+    s->bytes = bytes;
+  return s;
+}
+
 struct shadow *shadow_create(struct cta *c) {
   uint32_t clocks = c->warp_count + 17, shift = c->launch->program->grain_shift;
   size_t grains = (c->shared_bytes >> shift) + 2;
   struct shadow *s =
-      calloc(1, sizeof *s + clocks * sizeof(struct vclock) + grains * sizeof(struct grain));
+      fresh(sizeof *s + clocks * sizeof(struct vclock) + grains * sizeof(struct grain));
   if (!s)
     return NULL;
   s->shift = shift;
@@ -21,7 +37,16 @@ struct shadow *shadow_create(struct cta *c) {
   return s;
 }
 
-void shadow_destroy(struct shadow *s) { free(s); }
+void shadow_destroy(struct shadow *s) {
+  if (s) {
+    free(kept);
+    kept = s;
+  }
+}
+void shadow_thread_end(void) {
+  free(kept);
+  kept = NULL;
+}
 
 struct grain *shadow_grains(const struct cta *c) {
   return (struct grain *)(void *)&c->shadow->pool[c->shadow->clocks];
@@ -139,9 +164,9 @@ bool shadow_access(struct warp *w, const struct inst *i, uint32_t lane, struct c
   uint32_t first = offset >> s->shift, last = (offset + n - 1) >> s->shift;
   bool remote = c != w->cta, check = !remote && !s->exhausted;
   bool strong = (access & ACCESS_ATOMIC) || i->strong;
-  uint32_t mine = remote ? (uint32_t)AGENT_OTHER << 24 | 1
-                         : record(strong ? AGENT_STRONG + w->id : w->id, lane,
-                                  w->order->seen[w->id]);
+  uint32_t mine = remote
+                      ? (uint32_t)AGENT_OTHER << 24 | 1
+                      : record(strong ? AGENT_STRONG + w->id : w->id, lane, w->order->seen[w->id]);
   for (uint32_t k = first; k <= last; k++) {
     struct grain *g = &all[k];
     if ((access & ACCESS_READ) && !g->writer)
@@ -162,36 +187,52 @@ bool shadow_access(struct warp *w, const struct inst *i, uint32_t lane, struct c
   return true;
 }
 
+/* Grains of an operand are alike for long: what was found of one holds for the next that is equal.
+ */
+static inline bool alike(const struct grain *a, const struct grain *b) {
+  return a->writer == b->writer && a->reader[0] == b->reader[0] && a->reader[1] == b->reader[1];
+}
+
+/* Whether a unit may read a grain that was written. */
+static bool unit_may_read(struct warp *w, const struct inst *i, uint32_t lane, struct cta *c,
+                          uint32_t at, uint32_t writer) {
+  uint32_t a = record_agent(writer);
+  if (c != w->cta || c->shadow->exhausted)
+    return true;
+  if (a != w->id && unseen(w, lane, writer))
+    return report(w, i, lane, at, "read by an asynchronous unit", writer, true);
+  if (a < 32 && record_time(writer) > w->order->proxied[a]) {
+    memory_fault_report(
+        w, i, (int)lane, FAULT_LAUNCH_FAILED,
+        "missing proxy fence: '%s' reads byte %u of shared memory, which thread %u wrote by an "
+        "ordinary store; fence.proxy.async must come between",
+        i->opcode, at, a * 32 + record_lane(writer));
+    return false;
+  }
+  return true;
+}
+
 bool shadow_unit_read(struct warp *w, const struct inst *i, uint32_t lane, struct cta *c,
-                      uint32_t offset, uint32_t n, uint32_t agent, uint32_t time) {
+                      uint32_t offset, uint32_t n, uint32_t agent, uint32_t time,
+                      uint32_t *writer) {
   struct shadow *s = c->shadow;
-  struct grain *all = shadow_grains(c);
+  struct grain *all = shadow_grains(c), *end = &all[((offset + n - 1) >> s->shift) + 1];
+  struct grain last = {0}, after = {0};
   uint32_t mine = record(agent, 0, time & TIME_MOST);
-  uint32_t seen = 0; /* the writer that was found in order last */
-  for (uint32_t k = offset >> s->shift; k <= (offset + n - 1) >> s->shift; k++) {
-    struct grain *g = &all[k];
-    if (g->writer == seen && seen) {
-      if (g->reader[0] != mine)
-        note_reader(w, g, mine);
+  for (struct grain *g = &all[offset >> s->shift]; g < end; g++) {
+    if (alike(g, &last) && last.writer) {
+      *g = after;
       continue;
     }
-    uint32_t a = record_agent(g->writer), t = record_time(g->writer);
+    last = *g;
     if (!g->writer)
-      return uninitialised(w, i, lane, k << s->shift);
-    if (c != w->cta || s->exhausted)
-      continue;
-    if (a != w->id && unseen(w, lane, g->writer))
-      return report(w, i, lane, k << s->shift, "read by an asynchronous unit", g->writer, true);
-    if (a < 32 && t > w->order->proxied[a]) {
-      memory_fault_report(
-          w, i, (int)lane, FAULT_LAUNCH_FAILED,
-          "missing proxy fence: '%s' reads byte %u of shared memory, which thread %u wrote by an "
-          "ordinary store; fence.proxy.async must come between",
-          i->opcode, k << s->shift, a * 32 + record_lane(g->writer));
+      return uninitialised(w, i, lane, (uint32_t)(g - all) << s->shift);
+    if (g->writer != *writer &&
+        !unit_may_read(w, i, lane, c, (uint32_t)(g - all) << s->shift, g->writer))
       return false;
-    }
-    seen = g->writer;
+    *writer = g->writer;
     note_reader(w, g, mine);
+    after = *g;
   }
   return true;
 }
@@ -199,19 +240,21 @@ bool shadow_unit_read(struct warp *w, const struct inst *i, uint32_t lane, struc
 bool shadow_unit_write(struct warp *w, const struct inst *i, uint32_t lane, struct cta *c,
                        uint32_t offset, uint32_t n, uint32_t agent, uint32_t time) {
   struct shadow *s = c->shadow;
-  struct grain *all = shadow_grains(c);
+  struct grain *all = shadow_grains(c), *end = &all[((offset + n - 1) >> s->shift) + 1];
   bool check = c == w->cta && !s->exhausted;
-  uint32_t mine = record(agent, 0, time & TIME_MOST);
-  for (uint32_t k = offset >> s->shift; k <= (offset + n - 1) >> s->shift; k++) {
-    struct grain *g = &all[k];
-    if (check && record_agent(g->writer) != w->id && record_agent(g->writer) != agent &&
-        unseen(w, lane, g->writer))
-      return report(w, i, lane, k << s->shift, "written by an asynchronous copy", g->writer, true);
-    for (uint32_t r = 0; check && r < 2; r++)
-      if (record_agent(g->reader[r]) != w->id && unseen(w, lane, g->reader[r]))
-        return report(w, i, lane, k << s->shift, "written by an asynchronous copy", g->reader[r],
-                      false);
-    *g = (struct grain){.writer = mine};
+  struct grain last = {0}, after = {.writer = record(agent, 0, time & TIME_MOST)};
+  for (struct grain *g = &all[offset >> s->shift]; g < end; g++) {
+    if (check && !alike(g, &last)) {
+      uint32_t at = (uint32_t)(g - all) << s->shift;
+      if (record_agent(g->writer) != w->id && record_agent(g->writer) != agent &&
+          unseen(w, lane, g->writer))
+        return report(w, i, lane, at, "written by an asynchronous copy", g->writer, true);
+      for (uint32_t r = 0; r < 2; r++)
+        if (record_agent(g->reader[r]) != w->id && unseen(w, lane, g->reader[r]))
+          return report(w, i, lane, at, "written by an asynchronous copy", g->reader[r], false);
+      last = *g;
+    }
+    *g = after;
   }
   return true;
 }

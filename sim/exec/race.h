@@ -22,8 +22,9 @@ enum {
   AGENT_STORE = 65,  /* bulk copies of a warp out of shared memory */
   AGENT_WGMMA = 97,  /* operands of a warp's wgmma */
   AGENTS = 129,
-  AGENT_STRONG = 160, /* a warp by an atomic or another strong access: no race with others of these */
-  AGENT_OTHER = 255,  /* another CTA, or before time began: never checked */
+  AGENT_STRONG =
+      160, /* a warp by an atomic or another strong access: no race with others of these */
+  AGENT_OTHER = 255, /* another CTA, or before time began: never checked */
 };
 
 struct vclock {
@@ -56,6 +57,7 @@ struct grain {
   uint32_t writer, reader[2];
 };
 struct shadow {
+  size_t bytes;
   uint32_t shift;        /* log2 of a grain's bytes */
   uint32_t tensor;       /* time of AGENT_TENSOR */
   uint32_t clocks;       /* in the pool */
@@ -67,6 +69,8 @@ struct shadow {
 /* With the clocks of warps and barriers set; NULL when memory ran out. */
 struct shadow *shadow_create(struct cta *c);
 void shadow_destroy(struct shadow *s);
+/* The calling thread runs no more CTAs. */
+void shadow_thread_end(void);
 struct grain *shadow_grains(const struct cta *c);
 /* What the barrier of the cluster passes on within a CTA; NULL without shared memory. */
 struct vclock *shadow_cluster_clock(const struct cta *c);
@@ -74,9 +78,10 @@ struct vclock *shadow_cluster_clock(const struct cta *c);
 /* An access by a lane: false after a fault was reported. `same`: a store of what is there. */
 bool shadow_access(struct warp *w, const struct inst *i, uint32_t lane, struct cta *c,
                    uint32_t offset, uint32_t n, uint32_t access, bool same);
-/* A unit reads for warp w, as `agent` at `time`. */
+/* A unit reads for warp w, as `agent` at `time`. *writer is the record of the writer that was last
+ * found to be in order, for the next piece of the same operand; 0 before the first. */
 bool shadow_unit_read(struct warp *w, const struct inst *i, uint32_t lane, struct cta *c,
-                      uint32_t offset, uint32_t n, uint32_t agent, uint32_t time);
+                      uint32_t offset, uint32_t n, uint32_t agent, uint32_t time, uint32_t *writer);
 /* A unit writes for warp w. */
 bool shadow_unit_write(struct warp *w, const struct inst *i, uint32_t lane, struct cta *c,
                        uint32_t offset, uint32_t n, uint32_t agent, uint32_t time);

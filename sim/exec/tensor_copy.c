@@ -312,7 +312,8 @@ static void store(struct warp *w, const struct inst *i, uint32_t mask) {
     if (!box_of(w, i, l, lane_get(w, &i->op[0], l) + (uint64_t)i->imm, at, i->aux[0], true, &b) ||
         !shared_place(w, i, l, lane_get(w, &i->op[i->part[2]], l) + (uint64_t)i->more[0], &b, &c,
                       &offset) ||
-        !shadow_unit_read(w, i, l, c, offset, b.bytes, AGENT_STORE + w->id, g->issued))
+        !shadow_unit_read(w, i, l, c, offset, b.bytes, AGENT_STORE + w->id, g->issued,
+                          &(uint32_t){0}))
       return;
     uint8_t *row = malloc(b.row_bytes + GRANULE);
     bool good = row != NULL;

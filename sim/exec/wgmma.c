@@ -13,6 +13,7 @@ enum { ROWS = 16, MOST_COLUMNS = 256, ROW_BYTES = 32, MOST_K = 256 };
 struct descriptor {
   uint32_t start, leading, stride, swizzle; /* bytes; log2 of the exchanged 16-byte units */
   bool transposed;                          /* the M or N dimension is contiguous */
+  uint32_t writer;                          /* of what was read last; 0 before */
 };
 
 static bool read_descriptor(struct warp *w, const struct inst *i, const struct operand *o,
@@ -52,8 +53,8 @@ static uint32_t unit_at(const struct descriptor *d, uint32_t row, uint32_t at) {
 }
 
 /* 16 bytes of an operand, checked and noted as read by this warp's wgmma. */
-static const uint8_t *unit(struct warp *w, const struct inst *i, const struct descriptor *d,
-                           uint32_t row, uint32_t at) {
+static const uint8_t *unit(struct warp *w, const struct inst *i, struct descriptor *d, uint32_t row,
+                           uint32_t at) {
   struct cta *c = w->cta;
   uint32_t a = unit_at(d, row, at);
   if (a + 16 > c->shared_bytes) {
@@ -64,15 +65,14 @@ static const uint8_t *unit(struct warp *w, const struct inst *i, const struct de
         a, c->shared_bytes);
     return NULL;
   }
-  if (!shadow_unit_read(w, i, 0, c, a, 16, AGENT_WGMMA + w->id, w->wgmma_committed + 1))
+  if (!shadow_unit_read(w, i, 0, c, a, 16, AGENT_WGMMA + w->id, w->wgmma_committed + 1, &d->writer))
     return NULL;
   return c->shared + a;
 }
 
 /* Elements of an operand as 32-bit patterns, [k][rows] for B and [rows][k] for A. */
-static bool read_matrix(struct warp *w, const struct inst *i, const struct descriptor *d,
-                        enum ptx_type t, uint32_t first_row, uint32_t rows, bool k_first,
-                        uint32_t *out) {
+static bool read_matrix(struct warp *w, const struct inst *i, struct descriptor *d, enum ptx_type t,
+                        uint32_t first_row, uint32_t rows, bool k_first, uint32_t *out) {
   uint32_t bits = element_bits(t), k = ROW_BYTES * 8 / bits, per = 128 / bits;
   uint32_t outer = d->transposed ? k : rows, units = (d->transposed ? rows : k) / per;
   for (uint32_t r = 0; r < outer; r++)
@@ -233,9 +233,8 @@ static void mma_async(struct warp *w, const struct inst *i, uint32_t mask) {
   if (!read_descriptor(w, i, &i->op[i->part[2]], tb_set, &b) ||
       (!in_registers && !read_descriptor(w, i, &i->op[i->part[1]], ta_set, &a)))
     return;
-  struct work *x = malloc(sizeof *x);
-  if (!x)
-    return;
+  static _Thread_local struct work kept; /* too large for the stack */
+  struct work *x = &kept;
   bool good = read_matrix(w, i, &b, tb, 0, n, true, x->b);
   if (in_registers)
     read_registers(w, i, ta, i->part[1], x->a);
@@ -257,7 +256,6 @@ static void mma_async(struct warp *w, const struct inst *i, uint32_t mask) {
     if (in_registers)
       mark_in_flight(w, i, i->part[1], 4);
   }
-  free(x);
 }
 
 exec_fn bind_wgmma_mma(struct binding *b) {
