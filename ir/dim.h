@@ -123,6 +123,9 @@ uint32_t dim_coord_count(const struct dim_table *t);
 const char *dim_coord_name(const struct dim_table *t, uint32_t coord);
 int64_t dim_coord_size(const struct dim_table *t, uint32_t coord);
 
+/* How many operands, symbols and constants its written-out form has; 0 for DIM_NONE. */
+uint32_t dim_size(const struct dim_table *t, dim d);
+
 /* Whether the expression mentions the symbol. */
 bool dim_uses_symbol(const struct dim_table *t, dim d, uint32_t symbol);
 

@@ -8,6 +8,10 @@
 #include "base/str.h"
 #include "ir/dim_internal.h"
 
+uint32_t dim_size(const struct dim_table *t, dim d) {
+  return dim_valid(t, d) ? dim_node_of(t, d)->size : 0;
+}
+
 bool dim_uses_symbol(const struct dim_table *t, dim d, uint32_t symbol) {
   const struct dim_node *node = dim_node_of(t, d);
   bool found = false;

@@ -70,15 +70,18 @@ static void step_loop(struct random_gen *g) {
   struct type type = *value_type(g->f, x), index = type_make(DTYPE_I64, NULL, 0);
   dim trip = dim_fresh(g->t, "trip", 0, 3);
   value_id operands[3];
-  operands[0] = build_scalar_i64(&g->b, DTYPE_I64, random_range(g, 0, 3));
+  bool endless = random_chance(g, 30); /* but for its condition */
+  operands[0] = build_scalar_i64(&g->b, DTYPE_I64, endless ? -1 : random_range(g, 0, 3));
   operands[1] = build_scalar_i64(&g->b, DTYPE_BOOL, random_chance(g, 90));
   operands[2] = x;
   region_id r = region_create(g->f);
-  region_add_param(g->f, r, &index, NULL);
+  value_id iteration = region_add_param(g->f, r, &index, NULL);
   value_id carried = region_add_param(g->f, r, &type, NULL);
   struct inside saved = enter(g, r);
   value_id next = same_type_map(g, carried);
-  give(g, r, build_scalar_i64(&g->b, DTYPE_BOOL, 1));
+  give(g, r,
+       endless ? build_binary_i64(&g->b, SCALAR_LT, iteration, random_range(g, 0, 2))
+               : build_scalar_i64(&g->b, DTYPE_BOOL, 1));
   give(g, r, next);
   give(g, r, next);
   leave(g, saved);

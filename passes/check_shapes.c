@@ -10,12 +10,14 @@
  * states already are not repeated. Requires: nothing. Preserves: values of all runs that are well
  * defined. */
 #include "base/map.h"
+#include "ir/build.h"
 #include "ir/ops/conditions.h"
 #include "passes/pass.h"
 
 struct checker {
   struct builder b;
   struct map *known; /* relations that hold already, by hash */
+  struct map *names; /* dims to symbols that are bound to them */
   bool failed;
 };
 
@@ -42,6 +44,20 @@ static void on_condition(void *user, dim lhs, enum relation relation, dim rhs) {
   build_check(&c->b, lhs, relation, rhs, "the shapes of its operands do not fit together");
 }
 
+static dim on_name(void *user, dim d) {
+  struct checker *c = user;
+  struct dim_table *t = builder_dims(&c->b);
+  uint64_t seen;
+  int64_t lo, hi;
+  if (map_get(c->names, d, &seen))
+    return (dim)seen;
+  dim_bounds(t, d, &lo, &hi);
+  dim symbol = dim_fresh(t, "d", lo, hi);
+  build_symbol(&c->b, build_dims(&c->b, &d, 1), 0, symbol);
+  map_put(c->names, d, symbol);
+  return symbol;
+}
+
 static void visit(struct checker *c, struct function *f, op_id id) {
   const struct op op = *function_op(f, id);
   struct arena scratch = {0};
@@ -56,7 +72,7 @@ static void visit(struct checker *c, struct function *f, op_id id) {
                          .regions = op.regions,
                          .attrs = op.attrs};
   c->b.provenance = op.provenance;
-  op_conditions(&view, results, on_condition, c);
+  op_conditions(&view, results, on_condition, on_name, c);
   arena_deinit(&scratch);
 }
 
@@ -91,9 +107,11 @@ status pass_check_shapes(struct pass_context *ctx) {
       op_id parent = f->regions.data[r].parent;
       if (r && (parent == OP_ID_NONE || function_op(f, parent)->kind == OP_NONE))
         continue;
-      struct map known;
+      struct map known, names;
       map_init(&known);
+      map_init(&names);
       c.known = &known;
+      c.names = &names;
       builder_init(&c.b, f, r, ctx->diags);
       for (uint32_t g = 0; g < f->where.len; g++) {
         const struct guard *w = &f->where.data[g];
@@ -101,6 +119,7 @@ status pass_check_shapes(struct pass_context *ctx) {
       }
       check_region(&c, f, r);
       map_deinit(&known);
+      map_deinit(&names);
     }
   }
   return c.failed ? STATUS_INVALID : STATUS_OK;

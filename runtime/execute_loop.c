@@ -155,6 +155,8 @@ static status read_trip(struct rank *r, const Engine__Step *step, const Engine__
     st = rank_read_integer(r, loop->trip_value, 0, step, out_trip);
     if (!st)
       rank_decide(r, *out_trip);
+    if (!st && *out_trip < 0)
+      *out_trip = INT64_MAX;
     return st;
   case ENGINE__TRIP__FROM_EXPR: return rank_expr(r, loop->trip_expr, step, out_trip);
   default: *out_trip = INT64_MAX; return STATUS_OK;

@@ -365,6 +365,7 @@ static void importer_init(struct importer *im, struct onnx_model *model,
   map_init(&im->types);
   map_init(&im->initializers);
   map_init(&im->facts);
+  map_init(&im->dim_names);
 }
 
 static void importer_deinit(struct importer *im) {
@@ -375,6 +376,7 @@ static void importer_deinit(struct importer *im) {
   map_deinit(&im->types);
   map_deinit(&im->initializers);
   map_deinit(&im->facts);
+  map_deinit(&im->dim_names);
   vec_deinit(&im->declarations);
   vec_deinit(&im->fact_list);
 }

@@ -4,6 +4,7 @@
 #include "frontend/onnx/import_internal.h"
 #include "frontend/onnx/import_reduce.h"
 #include "frontend/onnx/import_string.h"
+#include "frontend/onnx/import_util.h"
 
 #include <string.h>
 
@@ -334,6 +335,20 @@ static void narrow_dims(struct import_node *n, const struct import_value *v) {
     import_narrow_size(n, type->dims[i]);
 }
 
+/* So that expressions do not grow from node to node. */
+static struct import_value *shorten_dims(struct import_node *n, struct import_value *v) {
+  if (v->kind != IMPORT_TENSOR || v->id == VALUE_NONE)
+    return v;
+  struct type type = *value_type(n->f, v->id);
+  bool any = false;
+  for (uint32_t i = 0; i < type.rank; i++) {
+    dim d = import_short_dim(n, type.dims[i]);
+    any |= d != type.dims[i];
+    type.dims[i] = d;
+  }
+  return any ? import_value_tensor(n, build_reshape(n->b, v->id, type.dims, type.rank)) : v;
+}
+
 static void define_outputs(struct import_node *n) {
   for (uint32_t i = 0; i < n->n_outputs; i++) {
     if (!import_wants(n, i))
@@ -341,7 +356,7 @@ static void define_outputs(struct import_node *n) {
     struct import_value *v =
         n->failed || !n->outputs[i] ? import_value_new(n->im, IMPORT_BROKEN) : n->outputs[i];
     narrow_dims(n, v);
-    import_scope_define(n->im, n->scope, n->proto->output[i], v);
+    import_scope_define(n->im, n->scope, n->proto->output[i], shorten_dims(n, v));
   }
 }
 
@@ -396,8 +411,8 @@ static void import_one(struct importer *im, struct import_scope *scope,
   im->builder.provenance = provenance_of(&n, domain);
   uint32_t own = im->builder.provenance;
   run_importer(&n, domain);
-  im->builder.provenance = outer;
   define_outputs(&n);
+  im->builder.provenance = outer;
   record_tensors(&n, own);
 }
 

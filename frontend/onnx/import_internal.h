@@ -14,6 +14,7 @@ enum {
   IMPORT_MAX_FACTS = 1 << 24, /* steps of the analysis of known values */
   IMPORT_FACT_DEPTH = 2000,   /* how far it looks back */
   IMPORT_MAX_RESTS = 64,      /* copies of what follows an If whose branches differ in rank */
+  IMPORT_LONG_DIM = 96,       /* a dim of that size is given a name before more is made of it */
 };
 
 /* A call of a local function: what its body sees of the outside. */
@@ -82,6 +83,7 @@ struct importer {
   VEC(struct fact) fact_list;
   uint32_t fact_steps, fact_depth;
   uint32_t symbols_bound;
+  struct map dim_names; /* dims, with the region where they were named, to their symbols */
   struct strmap rows;      /* operators to their first rows in the sorted table */
   struct strmap functions; /* local functions, to their index */
   struct strmap unknown;   /* operators already reported as unknown */

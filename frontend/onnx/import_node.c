@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What importers call: reports, operands, outputs, attributes. */
 #include "frontend/onnx/import_internal.h"
+#include "frontend/onnx/import_util.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -390,7 +391,7 @@ dim import_value_dim(struct import_node *n, value_id v, int64_t element) {
 
 dim import_value_symbol(struct import_node *n, value_id v, int64_t element) {
   struct fact f = v == VALUE_NONE ? (struct fact){0} : import_fact(n->im, v, element, true);
-  return f.kind == FACT_DIM ? f.d : DIM_NONE;
+  return f.kind == FACT_DIM ? import_short_dim(n, f.d) : DIM_NONE;
 }
 
 static bool dims_list(struct import_node *n, uint32_t i, bool bind, struct dims *out) {

@@ -26,7 +26,7 @@ void import_shape(struct import_node *n) {
 void import_size_op(struct import_node *n) {
   if (!import_arity(n, 1, 1, 1))
     return;
-  import_out(n, 0, import_dim_scalar(n, type_elements(n->dims, import_type(n, 0)), DTYPE_I64));
+  import_out(n, 0, import_dim_scalar(n, import_elements(n, import_type(n, 0)), DTYPE_I64));
 }
 
 /* ---- reshape ---- */
@@ -42,7 +42,7 @@ struct wish {
 static void resolve_free(struct import_node *n, const struct type *x, bool allow_zero,
                          struct wish *w) {
   struct dim_table *t = n->dims;
-  dim one = dim_const(t, 1), zero = dim_const(t, 0), product = one;
+  dim one = dim_const(t, 1), zero = dim_const(t, 0), product;
   dim missing[IR_MAX_RANK];
   for (uint32_t i = 0; i < w->rank; i++) {
     dim given = w->dims[i];
@@ -52,9 +52,9 @@ static void resolve_free(struct import_node *n, const struct type *x, bool allow
                      : dim_mul(t, import_dim_equals(n, given, zero), x->dims[i]);
     w->dims[i] = dim_add(t, dim_add(t, dim_max(t, given, zero), copied), missing[i]);
     w->dims[i] = import_named_dim(n, w->dims[i]);
-    product = dim_mul(t, product, w->dims[i]);
   }
-  dim rest = import_named_dim(n, dim_floordiv(t, type_elements(t, x), product));
+  product = import_product(n, w->dims, w->rank);
+  dim rest = import_named_dim(n, dim_floordiv(t, import_elements(n, x), product));
   for (uint32_t i = 0; i < w->rank; i++) {
     dim more = dim_mul(t, missing[i], dim_sub(t, rest, one));
     w->dims[i] = import_named_dim(n, dim_max(t, dim_add(t, w->dims[i], more), zero));
@@ -67,7 +67,8 @@ static void resolve_free(struct import_node *n, const struct type *x, bool allow
 static dim infer_dim(struct import_node *n, const struct type *x, const struct wish *w) {
   struct dim_table *t = n->dims;
   bool used[IR_MAX_RANK] = {0};
-  dim given = dim_const(t, 1), asked = dim_const(t, 1);
+  dim given[IR_MAX_RANK], asked[IR_MAX_RANK];
+  uint32_t n_given = 0, n_asked = 0;
   for (uint32_t i = 0; i < w->rank; i++) {
     uint32_t j = 0;
     if ((int)i == w->inferred)
@@ -77,16 +78,22 @@ static dim infer_dim(struct import_node *n, const struct type *x, const struct w
     if (j < x->rank)
       used[j] = true;
     else
-      asked = dim_mul(t, asked, w->dims[i]);
+      asked[n_asked++] = w->dims[i];
   }
   for (uint32_t j = 0; j < x->rank; j++)
-    given = used[j] ? given : dim_mul(t, given, x->dims[j]);
-  if (dim_is_const_value(t, asked, 1))
-    return given;
-  if (dim_is_const_value(t, asked, 0))
+    if (!used[j])
+      given[n_given++] = x->dims[j];
+  dim whole = import_product(n, given, n_given), part = import_product(n, asked, n_asked);
+  if (dim_is_const_value(t, part, 1))
+    return whole;
+  if (dim_is_const_value(t, part, 0))
     return dim_const(t, 0);
-  build_check(n->b, asked, RELATION_DIVIDES, given, "a reshape does not keep the elements");
-  return dim_exactdiv(t, given, asked);
+  build_check(n->b, part, RELATION_DIVIDES, whole, "a reshape does not keep the elements");
+  dim rest = dim_exactdiv(t, whole, part);
+  if (rest != DIM_NONE)
+    return rest;
+  whole = import_named_dim(n, whole);
+  return dim_exactdiv(t, whole, import_named_dim(n, part));
 }
 
 static bool read_wish(struct import_node *n, const struct type *x, struct dims given,
@@ -129,7 +136,7 @@ static value_id reshape_to(struct import_node *n, value_id x, struct dims given,
     return VALUE_NONE;
   for (uint32_t i = 0; i < w.rank; i++)
     w.dims[i] = import_size(n, w.dims[i]);
-  dim elements = type_elements(n->dims, &type), wanted = dim_product(n->dims, w.dims, w.rank);
+  dim elements = import_elements(n, &type), wanted = import_product(n, w.dims, w.rank);
   if (w.inferred < 0 && !dim_known_ne(n->dims, elements, wanted))
     build_check(n->b, elements, RELATION_EQ, wanted, "a reshape does not keep the elements");
   return build_reshape(n->b, x, w.dims, w.rank);

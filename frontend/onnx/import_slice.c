@@ -104,8 +104,8 @@ static value_id slice_by(struct import_node *n, value_id x, const dim *starts, c
     dim to = slice_bound(n, ends[i], type.dims[i], lo, hi);
     bool free = import_dim_is_free(n, starts[i]) || import_dim_is_free(n, ends[i]) ||
                 !dim_is_const(t, steps[i], NULL);
-    start[i] = from = free ? import_named_dim(n, from) : from;
-    to = free ? import_named_dim(n, to) : to;
+    start[i] = from = free ? import_named_dim(n, from) : import_short_dim(n, from);
+    to = free ? import_named_dim(n, to) : import_short_dim(n, to);
     size[i] = import_dim_steps(n, from, to, steps[i]);
     size[i] = free ? import_named_dim(n, size[i]) : size[i];
     step[i] = 1;
@@ -147,11 +147,54 @@ static bool slice_attrs_v1(struct import_node *n, struct slice_params *p) {
   return true;
 }
 
+/* How many entries the operands from `first` on have, if that is known of one of them. */
+static bool known_entries(struct import_node *n, uint32_t first, int64_t *out) {
+  for (uint32_t i = first; i < n->n_inputs; i++)
+    if (import_has(n, i) && import_rank(n, i) == 1 &&
+        dim_is_const(n->dims, import_dim(n, i, 0), out))
+      return true;
+  return false;
+}
+
+/* Operand i with `entries` entries; where they are as many as the run says, `fill` follows. */
+static bool slice_list(struct import_node *n, uint32_t i, const char *what, int64_t entries,
+                       bool known, int64_t fill, struct dims *out) {
+  if (import_rank(n, i) != 1 || dim_is_const(n->dims, import_dim(n, i, 0), NULL))
+    return import_dims_or_symbols(n, i, what, out);
+  dim count = dim_const(n->dims, entries), none = dim_const(n->dims, 0);
+  if (known)
+    build_check(n->b, import_dim(n, i, 0), RELATION_EQ, count,
+                "starts, ends, axes and steps have different lengths");
+  dim more = known ? none : import_size(n, dim_sub(n->dims, count, import_dim(n, i, 0)));
+  value_id x = build_cast(n->b, import_in(n, i), DTYPE_I64);
+  x = known ? build_reshape(n->b, x, &count, 1)
+            : build_pad(n->b, x, build_scalar_i64(n->b, DTYPE_I64, fill), &none, &more, NULL);
+  dim *list = ARENA_ARRAY(import_arena(n), dim, (size_t)entries);
+  for (int64_t k = 0; k < entries; k++)
+    if ((list[k] = import_value_symbol(n, x, k)) == DIM_NONE)
+      return false;
+  *out = (struct dims){list, (uint32_t)entries};
+  return true;
+}
+
+/* Without axes entry i is that of axis i, so that the axes without one are whole. */
 static bool slice_operands(struct import_node *n, struct slice_params *p) {
-  return import_arity(n, 3, 5, 1) && import_dims_or_symbols(n, 1, "starts", &p->starts) &&
-         import_dims_or_symbols(n, 2, "ends", &p->ends) &&
-         (!import_has(n, 3) || import_dims_or_symbols(n, 3, "axes", &p->axes)) &&
-         (!import_has(n, 4) || import_dims_or_symbols(n, 4, "steps", &p->steps));
+  int64_t entries = import_rank(n, 0), end = INT64_C(1) << 53;
+  bool known = known_entries(n, 1, &entries);
+  if (!import_arity(n, 3, 5, 1))
+    return false;
+  if (!known && import_has(n, 3)) {
+    import_unsupported(n, "the number of elements of axes must be known");
+    return false;
+  }
+  if (entries > IR_MAX_RANK) {
+    import_invalid(n, "%lld axes for rank %u", (long long)entries, import_rank(n, 0));
+    return false;
+  }
+  return slice_list(n, 1, "starts", entries, known, 0, &p->starts) &&
+         slice_list(n, 2, "ends", entries, known, end, &p->ends) &&
+         (!import_has(n, 3) || slice_list(n, 3, "axes", entries, known, 0, &p->axes)) &&
+         (!import_has(n, 4) || slice_list(n, 4, "steps", entries, known, 1, &p->steps));
 }
 
 void import_slice(struct import_node *n) {

@@ -2,6 +2,8 @@
 /* Small builders that importers of shapes, indices and coordinates share. */
 #include "frontend/onnx/import_util.h"
 
+#include "frontend/onnx/import_internal.h"
+
 #include <string.h>
 
 value_id import_axis_iota(struct import_node *n, enum dtype dtype, uint32_t rank, uint32_t axis,
@@ -48,13 +50,37 @@ value_id import_gather_axis(struct import_node *n, value_id data, value_id index
 
 dim import_named_dim(struct import_node *n, dim d) {
   int64_t lo, hi;
-  uint32_t known;
-  if (d == DIM_NONE || dim_is_const(n->dims, d, NULL) || dim_symbol_of(n->dims, d, &known))
+  uint64_t key = (uint64_t)d << 32 | n->b->region, everywhere = (uint64_t)d << 32, symbol;
+  if (d == DIM_NONE || dim_size(n->dims, d) == 1)
     return d;
+  if (map_get(&n->im->dim_names, key, &symbol) || map_get(&n->im->dim_names, everywhere, &symbol))
+    return (dim)symbol;
   dim_bounds(n->dims, d, &lo, &hi);
-  dim symbol = dim_fresh(n->dims, "d", lo, hi);
-  build_symbol(n->b, build_dims(n->b, &d, 1), 0, symbol);
-  return symbol;
+  symbol = dim_fresh(n->dims, "d", lo, hi);
+  build_symbol(n->b, build_dims(n->b, &d, 1), 0, (dim)symbol);
+  map_put(&n->im->dim_names, key, symbol);
+  return (dim)symbol;
+}
+
+dim import_short_dim(struct import_node *n, dim d) {
+  return dim_size(n->dims, d) > IMPORT_LONG_DIM ? import_named_dim(n, d) : d;
+}
+
+dim import_product(struct import_node *n, const dim *dims, uint32_t count) {
+  dim d = dim_const(n->dims, 1);
+  for (uint32_t i = 0; i < count; i++) {
+    dim more = dim_mul(n->dims, d, dims[i]);
+    if (more == DIM_NONE) {
+      d = import_named_dim(n, d);
+      more = dim_mul(n->dims, d, import_named_dim(n, dims[i]));
+    }
+    d = more;
+  }
+  return d;
+}
+
+dim import_elements(struct import_node *n, const struct type *type) {
+  return import_product(n, type->dims, type->rank);
 }
 
 bool import_dim_is_free(struct import_node *n, dim d) {
@@ -91,5 +117,6 @@ dim *import_dims_of(struct import_node *n, value_id v) {
 }
 
 dim import_dims_between(struct import_node *n, value_id v, uint32_t first, uint32_t last) {
-  return dim_product(n->dims, value_type(n->f, v)->dims + first, last - first);
+  const struct type type = *value_type(n->f, v);
+  return import_product(n, type.dims + first, last - first);
 }

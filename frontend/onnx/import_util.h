@@ -44,6 +44,11 @@ value_id import_gather_axis(struct import_node *n, value_id data, value_id index
 /* A dim under a name of its own: a fresh symbol, bound here to its value. Keeps what is made of
  * run-time values from growing into long expressions. Constants and symbols stay what they are. */
 dim import_named_dim(struct import_node *n, dim d);
+/* d, or a name for it where it is long. */
+dim import_short_dim(struct import_node *n, dim d);
+/* Products, whose factors are named where one expression of them would be too long. */
+dim import_product(struct import_node *n, const dim *dims, uint32_t count);
+dim import_elements(struct import_node *n, const struct type *type);
 /* Whether nothing is known of a dim but that it is a value at run time. */
 bool import_dim_is_free(struct import_node *n, dim d);
 /* min(max(d, lo), hi) */

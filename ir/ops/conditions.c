@@ -8,8 +8,30 @@ struct conditions {
   const struct op_view *op;
   struct dim_table *t;
   op_condition_fn fn;
+  op_name_fn name;
   void *user;
 };
+
+/* d in short, for an expression of it that was too long. */
+static dim named(struct conditions *c, dim d) {
+  bool whole = d == DIM_NONE || !c->name || dim_size(c->t, d) == 1;
+  return whole ? d : c->name(c->user, d);
+}
+
+static dim product(struct conditions *c, dim a, dim b) {
+  dim d = dim_mul(c->t, a, b);
+  if (d != DIM_NONE)
+    return d;
+  a = named(c, a), b = named(c, b);
+  return dim_mul(c->t, a, b);
+}
+
+static dim elements(struct conditions *c, const struct type *type) {
+  dim n = dim_const(c->t, 1);
+  for (uint32_t i = 0; i < type->rank; i++)
+    n = product(c, n, type->dims[i]);
+  return n;
+}
 
 static void need(struct conditions *c, dim lhs, enum relation relation, dim rhs) {
   if (!relation_known(c->t, lhs, relation, rhs))
@@ -23,8 +45,12 @@ static void need_read(struct conditions *c, dim d, dim size) {
   dim one = dim_const(c->t, 1);
   if (dim_known_eq(c->t, d, one) || dim_known_eq(c->t, d, size))
     return;
-  dim product = dim_mul(c->t, dim_sub(c->t, d, one), dim_sub(c->t, d, size));
-  need(c, product, RELATION_EQ, dim_const(c->t, 0));
+  dim other = dim_sub(c->t, d, size);
+  if (other == DIM_NONE) {
+    d = named(c, d), size = named(c, size);
+    other = dim_sub(c->t, d, size);
+  }
+  need(c, product(c, dim_sub(c->t, d, one), other), RELATION_EQ, dim_const(c->t, 0));
 }
 
 static void need_reads(struct conditions *c, uint32_t operand, const dim *sizes) {
@@ -38,24 +64,40 @@ static void need_sizes(struct conditions *c, const struct dims *xs) {
     need_size(c, xs->data[i]);
 }
 
-/* start and start + (size - 1) * step are in [0, n) unless size is 0: `some` is 1 where it is not.
- */
-static void slice_conditions(struct conditions *c, const struct slice_attrs *a) {
-  struct dim_table *t = c->t;
-  const struct type *x = op_operand(c->op, 0);
+/* One axis of a slice: start and start + (size - 1) * step are in [0, n) unless size is 0: `some`
+ * is 1 where it is not. `under` and `over` are what must be >= 0 and <= 0. */
+struct slice_span {
+  dim first, size, n;
+  int64_t step;
+  dim under, over;
+};
+
+static bool span_in_short(struct dim_table *t, struct slice_span *s) {
   dim one = dim_const(t, 1), zero = dim_const(t, 0);
+  dim some = dim_known_positive(t, s->size) ? one : dim_min(t, s->size, one);
+  dim last = dim_add(t, s->first, dim_mul(t, dim_sub(t, s->size, one), dim_const(t, s->step)));
+  dim low = s->step > 0 ? s->first : last, high = s->step > 0 ? last : s->first;
+  s->under = s->over = zero;
+  if (!dim_known_le(t, zero, low))
+    s->under = dim_mul(t, some, low);
+  if (!dim_known_lt(t, high, s->n))
+    s->over = dim_mul(t, some, dim_add(t, dim_sub(t, high, s->n), one));
+  return s->under != DIM_NONE && s->over != DIM_NONE;
+}
+
+static void slice_conditions(struct conditions *c, const struct slice_attrs *a) {
+  const struct type *x = op_operand(c->op, 0);
+  dim zero = dim_const(c->t, 0);
   for (uint32_t i = 0; i < x->rank; i++) {
-    dim size = a->size.data[i], first = a->start.data[i];
-    dim some = dim_known_positive(t, size) ? one : dim_min(t, size, one);
-    dim span = dim_mul(t, dim_sub(t, size, one), dim_const(t, a->step.data[i]));
-    dim last = dim_add(t, first, span);
-    dim low = a->step.data[i] > 0 ? first : last, high = a->step.data[i] > 0 ? last : first;
-    if (dim_known_eq(t, size, zero))
+    struct slice_span s = {a->start.data[i], a->size.data[i], x->dims[i], a->step.data[i], 0, 0};
+    if (dim_known_eq(c->t, s.size, zero))
       continue;
-    if (!dim_known_le(t, zero, low))
-      need(c, zero, RELATION_LE, dim_mul(t, some, low));
-    if (!dim_known_lt(t, high, x->dims[i]))
-      need(c, dim_mul(t, some, dim_add(t, dim_sub(t, high, x->dims[i]), one)), RELATION_LE, zero);
+    if (!span_in_short(c->t, &s)) {
+      s.first = named(c, s.first), s.size = named(c, s.size), s.n = named(c, s.n);
+      span_in_short(c->t, &s);
+    }
+    need(c, zero, RELATION_LE, s.under);
+    need(c, s.over, RELATION_LE, zero);
   }
 }
 
@@ -129,7 +171,7 @@ static void op_own_conditions(struct conditions *c, const struct type *results) 
     break;
   case OP_BROADCAST: need_reads(c, 0, results->dims); break;
   case OP_RESHAPE:
-    need(c, type_elements(c->t, op_operand(op, 0)), RELATION_EQ, type_elements(c->t, results));
+    need(c, elements(c, op_operand(op, 0)), RELATION_EQ, elements(c, results));
     break;
   case OP_SLICE: slice_conditions(c, VIEW_ATTRS(slice, op)); break;
   case OP_PAD:
@@ -175,8 +217,8 @@ static void op_own_conditions(struct conditions *c, const struct type *results) 
 }
 
 void op_conditions(const struct op_view *op, const struct type *results, op_condition_fn fn,
-                   void *user) {
-  struct conditions c = {op, op_dim_table(op), fn, user};
+                   op_name_fn name, void *user) {
+  struct conditions c = {op, op_dim_table(op), fn, name, user};
   const struct op_info *info = &op_infos[op->kind];
   if (info->flags & OP_FLAG_CONTROL)
     return;

@@ -8,12 +8,14 @@
 #include "ir/graph.h"
 
 typedef void (*op_condition_fn)(void *user, dim lhs, enum relation relation, dim rhs);
+/* A symbol that is bound to the value of d before the op runs. */
+typedef dim (*op_name_fn)(void *user, dim d);
 
 /* Calls fn for each relation that is not provable; with all of them true, the dims of the op's
  * operands, attributes and results fit together. op must have passed infer, which gave `results`.
- * A side is DIM_NONE where it is too large to express: then the relation cannot be checked. Control
- * ops have none; `symbol`, indices and counts check themselves. */
+ * Where a relation is too long for one expression its parts are named; without `name` (NULL), a
+ * side is DIM_NONE then. Control ops have none; `symbol`, indices and counts check themselves. */
 void op_conditions(const struct op_view *op, const struct type *results, op_condition_fn fn,
-                   void *user);
+                   op_name_fn name, void *user);
 
 #endif

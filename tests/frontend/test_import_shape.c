@@ -28,6 +28,46 @@ static void reshape_copies_and_infers(void **state) {
               "f32[2, exactdiv(n, 2)]", 1);
 }
 
+static void slice_by_lists_whose_length_a_run_decides(void **state) {
+  (void)state;
+  const char *text = "in x f32 [2,3]\n in a i64 [k]\n in e i64 [k]\n y = Slice(x, a, e)\n out y";
+  const struct given x = MATRIX(2, 3, 1, 2, 3, 4, 5, 6);
+  expect_run(text, (struct given[]){x, I64(1, 1), I64(1, 2)}, 3,
+             &(struct given)MATRIX(1, 3, 4, 5, 6));
+  expect_run(text, (struct given[]){x, I64(2, 0, -2), I64(2, 1, 9)}, 3,
+             &(struct given)MATRIX(1, 2, 2, 3));
+  expect_run_fails(text, (struct given[]){x, I64(3, 0, 0, 0), I64(3, 1, 1, 1)}, 3);
+  const char *along = "in x f32 [2,3]\n in a i64 [k]\n in e i64 [k]\n init axis i64 [1] = 1\n"
+                      " y = Slice(x, a, e, axis)\n out y";
+  expect_run(along, (struct given[]){x, I64(1, 1), I64(1, 2)}, 3,
+             &(struct given)MATRIX(2, 1, 2, 5));
+  expect_run_fails(along, (struct given[]){x, I64(2, 1, 0), I64(2, 2, 1)}, 3);
+}
+
+/* t doubles its expression with each step; ends of slices are such ts, of all lengths up to the
+ * longest that there can be. */
+static void long_dims_are_given_names(void **state) {
+  (void)state;
+  struct strbuf text = {0};
+  int64_t t = 3;
+  struct given x = MATRIX(3, 1, 1, 2, 3), want = {DTYPE_F32, 2, {0, 1}, {0}};
+  strbuf_append_c(&text, "in x f32 [n,1]\n init zero i64 [1] = 0\n init one i64 [1] = 1\n"
+                         " init three i64 [1] = 3\n s = Shape(x)\n t0 = Gather(s, zero)\n"
+                         " y0 = Slice(x, zero, zero)\n");
+  for (int i = 0; i < 12; i++) {
+    strbuf_printf(&text,
+                  " f%d = Mul(t%d, t%d)\n g%d = Add(f%d, one)\n t%d = Mod(g%d, three)\n"
+                  " p%d = Slice(x, zero, t%d)\n y%d = Concat(y%d, p%d) {axis=0}\n",
+                  i, i, i, i, i, i + 1, i, i, i + 1, i + 1, i, i);
+    t = (t * t + 1) % 3;
+    for (int64_t k = 0; k < t; k++)
+      want.values[want.dims[0]++] = (double)k + 1;
+  }
+  strbuf_append_c(&text, " out y12");
+  expect_run(strbuf_c(&text), &x, 1, &want);
+  strbuf_deinit(&text);
+}
+
 static void reshape_at_run_time(void **state) {
   (void)state;
   const char *text = "in x f32 [2,3]\n in to i64 [2]\n y = Reshape(x, to)\n out y";
@@ -170,6 +210,8 @@ int main(void) {
       cmocka_unit_test(sizes_narrow_the_symbols_they_depend_on),
       cmocka_unit_test(slice_clamps_with_symbols),
       cmocka_unit_test(slice_at_run_time),
+      cmocka_unit_test(slice_by_lists_whose_length_a_run_decides),
+      cmocka_unit_test(long_dims_are_given_names),
       cmocka_unit_test(unsqueeze_and_squeeze_at_run_time),
       cmocka_unit_test(pads_at_run_time_may_be_negative),
       cmocka_unit_test(expand_meets_symbols),

@@ -188,7 +188,7 @@ static struct holding conditions_of(struct hostile *h, const struct op *op, cons
   struct holding c = {h->x.t, values, true, true};
   struct op_view view = {h->x.f, op->kind, op->n_operands, op->operands, 0, NULL, op->attrs};
   if (op->n_results)
-    op_conditions(&view, value_type(h->x.f, op->results[0]), check_condition, &c);
+    op_conditions(&view, value_type(h->x.f, op->results[0]), check_condition, NULL, &c);
   return c;
 }
 
