@@ -47,15 +47,12 @@ static void take_literals(struct mapping *m) {
 static bool drop_operands(struct mapping *m) {
   uint32_t number[MAX_OPERANDS], n = 0;
   for (uint32_t i = 0; i < m->n; i++) {
-    number[i] = UINT32_MAX;
-    for (uint32_t k = 0; k < i && number[i] == UINT32_MAX; k++) {
-      if (m->operands[k] == m->operands[i])
-        number[i] = number[k];
-    }
-    if (number[i] != UINT32_MAX || !is_read(m->body, i))
-      continue;
-    m->operands[n] = m->operands[i];
-    number[i] = n++;
+    uint32_t k = 0;
+    while (k < n && m->operands[k] != m->operands[i])
+      k++;
+    number[i] = k;
+    if (k == n && is_read(m->body, i))
+      m->operands[n++] = m->operands[i];
   }
   const struct scalar_body *body =
       n == m->n ? m->body : body_renumber(m->w->f->module, m->body, number, n);
