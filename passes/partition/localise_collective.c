@@ -12,19 +12,13 @@
 
 /* ---- groups ---- */
 
-struct group {
-  uint32_t mesh, n;
-  struct axis_ref refs[MESH_MAX_AXES];
-};
-
-static const struct mesh *mesh_of(const struct localise *l, const struct group *g) {
+static const struct mesh *mesh_of(const struct localise *l, const struct localise_group *g) {
   return l->m->meshes.data[g->mesh];
 }
 
-/* The ranks that an op acts among; for `shard`, which acts alone, only the mesh. */
-static bool group_of(struct localise *l, const struct op *op, struct group *out) {
+bool localise_group(struct localise *l, const struct op *op, struct localise_group *out) {
   value_id v = value_type(l->from, op->operands[0])->sharding ? op->operands[0] : op->results[0];
-  *out = (struct group){.mesh = localise_sharding(l, v)->mesh};
+  *out = (struct localise_group){.mesh = localise_sharding(l, v)->mesh};
   if (out->mesh >= l->m->meshes.len) {
     localise_fail(l, op, "there is no mesh to act on");
     return false;
@@ -39,9 +33,9 @@ static bool group_of(struct localise *l, const struct op *op, struct group *out)
   return true;
 }
 
-static op_id exchange_of(struct localise *l, const struct group *g, enum exchange_kind kind,
-                         enum partial_kind reduce, const struct ints *from, const value_id *xs,
-                         uint32_t n) {
+op_id localise_exchange(struct localise *l, const struct localise_group *g, enum exchange_kind kind,
+                        enum partial_kind reduce, const struct ints *from, const value_id *xs,
+                        uint32_t n) {
   int64_t triples[3 * MESH_MAX_AXES];
   for (uint32_t i = 0; i < g->n; i++) {
     const struct axis_ref *ref = &g->refs[i];
@@ -57,9 +51,10 @@ static op_id exchange_of(struct localise *l, const struct group *g, enum exchang
   return build_op(&l->b, OP_EXCHANGE, xs, n, NULL, 0, &a);
 }
 
-static value_id exchange(struct localise *l, const struct group *g, enum exchange_kind kind,
-                         enum partial_kind reduce, const struct ints *from, value_id x) {
-  return op_result(l->b.function, exchange_of(l, g, kind, reduce, from, &x, 1), 0);
+static value_id exchange(struct localise *l, const struct localise_group *g,
+                         enum exchange_kind kind, enum partial_kind reduce, const struct ints *from,
+                         value_id x) {
+  return op_result(l->b.function, localise_exchange(l, g, kind, reduce, from, &x, 1), 0);
 }
 
 /* ---- a dim that is split further ---- */
@@ -67,7 +62,8 @@ static value_id exchange(struct localise *l, const struct group *g, enum exchang
 /* The part that the axes `rest` of `fine` cut of what `coarse`, by its other axes, leaves; in terms
  * of the coarse part. False where fine does not cut within the parts of coarse. */
 static bool nested_part(struct localise *l, const struct mesh *mesh, struct dim_split coarse,
-                        struct dim_split fine, dim n, struct part_dims *out, struct group *rest) {
+                        struct dim_split fine, dim n, struct part_dims *out,
+                        struct localise_group *rest) {
   struct dim_table *t = l->m->dims;
   struct axis_ref refs[AXIS_REFS_ROOM];
   dim_split_canonical(t, mesh, n, &coarse);
@@ -87,11 +83,10 @@ static bool nested_part(struct localise *l, const struct mesh *mesh, struct dim_
   return true;
 }
 
-/* The same for dim d of two values of one shape, `whole` having more of it. */
-static bool nested(struct localise *l, const struct op *op, const struct group *g, value_id whole,
-                   value_id part, uint32_t d, struct part_dims *out) {
+bool localise_nested(struct localise *l, const struct op *op, const struct localise_group *g,
+                     value_id whole, value_id part, uint32_t d, struct part_dims *out) {
   const struct mesh *mesh = mesh_of(l, g);
-  struct group cut = *g;
+  struct localise_group cut = *g;
   if (!nested_part(l, mesh, localise_sharding(l, whole)->dims[d],
                    localise_sharding(l, part)->dims[d], value_type(l->from, whole)->dims[d], out,
                    &cut)) {
@@ -116,34 +111,35 @@ static bool nested(struct localise *l, const struct op *op, const struct group *
 
 /* ---- the collectives ---- */
 
-static void all_reduce(struct localise *l, const struct op *op, const struct group *g) {
+static void all_reduce(struct localise *l, const struct op *op, const struct localise_group *g) {
   enum partial_kind kind = localise_sharding(l, op->operands[0])->partial.kind;
   value_id x = localise_operand(l, op, 0);
   localise_set(l, op, 0, exchange(l, g, EXCHANGE_ALL_REDUCE, kind, NULL, x));
 }
 
-static void reduce_scatter(struct localise *l, const struct op *op, const struct group *g) {
+static void reduce_scatter(struct localise *l, const struct op *op,
+                           const struct localise_group *g) {
   uint32_t d = (uint32_t)OP_ATTRS(reduce_scatter, op)->dim;
   enum partial_kind kind = localise_sharding(l, op->operands[0])->partial.kind;
   struct part_dims p;
-  if (!nested(l, op, g, op->operands[0], op->results[0], d, &p))
+  if (!localise_nested(l, op, g, op->operands[0], op->results[0], d, &p))
     return;
   value_id x = part_view_group(&l->b, &p, localise_operand(l, op, 0), d);
   x = exchange(l, g, EXCHANGE_REDUCE_SCATTER, kind, NULL, x);
   localise_set(l, op, 0, part_view_unchunk(&l->b, &p, x, d));
 }
 
-static void all_gather(struct localise *l, const struct op *op, const struct group *g) {
+static void all_gather(struct localise *l, const struct op *op, const struct localise_group *g) {
   uint32_t d = (uint32_t)OP_ATTRS(all_gather, op)->dim;
   struct part_dims p;
-  if (!nested(l, op, g, op->results[0], op->operands[0], d, &p))
+  if (!localise_nested(l, op, g, op->results[0], op->operands[0], d, &p))
     return;
   value_id x = part_view_chunk(&l->b, &p, localise_operand(l, op, 0), d);
   x = exchange(l, g, EXCHANGE_ALL_GATHER, PARTIAL_NONE, NULL, x);
   localise_set(l, op, 0, part_view_ungroup(&l->b, &p, x, d));
 }
 
-static void all_to_all(struct localise *l, const struct op *op, const struct group *g) {
+static void all_to_all(struct localise *l, const struct op *op, const struct localise_group *g) {
   uint32_t gather = (uint32_t)OP_ATTRS(all_to_all, op)->gather;
   uint32_t split = (uint32_t)OP_ATTRS(all_to_all, op)->split;
   struct part_dims from, to;
@@ -151,8 +147,8 @@ static void all_to_all(struct localise *l, const struct op *op, const struct gro
     localise_fail(l, op, "one dim is gathered and split");
     return;
   }
-  if (!nested(l, op, g, op->results[0], op->operands[0], gather, &from) ||
-      !nested(l, op, g, op->operands[0], op->results[0], split, &to))
+  if (!localise_nested(l, op, g, op->results[0], op->operands[0], gather, &from) ||
+      !localise_nested(l, op, g, op->operands[0], op->results[0], split, &to))
     return;
   /* In front is the rank; behind `split` there is one dim more. */
   uint32_t moved = gather + (gather > split);
@@ -164,7 +160,7 @@ static void all_to_all(struct localise *l, const struct op *op, const struct gro
 }
 
 /* A rank's part of the result is another's of the operand. */
-static void permute(struct localise *l, const struct op *op, const struct group *g) {
+static void permute(struct localise *l, const struct op *op, const struct localise_group *g) {
   struct type to = localise_type(l, op->results[0]);
   value_id x = localise_operand(l, op, 0);
   for (uint32_t d = 0; d < to.rank; d++) {
@@ -197,25 +193,25 @@ struct member {
   value_id x;
 };
 
-static struct member member_of(struct localise *l, const struct op *op, const struct group *g,
-                               uint32_t i) {
+static struct member member_of(struct localise *l, const struct op *op,
+                               const struct localise_group *g, uint32_t i) {
   struct member m = {.d = scattered_dim(l, op, i), .x = localise_operand(l, op, i)};
   m.scattered = m.d < value_type(l->from, op->results[i])->rank;
-  if (m.scattered && nested(l, op, g, op->operands[i], op->results[i], m.d, &m.part))
+  if (m.scattered && localise_nested(l, op, g, op->operands[i], op->results[i], m.d, &m.part))
     m.x = part_view_group(&l->b, &m.part, m.x, m.d);
   return m;
 }
 
 /* Both members of a tuple from all ranks, at once where they go the same way, then one merge on
  * each. */
-static void merge(struct localise *l, const struct op *op, const struct group *g) {
+static void merge(struct localise *l, const struct op *op, const struct localise_group *g) {
   struct member m[2] = {member_of(l, op, g, 0), member_of(l, op, g, 1)};
   value_id gathered[2] = {m[0].x, m[1].x};
   if (l->failure)
     return;
   if (m[0].scattered == m[1].scattered) {
     enum exchange_kind kind = m[0].scattered ? EXCHANGE_ALL_TO_ALL : EXCHANGE_ALL_GATHER;
-    op_id made = exchange_of(l, g, kind, PARTIAL_NONE, NULL, gathered, 2);
+    op_id made = localise_exchange(l, g, kind, PARTIAL_NONE, NULL, gathered, 2);
     for (uint32_t i = 0; i < 2; i++)
       gathered[i] = op_result(l->b.function, made, i);
   } else {
@@ -236,14 +232,14 @@ static void merge(struct localise *l, const struct op *op, const struct group *g
 }
 
 /* Of what the rank has; zeros where the value becomes partial and another rank keeps it. */
-static void shard(struct localise *l, const struct op *op, const struct group *g) {
+static void shard(struct localise *l, const struct op *op, const struct localise_group *g) {
   const struct mesh *mesh = mesh_of(l, g);
   const struct sharding *from = localise_sharding(l, op->operands[0]);
   const struct sharding *to = localise_sharding(l, op->results[0]);
   value_id x = localise_operand(l, op, 0);
   for (uint32_t d = 0; d < value_type(l->from, op->operands[0])->rank; d++) {
     struct part_dims p;
-    if (!nested(l, op, g, op->operands[0], op->results[0], d, &p))
+    if (!localise_nested(l, op, g, op->operands[0], op->results[0], d, &p))
       return;
     x = part_view_take(&l->b, &p, x, d);
   }
@@ -262,10 +258,10 @@ static void shard(struct localise *l, const struct op *op, const struct group *g
 }
 
 bool localise_collective(struct localise *l, const struct op *op) {
-  struct group g;
+  struct localise_group g;
   if (!(op_infos[op->kind].flags & OP_FLAG_RANKS) || op->kind == OP_EXCHANGE)
     return false;
-  if (!group_of(l, op, &g))
+  if (!localise_group(l, op, &g))
     return true;
   switch (op->kind) {
   case OP_SHARD: shard(l, op, &g); break;

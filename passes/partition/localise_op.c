@@ -320,6 +320,7 @@ bool localise_special(struct localise *l, const struct op *op) {
   case OP_IOTA:
   case OP_RANDOM: local_whole(l, op); return true;
   case OP_CONV: local_conv(l, op); return true;
+  case OP_ATTENTION: return localise_ring(l, op);
   case OP_REDUCE:
     if (op->n_results < 2 ||
         !is_split(l, op->operands[0], (uint32_t)OP_ATTRS(reduce, op)->axes.data[0]))

@@ -77,6 +77,7 @@ enum role { ROLE_BATCH, ROLE_QUERY, ROLE_KEY, ROLE_EXPERT, ROLE_TENSOR };
 static enum role role_of(const char *name) {
   return !strcmp(name, "dp")      ? ROLE_BATCH
          : !strcmp(name, "cp")    ? ROLE_QUERY
+         : !strcmp(name, "ring")  ? ROLE_QUERY
          : !strcmp(name, "cache") ? ROLE_KEY
          : !strcmp(name, "ep")    ? ROLE_EXPERT
                                   : ROLE_TENSOR;
@@ -399,12 +400,26 @@ static void wish_region(struct roles *r, region_id region) {
   }
 }
 
+/* Keys of attention that an axis named `ring` splits go round its ranks. */
+static void pass_keys_round(struct roles *r, op_id id, const struct op_split *s) {
+  for (uint32_t i = 0; i < r->mesh->n_axes; i++) {
+    if (strcmp(r->mesh->axes[i].name, "ring") != 0 ||
+        !axis_is_used(r, s, &(struct axis_ref){.axis = i}))
+      continue;
+    struct attention_attrs a = *OP_ATTRS(attention, r->op);
+    a.ring = true;
+    r->f->ops.data[id].attrs = attrs_copy(r->f->module, OP_ATTENTION, &a);
+  }
+}
+
 static void choose_op(struct roles *r, op_id id) {
   struct op_split *s = &r->out->ops[id];
   begin_op(r, id);
   s->splits = ARENA_ARRAY(r->arena, struct factor_split, 2 * MESH_MAX_AXES);
-  if (r->op->kind == OP_ATTENTION)
+  if (r->op->kind == OP_ATTENTION) {
     split_attention(r, s, true);
+    pass_keys_round(r, id, s);
+  }
   take_wishes(r, s);
   follow_operands(r, s);
   for (uint32_t i = 0; i < r->mesh->n_axes; i++) {

@@ -17,6 +17,8 @@ status parallel_parse(struct module *m, const char *text, struct diags *diags, u
  *   cp     query positions of attention, and what is computed per position around it;
  *          dealt from both ends where attention is causal, so that ranks have as many
  *          keys to read
+ *   ring   as cp, but keys that were to be gathered go round the ranks, part by part:
+ *          attention is marked so
  *   cache  key positions of attention, in interleaved blocks, where it gives an lse
  *   ep     experts: the batch dims of products with constant weights
  *   tp     (and any other name) heads of attention; of products with constants the

@@ -427,7 +427,8 @@ static void check_attention(bool causal, int64_t window, bool bias, bool pos, ui
     v[n++] = input(&s, DTYPE_I64, SHAPE(1, 5), 0, 9);
     v[n++] = input(&s, DTYPE_I64, SHAPE(3, keys), 0, 9);
   }
-  struct attention_attrs a = {plain ? 512 : 0.5, bias ? 2 : 0, causal, window, bias, pos, true, 0};
+  struct attention_attrs a = {
+      plain ? 512 : 0.5, bias ? 2 : 0, causal, window, bias, pos, true, 0, false};
   op_id id = give_op(&s.x, OP_ATTENTION, v, n, &a);
   struct factor_list list = {0};
   factors_of(s.x.f, function_op(s.x.f, id), &s.x.arena, &list);

@@ -351,7 +351,7 @@ static void test_attention(void **state) {
   value_id q = f32(&x, SHAPE(1, 2, 2, 2), F(1, 0, 0, 1, 0, 1, 1, 0));
   value_id key = f32(&x, SHAPE(1, 1, 2, 2), F(1, 0, 0, 1));
   value_id v = f32(&x, SHAPE(1, 1, 2, 3), F(1, 2, 3, 4, 5, 6));
-  struct attention_attrs a = {1000, 0, false, 0, false, false, false, 0};
+  struct attention_attrs a = {1000, 0, false, 0, false, false, false, 0, false};
   give_op(&x, OP_ATTENTION, (value_id[]){q, key, v}, 3, &a);
   a.causal = true;
   give_op(&x, OP_ATTENTION, (value_id[]){q, key, v}, 3, &a);
@@ -376,15 +376,15 @@ static void test_attention_masks(void **state) {
   value_id v = f32(&x, SHAPE(1, 1, 3, 1), F(1, 2, 4));
   value_id bias = f32(&x, SHAPE(1, 1, 1, 3), F(-INFINITY, 0, 0));
   value_id q_pos = i64(&x, SHAPE(1, 2), I(5, -1)), k_pos = i64(&x, SHAPE(1, 3), I(6, 5, 0));
-  struct attention_attrs a = {1, 0, true, 0, false, false, false, 0};
+  struct attention_attrs a = {1, 0, true, 0, false, false, false, 0, false};
   give_op(&x, OP_ATTENTION, (value_id[]){q, key, v}, 3, &a); /* q at 1, 2 */
-  a = (struct attention_attrs){1, 0, true, 2, false, false, false, 0};
+  a = (struct attention_attrs){1, 0, true, 2, false, false, false, 0, false};
   give_op(&x, OP_ATTENTION, (value_id[]){q, key, v}, 3, &a);
-  a = (struct attention_attrs){1, 0, false, 0, true, false, false, 0};
+  a = (struct attention_attrs){1, 0, false, 0, true, false, false, 0, false};
   give_op(&x, OP_ATTENTION, (value_id[]){q, key, v, bias}, 4, &a);
-  a = (struct attention_attrs){1, 0, true, 0, false, true, false, 0};
+  a = (struct attention_attrs){1, 0, true, 0, false, true, false, 0, false};
   give_op(&x, OP_ATTENTION, (value_id[]){q, key, v, q_pos, k_pos}, 5, &a);
-  a = (struct attention_attrs){1, 0, true, 3, true, true, false, 0};
+  a = (struct attention_attrs){1, 0, true, 3, true, true, false, 0, false};
   give_op(&x, OP_ATTENTION, (value_id[]){q, key, v, bias, q_pos, k_pos}, 6, &a);
   run(&x, INTERP_TYPED);
   expect_near(x.out[0], SHAPE(1, 1, 2, 1), F(1.5, 7.0 / 3), 1e-6);
@@ -421,7 +421,7 @@ static void test_attention_softcap_and_softmax(void **state) {
   value_id q = f32(&x, SHAPE(1, 1, 1, 2), F(1, 2)),
            key = f32(&x, SHAPE(1, 1, 2, 2), F(1, 1, -1, 3));
   value_id v = f32(&x, SHAPE(1, 1, 2, 1), F(10, 20));
-  struct attention_attrs a = {0.5, 2, false, 0, false, false, false, 0};
+  struct attention_attrs a = {0.5, 2, false, 0, false, false, false, 0, false};
   give_op(&x, OP_ATTENTION, (value_id[]){q, key, v}, 3, &a);
   run(&x, INTERP_EXACT);
   double s0 = 2 * tanh(1.5 / 2), s1 = 2 * tanh(2.5 / 2);

@@ -282,11 +282,47 @@ static void test_table(void **state) {
       }
 }
 
+#define RING(ring)                                                                                 \
+  "func @main(%q: f32[2, 4, $n, 3] @ {-, -, $s, -}, %k: f32[2, 2, $n, 3] @ {-, -, $s, -}, "        \
+  "%v: f32[2, 2, $n, 5] @ {-, -, $s, -}, %qp: i64[1, $n] @ {-, $s}, %kp: i64[1, $n], "             \
+  "%bias: f32[1, 1, $n, $n] @ {-, -, $s, -}) -> (f32[2, 4, $n, 5]) {\n"                            \
+  "%ks = all_gather %k { $a, dim = 2 } : f32[2, 2, $n, 3]\n"                                       \
+  "%vs = all_gather %v { $a, dim = 2 } : f32[2, 2, $n, 5]\n"                                       \
+  "%o = attention %q, %ks, %vs, %bias, %qp, %kp { scale = 0.5, causal = true, "                    \
+  "has_bias = true, has_pos = true" ring " } : f32[2, 4, $n, 5] @ {-, -, $s, -}\n"                 \
+  "%y = all_gather %o { $a, dim = 2 } : f32[2, 4, $n, 5]\n"                                        \
+  "return %y\n}\n"
+
+static uint32_t permutes_in(const char *form) {
+  char text[4096];
+  struct diags d = {0};
+  fill(form, "n", &splits[0], NULL, text, sizeof text);
+  struct module *m = parse(text);
+  struct function *local = localise(m->functions.data[0], &d);
+  uint32_t n = 0;
+  assert_non_null(local);
+  for (uint32_t i = 0; i < local->regions.data[0].ops.len; i++) {
+    const struct op *op = function_op(local, local->regions.data[0].ops.data[i]);
+    n += op->kind == OP_EXCHANGE && OP_ATTRS(exchange, op)->kind == EXCHANGE_PERMUTE;
+  }
+  module_destroy(m);
+  diags_deinit(&d);
+  return n;
+}
+
+/* Keys of 4 ranks go round in 3 steps, in whatever order and sizes they are dealt. */
+static void test_ring(void **state) {
+  (void)state;
+  assert_int_equal(permutes_in(RING("")), 0);
+  assert_int_equal(permutes_in(RING(", ring = true")), 3);
+  check_all(RING(", ring = true"));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_gather),     cmocka_unit_test(test_reduce),
       cmocka_unit_test(test_all_to_all), cmocka_unit_test(test_nested),
       cmocka_unit_test(test_global),     cmocka_unit_test(test_candidates),
-      cmocka_unit_test(test_table)};
+      cmocka_unit_test(test_table),      cmocka_unit_test(test_ring)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

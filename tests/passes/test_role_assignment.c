@@ -93,6 +93,7 @@ static void test_layouts(void **state) {
       {"dp=2", 0, 1, 0, false},   /* the result */
       {"cp=2", 0, 2, 0, true},    /* keys, which are the values; the result */
       {"cache=2", 0, 0, 1, true}, /* rows of attention */
+      {"ring=2", 0, 2, 0, true},  /* the same; how keys are gathered is told by the op */
       {"dp=2,tp=2", 2, 1, 0, false}, {"cp=2,tp=2", 2, 2, 0, true},
   };
   for (uint32_t i = 0; i < sizeof cases / sizeof *cases; i++)

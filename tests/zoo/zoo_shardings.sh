@@ -15,10 +15,10 @@ bad=0
 work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
 [ -x "$check" ] || exit 77
 
-meshes="tp=2 tp=3 cp=3 dp=2,tp=2 cp=2,cache=2,tp=2"
+meshes="tp=2 tp=3 cp=3 ring=3 dp=2,tp=2 cp=2,cache=2,tp=2"
 random=1
 if [ "${SINTER_SHARDINGS:-}" = all ]; then
-  meshes="$meshes dp=2 dp=3 cp=2 cache=2 cache=3 tp=4 tp=8 cp=4 cache=8 dp=2,cp=2 dp=2,tp=4 cp=2,tp=4 tp=2,cache=4 ep=2 ep=3 ep=4 ep=2,tp=2"
+  meshes="$meshes dp=2 dp=3 cp=2 cache=2 cache=3 tp=4 tp=8 cp=4 ring=2 tp=2,ring=4 cache=8 dp=2,cp=2 dp=2,tp=4 cp=2,tp=4 tp=2,cache=4 ep=2 ep=3 ep=4 ep=2,tp=2"
   random=4
 fi
 options="--quiet --random $random"

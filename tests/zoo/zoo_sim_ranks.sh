@@ -26,7 +26,7 @@ for model in $("$zoo" --list); do
   over "$model" tp=8 8
 done
 over llama tp=4 4
-over bert_base cp=2 2
+over bert_base ring=2 2
 over bert_base dp=2,tp=2 4 --check-collectives
 over vit_b16 dp=2 2 --no-graphs
 SINTER_COMM=host over gpt2 tp=2 2
