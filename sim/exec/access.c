@@ -366,7 +366,7 @@ static void st(struct warp *w, const struct inst *i, uint32_t mask) {
 
 static bool plain(const struct binding *b) {
   uint32_t bytes = b->type_count == 1 ? ptx_type_bytes(b->types[0]) : 0;
-  return bytes && bytes <= 16 && bytes * b->inst->vector <= 32;
+  return bytes && bytes <= 16 && bytes * b->inst->vector <= 16; /* newer targets have 32 */
 }
 exec_fn bind_ld(struct binding *b) { return plain(b) ? ld : NULL; }
 exec_fn bind_st(struct binding *b) {

@@ -240,18 +240,42 @@ exec_fn bind_getctarank(struct binding *b) { return b->inst->count == 2 ? getcta
 BY_LANE(policy, SET(0);)
 exec_fn bind_policy(struct binding *b) { return b->inst->op[0].width == 8 ? policy : NULL; }
 
-/* Scalar and packed video instructions: sources are bytes or halves of words, widened to 34 bits.
- */
+/* Scalar and packed video instructions: sources are bytes or halves of words, widened to 34 bits;
+ * parts of registers are not selected. aux[0] parts, aux[1] what; signs of d, a and b in shape. */
 
-enum { VIDEO_ADD, VIDEO_SUB, VIDEO_ABSDIFF, VIDEO_MIN, VIDEO_MAX, VIDEO_AVRG };
-static int64_t video(uint32_t what, int64_t a, int64_t b) {
-  switch (what) {
+enum {
+  VIDEO_ADD,
+  VIDEO_SUB,
+  VIDEO_ABSDIFF,
+  VIDEO_MIN,
+  VIDEO_MAX,
+  VIDEO_AVRG,
+  VIDEO_SET,
+  VIDEO_SHL,
+  VIDEO_SHR,
+};
+static int64_t video_compare(const struct inst *i, int64_t a, int64_t b) {
+  switch (i->compare) {
+  case MOD_eq: return a == b;
+  case MOD_ne: return a != b;
+  case MOD_lt: return a < b;
+  case MOD_le: return a <= b;
+  case MOD_gt: return a > b;
+  default: return a >= b;
+  }
+}
+static int64_t video(const struct inst *i, int64_t a, int64_t b) {
+  int64_t by = i->combine == MOD_wrap ? b & 31 : b > 32 ? 32 : b;
+  switch (i->aux[1]) {
   case VIDEO_ADD: return a + b;
   case VIDEO_SUB: return a - b;
   case VIDEO_ABSDIFF: return a < b ? b - a : a - b;
   case VIDEO_MIN: return a < b ? a : b;
   case VIDEO_MAX: return a > b ? a : b;
-  default: return (a + b + (a + b >= 0)) >> 1;
+  case VIDEO_AVRG: return (a + b + (a + b >= 0)) >> 1;
+  case VIDEO_SET: return video_compare(i, a, b);
+  case VIDEO_SHL: return a * (INT64_C(1) << by);
+  default: return a >> by;
   }
 }
 static int64_t limited(int64_t v, bool is_signed_result, uint32_t bits) {
@@ -259,8 +283,6 @@ static int64_t limited(int64_t v, bool is_signed_result, uint32_t bits) {
   int64_t high = is_signed_result ? (INT64_C(1) << (bits - 1)) - 1 : (INT64_C(1) << bits) - 1;
   return v < low ? low : v > high ? high : v;
 }
-/* d, a, b, c in words of 2 or 4 parts, or one of 32 bits: aux[0] parts, aux[1] what; types of d, a
- * and b in shape. */
 static void video_run(struct warp *w, const struct inst *i, uint32_t mask) {
   uint32_t parts = i->aux[0], bits = 32 / parts;
   uint64_t most = bits == 32 ? UINT32_MAX : (UINT64_C(1) << bits) - 1;
@@ -271,7 +293,7 @@ static void video_run(struct warp *w, const struct inst *i, uint32_t mask) {
       uint64_t pa = a >> k * bits & most, pb = b >> k * bits & most;
       int64_t x = i->shape[1] ? extend(pa, bits) : (int64_t)pa;
       int64_t y = i->shape[2] ? extend(pb, bits) : (int64_t)pb;
-      int64_t v = video(i->aux[1], x, y);
+      int64_t v = video(i, x, y);
       if (i->sat)
         v = limited(v, i->shape[0], bits);
       if (i->operation == MOD_add) /* summed onto the last operand */
@@ -291,25 +313,52 @@ static void video_run(struct warp *w, const struct inst *i, uint32_t mask) {
   }
 }
 exec_fn bind_video(struct binding *b) {
-  static const char *const names[] = {"vadd", "vsub", "vabsdiff", "vmin", "vmax", "vavrg"};
+  static const char *const names[] = {"vadd",  "vsub", "vabsdiff", "vmin", "vmax",
+                                      "vavrg", "vset", "vshl",     "vshr"};
   static const enum modifier second[] = {MOD_add, MOD_min, MOD_max, MOD_COUNT};
+  static const enum modifier comparisons[] = {MOD_eq, MOD_ne, MOD_lt,   MOD_le,
+                                              MOD_gt, MOD_ge, MOD_COUNT};
   struct inst *i = b->inst;
-  for (uint32_t k = 0; k < 6; k++)
+  for (uint32_t k = 0; k < 9; k++)
     if (!strncmp(i->opcode, names[k], strlen(names[k])))
       i->aux[1] = k;
   char last = i->opcode[strlen(i->opcode) - 1];
+  bool sets = i->aux[1] == VIDEO_SET, shifts = i->aux[1] >= VIDEO_SHL;
   i->aux[0] = last == '2' ? 2 : last == '4' ? 4 : 1;
   i->operation = (uint16_t)first_of(b, second);
-  if (b->type_count != 3 || (i->aux[0] == 1 && i->aux[1] == VIDEO_AVRG))
+  i->compare = (uint16_t)first_of(b, comparisons);
+  i->combine = (uint16_t)(has(b, MOD_wrap) ? MOD_wrap : MOD_clamp);
+  if (b->type_count != (sets ? 2 : 3) || (i->aux[0] == 1 && i->aux[1] == VIDEO_AVRG) ||
+      sets != (i->compare != MOD_COUNT) || shifts != (has(b, MOD_wrap) || has(b, MOD_clamp)))
     return NULL;
-  for (uint32_t k = 0; k < 3; k++) {
+  for (uint32_t k = 0; k < b->type_count; k++) {
     if (ptx_type_bytes(b->types[k]) != 4)
       return NULL;
-    i->shape[k] = ptx_type_class(b->types[k]) == CLASS_SIGNED;
+    i->shape[k + sets] = ptx_type_class(b->types[k]) == CLASS_SIGNED; /* vset has no type of d */
   }
-  if (i->aux[0] > 1 && i->operation != MOD_COUNT && i->operation != MOD_add)
+  if ((i->aux[0] > 1 && i->operation != MOD_COUNT && i->operation != MOD_add) ||
+      (shifts && i->shape[2]))
     return NULL;
   return (i->aux[0] == 1) == (i->count == 3 || i->operation != MOD_COUNT) || i->aux[0] > 1
              ? video_run
              : NULL;
+}
+
+/* vmad: a b + c, plus one or shifted. */
+BY_LANE(
+    vmad, int64_t a = i->shape[1] ? (int32_t)GET(1) : (int64_t)GET(1);
+    int64_t b = i->shape[2] ? (int32_t)GET(2) : (int64_t)GET(2);
+    int64_t c = i->shape[0] ? (int32_t)GET(3) : (int64_t)GET(3);
+    __int128 v = ((__int128)a * b + c + i->aux[1]) >> i->aux[0]; if (i->sat) {
+      int64_t low = i->shape[0] ? INT32_MIN : 0;
+      int64_t high = i->shape[0] ? INT32_MAX : UINT32_MAX;
+      v = v < low ? low : v > high ? high : v;
+    } SET((uint64_t)v & UINT32_MAX);)
+exec_fn bind_vmad(struct binding *b) {
+  struct inst *i = b->inst;
+  i->aux[0] = has(b, MOD_shr7) ? 7 : has(b, MOD_shr15) ? 15 : 0;
+  i->aux[1] = has(b, MOD_po);
+  for (uint32_t k = 0; k < 3 && b->type_count == 3; k++)
+    i->shape[k] = ptx_type_class(b->types[k]) == CLASS_SIGNED;
+  return b->type_count == 3 ? vmad : NULL;
 }

@@ -198,6 +198,50 @@ exec_fn bind_ret(struct binding *b) {
   return ret;
 }
 
+/* alloca: local memory behind the frame's own, for each lane as much as for the one that wants
+ * most. */
+static void allocate(struct warp *w, const struct inst *i, uint32_t mask) {
+  struct frame *f = w->frame;
+  uint32_t lane = (uint32_t)__builtin_ctz(mask), own = f->local_base + f->function->local_bytes;
+  uint64_t align = i->count > 2 ? lane_get(w, &i->op[2], lane) : 8, most = 0;
+  EACH_LANE(l, mask) {
+    uint64_t n = lane_get(w, &i->op[1], l);
+    most = n > most ? n : most;
+  }
+  align = align < 16 ? 16 : align;
+  uint64_t at = (own + f->allocated + align - 1) & ~(align - 1);
+  if ((align & (align - 1)) || align > w->local_bytes || most > w->local_bytes ||
+      at + most > w->local_bytes) {
+    memory_fault_report(w, i, (int)lane, FAULT_LAUNCH_FAILED,
+                        "stack overflow: 'alloca' of %llu bytes from byte %llu of a stack of %u "
+                        "(cuCtxSetLimit raises it)",
+                        (unsigned long long)most, (unsigned long long)at, w->local_bytes);
+    return;
+  }
+  EACH_LANE(l, mask)
+  lane_set(w, &i->op[0], l, at);
+  f->allocated = (uint32_t)((at + most - own + 15) & ~UINT64_C(15));
+}
+exec_fn bind_alloca(struct binding *b) { return b->type_count == 1 ? allocate : NULL; }
+
+static void stack_save(struct warp *w, const struct inst *i, uint32_t mask) {
+  EACH_LANE(l, mask)
+  lane_set(w, &i->op[0], l, w->frame->allocated);
+}
+exec_fn bind_stacksave(struct binding *b) { return b->type_count == 1 ? stack_save : NULL; }
+
+/* Lanes share the frame's end: it goes back when all do. */
+static void stack_restore(struct warp *w, const struct inst *i, uint32_t mask) {
+  uint64_t most = 0;
+  EACH_LANE(l, mask) {
+    uint64_t v = lane_get(w, &i->op[0], l);
+    most = v > most ? v : most;
+  }
+  if (mask == w->frame->live && most < w->frame->allocated)
+    w->frame->allocated = (uint32_t)most;
+}
+exec_fn bind_stackrestore(struct binding *b) { return b->type_count == 1 ? stack_restore : NULL; }
+
 static void trap(struct warp *w, const struct inst *i, uint32_t mask) {
   memory_fault_report(w, i, __builtin_ctz(mask), FAULT_LAUNCH_FAILED, "the kernel executed '%s'",
                       i->opcode);

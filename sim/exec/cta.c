@@ -18,14 +18,15 @@ struct frame *frame_create(const struct function *f, struct frame *parent, uint3
   struct frame *frame = calloc(1, sizeof *frame);
   if (!frame)
     return NULL;
-  *frame = (struct frame){.function = f,
-                          .parent = parent,
-                          .depth = parent ? parent->depth + 1 : 0,
-                          .live = mask,
-                          .local_base =
-                              parent ? parent->local_base + parent->function->local_bytes + 16 : 16,
-                          .registers = aligned_alloc(64, (f->register_bytes + 127u) & ~63u),
-                          .written = calloc(f->register_count + 1, 4)};
+  *frame = (struct frame){
+      .function = f,
+      .parent = parent,
+      .depth = parent ? parent->depth + 1 : 0,
+      .live = mask,
+      .local_base =
+          parent ? parent->local_base + parent->function->local_bytes + parent->allocated + 16 : 16,
+      .registers = aligned_alloc(64, (f->register_bytes + 127u) & ~63u),
+      .written = calloc(f->register_count + 1, 4)};
   if (!frame->registers || !frame->written) {
     frame_destroy(frame);
     return NULL;

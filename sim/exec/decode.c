@@ -254,6 +254,10 @@ static void source(struct decoder *d, const struct ptx_arg *a, uint32_t width, b
     return;
   }
   const struct name_slot *slot = find_register(d, a->name, &o);
+  if (slot && a->suffix) {
+    fail(d, DIAG_E0751, "a part of a register is not simulated: '%s.%s'", a->name, a->suffix);
+    return;
+  }
   if (!strcmp(a->name, "WARP_SZ")) {
     o = constant(d, 32, width);
   } else if (slot &&
@@ -450,7 +454,7 @@ static void operand(struct decoder *d, char letter, const struct ptx_arg *a) {
     break;
   case 'l':
     if (a->kind != PTX_NAME || !find_label(d, a->name, &b->inst->target))
-      fail(d, DIAG_E0752, "the branch goes to no label");
+      fail(d, DIAG_E0752, "the branch goes to '%s', which is no label", a->name ? a->name : "");
     break;
   default: break;
   }

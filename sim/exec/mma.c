@@ -121,26 +121,33 @@ static void mma(struct warp *w, const struct inst *i, uint32_t mask) {
   finish(w, i, &s, sum);
 }
 
-/* The metadata of sparse A: for chunk c of row r, the two columns that are kept. Lanes of a group
- * hold it, which ones the selector says. */
-static void sparse_columns(struct warp *w, const struct inst *i, const struct shape *s,
-                           uint32_t row, uint32_t kept, uint32_t *column) {
-  uint32_t bits = element_bits(s->a), selector = (uint32_t)lane_get(w, &i->op[i->part[5]], 0);
-  /* bits of metadata of one row: two per kept element, or two per kept pair below 8 bits; tf32
-   * keeps one of two, told by four bits */
-  uint32_t unit = bits == 4 ? kept / 2 : kept;
-  uint32_t at = bits == 32 ? unit * 4 : unit * 2, per_lane = 16;
-  uint32_t row_bits = bits == 32 ? s->k / 2 * 4 : bits == 4 ? s->k / 2 : s->k;
-  uint32_t lanes_used = row_bits / per_lane, lane = at / per_lane;
-  uint32_t first = lanes_used == 1 ? selector : lanes_used == 2 ? 2 * (selector & 1) : 0;
-  uint32_t word = (uint32_t)lane_get(w, &i->op[i->part[4]], row % 8 * 4 + first + lane);
-  uint32_t field = word >> (16 * (row / 8) + at % per_lane);
-  if (bits == 32)
+/* A row has two bits for each kept element, or for each kept pair below 8 bits; tf32 keeps one of
+ * two, told by four bits. With 16 or 32 bits a lane holds 16 bits of row r and as many of row r +
+ * 8, with fewer it holds 32 bits of one of them. */
+bool sparse_column(struct warp *w, const struct inst *i, const struct operand *metadata,
+                   uint32_t selector, uint32_t bits, uint32_t k, uint32_t row, uint32_t kept,
+                   uint32_t *column) {
+  bool whole = bits <= 8;
+  uint32_t unit = bits == 4 ? kept / 2 : kept, at = bits == 32 ? unit * 4 : unit * 2;
+  uint32_t row_bits = bits == 32 ? k / 2 * 4 : bits == 4 ? k / 2 : k, per = whole ? 32 : 16;
+  uint32_t pieces = row_bits / per, lane = at / per * (whole ? 2 : 1) + (whole ? row / 8 : 0);
+  if (pieces == 1)
+    lane += whole ? 2 * (selector & 1) : selector & 3;
+  else if (!whole)
+    lane += 2 * (selector & 1);
+  uint32_t word = (uint32_t)lane_get(w, metadata, row % 8 * 4 + lane);
+  uint32_t shift = (whole ? 0 : 16 * (row / 8)) + at % per, field = word >> shift;
+  if (bits == 32) {
     *column = kept * 2 + (field & 15) / 8 % 2;
-  else if (bits == 4)
-    *column = unit / 2 * 8 + (field & 3) * 2 + kept % 2;
-  else
-    *column = kept / 2 * 4 + (field & 3);
+    return true;
+  }
+  if (unit % 2 && (field & 3) == (word >> (shift - 2) & 3)) {
+    memory_fault_report(w, i, (int)(row % 8 * 4 + lane), FAULT_LAUNCH_FAILED,
+                        "the metadata 0x%08x keeps one place of row %u twice", word, row);
+    return false;
+  }
+  *column = bits == 4 ? unit / 2 * 8 + (field & 3) * 2 + kept % 2 : kept / 2 * 4 + (field & 3);
+  return true;
 }
 
 static void mma_sparse(struct warp *w, const struct inst *i, uint32_t mask) {
@@ -148,12 +155,14 @@ static void mma_sparse(struct warp *w, const struct inst *i, uint32_t mask) {
   struct shape s;
   (void)mask;
   shape_of(i, &s);
+  uint32_t selector = (uint32_t)lane_get(w, &i->op[i->part[5]], 0);
   read_operand(w, i, s.a, s.op_a, s.count_a, s.m, s.k / 2, packed);
   read_operand(w, i, s.b, s.op_b, s.count_b, 8, s.k, b);
   for (uint32_t r = 0; r < s.m; r++)
     for (uint32_t x = 0; x < s.k / 2; x++) {
       uint32_t column;
-      sparse_columns(w, i, &s, r, x, &column);
+      if (!sparse_column(w, i, &i->op[i->part[4]], selector, element_bits(s.a), s.k, r, x, &column))
+        return;
       a[r * s.k + column] = packed[r * (s.k / 2) + x];
     }
   dot(i, &s, a, b, sum);

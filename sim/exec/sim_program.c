@@ -174,6 +174,7 @@ static uint64_t stack_of(struct function *f, uint32_t depth) {
   uint64_t most = 0;
   for (uint32_t k = 0; k < f->length; k++) {
     const struct call_site *c = f->code[k].call;
+    f->recursive |= !strcmp(f->code[k].opcode, "alloca"); /* nobody knows how much */
     if (!c || c->builtin)
       continue;
     if (!c->callee || !c->callee->source->defined) {

@@ -173,6 +173,7 @@ struct frame {
   uint32_t *written;
   uint32_t depth;
   uint32_t local_base;
+  uint32_t allocated; /* by alloca, behind what the function declares */
   uint32_t return_pc;
   const struct call_site *call;
   uint32_t live; /* lanes inside */

@@ -19,4 +19,12 @@ void product_f32(float *acc, const float *a, const float *b, uint32_t m, uint32_
 void product_s32(int32_t *acc, const int32_t *a, const int32_t *b, uint32_t m, uint32_t n,
                  uint32_t k);
 
+/* Which column of A the kept-th element of a row (0 to 15) of a sparse A of 16 x k is. `metadata`
+ * is the register that lanes hold it in, `selector` says which of a group's lanes. False after a
+ * fault was reported: two of a row are at one place. Source: PTX ISA, "mma.sp"; for 8 and 4 bits,
+ * where lanes hold whole rows, the order in which CUTLASS lays metadata out for the hardware. */
+bool sparse_column(struct warp *w, const struct inst *i, const struct operand *metadata,
+                   uint32_t selector, uint32_t bits, uint32_t k, uint32_t row, uint32_t kept,
+                   uint32_t *column);
+
 #endif

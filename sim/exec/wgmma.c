@@ -48,7 +48,7 @@ static uint32_t unit_at(const struct descriptor *d, uint32_t row, uint32_t at) {
     a += d->swizzle ? row / 8 * d->stride + at / atom * d->leading
                     : row / 8 * d->leading + at / atom * d->stride;
   else
-    a += row / 8 * d->stride + at / atom * (d->swizzle ? 0 : d->leading);
+    a += row / 8 * d->stride + at / atom * d->leading;
   return a ^ (a >> 3 & ((atom >> 4) - 1) << 4);
 }
 
@@ -72,8 +72,9 @@ static const uint8_t *unit(struct warp *w, const struct inst *i, struct descript
 
 /* Elements of an operand as 32-bit patterns, [k][rows] for B and [rows][k] for A. */
 static bool read_matrix(struct warp *w, const struct inst *i, struct descriptor *d, enum ptx_type t,
-                        uint32_t first_row, uint32_t rows, bool k_first, uint32_t *out) {
-  uint32_t bits = element_bits(t), k = ROW_BYTES * 8 / bits, per = 128 / bits;
+                        uint32_t first_row, uint32_t rows, uint32_t k, bool k_first,
+                        uint32_t *out) {
+  uint32_t bits = element_bits(t), per = 128 / bits;
   uint32_t outer = d->transposed ? k : rows, units = (d->transposed ? rows : k) / per;
   for (uint32_t r = 0; r < outer; r++)
     for (uint32_t u = 0; u < units; u++) {
@@ -185,6 +186,18 @@ static void multiply(const struct inst *i, struct work *x, uint32_t n, uint32_t 
   }
 }
 
+static void multiply_saturated(struct work *x, uint32_t n, uint32_t k) {
+  for (uint32_t r = 0; r < ROWS; r++)
+    for (uint32_t j = 0; j < n; j++) {
+      int64_t sum = x->acc.s[r * n + j];
+      for (uint32_t y = 0; y < k; y++)
+        sum += (int64_t)(int32_t)x->a[r * k + y] * (int32_t)x->b[y * n + j];
+      x->acc.s[r * n + j] = (int32_t)(sum > INT32_MAX   ? INT32_MAX
+                                      : sum < INT32_MIN ? INT32_MIN
+                                                        : sum);
+    }
+}
+
 static void mark_in_flight(struct warp *w, const struct inst *i, uint32_t first, uint32_t count) {
   struct frame *f = w->frame;
   if (!f->in_flight)
@@ -195,8 +208,11 @@ static void mark_in_flight(struct warp *w, const struct inst *i, uint32_t first,
   w->in_flight = 1;
 }
 
+/* The part that says whether to accumulate: behind the metadata and its selector, if there are. */
+static uint32_t scale_part(const struct inst *i) { return i->aux[2] ? 5 : 3; }
+
 static bool accumulate_wanted(struct warp *w, const struct inst *i) {
-  const struct operand *o = &i->op[i->part[3]];
+  const struct operand *o = &i->op[i->part[scale_part(i)]];
   return o->width ? lane_get(w, o, 0) != 0 : pred_get(w, o) & 1;
 }
 
@@ -212,8 +228,24 @@ static bool accumulators_written(struct warp *w, const struct inst *i) {
 
 /* An immediate of those behind scale-d: scale-a, scale-b, transpose-a, transpose-b. */
 static int64_t immediate(struct warp *w, const struct inst *i, uint32_t k, int64_t otherwise) {
-  uint32_t at = i->part[3] + 1u + k;
+  uint32_t at = i->part[scale_part(i)] + 1u + k;
   return at < i->count ? (int32_t)lane_get(w, &i->op[at], 0) : otherwise;
+}
+
+/* The kept half of A's rows to where its elements belong, zeros between. */
+static bool spread(struct warp *w, const struct inst *i, enum ptx_type t, uint32_t k, uint32_t *a) {
+  uint32_t selector = (uint32_t)lane_get(w, &i->op[i->part[4]], 0), kept[MOST_K / 2];
+  for (uint32_t r = ROWS; r-- > 0;) { /* a row moves onto those that have been moved */
+    memcpy(kept, a + (size_t)r * k / 2, k / 2 * sizeof *kept);
+    memset(a + (size_t)r * k, 0, k * sizeof *a);
+    for (uint32_t x = 0; x < k / 2; x++) {
+      uint32_t column;
+      if (!sparse_column(w, i, &i->op[i->part[3]], selector, element_bits(t), k, r, x, &column))
+        return false;
+      a[r * k + column] = kept[x];
+    }
+  }
+  return true;
 }
 
 static void mma_async(struct warp *w, const struct inst *i, uint32_t mask) {
@@ -235,11 +267,14 @@ static void mma_async(struct warp *w, const struct inst *i, uint32_t mask) {
     return;
   static _Thread_local struct work kept; /* too large for the stack */
   struct work *x = &kept;
-  bool good = read_matrix(w, i, &b, tb, 0, n, true, x->b);
+  uint32_t stored = i->aux[2] ? k / 2 : k; /* elements of a row of A */
+  bool good = read_matrix(w, i, &b, tb, 0, n, k, true, x->b);
   if (in_registers)
     read_registers(w, i, ta, i->part[1], x->a);
   else
-    good = good && read_matrix(w, i, &a, ta, first_row, ROWS, false, x->a);
+    good = good && read_matrix(w, i, &a, ta, first_row, ROWS, stored, false, x->a);
+  if (good && i->aux[2])
+    good = spread(w, i, ta, k, x->a);
   if (good && accumulate)
     good = accumulators_written(w, i);
   if (good) {
@@ -250,7 +285,10 @@ static void mma_async(struct warp *w, const struct inst *i, uint32_t mask) {
       gather(w, i, n, half, (uint32_t *)x->acc.s);
     else
       memset(x->acc.s, 0, sizeof *x->acc.s * ROWS * n);
-    multiply(i, x, n, k);
+    if (i->sat)
+      multiply_saturated(x, n, k);
+    else
+      multiply(i, x, n, k);
     scatter(w, i, n, half, (const uint32_t *)x->acc.s);
     mark_in_flight(w, i, 0, i->part[1]);
     if (in_registers)
@@ -262,20 +300,24 @@ exec_fn bind_wgmma_mma(struct binding *b) {
   struct inst *i = b->inst;
   i->flow = FLOW_JOIN;
   i->matrix = true;
-  if (b->type_count != 3 || i->parts < 4 || i->shape[0] != 64 || !i->shape[1] || i->shape[1] % 8 ||
-      i->shape[1] > MOST_COLUMNS)
+  bool sparse = has(b, MOD_sp);
+  i->aux[2] = sparse;
+  if (b->type_count != 3 || i->parts < (sparse ? 6 : 4) || i->shape[0] != 64 || !i->shape[1] ||
+      i->shape[1] % 8 || i->shape[1] > MOST_COLUMNS)
     return NULL;
   i->aux[0] = b->types[1], i->aux[1] = b->types[2];
   uint32_t bits = element_bits(b->types[1]), d = i->part[1], n = i->shape[1];
-  bool integer = element_is_integer(b->types[1]);
-  bool fits = i->shape[2] == ROW_BYTES * 8 / bits && bits == element_bits(b->types[2]) &&
-              bits <= 32 && integer == element_is_integer(b->types[2]) && bits != 4;
+  bool integer = element_is_integer(b->types[1]), bit = b->types[1] == TYPE_b1;
+  bool fits = i->shape[2] == (sparse ? 2 : 1) * ROW_BYTES * 8 / bits &&
+              bits == element_bits(b->types[2]) && bits <= 32 && bits != 4 &&
+              integer == element_is_integer(b->types[2]) && !(sparse && bit);
   if (integer)
     fits &= b->types[0] == TYPE_s32 && d == n / 2;
   else
     fits &= (b->types[0] == TYPE_f32 && d == n / 2) || (b->types[0] == TYPE_f16 && d == n / 4);
-  if (has(b, MOD_satfinite) || (b->types[1] == TYPE_b1) != has(b, MOD_and)) {
-    b->why = "saturation, or bits without .and.popc";
+  i->sat = has(b, MOD_satfinite);
+  if (bit != has(b, MOD_and) || (i->sat && (!integer || bit))) {
+    b->why = "saturation of these types, or bits without .and.popc";
     return NULL;
   }
   uint32_t a = i->part[2] - i->part[1];

@@ -464,6 +464,9 @@ static void control(void **state) {
   (void)state;
   static const struct check all[] = {
       {CALL("1000"), CALL("3"), "stack overflow: call of 'deep' at depth", 719, 1, 0, deep_text},
+      {"mov.u64 %rd2, 4000;\nalloca.u64 %rd3, %rd2, 16; // here",
+       "mov.u64 %rd2, 400; alloca.u64 %rd3, %rd2, 16; st.local.u32 [%rd3+396], %r5;",
+       "stack overflow: 'alloca' of 4000 bytes", 719, 1, 0, NULL},
       {"mov.u64 %rd2, two;\n{ .param .u32 x; st.param.u32 [x], %r5;\nP: .callprototype _ (.param "
        ".u32 a);\ncall %rd2, (x), P; // here\n}",
        "mov.u64 %rd2, one;\n{ .param .u32 x; st.param.u32 [x], %r5;\nP: .callprototype _ (.param "

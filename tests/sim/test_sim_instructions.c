@@ -99,6 +99,19 @@ static void integers(void **state) {
        100 + 4 + 16 + 1},
       {D32("vavrg2.u32.u32.u32 %d, %a, %b, %c;"), 0x00030001, 0x00050002, 0, 0x00040002},
       {D32("vmin.s32.s32.s32 %d, %a, %b;"), (uint32_t)-4, 3, 0, (uint32_t)-4},
+      {D32("vset.s32.s32.lt %d, %a, %b;"), (uint32_t)-4, 3, 0, 1},
+      {D32("vset.u32.u32.lt.add %d, %a, %b, %c;"), (uint32_t)-4, 3, 7, 7},
+      {D32("vset2.u32.u32.ge %d, %a, %b, %c;"), 0x00050003, 0x00040003, 0, 0x00010001},
+      {D32("vset4.s32.s32.gt %d, %a, %b, %c;"), 0x01ff7f80, 0x00010080, 0, 0x01000100},
+      {D32("vset4.u32.u32.ne.add %d, %a, %b, %c;"), 0x01020304, 0x01000300, 10, 12},
+      {D32("vshl.u32.u32.u32.clamp %d, %a, %b;"), 0xf0000001, 40, 0, 0},
+      {D32("vshl.u32.u32.u32.wrap %d, %a, %b;"), 0xf0000001, 36, 0, 0x10},
+      {D32("vshl.u32.u32.u32.sat.clamp %d, %a, %b;"), 0xf0000001, 4, 0, 0xffffffff},
+      {D32("vshr.s32.s32.u32.clamp.add %d, %a, %b, %c;"), (uint32_t)-64, 3, 100, 92},
+      {D32("vmad.s32.s32.s32 %d, %a, %b, %c;"), (uint32_t)-5, 7, 100, 65},
+      {D32("vmad.u32.u32.u32.shr15 %d, %a, %b, %c;"), 0x80000000, 0x10000, 1 << 15, 1},
+      {D32("vmad.u32.u32.u32.sat.shr7 %d, %a, %b, %c;"), 0x80000000, 0x10000, 0, 0xffffffff},
+      {D32("vmad.u32.u32.u32.po %d, %a, %b, %c;"), 3, 4, 5, 18},
       {D32("shf.l.wrap.b32 %d, %a, %b, %c;"), 0xf0000000, 0x1, 4, 0x1f},
       {D32("lop3.b32 %d, %a, %b, %c, 0x96;"), 0xf0, 0xcc, 0xaa, 0xf0 ^ 0xcc ^ 0xaa},
       {D32("prmt.b32.rc8 %d, %a, %b, %c;"), 0x44332211, 0, 2, 0x33333333},
@@ -181,6 +194,11 @@ static void memory(void **state) {
            "st.u32 "
            "[%g+4], %a; ld.local.u32 %d, [s+4]; }"),
        77, 0, 0, 77},
+      {D32("{ .reg .b64 %g, %h, %s; stacksave.u64 %s; mov.u64 %h, 100; alloca.u64 %g, %h, 16; "
+           "st.local.u32 [%g+96], %a; alloca.u64 %h, %h; st.local.u32 [%h], %b; ld.local.u32 %d, "
+           "[%g+96]; ld.local.u32 %e, [%h]; add.u32 %d, %d, %e; stackrestore.u64 %s; alloca.u64 "
+           "%h, 8; setp.eq.u64 %p, %g, %h; @!%p trap; }"),
+       70, 7, 0, 77},
       {D32("createpolicy.fractional.L2::evict_last.b64 %C, 1.0; ld.global.L2::cache_hint.u32 %d, "
            "[%o], "
            "%C; mov.u32 %d, %a;"),
