@@ -49,6 +49,7 @@ struct relation {
   struct relation *left, *right;
   struct star
       *star; /* in place of these two; a row's left is a record of it, right a producer's row */
+  double *distinct; /* see search_order.c; NULL: not counted yet */
 };
 
 /* Bounds of what other classes of a value may cost, filled in when asked for. */
@@ -146,6 +147,11 @@ void join_pair(struct reducer *r, const struct join *j, const struct joint_row *
 uint32_t join_matched(const struct reducer *r, const struct relation *a, const struct relation *b);
 /* The join of two open relations, among the open ones; they stay there. */
 struct relation *relation_join(struct reducer *r, struct relation *a, struct relation *b);
+
+/* ---- search_order.c ---- */
+
+/* The open relations to join next; false where every join has too wide a key. */
+bool search_next_join(struct reducer *r, uint32_t *out_a, uint32_t *out_b);
 
 /* ---- search_dominance.c ---- */
 

@@ -73,30 +73,6 @@ static void relation_of_input(struct reducer *r) {
 
 /* ---- the order ---- */
 
-/* How much work a join is, and how large its result may be, as logarithms; INFINITY where its key
- * is too wide. Relations that share nothing are joined last. */
-static double join_size(const struct reducer *r, const struct relation *a,
-                        const struct relation *b) {
-  struct column columns[r->block->n_values + 1];
-  uint32_t matched = join_matched(r, a, b);
-  bool meet = false, late = matched != SEARCH_NONE && breaks_star(r, a, b);
-  if (matched == SEARCH_NONE) {
-    matched = join_matched(r, b, a);
-    late = matched != SEARCH_NONE && breaks_star(r, b, a);
-  }
-  double work = log2(1.0 + a->n) + log2(1.0 + b->n), keys = 0;
-  if (matched != SEARCH_NONE)
-    work -= log2(1.0 + r->block->values[matched].n_classes);
-  if (!search_columns_join(r, a, b, matched, columns))
-    return INFINITY;
-  for (uint32_t v = 0; v < r->block->n_values; v++) {
-    meet |= a->columns[v].open && b->columns[v].open;
-    if (columns[v].open)
-      keys += log2(r->block->values[v].n_classes) * (columns[v].made + columns[v].n_wanted);
-  }
-  return fmin(work, keys) + 0.5 * work + (meet ? 0 : 1e6) + (late ? 24 : 0);
-}
-
 static void drop_open(struct reducer *r, const struct relation *x) {
   for (uint32_t i = 0; i < r->open.len; i++) {
     if (r->open.data[i] != x)
@@ -118,25 +94,15 @@ static struct relation *eliminate(struct reducer *r) {
         drop_open(r, star.readers[i]);
       continue;
     }
-    struct relation *a = NULL, *b = NULL;
-    double best = INFINITY;
-    for (uint32_t i = 0; i < r->open.len; i++) {
-      for (uint32_t k = i + 1; k < r->open.len; k++) {
-        double size = join_size(r, r->open.data[i], r->open.data[k]);
-        if (a && size >= best)
-          continue;
-        best = size;
-        a = r->open.data[i];
-        b = r->open.data[k];
-      }
-    }
-    if (isinf(best)) { /* no key is wide enough */
+    uint32_t a, b;
+    if (!search_next_join(r, &a, &b)) { /* no key is wide enough */
       r->overflow = true;
       break;
     }
-    relation_join(r, a, b);
-    drop_open(r, a);
-    drop_open(r, b);
+    struct relation *first = r->open.data[a], *second = r->open.data[b];
+    relation_join(r, first, second);
+    drop_open(r, first);
+    drop_open(r, second);
   }
   return r->open.data[0];
 }
