@@ -35,6 +35,14 @@ void contract_shape_of(const struct kernel *kernel, struct contract_shape *s) {
   s->n_n = own_dims(s->rhs, s->a->rhs_batch, s->a->rhs_k, s->n, s->n_axis);
 }
 
+bool contract_lies_along_k(const struct function *f, const struct contract_shape *s, bool left) {
+  const struct type *type = left ? s->lhs : s->rhs;
+  uint32_t last = type->rank;
+  while (last > 1 && dim_is_const_value(f->module->dims, type->dims[last - 1], 1))
+    last--;
+  return last == 0 || ints_contain(left ? s->a->lhs_k : s->a->rhs_k, last - 1);
+}
+
 void contract_operand_point(struct emit *e, const struct contract_shape *s,
                             const struct coord *batch, bool left, struct coord own, struct coord k,
                             uint32_t width, struct point *out) {

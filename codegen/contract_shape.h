@@ -19,6 +19,9 @@ struct contract_shape {
 /* Of the kernel's contraction. */
 void contract_shape_of(const struct kernel *kernel, struct contract_shape *s);
 
+/* Whether the last dim of the operand of more than one element is summed over. */
+bool contract_lies_along_k(const struct function *f, const struct contract_shape *s, bool left);
+
 /* Where in the operand that is, as a point of `width` lanes. */
 void contract_operand_point(struct emit *e, const struct contract_shape *s,
                             const struct coord *batch, bool left, struct coord own, struct coord k,

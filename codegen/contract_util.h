@@ -13,9 +13,10 @@ LLVMValueRef contract_multiply_add(struct emit *e, enum dtype acc, LLVMValueRef 
 
 bool ints_contain(struct ints list, int64_t x);
 
-/* `width` stored elements of `dtype` from base + index (elements), decoded and cast to `to`. */
+/* `width` stored elements of `dtype` from base + index (elements, a multiple of `align`) of a
+ * buffer, decoded and cast to `to`. */
 LLVMValueRef emit_load_lanes(struct emit *e, LLVMValueRef base, enum dtype dtype,
-                             LLVMValueRef index, enum dtype to, uint32_t width);
+                             LLVMValueRef index, int64_t align, enum dtype to, uint32_t width);
 LLVMValueRef emit_element_pointer(struct emit *e, LLVMValueRef base, enum dtype dtype,
                                   LLVMValueRef index);
 

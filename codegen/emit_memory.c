@@ -378,9 +378,9 @@ LLVMValueRef emit_element_pointer(struct emit *e, LLVMValueRef base, enum dtype 
 }
 
 LLVMValueRef emit_load_lanes(struct emit *e, LLVMValueRef base, enum dtype dtype,
-                             LLVMValueRef index, enum dtype to, uint32_t width) {
-  struct offset o = {.base = index, .stride = 1};
-  LLVMValueRef raw = load_lanes(e, base, dtype_unpacked_bytes(dtype), dtype,
+                             LLVMValueRef index, int64_t align, enum dtype to, uint32_t width) {
+  struct offset o = {.base = index, .stride = 1, .align = align};
+  LLVMValueRef raw = load_lanes(e, base, buffer_align(e, dtype, &o), dtype,
                                 stored_type(e, dtype, 1), false, &o, width);
   return emit_cast(e, decode(e, dtype, raw), dtype, to, CAST_DEFAULT, width);
 }

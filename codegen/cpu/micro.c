@@ -49,9 +49,9 @@ static LLVMValueRef rhs_vector(struct emit *e, const struct micro *m, LLVMValueR
                                LLVMValueRef k, uint32_t column) {
   LLVMValueRef index = index_add(e, index_mul(e, k, m->k_stride), emit_i64(e, column));
   if (!m->pairs || m->rhs_dtype == m->acc)
-    return emit_load_lanes(e, panel, m->rhs_dtype, index, m->acc, m->width);
+    return emit_load_lanes(e, panel, m->rhs_dtype, index, 1, m->acc, m->width);
   LLVMValueRef x =
-      emit_load_lanes(e, panel, m->rhs_dtype, index_scale(e, index, 2), DTYPE_I16, 2 * m->width);
+      emit_load_lanes(e, panel, m->rhs_dtype, index_scale(e, index, 2), 1, DTYPE_I16, 2 * m->width);
   return LLVMBuildBitCast(e->b, x, emit_type(e, m->acc, m->width), "");
 }
 

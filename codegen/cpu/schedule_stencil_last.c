@@ -132,7 +132,7 @@ static LLVMValueRef weight(struct emit *e, const struct tile *t, LLVMValueRef ty
   LLVMValueRef at = index_scale(e, LLVMBuildUDiv(e->b, c, columns, ""), s->plane.size[0]);
   at = index_add(e, index_scale(e, index_add(e, at, ty), s->plane.size[1]), tx);
   at = index_add(e, index_mul(e, at, columns), LLVMBuildURem(e->b, c, columns, ""));
-  return emit_load_lanes(e, e->buffers[s->weights], type->dtype, at, s->acc, width);
+  return emit_load_lanes(e, e->buffers[s->weights], type->dtype, at, 1, s->acc, width);
 }
 
 static LLVMValueRef include(struct emit *e, const struct tile *t, LLVMValueRef acc, LLVMValueRef x,

@@ -76,21 +76,11 @@ static uint32_t width_for(const struct kernel *k, const struct shape *s) {
   return width;
 }
 
-/* Whether the last dim of more than one element is summed over. */
-static bool lies_along_k(const struct kernel *k, const struct shape *s) {
-  const struct type *type = s->few_left ? s->s.rhs : s->s.lhs;
-  struct ints ks = s->few_left ? s->s.a->rhs_k : s->s.a->lhs_k;
-  uint32_t last = type->rank;
-  while (last > 1 && dim_is_const_value(k->function->module->dims, type->dims[last - 1], 1))
-    last--;
-  return last == 0 || ints_contain(ks, last - 1);
-}
-
 static void shape_init(const struct kernel *k, struct shape *s, dim few) {
   int64_t n = 0;
   dim_is_const(k->function->module->dims, few, &n);
   s->few = (uint32_t)n;
-  s->along_k = lies_along_k(k, s);
+  s->along_k = contract_lies_along_k(k->function, &s->s, !s->few_left);
   s->width = width_for(k, s);
 }
 

@@ -157,6 +157,17 @@ static void test_conv(void **state) {
   check_many(conv_text, 60);
 }
 
+/* Of more outputs, so that blocks of a GPU have them. */
+static void wide_conv_text(struct strbuf *b) {
+  put_conv(b, pick(0, 2) ? 1 : 2, pick(1, 12), 14 + size(60), pick(0, 7) ? 10 : 24);
+}
+
+static void test_gpu_conv(void **state) {
+  (void)state;
+  check_gpu(conv_text, 6);
+  check_gpu(wide_conv_text, 14);
+}
+
 static void test_conv_depth(void **state) {
   (void)state;
   check_many(depth_text, 40);
@@ -447,9 +458,31 @@ static void test_blocks(void **state) {
   check_many(blocks_text, 30);
 }
 
+/* Tiles enough for wide ones, of few steps. */
+static void many_tiles_text(struct strbuf *b) {
+  static const char *const dtypes[] = {"f32", "f16", "i16"};
+  const char *t = dtypes[pick(0, 2)], *r = strchr(t, 'f') ? t : "i32";
+  long long n = pick(25, 30), m = pick(65, 140), k = pick(1, 40), c = pick(65, 140);
+  bool turned = pick(0, 1), left_turned = pick(0, 1);
+  if (m <= 128 || c <= 128)
+    n *= m <= 128 && c <= 128 ? 4 : 2;
+  strbuf_printf(b,
+                "func @main(%%x: %s[%lld, %lld, %lld], %%w: %s[%lld, %lld, %lld]) -> (%s[%lld, "
+                "%lld, %lld]) {\n",
+                t, n, left_turned ? k : m, left_turned ? m : k, t, n, turned ? c : k,
+                turned ? k : c, r, n, m, c);
+  strbuf_printf(b,
+                "  %%y = contract %%x, %%w { lhs_batch = [0], rhs_batch = [0], lhs_k = [%d], rhs_k "
+                "= [%d], dtype = %s }\n",
+                left_turned ? 1 : 2, turned ? 2 : 1, r);
+  strbuf_printf(b, "  return %%y\n}\nentry @main(\"x\", \"w\") -> (\"y\") { @main; }\n");
+}
+
 static void test_contract(void **state) {
   (void)state;
   check_many(contract_text, 50);
+  check_gpu(contract_text, 24);
+  check_gpu(many_tiles_text, 3);
 }
 
 static void put_axes(struct strbuf *b, const char *type, const char *batch, const char *first,
@@ -786,23 +819,15 @@ static void test_coverage(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_conv),
-      cmocka_unit_test(test_conv_depth),
-      cmocka_unit_test(test_window),
-      cmocka_unit_test(test_attention),
-      cmocka_unit_test(test_attention_wide),
-      cmocka_unit_test(test_gpu_attention),
-      cmocka_unit_test(test_contract),
-      cmocka_unit_test(test_blocks),
-      cmocka_unit_test(test_pointwise),
-      cmocka_unit_test(test_matrix),
-      cmocka_unit_test(test_gpu_pointwise),
-      cmocka_unit_test(test_row),
-      cmocka_unit_test(test_reduce),
-      cmocka_unit_test(test_gpu_reduce),
-      cmocka_unit_test(test_volumes),
-      cmocka_unit_test(test_turned),
-      cmocka_unit_test(test_few),
+      cmocka_unit_test(test_conv),          cmocka_unit_test(test_gpu_conv),
+      cmocka_unit_test(test_conv_depth),    cmocka_unit_test(test_window),
+      cmocka_unit_test(test_attention),     cmocka_unit_test(test_attention_wide),
+      cmocka_unit_test(test_gpu_attention), cmocka_unit_test(test_contract),
+      cmocka_unit_test(test_blocks),        cmocka_unit_test(test_pointwise),
+      cmocka_unit_test(test_matrix),        cmocka_unit_test(test_gpu_pointwise),
+      cmocka_unit_test(test_row),           cmocka_unit_test(test_reduce),
+      cmocka_unit_test(test_gpu_reduce),    cmocka_unit_test(test_volumes),
+      cmocka_unit_test(test_turned),        cmocka_unit_test(test_few),
       cmocka_unit_test(test_coverage),
   };
   cmocka_set_test_filter(getenv("SINTER_TEST"));
