@@ -42,7 +42,8 @@ void compiler_options_from(struct invocation *v, const char *model, struct compi
                    .throughput = objective && !strcmp(objective, "throughput"),
                    /* 0s: as little as there is. */
                    .search_seconds = fmax(option_real(o, OPT_SEARCH_TIME, 60), 1e-9),
-                   .roles = option_text(o, OPT_ROLES)},
+                   .roles = option_text(o, OPT_ROLES),
+                   .precision = joined(v, OPT_PRECISION)},
   };
 }
 
@@ -97,8 +98,9 @@ status engine_from_file(const struct options *o, const char *path, struct diags 
 }
 
 status engine_for_verb(struct invocation *v, const char *path, sinter_engine **out) {
-  static const enum option_id of_compiler[] = {
-      OPT_TARGET, OPT_PTXAS, OPT_DISABLE, OPT_ROLES, OPT_EXTERNAL_DATA_ROOT, OPT_COUNT};
+  static const enum option_id of_compiler[] = {OPT_TARGET, OPT_PTXAS,     OPT_DISABLE,
+                                               OPT_ROLES,  OPT_PRECISION, OPT_EXTERNAL_DATA_ROOT,
+                                               OPT_COUNT};
   bool is_engine;
   status s = file_is_engine(path, &v->diags, &is_engine);
   if (s)

@@ -3,6 +3,7 @@
 #include "cli/model_engine.h"
 
 #include "base/clock.h"
+#include "passes/precision/precision_report.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -51,6 +52,20 @@ static status check_options(struct invocation *v, const struct compiler_options 
   return STATUS_OK;
 }
 
+/* What was asked for, or what --explain asks. */
+static void report_precision(struct invocation *v, const struct compiler_options *o) {
+  const struct precision_report *r = o->pipeline.precision_report;
+  if (v->as_json) {
+    json_key(&v->json, "precision");
+    precision_report_json(r, &v->json);
+    return;
+  }
+  if (option_given(&v->options, OPT_EXPLAIN_COMPILE))
+    precision_report_rows(r, stderr);
+  if (!option_given(&v->options, OPT_QUIET))
+    precision_report_summary(r, stderr);
+}
+
 static void report(struct invocation *v, const struct compiler_options *o, double seconds) {
   struct stat st;
   uint64_t bytes = o->output_path && !stat(o->output_path, &st) ? (uint64_t)st.st_size : 0;
@@ -70,13 +85,20 @@ status verb_compile(struct invocation *v) {
   status s = check_options(v, &o);
   if (s)
     return s;
+  struct precision_report precision = {0};
+  if (!o.pipeline.precision && option_given(&v->options, OPT_EXPLAIN_COMPILE))
+    o.pipeline.precision = "f32";
+  o.pipeline.precision_report = o.pipeline.precision ? &precision : NULL;
   double begin = clock_now_s();
   bool draw = stderr_is_terminal() && !option_given(&v->options, OPT_QUIET);
   o.progress = draw ? draw_progress : NULL;
   s = compiler_compile(&o, &v->diags);
   if (draw)
     fprintf(stderr, "\r\033[K");
+  if (!s && o.pipeline.precision)
+    report_precision(v, &o);
   if (!s)
     report(v, &o, clock_now_s() - begin);
+  precision_report_deinit(&precision);
   return s;
 }

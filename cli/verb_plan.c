@@ -14,7 +14,7 @@
 
 /* The graph as the search sees it: recognised, and not fused yet. */
 static status prepare(struct invocation *v, struct compiler_options *o, struct module *m) {
-  o->pipeline.stop_after = "dce";
+  o->pipeline.stop_after = "precision";
   o->pipeline.machine = NULL;  /* planning is this verb's own */
   o->pipeline.parallel = NULL; /* it constrains the search, and is no order to split now */
   status st = pipeline_run(m, &o->pipeline, &v->diags);

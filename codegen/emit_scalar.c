@@ -259,6 +259,22 @@ static LLVMValueRef float_sign(struct emit *e, LLVMValueRef x) {
   return LLVMBuildSelect(e->b, some, signed_one, x, ""); /* 0 and NaN stay */
 }
 
+/* The low bits of the mantissa are rounded by an addition to the whole. */
+static LLVMValueRef float_tf32(struct emit *e, LLVMValueRef x) {
+  LLVMTypeRef t = LLVMTypeOf(x);
+  unsigned width = LLVMGetTypeKind(t) == LLVMVectorTypeKind ? LLVMGetVectorSize(t) : 1;
+  bool f64 = LLVMGetTypeKind(width > 1 ? LLVMGetElementType(t) : t) == LLVMDoubleTypeKind;
+  LLVMTypeRef integer = f64 ? e->i64 : e->i32;
+  uint64_t half = UINT64_C(1) << (f64 ? 41 : 12);
+  LLVMValueRef bits =
+      LLVMBuildBitCast(e->b, x, width > 1 ? LLVMVectorType(integer, width) : integer, "");
+  bits = LLVMBuildAdd(e->b, bits, splat_const(LLVMConstInt(integer, half, false), width), "");
+  bits = LLVMBuildAnd(e->b, bits, splat_const(LLVMConstInt(integer, ~(2 * half - 1), false), width),
+                      "");
+  LLVMValueRef nan = LLVMBuildFCmp(e->b, LLVMRealUNO, x, x, "");
+  return LLVMBuildSelect(e->b, nan, x, LLVMBuildBitCast(e->b, bits, t, ""), "");
+}
+
 /* The quadrants of atan2 from atan, with the IEEE cases of zeros and infinities. */
 static LLVMValueRef float_atan2(struct emit *e, LLVMValueRef y, LLVMValueRef x) {
   const double pi = 0x1.921fb54442d18p+1;
@@ -304,6 +320,7 @@ static LLVMValueRef float_op(struct emit *e, enum scalar_op op, LLVMValueRef *a)
   case SCALAR_CEIL: return vmath_ceil(m, b, a[0]);
   case SCALAR_ROUND: return vmath_rint(m, b, a[0]);
   case SCALAR_TRUNC: return vmath_trunc(m, b, a[0]);
+  case SCALAR_TF32: return float_tf32(e, a[0]);
   case SCALAR_SQRT: return vmath_sqrt(m, b, a[0]);
   case SCALAR_EXP: return vmath_emit(m, b, VMATH_exp, a);
   case SCALAR_LOG: return vmath_emit(m, b, VMATH_log, a);

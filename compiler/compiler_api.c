@@ -89,19 +89,20 @@ static void take_options(struct compiler_options *out, const char *model, const 
   sinter_compiler_options o = {0};
   if (given)
     memcpy(&o, given, given->struct_size < sizeof o ? given->struct_size : sizeof o);
-  *out = (struct compiler_options){.model_path = model,
-                                   .output_path = engine,
-                                   .target = o.target,
-                                   .ptxas = o.ptxas,
-                                   .shapes = o.shapes,
-                                   .n_shapes = (uint32_t)o.n_shapes,
-                                   .specialize = o.specialize,
-                                   .n_specialize = (uint32_t)o.n_specialize,
-                                   .external_data_root = o.external_data_root,
-                                   .threads = o.threads,
-                                   .pipeline = {.disabled = o.disabled_passes},
-                                   .progress = o.progress,
-                                   .progress_user = o.progress_user};
+  *out = (struct compiler_options){
+      .model_path = model,
+      .output_path = engine,
+      .target = o.target,
+      .ptxas = o.ptxas,
+      .shapes = o.shapes,
+      .n_shapes = (uint32_t)o.n_shapes,
+      .specialize = o.specialize,
+      .n_specialize = (uint32_t)o.n_specialize,
+      .external_data_root = o.external_data_root,
+      .threads = o.threads,
+      .pipeline = {.disabled = o.disabled_passes, .precision = o.precision},
+      .progress = o.progress,
+      .progress_user = o.progress_user};
 }
 
 static status run_call(void *context) {

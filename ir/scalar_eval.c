@@ -125,6 +125,26 @@ static double float_mod(double x, double y) {
 
 static double float_sign(double x) { return x > 0 ? 1 : x < 0 ? -1 : x; }
 
+static double tf32_of_f64(double x) {
+  uint64_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  bits = (bits + (UINT64_C(1) << 41)) & ~((UINT64_C(1) << 42) - 1);
+  if (!isnan(x))
+    memcpy(&x, &bits, sizeof bits);
+  return x;
+}
+
+/* Of what is an f32. */
+static double tf32_of_f32(double x) {
+  float y = (float)x;
+  uint32_t bits;
+  memcpy(&bits, &y, sizeof bits);
+  bits = (bits + (1u << 12)) & ~((1u << 13) - 1);
+  if (!isnan(y))
+    memcpy(&y, &bits, sizeof bits);
+  return (double)y;
+}
+
 static double float_sigmoid(double x) { return 1 / (1 + exp(-x)); }
 
 #define EACH(field, expression)                                                                    \
@@ -134,8 +154,8 @@ static double float_sigmoid(double x) { return 1 / (1 + exp(-x)); }
 #define X a[i].f64
 #define Y b[i].f64
 
-static void eval_float(enum scalar_op op, const union scalar *a, const union scalar *b, uint32_t n,
-                       union scalar *d) {
+static void eval_float(enum scalar_op op, bool f32, const union scalar *a, const union scalar *b,
+                       uint32_t n, union scalar *d) {
   switch (op) {
   case SCALAR_ADD: EACH(f64, X + Y);
   case SCALAR_SUB: EACH(f64, X - Y);
@@ -153,6 +173,7 @@ static void eval_float(enum scalar_op op, const union scalar *a, const union sca
   case SCALAR_CEIL: EACH(f64, ceil(X));
   case SCALAR_ROUND: EACH(f64, rint(X));
   case SCALAR_TRUNC: EACH(f64, trunc(X));
+  case SCALAR_TF32: EACH(f64, f32 ? tf32_of_f32(X) : tf32_of_f64(X));
   case SCALAR_SQRT: EACH(f64, sqrt(X));
   case SCALAR_EXP: EACH(f64, exp(X));
   case SCALAR_LOG: EACH(f64, log(X));
@@ -321,7 +342,7 @@ static void eval_inst(enum interp_mode mode, const struct scalar_inst *inst, enu
     if (dtype_is_float(from) && mode == INTERP_FIELD)
       eval_field(inst->op, args[0], args[1], n, d);
     else if (dtype_is_float(from))
-      eval_float(inst->op, args[0], args[1], n, d);
+      eval_float(inst->op, mode == INTERP_TYPED && from != DTYPE_F64, args[0], args[1], n, d);
     else
       eval_int(inst->op, from, args[0], args[1], n, d);
     if (scalar_infos[inst->op].result_bool)
@@ -383,7 +404,7 @@ static const enum scalar_op combiner_ops[] = {
 union scalar scalar_combine(enum combiner kind, enum dtype dtype, union scalar a, union scalar b) {
   union scalar d;
   if (dtype_is_float(dtype)) {
-    eval_float(combiner_ops[kind], &a, &b, 1, &d);
+    eval_float(combiner_ops[kind], false, &a, &b, 1, &d);
   } else {
     eval_int(combiner_ops[kind], dtype, &a, &b, 1, &d);
     d.i64 = scalar_literal_i64(dtype, d.i64);

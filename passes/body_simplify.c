@@ -257,6 +257,7 @@ static uint32_t apply_rules(struct view *v) {
   case SCALAR_CEIL:
   case SCALAR_ROUND:
   case SCALAR_TRUNC:
+  case SCALAR_TF32:
   case SCALAR_SIGN: return rule_idempotent(v);
   case SCALAR_MAX:
   case SCALAR_MIN: return rule_extreme(v);

@@ -411,7 +411,8 @@ static value_id turn_conv(struct rewriter *w, const struct op *op) {
     const struct op *weights = value_def(w->f, op->operands[1]);
     struct constant c = w->f->module->constants.data[OP_ATTRS(const, weights)->value];
     int64_t lhs_k = value_type(w->f, op->operands[0])->rank - 1, rhs_k = 1;
-    struct contract_attrs attrs = {.lhs_k = {&lhs_k, 1}, .rhs_k = {&rhs_k, 1}, .dtype = a->dtype};
+    struct contract_attrs attrs = {
+        .lhs_k = {&lhs_k, 1}, .rhs_k = {&rhs_k, 1}, .dtype = a->dtype, .tf32 = a->tf32};
     value_id lhs = def->operands[0];
     c.name = NULL;
     c.rank = 2;

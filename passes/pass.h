@@ -7,6 +7,9 @@
 #include "base/diag.h"
 #include "ir/graph.h"
 
+struct precision_rules;
+struct precision_report;
+
 struct pass_context {
   struct module *module;
   struct diags *diags;
@@ -18,6 +21,8 @@ struct pass_context {
   double search_seconds; /* the search's time; 0: its default */
   const char *roles;     /* of ports, as phases/phase_roles.h has them; NULL */
   bool gpu;              /* kernels will be a GPU's */
+  const struct precision_rules *precision;   /* NULL: as the model says */
+  struct precision_report *precision_report; /* gets what was done; NULL */
 };
 
 /* OK, or a status that was reported to ctx->diags. The module verifies before and after. */

@@ -13,6 +13,7 @@
 #include "ir/text.h"
 #include "ir/verify.h"
 #include "passes/pass.h"
+#include "passes/precision/precision_rules.h"
 
 struct pass {
   struct pass_info info;
@@ -50,8 +51,9 @@ static const char *const order[] = {
     "fold_static",         /* after masks were read as positions */
     "cse",                 /* layers share their masks */
     "dce",                 /* nothing idle is worth a kernel */
-    "partition",      /* on whole values in their final form; the rest knows nothing of ranks */
-    "split_keys",     /* of what a rank has to do by itself */
+    "precision",  /* attention is one op, weights are constants; what ranks exchange is smaller */
+    "partition",  /* on whole values in their final form; the rest knows nothing of ranks */
+    "split_keys", /* of what a rank has to do by itself */
     "expand_combine", /* what merges ranks' results is kernels like any others */
     "cse",            /* equal parts and views of them */
     "layout",         /* once views are where they stay, and before kernels are made of them */
@@ -212,6 +214,7 @@ static status run_order(struct run *r) {
 
 status pipeline_run(struct module *m, const struct pipeline_options *options, struct diags *diags) {
   struct arena scratch = {0};
+  struct precision_rules precision = {0};
   struct run r = {.options = options,
                   .context = {.module = m,
                               .diags = diags,
@@ -222,9 +225,13 @@ status pipeline_run(struct module *m, const struct pipeline_options *options, st
                               .throughput = options->throughput,
                               .search_seconds = options->search_seconds,
                               .roles = options->roles,
-                              .gpu = options->gpu}};
+                              .gpu = options->gpu,
+                              .precision = options->precision ? &precision : NULL,
+                              .precision_report = options->precision_report}};
   bool all = options->print_after && !strcmp(options->print_after, "all");
   status st = check_names(options->passes, diags);
+  if (st == STATUS_OK && options->precision)
+    st = precision_rules_parse(options->precision, diags, &precision);
   if (st == STATUS_OK)
     st = check_names(options->disabled, diags);
   if (st == STATUS_OK)
@@ -237,6 +244,7 @@ status pipeline_run(struct module *m, const struct pipeline_options *options, st
     st = observe(&r, "import");
   if (st == STATUS_OK)
     st = options->passes ? run_listed(&r, options->passes) : run_order(&r);
+  precision_rules_deinit(&precision);
   arena_deinit(&scratch);
   return st;
 }

@@ -8,6 +8,8 @@
 #include "base/diag.h"
 #include "ir/graph.h"
 
+struct precision_report;
+
 struct pipeline_options {
   const char *passes;      /* "a,b": these alone, in this order; NULL: the pipeline */
   const char *disabled;    /* "a,b": without these; NULL: none */
@@ -22,11 +24,14 @@ struct pipeline_options {
   double search_seconds; /* how long it may take; 0: the default of passes/partition/search.h */
   const char *roles;     /* what derive_phases is told of ports (phases/phase_roles.h); NULL */
   bool gpu;              /* the target is a GPU */
-  bool verify_each;      /* verify before the first and after every pass */
+  const char *precision; /* "bf16,PATTERN=f32" (precision/precision_rules.h); NULL: none */
+  struct precision_report *precision_report; /* gets what became of it; NULL */
+  bool verify_each;                          /* verify before the first and after every pass */
 };
 
 /* Runs the passes over the module. Errors: E0320 for a name that is no pass; those of the passes;
- * E0321 where a pass leaves a module that does not verify; E0905 where a dump cannot be written. */
+ * E0360 for a precision that cannot be; E0321 where a pass leaves a module that does not verify;
+ * E0905 where a dump cannot be written. */
 status pipeline_run(struct module *m, const struct pipeline_options *options, struct diags *diags);
 
 /* The rows of passes.def. */

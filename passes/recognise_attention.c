@@ -17,7 +17,8 @@
  * finite mask).
  *
  * Not recognised: probabilities that something else reads too; more than two batch dims; masks by
- * select with a number above -1e30 (a row that is all masked would differ).
+ * select with a number above -1e30 (a row that is all masked would differ); products for which
+ * different precisions were asked.
  *
  * Changes values within rounding: scale and softmax are in f32, products are not rounded in
  * between. A row where every score is -inf gives 0, as sources that guard the softmax's NaN do; one
@@ -31,6 +32,7 @@
 #include "passes/attention_parts.h"
 #include "passes/pass.h"
 #include "passes/pattern.h"
+#include "passes/precision/precision_rules.h"
 
 #define VERY_NEGATIVE (-1e30)
 
@@ -202,6 +204,7 @@ static bool walk_scores(struct parts *p, value_id v, uint32_t depth) {
 /* ---- the pass ---- */
 
 struct recognise {
+  const struct precision_rules *precision; /* NULL: none asked for */
   struct uses uses;
   uint32_t n_values;
   struct affines affines;
@@ -209,6 +212,15 @@ struct recognise {
 
 static bool used_once(const struct recognise *r, value_id v) {
   return v < r->n_values && uses_count(&r->uses, v) == 1;
+}
+
+/* One op has one precision: products that are ruled apart stay two. */
+static bool ruled_apart(const struct recognise *r, const struct function *f, const struct op *pv,
+                        value_id scores) {
+  const struct provenance *nodes = f->module->provenance.data;
+  return r->precision &&
+         precision_of_node(r->precision, &nodes[pv->provenance], NULL) !=
+             precision_of_node(r->precision, &nodes[value_def(f, scores)->provenance], NULL);
 }
 
 static enum rewrite recognise(struct rewriter *w, op_id id) {
@@ -222,7 +234,7 @@ static enum rewrite recognise(struct rewriter *w, op_id id) {
     if (scores == VALUE_NONE || !used_once(r, pv.operands[side]))
       continue;
     parts_init(&p, w, &r->affines, &pv, side);
-    if (walk_scores(&p, scores, 0))
+    if (walk_scores(&p, scores, 0) && !ruled_apart(r, w->f, &pv, p.scores))
       return rewrite_with(w, id, parts_build(&p));
   }
   return NO_MATCH;
@@ -232,7 +244,7 @@ status pass_recognise_attention(struct pass_context *ctx) {
   status st = STATUS_OK;
   for (uint32_t i = 0; i < ctx->module->functions.len && st == STATUS_OK; i++) {
     struct function *f = ctx->module->functions.data[i];
-    struct recognise r = {.n_values = f->values.len};
+    struct recognise r = {.precision = ctx->precision, .n_values = f->values.len};
     uses_build(f, ctx->scratch, &r.uses);
     affines_init(&r.affines, f);
     rewrite_function(f, ctx->diags, &(struct rewrite_options){.rule = recognise, .user = &r}, &st);

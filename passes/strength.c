@@ -88,6 +88,7 @@ static bool has_steps(const struct scalar_body *body) {
     case SCALAR_CEIL:
     case SCALAR_ROUND:
     case SCALAR_TRUNC:
+    case SCALAR_TF32:
     case SCALAR_SIGN:
     case SCALAR_MOD:
     case SCALAR_REM: return true;

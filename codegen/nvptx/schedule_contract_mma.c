@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Contraction by tensor cores (mma.sync, from sm_80 on): f16 and bf16 with sums in f32, bytes with
- * sums in i32. (Nothing asks yet for f32 to be rounded to tf32.)
+ * sums in i32; f32 where it may be rounded to tf32.
  *
  * A tile is a block of rows by columns of one batch element's product; warps share it out. Blocks
  * of k pass through a ring of stages in shared memory: while one is multiplied, those behind it are
@@ -87,7 +87,7 @@ static bool plan(struct kernel *k, const struct target_isa *isa) {
   contract_shape_of(k, &s);
   dim m = dim_product(t, s.m, s.n_m), n = dim_product(t, s.n, s.n_n);
   int64_t columns;
-  if (isa->capability < LEAST_CAPABILITY || s.lhs->dtype == DTYPE_F32 ||
+  if (isa->capability < LEAST_CAPABILITY || (s.lhs->dtype == DTYPE_F32 && !s.a->tf32) ||
       !matrix_has_product(s.lhs->dtype, s.rhs->dtype))
     return false;
   if (m == DIM_NONE || n == DIM_NONE || dim_product(t, s.k, s.n_k) == DIM_NONE)

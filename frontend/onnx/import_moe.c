@@ -123,7 +123,7 @@ static value_id through(struct mixture *m, const struct expert_layer *l, value_i
   value_id w = x ? matrices(m, l) : x;
   if (!w)
     return w;
-  struct contract_attrs product = {{batch, 1}, {batch, 1}, {lhs_k, 1}, {rhs_k, 1}, m->work};
+  struct contract_attrs product = {{batch, 1}, {batch, 1}, {lhs_k, 1}, {rhs_k, 1}, m->work, false};
   x = build_cast(n->b, x, import_value_type(n, w)->dtype);
   value_id y = build_contract(n->b, x, w, &product);
   if (!import_has(n, l->bias))

@@ -75,10 +75,9 @@ typedef int sinter_progress(void *user, const char *phase, uint32_t done, uint32
 
 typedef struct sinter_compiler_options {
   size_t struct_size;
-  const char *
-      target; /* "native" (the default): the best level of the psABI that this machine runs;
-                 "x86-64-v2", "x86-64-v3", "x86-64-v4", or several of them: "x86-64-v3,x86-64-v4";
-                 or GPUs: "sm_80,sm_90" */
+  const char *target; /* "native" (the default): the best level of the psABI that this machine runs;
+                         "x86-64-v2", "x86-64-v3", "x86-64-v4", or several of them:
+                         "x86-64-v3,x86-64-v4"; or GPUs: "sm_80,sm_90" */
   const char *const *shapes; /* what inputs look like where the model leaves it open, each
                                 "name:1..8x3x224x224": a number, a range, a dim's name, or ? for
                                 what the model says */
@@ -92,8 +91,11 @@ typedef struct sinter_compiler_options {
   const char *const *specialize; /* sizes that are worth code of their own, each "symbol=value" or
                                     several of them, "batch=1,sequence=128" */
   size_t n_specialize;
-  const char *ptxas; /* for GPUs: the path of NVIDIA's assembler, which makes their own code beside
-                        PTX. NULL: what PATH, CUDA_HOME or /usr/local/cuda has, if anything; "none" */
+  const char
+      *ptxas; /* for GPUs: the path of NVIDIA's assembler, which makes their own code beside
+                 PTX. NULL: what PATH, CUDA_HOME or /usr/local/cuda has, if anything; "none" */
+  const char *precision; /* of products: "f32", "tf32", "f16", "bf16", and patterns of nodes or
+                            operators, "bf16,Gemm=f32". NULL: as the model says */
 } sinter_compiler_options;
 
 /*

@@ -180,7 +180,8 @@ static value_id spread_contract(struct spread *s, const struct op *op) {
   }
   const struct type result = *type_of(s, op->results[0]);
   value_id rows = table ? factor_rows(s, x, k) : VALUE_NONE;
-  struct contract_attrs product = {{batch, 1}, {batch, 1}, {last, 1}, {of_table, 1}, a.dtype};
+  struct contract_attrs product = {{batch, 1},    {batch, 1}, {last, 1},
+                                   {of_table, 1}, a.dtype,    a.tf32};
   value_id y = rows ? build_contract(&s->w->b, rows, table, &product) : VALUE_NONE;
   return lead(s, y, s->experts, s->tokens, &result);
 }

@@ -380,21 +380,21 @@ static void test_contract_conv(void **state) {
   (void)state;
   EACH_SEED(s) {
     value_id v[] = {FLOATS(&s, 4, 5, 9), FLOATS(&s, 9, 4, 7)};
-    struct contract_attrs a = {INTS(0), INTS(1), INTS(2), INTS(0), DTYPE_F32};
+    struct contract_attrs a = {INTS(0), INTS(1), INTS(2), INTS(0), DTYPE_F32, false};
     check_op(&s, OP_CONTRACT, v, 2, &a, 4);
   }
   EACH_SEED(s) {
     value_id v[] = {input(&s, DTYPE_I8, SHAPE(5, 6), -9, 9),
                     input(&s, DTYPE_U8, SHAPE(6, 3), 0, 9)};
-    struct contract_attrs a = {NO_INTS, NO_INTS, INTS(1), INTS(0), DTYPE_I32};
+    struct contract_attrs a = {NO_INTS, NO_INTS, INTS(1), INTS(0), DTYPE_I32, false};
     check_op(&s, OP_CONTRACT, v, 2, &a, 3);
   }
   for (int64_t groups = 1; groups < 5; groups++)
     EACH_SEED(s) {
       int64_t in = 12 / groups;
       value_id v[] = {FLOATS(&s, 3, 12, 6), FLOATS(&s, 4 * groups, in, 3)};
-      struct conv_attrs a = {INTS(2),          INTS(1), DIMS(k(&s.x, 1)),
-                             DIMS(k(&s.x, 1)), groups,  DTYPE_F32};
+      struct conv_attrs a = {INTS(2),   INTS(1), DIMS(k(&s.x, 1)), DIMS(k(&s.x, 1)), groups,
+                             DTYPE_F32, false};
       check_op(&s, OP_CONV, v, 2, &a, groups > 1 ? 4 : 3);
     }
 }

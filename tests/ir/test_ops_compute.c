@@ -202,9 +202,9 @@ static void test_contract(void **state) {
   value_id b = f32(&x, SHAPE(3, 2), F(1, 0, 0, 1, 1, 1));
   give(&x, build_matmul(&x.b, a, b, DTYPE_F32));
   /* Both sides transposed, k in another order: sum over both dims of a * b^T. */
-  struct contract_attrs c = {NO_INTS, NO_INTS, INTS(1, 0), INTS(0, 1), DTYPE_F32};
+  struct contract_attrs c = {NO_INTS, NO_INTS, INTS(1, 0), INTS(0, 1), DTYPE_F32, false};
   give_op(&x, OP_CONTRACT, (value_id[]){a, b}, 2, &c);
-  c = (struct contract_attrs){NO_INTS, NO_INTS, NO_INTS, NO_INTS, DTYPE_F64};
+  c = (struct contract_attrs){NO_INTS, NO_INTS, NO_INTS, NO_INTS, DTYPE_F64, false};
   give_op(&x, OP_CONTRACT, (value_id[]){a, b}, 2, &c);
   for (int mode = INTERP_TYPED; mode <= INTERP_EXACT; mode++) {
     run(&x, (enum interp_mode)mode);
@@ -223,7 +223,7 @@ static void test_contract_batch(void **state) {
   /* lhs [m, b, k], rhs [n, k, b] -> [b, m, n]. */
   value_id a = i64(&x, SHAPE(1, 2, 2), I(1, 2, 3, 4));
   value_id b = i64(&x, SHAPE(3, 2, 2), I(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12));
-  struct contract_attrs c = {INTS(1), INTS(2), INTS(2), INTS(1), DTYPE_I64};
+  struct contract_attrs c = {INTS(1), INTS(2), INTS(2), INTS(1), DTYPE_I64, false};
   give_op(&x, OP_CONTRACT, (value_id[]){a, b}, 2, &c);
   run(&x, INTERP_TYPED);
   expect_i(x.out[0], SHAPE(2, 1, 3), I(7, 19, 31, 22, 50, 78));
@@ -234,7 +234,7 @@ static void test_contract_ints(void **state) {
   (void)state;
   struct fixture x;
   fixture_init(&x);
-  struct contract_attrs c = {NO_INTS, NO_INTS, INTS(0), INTS(0), DTYPE_I32};
+  struct contract_attrs c = {NO_INTS, NO_INTS, INTS(0), INTS(0), DTYPE_I32, false};
   value_id u8 = constant(&x, DTYPE_U8, SHAPE(2), I(255, 255));
   value_id i8 = constant(&x, DTYPE_I8, SHAPE(2), I(-128, 127));
   value_id i16 = constant(&x, DTYPE_I16, SHAPE(2), I(-32768, -32768));
@@ -261,7 +261,7 @@ static void test_contract_rounding_and_empty(void **state) {
   fixture_init(&x);
   value_id h = constant(&x, DTYPE_F16, SHAPE(3), F(2048, 1, 1)),
            one = constant(&x, DTYPE_F16, SHAPE(3), F(1, 1, 1));
-  struct contract_attrs c = {NO_INTS, NO_INTS, INTS(0), INTS(0), DTYPE_F16};
+  struct contract_attrs c = {NO_INTS, NO_INTS, INTS(0), INTS(0), DTYPE_F16, false};
   give_op(&x, OP_CONTRACT, (value_id[]){h, one}, 2, &c);
   value_id none = f32(&x, SHAPE(2, 0), NULL), other = f32(&x, SHAPE(0, 2), NULL);
   give(&x, build_matmul(&x.b, none, other, DTYPE_F32));
@@ -279,14 +279,14 @@ static void test_contract_refuses(void **state) {
   fixture_init(&x);
   value_id a = f32(&x, SHAPE(2, 3), F(1, 2, 3, 4, 5, 6)),
            h = constant(&x, DTYPE_F16, SHAPE(3), F(1, 1, 1));
-  struct contract_attrs c = {NO_INTS, NO_INTS, INTS(1), INTS(0), DTYPE_F32};
+  struct contract_attrs c = {NO_INTS, NO_INTS, INTS(1), INTS(0), DTYPE_F32, false};
   refused(&x, OP_CONTRACT, (value_id[]){a, a}, 2, &c);
   refused(&x, OP_CONTRACT, (value_id[]){a, h}, 2, &c);
-  c = (struct contract_attrs){INTS(0), INTS(0), INTS(0), INTS(1), DTYPE_F32};
+  c = (struct contract_attrs){INTS(0), INTS(0), INTS(0), INTS(1), DTYPE_F32, false};
   refused(&x, OP_CONTRACT, (value_id[]){a, a}, 2, &c);
-  c = (struct contract_attrs){NO_INTS, NO_INTS, INTS(0, 1), INTS(0), DTYPE_F32};
+  c = (struct contract_attrs){NO_INTS, NO_INTS, INTS(0, 1), INTS(0), DTYPE_F32, false};
   refused(&x, OP_CONTRACT, (value_id[]){a, a}, 2, &c);
-  c = (struct contract_attrs){NO_INTS, NO_INTS, INTS(0), INTS(0), DTYPE_I32};
+  c = (struct contract_attrs){NO_INTS, NO_INTS, INTS(0), INTS(0), DTYPE_I32, false};
   refused(&x, OP_CONTRACT, (value_id[]){a, a}, 2, &c);
   fixture_deinit(&x);
 }
@@ -294,7 +294,7 @@ static void test_contract_refuses(void **state) {
 static struct conv_attrs conv2(struct fixture *x, const int64_t *stride, const int64_t *dilation,
                                const dim *low, const dim *high, int64_t groups, enum dtype dtype) {
   (void)x;
-  return (struct conv_attrs){{stride, 2}, {dilation, 2}, {low, 2}, {high, 2}, groups, dtype};
+  return (struct conv_attrs){{stride, 2}, {dilation, 2}, {low, 2}, {high, 2}, groups, dtype, false};
 }
 
 static void test_conv(void **state) {
@@ -328,7 +328,7 @@ static void test_conv_groups_and_channels(void **state) {
   give_op(&x, OP_CONV, (value_id[]){v, w}, 2, &a);
   value_id xi = constant(&x, DTYPE_U8, SHAPE(1, 1, 3), I(200, 100, 255));
   value_id wi = constant(&x, DTYPE_I8, SHAPE(1, 1, 2), I(-100, 100));
-  struct conv_attrs b = {INTS(1), INTS(1), {zero, 1}, {zero, 1}, 1, DTYPE_I32};
+  struct conv_attrs b = {INTS(1), INTS(1), {zero, 1}, {zero, 1}, 1, DTYPE_I32, false};
   give_op(&x, OP_CONV, (value_id[]){xi, wi}, 2, &b);
   run(&x, INTERP_TYPED);
   expect_f(x.out[0], SHAPE(2, 4, 1, 1), F(1, 2, 7, 2, 5, 6, 15, 6));
@@ -451,7 +451,7 @@ static void test_flops(void **state) {
            b = f32(&x, SHAPE(3, 2), F(1, 0, 0, 1, 1, 1));
   value_id p = param(&x, DTYPE_F32, (dim[]){k(&x, 1), k(&x, 4), k(&x, 8), k(&x, 8)}, 4);
   value_id w = param(&x, DTYPE_F32, (dim[]){k(&x, 16), k(&x, 2), k(&x, 3), k(&x, 3)}, 4);
-  struct contract_attrs c = {NO_INTS, NO_INTS, INTS(1), INTS(0), DTYPE_F32};
+  struct contract_attrs c = {NO_INTS, NO_INTS, INTS(1), INTS(0), DTYPE_F32, false};
   assert_int_equal(flops_of(&x, give_op(&x, OP_CONTRACT, (value_id[]){a, b}, 2, &c)),
                    2 * 2 * 3 * 2);
   struct conv_attrs v = conv2(&x, I(1, 1), I(1, 1), zero, zero, 2, DTYPE_F32);

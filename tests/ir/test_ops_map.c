@@ -279,6 +279,16 @@ static uwide int_reference(enum scalar_op op, enum dtype t, wide x, wide y) {
 
 /* ---- against plain C: floats, T being float for f32 and below ---- */
 
+/* tf32 by arithmetic: round goes away from zero on ties. (Of normal numbers.) */
+static double tf32(double x) {
+  int e;
+  if (x == 0 || !isfinite(x))
+    return x;
+  double m = frexp(x, &e);
+  return ldexp(round(ldexp(m, 11)), e - 11);
+}
+static float tf32f(float x) { return (float)tf32((double)x); }
+
 #define DEFINE_FLOAT_REFERENCE(reference, T, F)                                                    \
   static T reference(enum scalar_op op, T x, T y) {                                                \
     switch (op) {                                                                                  \
@@ -301,6 +311,7 @@ static uwide int_reference(enum scalar_op op, enum dtype t, wide x, wide y) {
     case SCALAR_CEIL: return F(ceil)(x);                                                           \
     case SCALAR_ROUND: return F(nearbyint)(x);                                                     \
     case SCALAR_TRUNC: return F(trunc)(x);                                                         \
+    case SCALAR_TF32: return F(tf32)(x);                                                           \
     case SCALAR_SQRT: return F(sqrt)(x);                                                           \
     case SCALAR_EXP: return F(exp)(x);                                                             \
     case SCALAR_LOG: return F(log)(x);                                                             \
