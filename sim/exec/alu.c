@@ -539,6 +539,7 @@ exec_fn bind_mov_vector(struct binding *b) {
     *(k < i->writes ? &to : &from) += i->op[k].width;
   if (from != to || (sources != 1 && i->writes != 1))
     return NULL;
+  i->copies = true;
   return sources == 1 ? mov_unpack : mov_pack;
 }
 

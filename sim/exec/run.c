@@ -164,17 +164,20 @@ static void report_unwritten(struct warp *w, const struct inst *i, uint32_t miss
 }
 
 /* Registers that a wgmma still uses may be touched by wgmma alone, and by copies that compilers put
- * in for names of one register. */
+ * in for names of one register or of its halves. */
 static bool untouchable(struct warp *w, const struct inst *i) {
   uint32_t *in_flight = w->frame->in_flight;
   if (!in_flight || i->matrix)
     return false;
-  if (i->copies && i->count == 2) {
-    uint32_t from = i->op[1].bank == BANK_REGISTER ? in_flight[i->op[1].reg] : 0;
-    if (from > w->wgmma_done) {
-      in_flight[i->op[0].reg] = from;
+  if (i->copies) {
+    uint32_t from = 0;
+    for (uint32_t k = i->writes; k < i->count; k++)
+      if (i->op[k].bank == BANK_REGISTER && in_flight[i->op[k].reg] > from)
+        from = in_flight[i->op[k].reg];
+    for (uint32_t k = 0; k < i->writes && from > w->wgmma_done; k++)
+      in_flight[i->op[k].reg] = from;
+    if (from > w->wgmma_done)
       return false;
-    }
   }
   for (uint32_t k = 0; k < i->count; k++)
     if (i->op[k].bank == BANK_REGISTER && in_flight[i->op[k].reg] > w->wgmma_done)

@@ -46,6 +46,11 @@ static bool box_of(struct warp *w, const struct inst *i, uint32_t lane, uint64_t
     return false;
   const struct tensor_map *m = &out->map;
   uint32_t element = tensor_type_bytes(m->type);
+  bool strides = true;
+  for (uint32_t k = 0; k + 1 < m->rank; k++)
+    strides &= m->strides[k] % 16 == 0;
+  if (!element || m->swizzle > SWIZZLE_128 || m->address % 16 || !strides)
+    return illegal(w, i, lane, "the tensor map's type, swizzle, address or strides are none");
   if (m->rank != count || m->rank != i->aux[0])
     return illegal(w, i, lane, "the tensor map has another number of dimensions");
   if (m->im2col != (i->aux[1] != 0))
@@ -357,6 +362,15 @@ exec_fn bind_bulk_tensor(struct binding *b) {
   return out ? store : has(b, MOD_mbarrier_complete_tx_bytes) ? load : NULL;
 }
 
+/* A map that is made from nothing begins as zeros. */
+static bool begins_map(const uint8_t *p, struct tensor_map *m) {
+  for (uint32_t k = 0; k < 128; k++)
+    if (p[k])
+      return false;
+  *m = (struct tensor_map){.magic = TENSOR_MAP_MAGIC, .steps = {1, 1, 1, 1, 1}};
+  return true;
+}
+
 /* tensormap.replace of a map in global or shared memory. */
 static void replace(struct warp *w, const struct inst *i, uint32_t mask) {
   EACH_LANE(l, mask) {
@@ -368,7 +382,9 @@ static void replace(struct warp *w, const struct inst *i, uint32_t mask) {
       return;
     struct tensor_map m;
     memcpy(&m, p, sizeof m);
-    if (m.magic != TENSOR_MAP_MAGIC || k > 4) {
+    /* here types are numbered otherwise than in CUtensorMapDataType: f32.ftz, f64, bf16 */
+    static const uint8_t types[] = {0, 1, 2, 3, 4, 5, 6, 7, 10, 8, 9, 11, 12};
+    if ((m.magic != TENSOR_MAP_MAGIC && !begins_map(p, &m)) || k > 4) {
       illegal(w, i, l,
               "tensormap.replace of what is no tensor map, or of a dimension that is none");
       return;
@@ -379,8 +395,14 @@ static void replace(struct warp *w, const struct inst *i, uint32_t mask) {
     case MOD_box_dim: m.box[k] = (uint16_t)v; break;
     case MOD_global_dim: m.dims[k] = v & UINT32_MAX; break;
     case MOD_global_stride: m.strides[k & 3] = v; break;
-    case MOD_element_stride: m.steps[k] = (uint8_t)v; break;
-    case MOD_elemtype: m.type = (uint8_t)v; break;
+    case MOD_element_stride: m.steps[k] = (uint8_t)(k && v ? v : 1); break;
+    case MOD_elemtype: m.type = v < sizeof types ? types[v] : UINT8_MAX; break;
+    case MOD_interleave_layout:
+      if (v & UINT32_MAX) {
+        illegal(w, i, l, "interleaved layouts are not simulated");
+        return;
+      }
+      break;
     case MOD_swizzle_mode: m.swizzle = (uint8_t)v; break;
     default: m.nan_fill = (uint8_t)v; break;
     }
@@ -390,7 +412,8 @@ static void replace(struct warp *w, const struct inst *i, uint32_t mask) {
 exec_fn bind_tensormap_replace(struct binding *b) {
   static const enum modifier fields[] = {
       MOD_global_address, MOD_rank,     MOD_box_dim,      MOD_global_dim, MOD_global_stride,
-      MOD_element_stride, MOD_elemtype, MOD_swizzle_mode, MOD_fill_mode,  MOD_COUNT};
+      MOD_element_stride, MOD_elemtype, MOD_swizzle_mode, MOD_fill_mode,  MOD_interleave_layout,
+      MOD_COUNT};
   b->inst->operation = (uint16_t)first_of(b, fields);
   return b->inst->operation == MOD_COUNT ? NULL : replace;
 }

@@ -151,16 +151,21 @@ declaration: linkage space_begin attributes {
              } declarators ';' ;
 
 space_begin: SPACE {
+               p->pointer = false;
                p->pattern = (struct ptx_variable){.space = space_of($1), .type = TYPE_NONE, .vector = 1};
              }
            | KW_REG {
+               p->pointer = false;
                p->pattern = (struct ptx_variable){.space = SPACE_REG, .type = TYPE_NONE, .vector = 1};
              };
 
 attributes: attribute | attributes attribute;
 attribute: WORD { take_type(p, $1); }
-         | KW_ALIGN INT { p->pattern.align = $2 > 4096 ? 4096 : (uint32_t)$2; }
-         | KW_PTR
+         | KW_ALIGN INT {
+             if (!p->pointer) /* else of what it points to */
+               p->pattern.align = $2 > 4096 ? 4096 : (uint32_t)$2;
+           }
+         | KW_PTR { p->pointer = true; }
          | SPACE;
 
 declarators: declarator { ptx_declare(p, &$1); }

@@ -15,6 +15,7 @@ struct ptx_parser {
   bool failed;
   /* of the declaration at hand */
   struct ptx_variable pattern;
+  bool pointer; /* .ptr: what follows is not of the parameter */
   ptx_words words;
 };
 

@@ -253,92 +253,6 @@ static void other_types(void **state) {
     }
 }
 
-/* By Triton: kernels_triton.py. */
-static float half(uint16_t h) {
-  int e = h >> 10 & 31, m = h & 1023;
-  double v = e ? ldexp(1024 + m, e - 25) : ldexp(m, -24);
-  return (float)(h & 0x8000 ? -v : v);
-}
-static void triton_matmul(const char *name) {
-  enum { M = 100, N = 72, K = 96 };
-  CUfunction f;
-  uint16_t *a = managed(2 * M * K), *b = managed(2 * K * N);
-  float *c = managed(4 * M * N);
-  int m = M, n = N, k = K;
-  CUdeviceptr none = 0;
-  for (int i = 0; i < M * K; i++)
-    a[i] = (uint16_t)(0x3000 + draw() % 0xc00 + (draw() & 0x8000));
-  for (int i = 0; i < K * N; i++)
-    b[i] = (uint16_t)(0x3000 + draw() % 0xc00 + (draw() & 0x8000));
-  load(name);
-  assert_int_equal(cuModuleGetFunction(&f, module, "matmul"), 0);
-  assert_int_equal(cuFuncSetAttribute(f, 8, 65536), 0);
-  assert_int_equal(cuLaunchKernel(f, 2, 2, 1, 128, 1, 1, 16384, NULL,
-                                  (void *[]){&a, &b, &c, &m, &n, &k, &none, &none}, NULL),
-                   0);
-  for (int i = 0; i < M; i++)
-    for (int j = 0; j < N; j++) {
-      double sum = 0;
-      for (int x = 0; x < K; x++)
-        sum += (double)half(a[i * K + x]) * (double)half(b[x * N + j]);
-      assert_true(fabs(sum - (double)c[i * N + j]) < 1e-4);
-    }
-}
-static void triton(void **state) {
-  (void)state;
-  enum { ROWS = 5, COLUMNS = 1000 };
-  float *x = managed(4 * ROWS * 1024), *y = managed(4 * ROWS * 1024);
-  int columns = COLUMNS, stride = 1024;
-  CUdeviceptr none = 0;
-  for (int k = 0; k < ROWS * 1024; k++)
-    x[k] = 4 * draw_float();
-  load("triton_softmax");
-  CUfunction f;
-  assert_int_equal(cuModuleGetFunction(&f, module, "softmax"), 0);
-  assert_int_equal(cuLaunchKernel(f, ROWS, 1, 1, 128, 1, 1, 16, NULL,
-                                  (void *[]){&x, &y, &columns, &stride, &none, &none}, NULL),
-                   0);
-  for (int r = 0; r < ROWS; r++) {
-    double sum = 0;
-    for (int k = 0; k < COLUMNS; k++)
-      sum += exp((double)x[r * 1024 + k]);
-    for (int k = 0; k < COLUMNS; k++)
-      assert_true(fabs(exp((double)x[r * 1024 + k]) / sum - (double)y[r * 1024 + k]) < 1e-7);
-  }
-  triton_matmul("triton_matmul_80");
-  triton_matmul("triton_matmul_90");
-}
-
-/* By numba: kernels_numba.py. An array is seven parameters: two owners, elements, their size, data,
- * length, stride. */
-static void numba(void **state) {
-  (void)state;
-  uint64_t none = 0, four = 4, n = 1000, bins = 7;
-  float *x = managed(4 * 1000), *y = managed(4 * 1000);
-  int *v = managed(4 * 1000), *counts = managed(4 * 7), want[7] = {0};
-  for (int k = 0; k < 1000; k++) {
-    x[k] = draw_float();
-    v[k] = (int)(draw() % 1000);
-    want[v[k] % 7]++;
-  }
-  load("numba_blur");
-  assert_int_equal(launch("blur", 8, 128, 1,
-                          (void *[]){&none, &none, &n, &four, &x, &n, &four, &none, &none, &n,
-                                     &four, &y, &n, &four}),
-                   0);
-  for (int k = 0; k < 1000; k++) {
-    double left = k ? (double)x[k - 1] : 0, right = k < 999 ? (double)x[k + 1] : 0;
-    assert_true(fabs((left + 2 * (double)x[k] + right) / 4 - (double)y[k]) < 1e-6);
-  }
-  load("numba_histogram");
-  assert_int_equal(launch("histogram", 8, 128, 1,
-                          (void *[]){&none, &none, &n, &four, &v, &n, &four, &none, &none, &bins,
-                                     &four, &counts, &bins, &four}),
-                   0);
-  for (int k = 0; k < 7; k++)
-    assert_int_equal(counts[k], want[k]);
-}
-
 static int close_all(void **state) {
   (void)state;
   return cuModuleUnload(module) != 0;
@@ -348,7 +262,6 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(language), cmocka_unit_test(printing),      cmocka_unit_test(stack_depth),
       cmocka_unit_test(races),    cmocka_unit_test(warp_products), cmocka_unit_test(other_types),
-      cmocka_unit_test(triton),   cmocka_unit_test(numba),
   };
   return cmocka_run_group_tests(tests, open_all, close_all);
 }
