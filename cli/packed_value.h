@@ -13,8 +13,8 @@
 struct onnx_value;
 
 /* Of the tensors in v, a sequence, or nothing for any other kind. The caller frees both
- * (host_tensor_free). E0802 for items that are not tensors of that dtype, strings, or of more dims
- * than a row has; E0901. */
+ * (host_tensor_free). E0802 for items that are not tensors of that dtype, or of more dims than a
+ * row has; E0901. */
 status packed_value_make(const struct onnx_value *v, sinter_dtype dtype, uint32_t row,
                          struct diags *d, sinter_tensor *out_data, sinter_tensor *out_shapes);
 

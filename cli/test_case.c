@@ -3,6 +3,7 @@
 #include "cli/test_case.h"
 
 #include "cli/host_tensor.h"
+#include "cli/map_value.h"
 #include "cli/model_engine.h"
 #include "cli/packed_value.h"
 #include "frontend/onnx/import.h"
@@ -290,6 +291,24 @@ static enum test_outcome compare_packed(struct test_run *t, const struct onnx_va
   return outcome;
 }
 
+/* A sequence of maps as two outputs: a row of values for each, and what the columns are. */
+static enum test_outcome compare_maps(struct test_run *t, const struct onnx_value *value,
+                                      const Onnx__ValueInfoProto *info, const sinter_tensor *values,
+                                      const sinter_tensor *keys) {
+  sinter_tensor expected;
+  struct compare_result result;
+  struct strbuf why = {0};
+  enum test_outcome outcome = TEST_PASSED;
+  status s = map_value_rows(value, keys, &t->diags, &expected);
+  if (s)
+    return fail_by_diags(t, s);
+  if (!compare_tensors(values, &expected, t->limits, &why, &result))
+    outcome = judge_difference(t, info->name, values, &expected, strbuf_c(&why));
+  strbuf_deinit(&why);
+  host_tensor_free(&expected);
+  return outcome;
+}
+
 /* The output that says whether an optional is full, if there is one. */
 static enum test_outcome compare_given(struct test_run *t, const struct onnx_value *value,
                                        const Onnx__ValueInfoProto *info,
@@ -312,8 +331,15 @@ static enum test_outcome compare_whole(struct test_run *t, const struct onnx_val
   enum test_outcome outcome = compare_given(t, value, info, actual, &given);
   struct actual_outputs next = {.n = actual->n, .at = actual->at + 1};
   bool packed = output_is(t, actual, info->name, "") && output_is(t, &next, info->name, ".shapes");
+  bool maps = output_is(t, actual, info->name, "") && output_is(t, &next, info->name, ".keys") &&
+              value->kind == ONNX_VALUE_SEQUENCE;
   if (outcome)
     return outcome;
+  if (maps) {
+    actual->at += 2;
+    return compare_maps(t, value, info, &actual->tensors[actual->at - 2],
+                        &actual->tensors[actual->at - 1]);
+  }
   if (!packed && given)
     return compare_value(t, value, info, actual);
   const sinter_tensor *data = &actual->tensors[actual->at];

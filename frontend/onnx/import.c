@@ -278,7 +278,7 @@ static void check_overrides(struct importer *im, const struct entry *entry) {
 /* Sequences and optionals have no form behind the importer: their tensors are outputs by
  * themselves, item i of sequence y as "y[i]", the value of a full optional by its name. Where a run
  * decides, sequence y is "y" and "y.shapes" (import_packed.h), and "y.given" is whether optional y
- * is full. */
+ * is full. A sequence of maps is its values as a matrix, and "y.keys" what its columns are. */
 static void give_output(struct importer *im, struct entry *entry, const char *name,
                         struct import_value *v) {
   struct diag_where where;
@@ -302,6 +302,10 @@ static void give_output(struct importer *im, struct entry *entry, const char *na
   case IMPORT_MAYBE:
     give_output(im, entry, name_with(im, name, "given"), v->items[0]);
     give_output(im, entry, name, v->items[1]);
+    return;
+  case IMPORT_MAPS:
+    give_output(im, entry, name, v->items[0]);
+    give_output(im, entry, name_with(im, name, "keys"), v->items[1]);
     return;
   case IMPORT_BROKEN: return; /* which was reported */
   default:

@@ -373,10 +373,22 @@ void import_category_mapper(struct import_node *n) {
 
 /* A list of maps from labels to columns: nothing here takes it. */
 void import_zip_map(struct import_node *n) {
-  import_attr_ignore(n, "classlabels_int64s");
-  import_attr_ignore(n, "classlabels_strings");
-  if (import_arity(n, 1, 1, 1))
-    import_out_value(n, 0, import_value_list(n, IMPORT_OPAQUE, NULL, 0));
+  struct ml_labels labels;
+  if (!import_arity(n, 1, 1, 1) ||
+      !ml_read_labels(n, "classlabels_int64s", "classlabels_strings", &labels))
+    return;
+  value_id x = ml_matrix(n, 0);
+  if (x == VALUE_NONE)
+    return;
+  dim columns = import_value_type(n, x)->dims[1], count = dim_const(n->dims, labels.count);
+  if (dim_known_ne(n->dims, columns, count)) {
+    import_invalid(n, "%u labels for another number of columns", labels.count);
+    return;
+  }
+  build_check(n->b, columns, RELATION_EQ, count, "the columns are not as many as the labels");
+  struct import_value *items[2] = {import_value_tensor(n, x),
+                                   import_value_tensor(n, ml_label_names(n, &labels))};
+  import_out_value(n, 0, import_value_list(n, IMPORT_MAPS, items, 2));
 }
 
 /* ---- linear models ---- */

@@ -52,12 +52,19 @@ struct ml_labels {
 /* At least one label. */
 bool ml_read_labels(struct import_node *n, const char *ints, const char *strings,
                     struct ml_labels *out);
-/* Output 0: the labels of classes [N]. Strings become a value that no operator takes. */
+/* All labels, i64 or strings [C]. */
+value_id ml_label_names(struct import_node *n, const struct ml_labels *labels);
+/* Output 0: the labels of classes [N]. */
 void ml_out_label(struct import_node *n, value_id index, const struct ml_labels *labels);
 /* The class of the greatest score of [N, C], lowest of equals: i64 [N]. */
 value_id ml_best_class(struct import_node *n, value_id scores);
 /* x [N, 1] as [low(x), x], where low(x) is -x, or 1 - x if `probability`. */
 value_id ml_two_classes(struct import_node *n, value_id x, bool probability);
+
+/* Scores of pairs of classes [N, pairs], (0, 1), (0, 2), ... (1, 2), ..., as probabilities of the
+ * classes, f32 [N, classes]; a and b have a number per pair. import_ml_pairs.c */
+value_id ml_couple_pairs(struct import_node *n, value_id scores, const struct ml_numbers *a,
+                         const struct ml_numbers *b, int64_t classes);
 
 /* ---- trees ---- */
 

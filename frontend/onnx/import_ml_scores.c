@@ -187,17 +187,17 @@ bool ml_read_labels(struct import_node *n, const char *ints, const char *strings
   return out->count;
 }
 
+value_id ml_label_names(struct import_node *n, const struct ml_labels *labels) {
+  int64_t dims[1] = {labels->count};
+  return labels->ints.len ? ml_const_ints(n, DTYPE_I64, labels->ints.data, dims, 1)
+                          : import_strings(n, labels->names, labels->count);
+}
+
 void ml_out_label(struct import_node *n, value_id index, const struct ml_labels *labels) {
-  int64_t dims[1] = {labels->count}, axis = 0;
-  if (!import_wants(n, 0))
-    return;
-  if (!labels->ints.len) {
-    value_id names = import_strings(n, labels->names, labels->count);
-    import_out(n, 0, build_gather(n->b, names, &index, &axis, 1, OUT_OF_RANGE_CLAMP));
-    return;
-  }
-  value_id table = ml_const_ints(n, DTYPE_I64, labels->ints.data, dims, 1);
-  import_out(n, 0, build_gather(n->b, table, &index, &axis, 1, OUT_OF_RANGE_CLAMP));
+  int64_t axis = 0;
+  if (import_wants(n, 0))
+    import_out(n, 0,
+               build_gather(n->b, ml_label_names(n, labels), &index, &axis, 1, OUT_OF_RANGE_CLAMP));
 }
 
 value_id ml_best_class(struct import_node *n, value_id scores) {

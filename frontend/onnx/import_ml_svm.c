@@ -173,20 +173,28 @@ void import_svm_classifier(struct import_node *n) {
   bool support = import_attr_ints(n, "vectors_per_class", &per_class) && per_class.len;
   if (!read_svm(n, &s) || !ml_read_labels(n, "classlabels_ints", "classlabels_strings", &labels))
     return;
-  if (import_attr_has(n, "prob_a") || import_attr_has(n, "prob_b") || labels.count > MAX_CLASSES ||
-      !support) {
-    import_unsupported(n, "probabilities, more than %d classes, or no support vectors",
-                       MAX_CLASSES);
+  if (labels.count > MAX_CLASSES || !support) {
+    import_unsupported(n, "more than %d classes, or no support vectors", MAX_CLASSES);
     return;
   }
   if (!check_vectors(n, &s, per_class, labels.count, &vectors))
     return;
   int64_t pairs = s.rho.len;
+  struct ml_numbers a, b;
+  ml_numbers(n, "prob_a", NULL, &a);
+  ml_numbers(n, "prob_b", NULL, &b);
+  if (a.len != b.len || (a.len && a.len != pairs)) {
+    import_invalid(n, "%u and %u numbers of probabilities for %lld pairs of classes", a.len, b.len,
+                   (long long)pairs);
+    return;
+  }
   value_id k = kernel_values(n, &s, ml_matrix(n, 0), vectors);
   value_id scores = times_const(n, k, pair_weights(n, &s, per_class, vectors), vectors, pairs);
   scores = plus_rho(n, scores, &s, pairs);
   ml_out_label(n, most_votes(n, scores, labels.count), &labels);
-  if (pairs == 1)
+  if (a.len)
+    scores = ml_couple_pairs(n, scores, &a, &b, labels.count);
+  else if (pairs == 1)
     scores = ml_two_classes(n, scores, false);
   import_out(n, 1, build_cast(n->b, ml_transform(n, scores, s.transform), DTYPE_F32));
 }

@@ -30,7 +30,8 @@ enum import_kind {
   IMPORT_OPTIONAL, /* items: none or one */
   IMPORT_PACKED,   /* a sequence of run-decided length; items: two tensors (import_packed.h) */
   IMPORT_MAYBE, /* an optional that a run decides; items: whether it is full (bool []), the value */
-  IMPORT_OPAQUE, /* what has no form here (maps); nothing can take it */
+  IMPORT_MAPS,  /* a sequence of maps with the same keys; items: values [maps, keys], keys [keys] */
+  IMPORT_OPAQUE, /* what has no form here; nothing can take it */
 };
 
 /* An ONNX value while it is imported. Sequences and optionals exist only here. */

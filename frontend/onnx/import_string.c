@@ -12,7 +12,8 @@
 /* ---- what others need ---- */
 
 bool import_takes_strings(const char *name) {
-  static const char *const names[] = {"Cast",
+  static const char *const names[] = {"ArrayFeatureExtractor",
+                                      "Cast",
                                       "CastLike",
                                       "CategoryMapper",
                                       "Compress",

@@ -1,18 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tree ensembles: every comparison, missing values, trees so deep that their walk is a loop, and
- * nodes that do not form trees. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "base/str.h"
-#include "tests/support/onnx_text.h"
+ * nodes that do not form trees. Probabilities of support vector machines; maps. */
+#include "tests/frontend/import_expect.h"
 
 #include <math.h>
-#include <string.h>
 
 /* Runs a regressor of one target on rows of one feature. */
 static void expect_scores(const char *text, const double *x, const double *y, int64_t rows) {
@@ -117,12 +108,46 @@ static void nodes_that_form_a_cycle_are_refused(void **state) {
   onnx_run_close(&r);
 }
 
+/* What onnxruntime 1.32 gives. */
+static void pairs_of_classes_are_coupled_to_probabilities(void **state) {
+  (void)state;
+  expect_run("opset 3 ai.onnx.ml\n"
+             "in x f32 [n,1]\n"
+             "l, p = ai.onnx.ml::SVMClassifier(x) {kernel_type=\"LINEAR\" "
+             "kernel_params=[0.0,0.0,3.0] support_vectors=[1.0,2.0,4.0] vectors_per_class=[1,1,1] "
+             "coefficients=[1.0,-0.5,-1.0,0.75,-1.0,0.5] rho=[0.5,-1.0,0.25] "
+             "prob_a=[-1.0,-2.0,-0.5] prob_b=[0.1,-0.2,0.3] classlabels_ints=[5,7,9] "
+             "post_transform=\"NONE\"}\n"
+             "out l\n out p",
+             &(struct given)MATRIX(3, 1, 1, -2, 0.5), 1,
+             (struct given[]){{DTYPE_I64, 1, {3}, {5, 5, 5}},
+                              MATRIX(3, 3, 0.10238862, 0.31936598, 0.5782455, 0.6145935, 0.30099458,
+                                     0.08441196, 0.10518016, 0.31855685, 0.576263)});
+}
+
+static void maps_are_a_matrix_and_its_keys(void **state) {
+  (void)state;
+  const struct given x = MATRIX(2, 2, 0.25, 0.75, 1, 0);
+  expect_run("opset 3 ai.onnx.ml\n"
+             "in x f32 [n,k]\n"
+             "y = ai.onnx.ml::ZipMap(x) {classlabels_int64s=[7,-1]}\n"
+             "out y",
+             &x, 1, (struct given[]){x, {DTYPE_I64, 1, {2}, {7, -1}}});
+  expect_run_fails("opset 3 ai.onnx.ml\n"
+                   "in x f32 [n,k]\n"
+                   "y = ai.onnx.ml::ZipMap(x) {classlabels_int64s=[7,-1]}\n"
+                   "out y",
+                   &(struct given)MATRIX(1, 3, 0, 0, 1), 1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_comparison_holds_where_it_should),
       cmocka_unit_test(missing_values_take_the_true_branch_where_told),
       cmocka_unit_test(a_tree_too_deep_to_unroll_is_a_loop),
       cmocka_unit_test(nodes_that_form_a_cycle_are_refused),
+      cmocka_unit_test(pairs_of_classes_are_coupled_to_probabilities),
+      cmocka_unit_test(maps_are_a_matrix_and_its_keys),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
