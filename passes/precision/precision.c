@@ -11,9 +11,10 @@
  * true` allows tensor cores to take it; on targets without them the same numbers are multiplied as
  * f32, so results differ in the order of sums only. What else is rounded is said in precision.def
  * and precision_plan.h: maps and views follow, norms, softmax, exponentials and sums stay f32, the
- * model's inputs, outputs and states keep their dtypes, a product that gives an output is not
- * rounded. Left alone: outer products and integers as floats (positions, whose low bits would go),
- * weights of few bits (quantized models), and other dtypes than f32 that the model itself uses.
+ * model's inputs and outputs keep their dtypes, a product that gives an output is not rounded;
+ * states, which no caller sees, are kept as asked for. Left alone: outer products and integers as
+ * floats (positions, whose low bits would go), weights of few bits (quantized models), and other
+ * dtypes than f32 that the model itself uses.
  *
  * Constant weights are rounded here, whatever their size; those left in the model's files
  * (`reference`) by a map, which the pass `once` makes a step of a session's beginning.
@@ -34,6 +35,7 @@
 #include "passes/pattern.h"
 #include "passes/precision/precision_plan.h"
 #include "passes/precision/precision_report.h"
+#include "passes/precision/precision_states.h"
 #include "passes/rewrite.h"
 
 struct precision_pass {
@@ -128,10 +130,6 @@ static value_id rounded(struct rewriter *w, value_id v, enum precision p) {
                              : build_cast(&w->b, v, precision_dtype(p));
 }
 
-static enum precision precision_of(enum dtype t) {
-  return t == DTYPE_F16 ? PRECISION_F16 : PRECISION_BF16;
-}
-
 /* ---- ops ---- */
 
 static enum rewrite rewrite_product(struct rewriter *w, op_id id, enum precision p,
@@ -219,11 +217,22 @@ static value_id rounded_map(struct rewriter *w, const struct op *op, enum dtype 
 static value_id rounded_follower(struct rewriter *w, const struct op *op, enum dtype kept) {
   value_id *operands = mem_alloc((op->n_operands + 1u) * sizeof *operands);
   for (uint32_t i = 0; i < op->n_operands; i++)
-    operands[i] = op->kind == OP_GATHER && i ? op->operands[i]
-                                             : rounded(w, op->operands[i], precision_of(kept));
+    operands[i] = op->kind == OP_GATHER && i
+                      ? op->operands[i]
+                      : rounded(w, op->operands[i], precision_of_dtype(kept));
   value_id v = build_op1(&w->b, op->kind, operands, op->n_operands, op->attrs);
   mem_free(operands);
   return v;
+}
+
+/* Of a state in fewer bits, new rows too. */
+static enum rewrite rewrite_update(struct rewriter *w, op_id id, enum precision p) {
+  const struct op op = *function_op(w->f, id);
+  value_id operands[4];
+  for (uint32_t i = 0; i < op.n_operands; i++)
+    operands[i] = i == 1 ? rounded(w, op.operands[i], p) : op.operands[i];
+  value_id v = build_op1(&w->b, op.kind, operands, op.n_operands, op.attrs);
+  return rewrite_with(w, id, v == VALUE_NONE ? v : build_cast(&w->b, v, DTYPE_F32));
 }
 
 /* Asked for by name of an op that would be f32: what it reads is rounded, and what it gives. */
@@ -252,7 +261,9 @@ static enum rewrite rewrite_op(struct rewriter *w, op_id id) {
   if (c->policy == POLICY_MULTIPLY)
     return c->to == PRECISION_F32 ? NO_MATCH : rewrite_product(w, id, c->to, kept);
   if (c->rounded)
-    return rewrite_named(w, id, c->to);
+    return op.kind == OP_UPDATE && value_type(w->f, op.operands[0])->dtype != DTYPE_F32
+               ? rewrite_update(w, id, c->to)
+               : rewrite_named(w, id, c->to);
   if (kept == DTYPE_F32)
     return NO_MATCH;
   value_id v = op.kind == OP_MAP ? rounded_map(w, &op, kept) : rounded_follower(w, &op, kept);
@@ -290,6 +301,7 @@ status pass_precision(struct pass_context *ctx) {
   if (!ctx->precision)
     return STATUS_OK;
   precision_rules_check(ctx->precision, m, ctx->diags);
+  precision_states_begin(m, ctx->precision);
   for (uint32_t i = 0; i < m->functions.len && st == STATUS_OK; i++) {
     struct function *f = m->functions.data[i];
     struct precision_plan plan;
@@ -300,6 +312,7 @@ status pass_precision(struct pass_context *ctx) {
     struct precision_pass s = {.plan = &plan, .constants = &constants};
     rewrite_function(f, ctx->diags, &(struct rewrite_options){.rule = rewrite_op, .user = &s}, &st);
   }
+  precision_states_end(m);
   map_deinit(&constants);
   return st;
 }

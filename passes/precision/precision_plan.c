@@ -159,6 +159,8 @@ static void choose_product(struct planner *p, const struct op *op, struct precis
   }
   if (dtype_of(p, op->results[0]) != DTYPE_F32)
     left = "the model's own dtype";
+  if (!left && c->to == PRECISION_TF32 && op->kind == OP_ATTENTION)
+    left = "no attention takes tf32";
   if (left)
     c->to = PRECISION_F32;
   c->why = left                                  ? left
@@ -210,6 +212,18 @@ static void choose_keeper(struct planner *p, const struct op *op, struct precisi
     p->rough[op->results[0]] = precision_dtype(c->to);
 }
 
+/* A state that has its dtype already: its update follows. */
+static bool choose_state(struct planner *p, const struct op *op, struct precision_choice *c) {
+  enum dtype state = op->kind == OP_UPDATE ? dtype_of(p, op->operands[0]) : DTYPE_F32;
+  if (state == DTYPE_F32 || dtype_of(p, op->results[0]) != DTYPE_F32)
+    return false;
+  c->to = precision_of_dtype(state);
+  c->rounded = true;
+  c->why = "a state, which no caller sees";
+  p->rough[op->results[0]] = state;
+  return true;
+}
+
 static bool all_constant(const struct planner *p, const struct op *op) {
   bool all = op->kind == OP_CONST || op->kind == OP_IOTA;
   if (op->n_regions || op->kind == OP_RANDOM || op->kind == OP_SYMBOL)
@@ -234,6 +248,8 @@ static void choose(struct planner *p, op_id id) {
     p->constant[op->results[i]] = constant;
   enum dtype result = dtype_of(p, op->results[0]);
   if (c->policy == POLICY_OTHER || constant || !dtype_is_float(result) || op->n_regions)
+    return;
+  if (choose_state(p, op, c))
     return;
   c->to = precision_of_node(p->rules, &p->f->module->provenance.data[op->provenance], &named);
   if (c->policy == POLICY_MULTIPLY) {

@@ -19,6 +19,10 @@ const char *precision_name(enum precision p) { return precisions[p].name; }
 
 enum dtype precision_dtype(enum precision p) { return precisions[p].dtype; }
 
+enum precision precision_of_dtype(enum dtype t) {
+  return t == DTYPE_F16 ? PRECISION_F16 : t == DTYPE_BF16 ? PRECISION_BF16 : PRECISION_F32;
+}
+
 static bool find_precision(struct str name, enum precision *out) {
   for (int i = 0; i < PRECISION_COUNT; i++) {
     if (str_eq_c(name, precisions[i].name)) {

@@ -14,6 +14,8 @@ enum precision { PRECISION_F32, PRECISION_TF32, PRECISION_F16, PRECISION_BF16, P
 const char *precision_name(enum precision p);
 /* The dtype of values that are rounded to it: f16, bf16, else f32. */
 enum dtype precision_dtype(enum precision p);
+/* The other way: f16, bf16, else f32. */
+enum precision precision_of_dtype(enum dtype t);
 
 struct precision_rule {
   const char *pattern;

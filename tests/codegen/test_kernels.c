@@ -538,9 +538,10 @@ static void test_few(void **state) {
  * operand that is computed on the way, or cut out of a wider one so that its rows begin anywhere.
  */
 static void matrix_text(struct strbuf *b) {
-  static const char *const types[] = {"f16", "bf16", "f16", "bf16", "i8", "u8"};
-  const char *t = types[pick(0, 5)];
-  bool real = t[0] == 'f' || t[0] == 'b', open = pick(0, 2) == 0, batched = pick(0, 2) == 0;
+  static const char *const types[] = {"f16", "bf16", "f16", "bf16", "i8", "u8", "f32", "f32"};
+  const char *t = types[pick(0, 7)];
+  bool tf32 = !strcmp(t, "f32"), real = t[0] == 'f' || t[0] == 'b', open = pick(0, 2) == 0,
+       batched = pick(0, 2) == 0;
   const char *r = !real ? "i32" : pick(0, 3) ? t : "f32", *batch = batched ? "2, " : "";
   const char *other = real ? t : pick(0, 1) ? "i8" : "u8";
   long long m = size(200), k = pick(0, 9) ? pick(0, 1) ? 8 * pick(1, 40) : size(300) : 0,
@@ -569,20 +570,20 @@ static void matrix_text(struct strbuf *b) {
   }
   if (maps)
     strbuf_printf(b, "  %%d = map %s { mul($0, 0.5) }\n", cut ? "%c" : "%w");
-  strbuf_printf(b, "  %%y = contract %%x, %s { %s",
-                maps  ? "%d"
-                : cut ? "%c"
-                      : "%w",
+  const char *right = maps ? "%d" : cut ? "%c" : "%w";
+  if (tf32)
+    strbuf_printf(b, "  %%e = map %%x { tf32($0) }\n  %%f = map %s { tf32($0) }\n", right);
+  strbuf_printf(b, "  %%y = contract %s, %s { %s", tf32 ? "%e" : "%x", tf32 ? "%f" : right,
                 batched ? "lhs_batch = [0], rhs_batch = [0], " : "");
-  strbuf_printf(b, "lhs_k = [%d], rhs_k = [%d], dtype = %s }\n", batched + !left_turned,
-                batched + right_turned, r);
+  strbuf_printf(b, "lhs_k = [%d], rhs_k = [%d], dtype = %s%s }\n", batched + !left_turned,
+                batched + right_turned, r, tf32 ? ", tf32 = true" : "");
   strbuf_printf(b, "  %%z = map %%y, %%b { add($0, $1) }\n  return %%z\n}\n");
   strbuf_printf(b, "entry @main(\"x\", \"w\", \"b\") -> (\"z\") { @main; }\n");
 }
 
 static void test_matrix(void **state) {
   (void)state;
-  check_gpu(matrix_text, 40);
+  check_gpu(matrix_text, 50);
 }
 
 /* ---- point-wise ---- */
