@@ -141,6 +141,8 @@ OP2(mul_hi_s64, int64_t, int64_t, (__int128)a *b >> 64)
 OP3(mad_lo_b16, uint16_t, uint16_t, (uint32_t)a *b + c)
 OP3(mad_lo_b32, uint32_t, uint32_t, a *b + c)
 OP3(mad_lo_b64, uint64_t, uint64_t, a *b + c)
+OP3(mad_hi_u16, uint16_t, uint16_t, ((uint32_t)a * b >> 16) + c)
+OP3(mad_hi_s16, uint16_t, int16_t, (uint32_t)((int32_t)a *b >> 16) + (uint16_t)c)
 OP3(mad_hi_u32, uint32_t, uint32_t, ((uint64_t)a * b >> 32) + c)
 OP3(mad_hi_s32, uint32_t, int32_t, (uint32_t)((int64_t)a *b >> 32) + c)
 OP3(mad_hi_sat, int32_t, int32_t,
@@ -294,8 +296,7 @@ exec_fn bind_mad(struct binding *b) {
   if (has(b, MOD_wide))
     return wide_of(b, mad_wide_u16, mad_wide_s16, mad_wide_u32, mad_wide_s32);
   if (has(b, MOD_hi))
-    return by_integer(b, (const exec_fn[]){NULL, mad_hi_u32, mad_hi_u64},
-                      (const exec_fn[]){NULL, mad_hi_s32, mad_hi_s64});
+    return BY_INTEGER(b, mad_hi);
   return has(b, MOD_lo) ? BY_WIDTH(b, mad_lo) : NULL;
 }
 
@@ -392,15 +393,28 @@ exec_fn bind_shf(struct binding *b) {
 }
 
 static void lop3(struct warp *w, const struct inst *i, uint32_t mask) {
+  const struct operand *o = &i->op[i->writes];
   EACH_LANE(l, mask) {
-    uint32_t a = (uint32_t)lane_get(w, &i->op[1], l), b = (uint32_t)lane_get(w, &i->op[2], l);
-    uint32_t c = (uint32_t)lane_get(w, &i->op[3], l), table = (uint32_t)lane_get(w, &i->op[4], l);
+    uint32_t a = (uint32_t)lane_get(w, &o[0], l), b = (uint32_t)lane_get(w, &o[1], l);
+    uint32_t c = (uint32_t)lane_get(w, &o[2], l), table = (uint32_t)lane_get(w, &o[3], l);
     uint32_t r = 0;
     for (uint32_t k = 0; k < 8; k++)
       if (table >> k & 1)
         r |= (k & 4 ? a : ~a) & (k & 2 ? b : ~b) & (k & 1 ? c : ~c);
     lane_set(w, &i->op[0], l, r);
   }
+}
+/* With whether the result is not zero, and or or another predicate. */
+static void lop3_pred(struct warp *w, const struct inst *i, uint32_t mask) {
+  uint32_t q = pred_get(w, &i->op[6]), some = 0;
+  lop3(w, i, mask);
+  EACH_LANE(l, mask)
+  some |= (uint32_t)(lane_get(w, &i->op[0], l) != 0) << l;
+  pred_set(w, &i->op[1], mask, i->combine == MOD_and ? some & q : some | q);
+}
+exec_fn bind_lop3_pred(struct binding *b) {
+  b->inst->combine = (uint16_t)(has(b, MOD_and) ? MOD_and : MOD_or);
+  return b->inst->count == 7 && b->inst->writes == 2 ? by_width(b, NULL, lop3_pred, NULL) : NULL;
 }
 exec_fn bind_lop3(struct binding *b) { return by_width(b, NULL, lop3, NULL); }
 
@@ -546,7 +560,7 @@ exec_fn bind_mov_vector(struct binding *b) {
 static void clock_now(struct warp *w, const struct inst *i, uint32_t mask) {
   uint64_t ns = clock_now_ns();
   EACH_LANE(l, mask)
-  lane_set(w, &i->op[0], l, ns);
+  lane_set(w, &i->op[0], l, ns >> i->aux[0]);
 }
 exec_fn bind_mov_clock(struct binding *b) { return clock_now; }
 

@@ -285,13 +285,17 @@ static void cvt_from_small(struct warp *w, const struct inst *i, uint32_t mask) 
 /* cvt.pack: two s32, saturated, below what the third operand holds. */
 static void cvt_integers(struct warp *w, const struct inst *i, uint32_t mask) {
   enum ptx_type t = (enum ptx_type)i->type;
-  uint32_t bits = ptx_type_bytes(t) * 8;
-  uint64_t most = (UINT64_C(1) << bits) - 1;
+  bool is_signed = ptx_type_class(t) == CLASS_SIGNED;
+  uint32_t bits = t == TYPE_s4 || t == TYPE_u4 ? 4 : ptx_type_bytes(t) * 8;
+  int64_t least = is_signed ? -(INT64_C(1) << (bits - 1)) : 0;
+  int64_t most = (INT64_C(1) << (bits - is_signed)) - 1;
   EACH_LANE(l, mask) {
     uint64_t r = i->count > 3 ? lane_get(w, &i->op[3], l) : 0;
-    for (uint32_t k = 1; k <= 2; k++)
-      r = r << bits |
-          (int_to_int((uint64_t)(int32_t)lane_get(w, &i->op[k], l), TYPE_s32, t, true) & most);
+    for (uint32_t k = 1; k <= 2; k++) {
+      int64_t v = (int32_t)lane_get(w, &i->op[k], l);
+      v = v < least ? least : v > most ? most : v;
+      r = r << bits | ((uint64_t)v & ((UINT64_C(1) << bits) - 1));
+    }
     lane_set(w, &i->op[0], l, r & UINT32_MAX);
   }
 }

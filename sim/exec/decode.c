@@ -208,6 +208,8 @@ static bool find_special(struct decoder *d, const struct ptx_arg *a, struct oper
     if (!strcmp(special_names[i], name)) {
       d->program->specials |= UINT64_C(1) << i;
       *out = (struct operand){.bank = BANK_SPECIAL, .width = 4, .offset = i * 128};
+      if (!strcmp(name, "is_explicit_cluster"))
+        out->width = 0; /* a predicate */
       return true;
     }
   return false;
@@ -244,8 +246,9 @@ static uint64_t float_bits(const struct ptx_arg *a, enum ptx_type type) {
 static void source(struct decoder *d, const struct ptx_arg *a, uint32_t width, bool loose,
                    enum ptx_type type) {
   struct operand o = {0};
+  uint32_t fixed = width == ANY_WIDTH ? 8 : width; /* of a constant */
   if (a->kind == PTX_INT || a->kind == PTX_F32 || a->kind == PTX_F64) {
-    push(d, constant(d, float_bits(a, type), width == ANY_WIDTH ? 8 : width));
+    push(d, constant(d, float_bits(a, type), fixed));
     return;
   }
   if (a->kind != PTX_NAME || a->minus) {
@@ -259,7 +262,7 @@ static void source(struct decoder *d, const struct ptx_arg *a, uint32_t width, b
     return;
   }
   if (!strcmp(a->name, "WARP_SZ")) {
-    o = constant(d, 32, width);
+    o = constant(d, 32, fixed);
   } else if (slot &&
              (slot->space == SPACE_LOCAL || (slot->space == SPACE_PARAM && !slot->launch))) {
     /* its address: the frame's base, and the offset that `mov` adds */
@@ -271,13 +274,13 @@ static void source(struct decoder *d, const struct ptx_arg *a, uint32_t width, b
     if (width > 4)
       width = 4;
   } else if (slot && slot->space == SPACE_SHARED) {
-    o = constant(d, slot->offset + a->bits, width);
+    o = constant(d, slot->offset + a->bits, fixed);
   } else if (slot && slot->space == SPACE_PARAM) {
     if (d->statement->opcode[0] != 'm') {
       fail(d, DIAG_E0751, "the address of parameter '%s' is not simulated here", a->name);
       return;
     }
-    o = constant(d, slot->offset + a->bits, width);
+    o = constant(d, slot->offset + a->bits, fixed);
     d->binding.inst->space = IN_ENTRY_PARAM;
   } else if (!slot && !find_special(d, a, &o)) {
     const struct symbol *s = find_symbol(d, a->name);
@@ -288,7 +291,7 @@ static void source(struct decoder *d, const struct ptx_arg *a, uint32_t width, b
            a->suffix ? "." : "", a->suffix ? a->suffix : "");
       return;
     }
-    o = constant(d, s ? s->address + a->bits : index + 1, width);
+    o = constant(d, s ? s->address + a->bits : index + 1, fixed);
   }
   o.negated = a->negated;
   if (a->negated && o.width)
@@ -445,8 +448,13 @@ static void operand(struct decoder *d, char letter, const struct ptx_arg *a) {
   case 'S': list(d, a, false); break;
   case 'T': branch_targets(d, a); break;
   case 'Q':
+  case 'N':
   case 'n':
-    destination(d, a->kind == PTX_PAIR ? &a->items[0] : a, letter == 'Q' ? 0 : bytes, false);
+    destination(d, a->kind == PTX_PAIR ? &a->items[0] : a,
+                letter == 'Q'   ? 0
+                : letter == 'N' ? 4
+                                : bytes,
+                false);
     if (a->kind == PTX_PAIR)
       destination(d, &a->items[1], 0, false);
     else
@@ -551,10 +559,11 @@ static bool special_move(struct decoder *d, const struct ptx_statement *s) {
     return false;
   const struct ptx_arg *to = &s->args[0], *from = &s->args[1];
   bool clock = from->kind == PTX_NAME &&
-               (!strncmp(from->name, "%clock", 6) || !strcmp(from->name, "%globaltimer"));
+               (!strncmp(from->name, "%clock", 6) || !strncmp(from->name, "%globaltimer", 12));
   uint32_t bytes = d->binding.type_count ? ptx_type_bytes(d->binding.types[0]) : 0;
   if (clock) {
     destination(d, to, bytes, false);
+    d->binding.inst->aux[0] = strstr(from->name, "_hi") ? 32 : 0;
     finish(d, bind_mov_clock);
     return true;
   }

@@ -114,6 +114,17 @@ static void integers(void **state) {
       {D32("vmad.u32.u32.u32.po %d, %a, %b, %c;"), 3, 4, 5, 18},
       {D32("shf.l.wrap.b32 %d, %a, %b, %c;"), 0xf0000000, 0x1, 4, 0x1f},
       {D32("lop3.b32 %d, %a, %b, %c, 0x96;"), 0xf0, 0xcc, 0xaa, 0xf0 ^ 0xcc ^ 0xaa},
+      {D32("setp.eq.u32 %q, %a, 0; lop3.or.b32 %d|%p, %a, %b, %c, 0x80, %q; selp.u32 %e, 5, 6, %p; "
+           "add.u32 %d, %d, %e;"),
+       0xf0, 0xcc, 0xaa, 0x80 + 5},
+      {D32("setp.eq.u32 %q, %a, 0; lop3.and.b32 _|%p, %a, %b, %c, 0x80, %q; selp.u32 %d, 5, 6, "
+           "%p;"),
+       0xf0, 0xcc, 0xaa, 6},
+      {D16("mad.hi.u16 %hd, %ha, %hb, %hc;"), 0x8000, 6, 7, 10},
+      {D16("mad.hi.s16 %hd, %ha, %hb, %hc;"), 0x8000, 6, 7, 4},
+      {D32("match.any.sync.b64 %d, %A, 1;"), 1ull << 40, 0, 0, 1},
+      {D32("match.all.sync.b64 %d|%p, %A, 1; selp.u32 %d, %d, 9, %p;"), 1ull << 40, 0, 0, 1},
+      {PRED("mov.pred %p, %is_explicit_cluster;"), 0, 0, 0, 0},
       {D32("prmt.b32.rc8 %d, %a, %b, %c;"), 0x44332211, 0, 2, 0x33333333},
       {D32("brev.b32 %d, %a;"), 1, 0, 0, 0x80000000},
       {D32("bfind.s32 %d, %a;"), (uint32_t)-5, 0, 0, 2},
@@ -142,6 +153,8 @@ static void floats(void **state) {
       {D16("cvt.rn.satfinite.f16.f32 %hd, %a;"), 0x4f000000, 0, 0, 0x7bff},
       {D32("cvt.rni.s8.f32 %d, %a;"), 0x43800000 /* 256 */, 0, 0, 127},
       {D32("cvt.pack.sat.s16.s32 %d, %a, %b;"), 70000, (uint32_t)-3, 0, 0x7ffffffd},
+      {D32("cvt.pack.sat.s4.s32.b32 %d, %a, %b, %c;"), 100, (uint32_t)-3, 0x12, 0x127d},
+      {D32("cvt.pack.sat.u4.s32.b32 %d, %a, %b, %c;"), 100, (uint32_t)-3, 0x12, 0x12f0},
       {D32("cvt.pack.sat.u8.s32.b32 %d, %a, %b, %c;"), 300, 5, 0xaabb, 0xaabbff05},
       {D32("max.f32 %d, %a, %b;"), 0x7fc00000, 0x3f800000, 0, 0x3f800000},
       {D32("max.NaN.f32 %d, %a, %b;"), 0x7fc00000, 0x3f800000, 0, 0x7fffffff},
@@ -211,11 +224,38 @@ static void memory(void **state) {
   check(all, sizeof all / sizeof *all);
 }
 
+/* movmatrix: lane l has two elements of row l / 4, the transposed of column l / 4. */
+static void transposed(void **state) {
+  (void)state;
+  static const char text[] =
+      ".version 8.4\n.target sm_90a\n.address_size 64\n"
+      ".visible .entry k(.param .u64 p) { .reg .b32 %r<3>; .reg .b64 %d<3>; ld.param.u64 %d0, "
+      "[p];\n"
+      "mov.u32 %r0, %tid.x; mul.wide.u32 %d1, %r0, 4; add.s64 %d0, %d0, %d1;\n"
+      "ld.global.b32 %r1, [%d0]; movmatrix.sync.aligned.m8n8.trans.b16 %r2, %r1;\n"
+      "st.global.b32 [%d0], %r2; ret; }\n";
+  CUmodule module;
+  CUfunction f;
+  CUdeviceptr p;
+  assert_int_equal(cuMemAllocManaged(&p, 128, 1), 0);
+  uint16_t *e = (uint16_t *)(uintptr_t)p;
+  for (unsigned k = 0; k < 64; k++)
+    e[k] = (uint16_t)(100 + k);
+  assert_int_equal(cuModuleLoadData(&module, text), 0);
+  assert_int_equal(cuModuleGetFunction(&f, module, "k"), 0);
+  assert_int_equal(cuLaunchKernel(f, 1, 1, 1, 32, 1, 1, 0, NULL, (void *[]){&p}, NULL), 0);
+  for (unsigned k = 0; k < 64; k++)
+    assert_int_equal(e[k], 100 + k % 8 * 8 + k / 8);
+  assert_int_equal(cuModuleUnload(module), 0);
+  assert_int_equal(cuMemFree_v2(p), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(integers),
       cmocka_unit_test(floats),
       cmocka_unit_test(memory),
+      cmocka_unit_test(transposed),
   };
   return cmocka_run_group_tests(tests, open_all, NULL);
 }
