@@ -112,7 +112,8 @@ static struct offset point_offset(struct emit *e, const dim *dims, const struct 
   const struct dim_table *t = e->f->module->dims;
   struct offset o = {.base = emit_i64(e, 0)};
   LLVMValueRef stride = emit_i64(e, 1);
-  int64_t k = 1; /* the stride where constant, else 0 */
+  int64_t k = 1;       /* the stride where constant, else 0 */
+  int64_t divisor = 1; /* of the stride */
   for (uint32_t i = p->rank; i-- > 0;) {
     const struct coord *c = &p->c[i];
     if (c->lanes || (c->stride && !k)) {
@@ -122,12 +123,14 @@ static struct offset point_offset(struct emit *e, const dim *dims, const struct 
     } else {
       o.base = LLVMBuildAdd(e->b, o.base, LLVMBuildMul(e->b, c->base, stride, ""), "");
       o.stride = wrapping_add(o.stride, wrapping_mul(c->stride, k));
-      o.align = c->align && !k ? 1 : common_divisor(o.align, wrapping_mul(c->align, k));
+      o.align = common_divisor(o.align, wrapping_mul(c->align, divisor));
     }
     int64_t n;
     if (dim_is_const_value(t, dims[i], 1))
       continue;
-    k = dim_is_const(t, dims[i], &n) ? wrapping_mul(k, n) : 0;
+    bool known = dim_is_const(t, dims[i], &n);
+    k = known ? wrapping_mul(k, n) : 0;
+    divisor = known ? wrapping_mul(divisor, n) : divisor;
     stride = LLVMBuildMul(e->entry_builder, stride, emit_dim(e, dims[i]), "");
   }
   return o;
@@ -286,10 +289,30 @@ static LLVMValueRef load_lanes(struct emit *e, LLVMValueRef base, unsigned align
   return load_lane_by_lane(e, base, dtype, type, false, o, width);
 }
 
+/* LLVM 19 stores bytes by four on GPUs, and makes bytes of words that are casts of them. */
+static LLVMValueRef bytes_as_words(struct emit *e, LLVMTypeRef type, unsigned align, LLVMValueRef x,
+                                   uint32_t width) {
+  bool gpu = target_isa(e->math->target)->kind == TARGET_NVPTX;
+  if (!gpu || type != e->i8 || width % 8 || align % 8)
+    return x;
+  LLVMValueRef words = LLVMGetPoison(LLVMVectorType(e->i32, width / 4));
+  for (uint32_t i = 0; i < width; i += 4) {
+    LLVMValueRef word = LLVMConstNull(e->i32);
+    for (uint32_t j = 0; j < 4; j++) {
+      LLVMValueRef y = LLVMBuildZExt(e->b, emit_lane(e, x, width, i + j), e->i32, "");
+      word = LLVMBuildOr(e->b, word,
+                         LLVMBuildShl(e->b, y, LLVMConstInt(e->i32, 8ull * j, false), ""), "");
+    }
+    words = LLVMBuildInsertElement(e->b, words, word, emit_i64(e, i / 4), "");
+  }
+  return words;
+}
+
 static void store_lanes(struct emit *e, LLVMValueRef base, unsigned align, LLVMTypeRef type,
                         const struct offset *o, LLVMValueRef x, uint32_t width) {
   if (width == 1 || (!o->lanes && o->stride == 1)) {
     LLVMValueRef index = width == 1 ? lane_index(e, o, 1, 0) : o->base;
+    x = bytes_as_words(e, type, align, x, width);
     LLVMSetAlignment(LLVMBuildStore(e->b, x, element_pointer(e, type, base, index)), align);
     return;
   }

@@ -245,15 +245,29 @@ LLVMValueRef coord_in_range(struct emit *e, const struct coord *c, LLVMValueRef 
   return LLVMBuildAnd(e->b, ok, LLVMBuildICmp(e->b, LLVMIntSLT, most, hi, ""), "");
 }
 
+/* Whether no lanes along the axis are of two pieces. */
+static bool pieces_hold_lanes(const struct emit *e, const struct op *op, const struct coord *c,
+                              uint32_t width) {
+  int64_t axis = OP_ATTRS(concat, op)->axis, n;
+  if (!c->stride)
+    return true;
+  if (c->stride != 1 || c->align % width)
+    return false;
+  for (uint32_t i = 0; i < op->n_operands; i++)
+    if (!dim_is_const(e->f->module->dims, value_type(e->f, op->operands[i])->dims[axis], &n) ||
+        n % width)
+      return false;
+  return true;
+}
+
 static LLVMValueRef concat_from(struct emit *e, const struct op *op, const struct point *p,
                                 uint32_t piece, LLVMValueRef offset) {
   uint32_t axis = (uint32_t)OP_ATTRS(concat, op)->axis;
   value_id v = op->operands[piece];
   struct point q = *p;
   q.c[axis] = coord_affine(e, &p->c[axis], 1, LLVMBuildNeg(e->b, offset, ""), p->width);
-  bool affine_lanes = p->c[axis].stride != 0;
   bool last = piece + 1 == op->n_operands;
-  if (last && !affine_lanes)
+  if (last && pieces_hold_lanes(e, op, &p->c[axis], p->width))
     return emit_value(e, v, &q);
   LLVMValueRef end = LLVMBuildAdd(e->b, offset, emit_dim(e, value_type(e->f, v)->dims[axis]), "");
   struct emit_if s;

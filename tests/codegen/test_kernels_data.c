@@ -225,6 +225,7 @@ struct view {
   struct strbuf *b;
   long long dims[4];
   int rank, number; /* of the value so far */
+  bool runs;        /* leave neighbours of the last dim together */
 };
 
 static void put_step(struct view *v, const char *op) {
@@ -241,7 +242,9 @@ static void put_numbers(struct view *v, const char *name, const long long *x) {
 
 static void turn(struct view *v) {
   long long perm[4], dims[4];
-  for (int i = 0; i < v->rank; i++) {
+  for (int i = 0; i < v->rank; i++)
+    perm[i] = i;
+  for (int i = 0; i < v->rank - v->runs; i++) {
     int64_t j = pick(0, i);
     perm[i] = perm[j];
     perm[j] = i;
@@ -257,8 +260,11 @@ static void turn(struct view *v) {
 static void cut(struct view *v) {
   long long start[4], step[4], n[4];
   for (int i = 0; i < v->rank; i++) {
-    step[i] = pick(0, 1) ? 1 : pick(0, 1) ? 2 : -1;
+    bool whole = v->runs && i + 1 == v->rank;
+    step[i] = whole || pick(0, 1) ? 1 : pick(0, 1) ? 2 : -1;
     n[i] = pick(1, step[i] == 2 ? (v->dims[i] + 1) / 2 : v->dims[i]);
+    if (whole && v->dims[i] >= 4)
+      n[i] = v->dims[i] / 4 * pick(1, 4);
     long long span = (n[i] - 1) * (step[i] < 0 ? 1 : step[i]);
     start[i] = pick(0, v->dims[i] - 1 - span) + (step[i] < 0 ? span : 0);
     v->dims[i] = n[i];
@@ -276,6 +282,8 @@ static void pad(struct view *v) {
     low[i] = pick(0, 3);
     high[i] = pick(0, 3);
     interior[i] = pick(0, 3) ? 0 : 1;
+    if (v->runs && i + 1 == v->rank)
+      low[i] = high[i] = interior[i] = 0;
     v->dims[i] += low[i] + high[i] + interior[i] * (v->dims[i] - 1);
   }
   put_step(v, "pad");
@@ -305,7 +313,7 @@ static void flatten(struct view *v) {
 
 static void pick_rows(struct view *v) {
   static const char *const modes[] = {"clamp", "fill"};
-  int axis = (int)pick(0, v->rank - 1);
+  int axis = (int)pick(0, v->rank - 1 - (v->runs && v->rank > 1));
   long long dims[4] = {6};
   strbuf_printf(v->b, "  %%i%d = map %%i { mod(mul(add($0, 5), 3), %lld) }\n", v->number,
                 v->dims[axis] + 2);
@@ -318,14 +326,14 @@ static void pick_rows(struct view *v) {
   memcpy(v->dims, dims, sizeof dims);
 }
 
-static void view_text(struct strbuf *b) {
+static void put_views(struct strbuf *b, bool runs) {
   static void (*const steps[])(struct view *) = {turn, cut, pad, join, flatten, pick_rows};
-  struct view v = {.b = b, .rank = (int)pick(2, 4)};
+  struct view v = {.b = b, .rank = (int)pick(2, 4), .runs = runs};
   struct strbuf body = {0};
   const char *t = pick_number();
   char list[128];
   for (int i = 0; i < v.rank; i++)
-    v.dims[i] = v.rank > 3 ? pick(1, 6) : size(20);
+    v.dims[i] = runs && i + 1 == v.rank ? 4 * pick(1, 12) : v.rank > 3 ? pick(1, 6) : size(20);
   put_list(list, sizeof list, v.dims, v.rank, -1);
   v.b = &body;
   for (int64_t n = pick(1, 4); n > 0; n--) {
@@ -343,10 +351,15 @@ static void view_text(struct strbuf *b) {
   strbuf_deinit(&body);
 }
 
+static void view_text(struct strbuf *b) { put_views(b, false); }
+static void wide_view_text(struct strbuf *b) { put_views(b, true); }
+
 static void test_views(void **state) {
   (void)state;
   check_many(view_text, 60);
+  check_many(wide_view_text, 20);
   check_gpu(view_text, 60);
+  check_gpu(wide_view_text, 60);
 }
 
 static void test_coverage(void **state) {
