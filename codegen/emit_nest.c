@@ -15,6 +15,32 @@ uint32_t nest_width(const struct emit *e, dim d, enum dtype widest) {
   return width;
 }
 
+static void at_vector(const struct nest *n, struct point *q, LLVMValueRef index) {
+  q->width = n->width;
+  q->c[n->axes[n->n_axes - 1]] = (struct coord){.base = index, .stride = 1, .align = n->width};
+}
+
+/* As many vectors of [0, size) as the streams take, into *vector; returns where they end. */
+static LLVMValueRef stream_loop(struct emit *e, const struct nest *n, struct point *q,
+                                LLVMValueRef size, LLVMValueRef *vector) {
+  uint32_t step = n->width * n->streams;
+  LLVMValueRef acc[NEST_MAX_STREAMS] = {*vector}, next[NEST_MAX_STREAMS];
+  LLVMValueRef end = LLVMBuildAnd(e->b, size, emit_i64(e, -(int64_t)step), "");
+  struct emit_loop l;
+  for (uint32_t s = 1; s < n->streams; s++)
+    acc[s] = n->neutral;
+  emit_loop_begin(e, &l, emit_i64(e, 0), end, step, n->streams, acc);
+  for (uint32_t s = 0; s < n->streams; s++) {
+    at_vector(n, q, LLVMBuildAdd(e->b, l.index, emit_i64(e, (int64_t)s * n->width), ""));
+    n->body(e, n->user, q, &l.carried[s], &next[s]);
+  }
+  emit_loop_end(e, &l, next);
+  *vector = l.carried[0];
+  for (uint32_t s = 1; s < n->streams; s++)
+    *vector = n->merge(e, n->user, *vector, l.carried[s]);
+  return end;
+}
+
 static void last_loop(struct emit *e, const struct nest *n, struct point *q, LLVMValueRef *scalar,
                       LLVMValueRef *vector) {
   uint32_t axis = n->axes[n->n_axes - 1];
@@ -22,11 +48,12 @@ static void last_loop(struct emit *e, const struct nest *n, struct point *q, LLV
   LLVMValueRef next[NEST_MAX_CARRIED];
   struct emit_loop l;
   if (n->width > 1) {
-    LLVMValueRef rest = LLVMBuildAnd(e->b, size, emit_i64(e, -(int64_t)n->width), "");
-    whole = rest;
-    emit_loop_begin(e, &l, emit_i64(e, 0), whole, n->width, n->n_carried, vector);
-    q->width = n->width;
-    q->c[axis] = (struct coord){.base = l.index, .stride = 1, .align = n->width};
+    LLVMValueRef from = emit_i64(e, 0);
+    if (n->streams > 1)
+      from = stream_loop(e, n, q, size, vector);
+    whole = LLVMBuildAnd(e->b, size, emit_i64(e, -(int64_t)n->width), "");
+    emit_loop_begin(e, &l, from, whole, n->width, n->n_carried, vector);
+    at_vector(n, q, l.index);
     n->body(e, n->user, q, l.carried, next);
     emit_loop_end(e, &l, next);
     memcpy(vector, l.carried, n->n_carried * sizeof *vector);

@@ -12,6 +12,11 @@
 typedef void (*nest_body)(struct emit *e, void *user, const struct point *p,
                           const LLVMValueRef *acc, LLVMValueRef *out_acc);
 
+/* The accumulator of two that began apart; both of the nest's width. */
+typedef LLVMValueRef (*nest_merge)(struct emit *e, void *user, LLVMValueRef a, LLVMValueRef b);
+
+#define NEST_MAX_STREAMS 4
+
 struct nest {
   uint32_t n_axes;
   uint32_t
@@ -22,6 +27,11 @@ struct nest {
       lane; /* where the last of the loops begins, and `lanes` its step; NULL: at 0, by 1 */
   uint32_t lanes;
   uint32_t n_carried;
+  /* Above 1, where one accumulator is carried: so many vectors are taken side by side, each into an
+   * accumulator of its own, so that none waits for the one before. They begin as `neutral`. */
+  uint32_t streams;
+  LLVMValueRef neutral;
+  nest_merge merge;
   nest_body body;
   void *user;
 };

@@ -3,9 +3,9 @@
  * layer norm, RMS norm, ...).
  *
  * A tile is one row, of a thread or of the threads of a block. Each reduction in turn is one pass
- * over the row; then one pass stores the results. A value that a pass computes at some cost and a
- * later pass wants again is kept in a row of scratch, so exp is evaluated once. Reduction results
- * are registers.
+ * over the row, in several accumulators where adding is what takes the time; then one pass stores
+ * the results. A value that a pass computes at some cost and a later pass wants again is kept in a
+ * row of scratch, so exp is evaluated once. Reduction results are registers.
  *
  * The fusion pass promises: reductions share their axes, which are the last dims of one space;
  * everything between them and the results is a map in that space, or in it with the row dims 1. */
@@ -112,6 +112,35 @@ static void reduce_step(struct emit *e, void *user, const struct point *p, const
   out_acc[0] = emit_combine(e, OP_ATTRS(reduce, pass->op)->kind, dtype, acc[0], x, p->width);
 }
 
+static LLVMValueRef merge_streams(struct emit *e, void *user, LLVMValueRef a, LLVMValueRef b) {
+  const struct op *op = ((const struct pass *)user)->op;
+  enum dtype dtype = value_type(e->f, op->operands[0])->dtype;
+  uint32_t width = LLVMGetVectorSize(LLVMTypeOf(a));
+  return emit_combine(e, OP_ATTRS(reduce, op)->kind, dtype, a, b, width);
+}
+
+#define STREAM_COST 8
+
+/* Accumulators that a reduction goes on with side by side: several where what it reduces is made
+ * faster than it is added up. */
+static uint32_t streams_of(const struct emit *e, const struct op *reduce, const struct nest *n) {
+  const struct region *r = &e->f->regions.data[e->fused->regions[0]];
+  dim size = n->dims[n->axes[n->n_axes - 1]];
+  uint32_t cost = 0;
+  int64_t known;
+  for (uint32_t i = 0; i < r->ops.len; i++) {
+    const struct op *op = function_op(e->f, r->ops.data[i]);
+    if (op == reduce)
+      break;
+    const struct scalar_body *body = op->kind == OP_MAP ? OP_ATTRS(map, op)->body : NULL;
+    for (uint32_t j = 0; body && j < body->len; j++)
+      cost += scalar_infos[body->insts[j].op].cost;
+  }
+  bool few = dim_is_const(e->f->module->dims, size, &known) &&
+             known < (int64_t)n->width * 2 * NEST_MAX_STREAMS;
+  return n->width == 1 || cost > STREAM_COST || few ? 1 : NEST_MAX_STREAMS;
+}
+
 static struct nest row_nest(struct emit *e, const struct row *row, uint32_t n_carried,
                             nest_body body, void *user) {
   struct nest n = {.n_axes = row->rank - row->from,
@@ -135,6 +164,9 @@ static void reduce_pass(struct emit *e, const struct row *row, const struct op *
   struct nest n = row_nest(e, row, 1, reduce_step, &pass);
   LLVMValueRef scalar = emit_identity(e, kind, dtype, 1);
   LLVMValueRef vector = emit_identity(e, kind, dtype, n.width);
+  n.streams = n.n_axes && !keep ? streams_of(e, op, &n) : 1;
+  n.neutral = vector;
+  n.merge = merge_streams;
   emit_nest(e, &n, p, &scalar, &vector);
   if (n.width > 1) {
     LLVMValueRef x = emit_horizontal(e, kind, dtype, vector, n.width);
