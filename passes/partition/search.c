@@ -161,7 +161,8 @@ static void attempt_tables(struct searcher *s, const struct mesh *mesh, struct a
     chains[i] = out->tables[i].chain;
     out->used |= out->tables[i].used;
   }
-  out->problem = (struct search_problem){w->n_phases, chains, s->n_ties, memory_limit(s)};
+  out->problem = (struct search_problem){
+      .n_phases = w->n_phases, .phases = chains, .n_weights = s->n_ties, .limit = memory_limit(s)};
 }
 
 /* ---- candidates ---- */
@@ -360,12 +361,19 @@ static void take_gap(const struct searcher *s, struct search_result *out) {
     out->gap = 0;
 }
 
-static void warn_if_late(const struct searcher *s, const struct search_clock *clock,
-                         const struct search_result *out) {
+/* Late, or a block was too large to look at all of it. */
+static void warn_of_gap(const struct searcher *s, const struct search_clock *clock,
+                        const struct search_result *out) {
   double bound = out->winner.seconds - out->gap;
-  if (!(out->gap > 0) || !search_is_late(clock))
+  if (!(out->gap > 0))
     return;
-  if (bound > 1e-3 * out->winner.seconds)
+  if (!search_is_late(clock))
+    diag_report(
+        s->d, DIAG_W0342, NULL, "fewer axes: --parallel",
+        "the plan may take %.2g %% longer than the best there is: the space is too large to "
+        "look at all of it",
+        100 * out->gap / fmax(bound, 1e-3 * out->winner.seconds));
+  else if (bound > 1e-3 * out->winner.seconds)
     diag_report(s->d, DIAG_W0340, NULL, "more time: --search-time",
                 "after %.3g s the best plan so far is taken; it may take %.2g %% longer than the "
                 "best there is",
@@ -407,7 +415,7 @@ static status search_all(struct searcher *s, struct mark mark, struct search_res
     out->n_candidates = s->n_meshes;
     take_assignments(s, best, out);
     take_gap(s, out);
-    warn_if_late(s, &race.clock, out);
+    warn_of_gap(s, &race.clock, out);
   }
   mesh_race_deinit(&race);
   for (uint32_t i = 0; i < s->n_meshes; i++)

@@ -88,6 +88,10 @@ double search_priced(const struct reducer *r, const struct search_variable *x, u
   return x->time[choice] + r->price * x->bytes[choice];
 }
 
+double search_row_cost(const struct reducer *r, double time, double bytes) {
+  return time + r->slack_price * bytes;
+}
+
 bool search_is_allowed(const struct reducer *r, const struct search_variable *x, uint32_t choice) {
   for (uint32_t i = 0; r->fixed && i < x->n_ties; i++) {
     uint16_t fixed = r->fixed[x->ties[i].weight];
@@ -97,15 +101,28 @@ bool search_is_allowed(const struct reducer *r, const struct search_variable *x,
   return !isinf(x->time[choice]);
 }
 
+/* How much having b instead of a may cost elsewhere if a is to go; not above 0: it stays. With
+ * bytes, b must be better in both, or by the slack in what it costs. */
+static double margin_over(const struct reducer *r, const struct row *a, const struct row *b) {
+  /* A margin, since sums of the rest are rounded. */
+  double margin = a->time * (1 - 1e-12) - b->time;
+  if (!r->with_bytes)
+    return margin;
+  double cost = search_row_cost(r, a->time, a->bytes) * (1 - 1e-12) -
+                search_row_cost(r, b->time, b->bytes) - r->slack;
+  return b->bytes <= a->bytes ? fmax(margin, cost) : cost;
+}
+
 /* Goldstein's criterion: a choice goes if another is better whatever the rest does. Strictly, so
  * that of equals none goes for another that went. */
 bool search_is_dead_end(struct reducer *r, const struct search_variable *x, uint32_t a) {
+  struct row of_a = {.time = search_priced(r, x, a), .bytes = x->bytes[a]};
   for (uint32_t b = 0; b < x->n_choices; b++) {
-    if (a == b || !search_is_allowed(r, x, b) || search_priced(r, x, b) >= search_priced(r, x, a) ||
-        (r->with_bytes && x->bytes[b] > x->bytes[a]))
+    struct row of_b = {.time = search_priced(r, x, b), .bytes = x->bytes[b]};
+    if (a == b || !search_is_allowed(r, x, b))
       continue;
-    /* A margin, since sums of the rest are rounded. */
-    if (search_priced(r, x, b) + penalty_of(r, x, a, b) < search_priced(r, x, a) * (1 - 1e-12))
+    double margin = margin_over(r, &of_a, &of_b);
+    if (margin > 0 && penalty_of(r, x, a, b) < margin)
       return true;
   }
   return false;
@@ -157,18 +174,23 @@ static row_key end_mask(const struct reducer *r, const struct relation *x) {
 
 #define CHAMPIONS 12
 
-/* The fastest rows of each pair of ends, and how fast the slowest of them is. */
+/* The cheapest rows of each pair of ends. */
 struct champions {
   uint32_t n;
   uint32_t rows[CHAMPIONS];
 };
 
-static void champion_add(const struct relation *x, struct champions *c, uint32_t row) {
+static double cost_of(const struct reducer *r, const struct relation *x, uint32_t row) {
+  return search_row_cost(r, x->rows[row].time, x->rows[row].bytes);
+}
+
+static void champion_add(const struct reducer *r, const struct relation *x, struct champions *c,
+                         uint32_t row) {
   uint32_t i = c->n < CHAMPIONS ? c->n++ : CHAMPIONS;
-  if (i == CHAMPIONS && x->rows[row].time >= x->rows[c->rows[CHAMPIONS - 1]].time)
+  double cost = cost_of(r, x, row);
+  if (i == CHAMPIONS && cost >= cost_of(r, x, c->rows[CHAMPIONS - 1]))
     return;
-  for (i = i == CHAMPIONS ? CHAMPIONS - 1 : i;
-       i > 0 && x->rows[c->rows[i - 1]].time > x->rows[row].time; i--)
+  for (i = i == CHAMPIONS ? CHAMPIONS - 1 : i; i > 0 && cost_of(r, x, c->rows[i - 1]) > cost; i--)
     c->rows[i] = c->rows[i - 1];
   c->rows[i] = row;
 }
@@ -189,14 +211,14 @@ void relation_prune(struct reducer *r, struct relation *x) {
       vec_push(&groups, (struct champions){0});
     }
     group[i] = (uint32_t)at;
-    champion_add(x, &groups.data[at], i);
+    champion_add(r, x, &groups.data[at], i);
   }
   for (uint32_t i = 0; i < x->n; i++) {
     const struct champions *c = &groups.data[group[i]];
     for (uint32_t k = 0; k < c->n && !dead[i]; k++) {
       const struct row *a = &x->rows[i], *b = &x->rows[c->rows[k]];
-      double margin = a->time * (1 - 1e-12) - b->time;
-      if (margin > 0 && (!r->with_bytes || b->bytes <= a->bytes))
+      double margin = margin_over(r, a, b);
+      if (margin > 0)
         dead[i] = row_instead(r, x, a->key, b->key, margin) < margin;
     }
   }

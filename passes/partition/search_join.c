@@ -81,11 +81,15 @@ static uint32_t *rows_by_match(const struct reducer *r, const struct join *j,
 }
 
 #define PAIRS_PER_LOOK (1u << 18)
+/* To close a gap. */
+#define MOST_SLACK_PAIRS (UINT64_C(1) << 25)
 
 static void look_at_clock(struct reducer *r) {
   if (r->pairs < PAIRS_PER_LOOK || r->beam)
     return;
+  r->all_pairs += r->pairs;
   r->pairs = 0;
+  r->overflow |= !isinf(r->slack) && r->all_pairs > MOST_SLACK_PAIRS;
   r->overflow |= search_is_late(&r->clock);
 }
 

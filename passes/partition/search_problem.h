@@ -72,7 +72,8 @@ struct search_problem {
   uint32_t n_phases;
   const struct search_chain *phases;
   uint32_t n_weights;
-  double limit; /* of bytes; INFINITY: none */
+  double limit;   /* of bytes; INFINITY: none */
+  bool no_fronts; /* blocks are treated as if their fronts were too long to make, for tests */
 };
 
 struct search_solution {

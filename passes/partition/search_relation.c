@@ -11,6 +11,8 @@
 #include "passes/partition/search_relation.h"
 
 #define MOST_ROWS (4u << 20)
+/* Of fronts with a slack, which are only made to close a gap. */
+#define MOST_SLACK_ROWS (1u << 20)
 
 /* ---- keys ---- */
 
@@ -103,7 +105,7 @@ static void row_map_resize(struct row_map *m, const struct relation *x, uint32_t
 
 static void relation_push(struct reducer *r, struct relation *x, struct row_map *m,
                           const struct row *row) {
-  if (x->n == MOST_ROWS) {
+  if (x->n == (isinf(r->slack) ? MOST_ROWS : MOST_SLACK_ROWS)) {
     r->overflow = true;
     return;
   }
@@ -127,6 +129,12 @@ static bool dominates(const struct reducer *r, const struct row *a, const struct
   return a->time < b->time || (a->time == b->time && a->bytes <= b->bytes);
 }
 
+/* By more than the slack. */
+static bool is_dearer(const struct reducer *r, const struct row *a, const struct row *b) {
+  return search_row_cost(r, a->time, a->bytes) * (1 - 1e-12) >
+         search_row_cost(r, b->time, b->bytes) + r->slack;
+}
+
 /* Adds a row unless its front has a better one; takes the place of one that it beats. Others that
  * it beats stay until relation_thin. */
 void relation_add(struct reducer *r, struct relation *x, struct row_map *m, const struct row *row) {
@@ -136,7 +144,7 @@ void relation_add(struct reducer *r, struct relation *x, struct row_map *m, cons
          i = m->next[i]) {
       if (x->rows[i].key != row->key)
         continue;
-      if (dominates(r, &x->rows[i], row))
+      if (dominates(r, &x->rows[i], row) || is_dearer(r, row, &x->rows[i]))
         return;
       if (dominates(r, row, &x->rows[i]))
         beaten = i;
@@ -161,6 +169,23 @@ static int by_key(const void *a, const void *b) {
                             : (x->right > y->right) - (x->right < y->right);
 }
 
+/* Of each key, rows stay that are within the slack of its cheapest. */
+static void thin_by_slack(const struct reducer *r, struct relation *x) {
+  uint32_t kept = 0;
+  for (uint32_t i = 0, end; i < x->n; i = end) {
+    uint32_t best = i;
+    for (end = i; end < x->n && x->rows[end].key == x->rows[i].key; end++)
+      if (search_row_cost(r, x->rows[end].time, x->rows[end].bytes) <
+          search_row_cost(r, x->rows[best].time, x->rows[best].bytes))
+        best = end;
+    struct row least = x->rows[best];
+    for (uint32_t k = i; k < end; k++)
+      if (!is_dearer(r, &x->rows[k], &least))
+        x->rows[kept++] = x->rows[k];
+  }
+  x->n = kept;
+}
+
 /* In order of keys, each key's rows a strict front. */
 void relation_thin(const struct reducer *r, struct relation *x, struct row_map *m) {
   mem_free(m->slots);
@@ -175,6 +200,8 @@ void relation_thin(const struct reducer *r, struct relation *x, struct row_map *
     x->rows[kept++] = x->rows[i];
   }
   x->n = kept;
+  if (!isinf(r->slack))
+    thin_by_slack(r, x);
 }
 
 /* ---- columns ---- */

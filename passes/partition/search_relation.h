@@ -71,13 +71,16 @@ struct reducer {
   const uint16_t *fixed;
   bool with_bytes; /* fronts */
   double price;    /* of a byte, in the times of rows */
+  /* Of fronts: rows go that cost more than others by so much, a byte at this price. */
+  double slack, slack_price;
   struct arena scratch;
   const uint32_t *n_readers; /* by value, of the whole block */
   VEC(struct relation *) open;
   struct search_clock clock;
   uint32_t beam;  /* rows that a relation keeps; 0: all of them */
   uint64_t pairs; /* joined since the clock was looked at */
-  bool overflow;  /* too late or too many, and nothing that is made now counts */
+  uint64_t all_pairs;
+  bool overflow; /* too late or too many, and nothing that is made now counts */
 };
 
 /* The classes of one value that a row speaks of. */
@@ -159,6 +162,8 @@ bool search_next_join(struct reducer *r, uint32_t *out_a, uint32_t *out_b);
 double search_priced(const struct reducer *r, const struct search_variable *x, uint32_t choice);
 /* Whether a choice has the layouts that are fixed. */
 bool search_is_allowed(const struct reducer *r, const struct search_variable *x, uint32_t choice);
+/* What a row costs where fronts have a slack; else its time. */
+double search_row_cost(const struct reducer *r, double time, double bytes);
 /* Whether another choice is better whatever the rest does. */
 bool search_is_dead_end(struct reducer *r, const struct search_variable *x, uint32_t a);
 /* Keeps the best rows of each pair of ends, where only some are to be kept. */

@@ -2,7 +2,11 @@
 /* Phases solved together: branch and bound over the layouts of the weights that tie them. A node
  * fixes the layouts of some weights; its bound is the sum of the phases' optima under that alone,
  * and where these agree on every layout the node is a solution. The best bound goes first, so the
- * first solution is the optimum. */
+ * first solution is the optimum.
+ *
+ * Where memory counts and fronts would be too long, a node's bound is Lagrangian, and there may be
+ * a gap to the best way found. It is closed by fronts of what costs less than the gap more than the
+ * cheapest, at the price of the bound: a better way has nothing else. */
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -34,15 +38,17 @@ struct block_memo {
 
 struct solver {
   const struct search_problem *p;
-  bool limited;   /* the limit counts */
-  bool fronts;    /* blocks are small enough for fronts of time and bytes */
-  bool truncated; /* a table was */
+  bool limited;    /* the limit counts */
+  bool fronts;     /* blocks are small enough for fronts of time and bytes */
+  bool truncated;  /* a table that was asked for since this was last cleared is */
+  double given_up; /* a bound on what was left out */
   double cutoff;
   struct search_clock clock;
   struct arena arena; /* tables, nodes, paths */
   VEC(struct block_memo) memos;
   struct map cache;  /* hash -> struct cached * */
   uint32_t n_blocks; /* of all phases, which are one chain as far as time and bytes go */
+  struct node *best; /* a solution, perhaps not the optimum; NULL: none yet */
 };
 
 typedef const struct search_table *const *table_list;
@@ -52,7 +58,9 @@ struct node {
   uint16_t *fixed; /* by weight */
   double bound;    /* on the time of what has these layouts */
   struct search_path path;
-  table_list points; /* entries that are best at some price, to look among; NULL: path is best */
+  table_list points;        /* entries that are best at some price, to look among; NULL: no more */
+  double price, lagrangian; /* the bound at its best price */
+  bool closed;              /* no more can be done about a bound below the path's time */
 };
 
 /* ---- tables ---- */
@@ -80,14 +88,17 @@ static const struct search_table *table_of(struct solver *s, const struct search
   uint32_t n = ties_of_block(b, fixed, NULL);
   uint16_t *ties = ARENA_ARRAY(&s->arena, uint16_t, n);
   ties_of_block(b, fixed, ties);
-  uint64_t hash = hash_bytes(&aim.price, sizeof aim.price, (uintptr_t)b + aim.fronts), head = 0;
+  double key[] = {aim.price, aim.slack};
+  uint64_t hash = hash_bytes(key, sizeof key, (uintptr_t)b + aim.fronts), head = 0;
   for (uint32_t i = 0; i < n; i++)
     hash = (hash ^ ties[i]) * 0x100000001B3u;
   map_get(&s->cache, hash, &head);
   for (struct cached *c = (struct cached *)(uintptr_t)head; c; c = c->next)
     if (c->block == b && c->aim.fronts == aim.fronts && c->aim.price == aim.price &&
-        !memcmp(c->fixed, ties, n * sizeof *ties))
+        c->aim.slack == aim.slack && !memcmp(c->fixed, ties, n * sizeof *ties)) {
+      s->truncated |= c->table.truncated;
       return &c->table;
+    }
   struct cached *c = ARENA_NEW(&s->arena, struct cached);
   *c = (struct cached){(struct cached *)(uintptr_t)head, b, ties, aim, {0}};
   search_table_build(memo_of(s, b), fixed, aim, s->clock, &s->arena, &c->table);
@@ -132,15 +143,16 @@ static table_list join_tables(struct solver *s, table_list a, table_list b) {
  * is at the cutoff. */
 static bool solve_priced(struct solver *s, struct node *node) {
   struct search_path fast, small, middle;
-  table_list all = tables_of(s, node, (struct search_aim){.price = 0});
+  table_list all = tables_of(s, node, (struct search_aim){.slack = INFINITY});
   if (!search_chain_best(all, s->n_blocks, 0, &s->arena, &fast))
     return false;
-  node->bound = fast.time;
+  node->bound = node->lagrangian = fast.time;
+  node->price = 0;
   node->path = fast;
   if (fast.bytes <= s->p->limit || node->bound >= s->cutoff)
     return true;
   double price = 1e6 * fast.time / fast.bytes;
-  table_list more = tables_of(s, node, (struct search_aim){.price = price});
+  table_list more = tables_of(s, node, (struct search_aim){.price = price, .slack = INFINITY});
   search_chain_best(more, s->n_blocks, price, &s->arena, &small);
   node->path = small;
   if (small.bytes > s->p->limit)
@@ -152,11 +164,14 @@ static bool solve_priced(struct solver *s, struct node *node) {
         fast.time + (price = (small.time - fast.time) / (fast.bytes - small.bytes)) * fast.bytes;
     if (!(price > 0))
       break;
-    more = tables_of(s, node, (struct search_aim){.price = price});
+    more = tables_of(s, node, (struct search_aim){.price = price, .slack = INFINITY});
     search_chain_best(more, s->n_blocks, price, &s->arena, &middle);
     all = join_tables(s, all, more);
     double cost = middle.time + price * middle.bytes;
-    node->bound = fmax(node->bound, cost - price * s->p->limit);
+    if (cost - price * s->p->limit > node->lagrangian) {
+      node->lagrangian = node->bound = cost - price * s->p->limit;
+      node->price = price;
+    }
     if (middle.bytes <= s->p->limit && middle.time < node->path.time)
       node->path = middle;
     if (cost >= corner * (1 - 1e-9))
@@ -171,15 +186,50 @@ static bool solve_priced(struct solver *s, struct node *node) {
 /* Finds the node's best path, or one within the limit and where to look for better ones; false
  * where there is none. */
 static bool node_solve(struct solver *s, struct node *node) {
+  s->truncated = false;
   if (s->limited && !s->fronts)
     return solve_priced(s, node);
-  table_list tables = tables_of(s, node, (struct search_aim){.fronts = s->limited});
+  node->closed = true;
+  table_list tables =
+      tables_of(s, node, (struct search_aim){.fronts = s->limited, .slack = INFINITY});
   if (s->limited)
     return search_chain_limited(tables, s->n_blocks, s->p->limit, INFINITY, &s->arena, &node->path,
                                 &node->bound);
   bool found = search_chain_best(tables, s->n_blocks, 0, &s->arena, &node->path);
   node->bound = found ? node->path.time : INFINITY;
   return found;
+}
+
+/* Below this nothing better is sought. */
+static double cutoff_of(const struct solver *s) {
+  return s->best ? fmin(s->cutoff, s->best->path.time) : s->cutoff;
+}
+
+#define FIRST_SLACK (1.0 / 64)
+#define MORE_SLACK 4
+/* Sums in another order differ in their last bits. */
+#define LAST_BITS 1e-12
+
+/* Raises the bound to the time of the best path, which it finds, or to the cutoff; less far where
+ * the fronts for that have no room. Small slacks first: a better path makes the gap small. */
+static void node_close(struct solver *s, struct node *node) {
+  double most = fmin(node->path.time, cutoff_of(s));
+  double slack = (most - node->lagrangian) * FIRST_SLACK;
+  node->closed = true;
+  for (; node->bound < most * (1 - LAST_BITS); slack *= MORE_SLACK) {
+    struct search_path path;
+    double bound;
+    s->truncated = false;
+    table_list tables =
+        tables_of(s, node, (struct search_aim){true, node->price, slack * (1 + 1e-9)});
+    if (s->truncated)
+      return;
+    if (search_chain_limited(tables, s->n_blocks, s->p->limit, most, &s->arena, &path, &bound) &&
+        path.time < node->path.time)
+      node->path = path;
+    most = fmin(most, node->path.time);
+    node->bound = fmax(node->bound, fmin(most, fmin(bound, node->lagrangian + slack)));
+  }
 }
 
 /* The best way among a node's points; the bound stays what it is. */
@@ -298,10 +348,14 @@ static bool branch(struct solver *s, struct queue *q, const struct node *from, u
     struct node *x = ARENA_NEW(&s->arena, struct node);
     x->fixed = arena_memdup(&s->arena, from->fixed, s->p->n_weights * sizeof *x->fixed);
     x->fixed[weight] = layouts[i];
-    if (!node_solve(s, x))
+    bool found = node_solve(s, x);
+    if (!found && s->truncated)
+      s->given_up = fmin(s->given_up, from->bound);
+    if (!found)
       continue;
-    x->bound = fmax(x->bound, from->bound);
-    if (x->bound < s->cutoff)
+    x->bound = s->truncated ? from->bound : fmax(x->bound, from->bound);
+    x->closed |= s->truncated;
+    if (x->bound < cutoff_of(s))
       queue_push(q, x);
   }
   return true;
@@ -346,8 +400,15 @@ static const struct node *dive(struct solver *s, const struct node *from, uint16
   return x;
 }
 
-/* Looks at the best node as far as needed to know whether it is the solution, or branches. Late, or
- * where no more may be looked at, any solution does. */
+/* Keeps a node as it is, if it is better than what there is. */
+static void keep_best(struct solver *s, const struct node *x) {
+  if (!s->best || x->path.time < s->best->path.time)
+    s->best = arena_memdup(&s->arena, x, sizeof *x);
+}
+
+/* Looks at the best node as far as needed to know whether it is the solution; or closes its gap,
+ * after which it is the turn of others; or branches. Late, or where no more may be looked at, any
+ * solution does. */
 static const struct node *look_at(struct solver *s, struct queue *q, struct node *x, bool last,
                                   uint16_t *layouts) {
   uint32_t weight = find_conflict(s, x, layouts);
@@ -355,9 +416,45 @@ static const struct node *look_at(struct solver *s, struct queue *q, struct node
     node_sweep(s, x);
     weight = find_conflict(s, x, layouts);
   }
-  if (weight == SEARCH_NONE)
+  if (weight == SEARCH_NONE && x->bound >= x->path.time * (1 - LAST_BITS))
+    x->bound = x->path.time;
+  if (weight == SEARCH_NONE && (x->closed || last || x->bound == x->path.time))
     return x;
+  if (weight == SEARCH_NONE) {
+    keep_best(s, x);
+    node_close(s, x);
+    if (x->bound < s->cutoff)
+      queue_push(q, x);
+    return NULL;
+  }
+  if (last && s->best)
+    return s->best;
   return last || !branch(s, q, x, weight) ? dive(s, x, layouts) : NULL;
+}
+
+/* The cheapest that tables which lack choices leave. */
+static double least_of_tables(struct solver *s, const struct node *root) {
+  table_list tables = tables_of(s, root, (struct search_aim){.slack = INFINITY});
+  double sum = 0;
+  for (uint32_t i = 0; i < s->n_blocks; i++) {
+    double least = tables[i]->truncated ? tables[i]->bound : INFINITY;
+    for (uint32_t e = 0; e < tables[i]->n && !tables[i]->truncated; e++)
+      least = fmin(least, tables[i]->entries[e].time);
+    sum += least;
+  }
+  return sum;
+}
+
+/* The bound holds where it returns false, too: INFINITY, unless something was left out. */
+static bool root_solve(struct solver *s, struct node *root) {
+  bool found = node_solve(s, root);
+  if (!found)
+    root->bound = INFINITY;
+  if (s->truncated) {
+    root->bound = fmin(root->bound, least_of_tables(s, root));
+    root->closed = true;
+  }
+  return found;
 }
 
 static struct search_outcome run(struct solver *s) {
@@ -366,15 +463,19 @@ static struct search_outcome run(struct solver *s) {
   uint32_t n_dives = 0; /* in vain */
   uint16_t *layouts = mem_alloc((s->p->n_weights + 1) * sizeof *layouts);
   struct node *root = root_create(s);
-  if (node_solve(s, root)) {
+  s->given_up = INFINITY;
+  s->best = NULL;
+  if (root_solve(s, root)) {
     if (root->bound < s->cutoff)
       queue_push(&q, root);
   } else {
-    out.bound = INFINITY;
+    out.bound = root->bound;
     out.least_bytes = s->limited && root->path.entries ? root->path.bytes : INFINITY;
   }
   for (; q.heap.len && !out.solution && n_dives < MOST_DIVES; out.nodes++) {
     struct node *x = queue_pop(&q);
+    if (s->best && s->best->path.time <= x->bound)
+      break;
     bool last = out.nodes >= MAX_NODES || search_is_late(&s->clock);
     out.solution = look_at(s, &q, x, last, layouts);
     last |= search_is_late(&s->clock);
@@ -382,6 +483,11 @@ static struct search_outcome run(struct solver *s) {
     if (last || out.solution)
       out.bound = fmin(out.bound, x->bound);
   }
+  if (!out.solution && s->best) {
+    out.solution = s->best;
+    out.bound = fmin(out.bound, s->best->path.time);
+  }
+  out.bound = fmin(out.bound, s->given_up);
   vec_deinit(&q.heap);
   mem_free(layouts);
   return out;
@@ -408,6 +514,8 @@ static void take_solution(const struct solver *s, const struct node *x, struct a
 
 /* Whether every block has at most 2^24 plans. */
 static bool fronts_are_short(const struct search_problem *p) {
+  if (p->no_fronts)
+    return false;
   for (uint32_t i = 0; i < p->n_phases; i++)
     for (uint32_t n = 0; n < p->phases[i].n_blocks; n++) {
       double bits = 0;
@@ -446,27 +554,10 @@ void search_close(struct search_solver *s) {
   mem_free(s);
 }
 
-/* What tables that lack choices leave of a bound. */
-static double least_of_tables(struct solver *s) {
-  const struct node *root = root_create(s);
-  table_list tables = tables_of(s, root, (struct search_aim){.price = 0});
-  double sum = 0;
-  for (uint32_t i = 0; i < s->n_blocks; i++) {
-    double least = tables[i]->truncated ? tables[i]->bound : INFINITY;
-    for (uint32_t e = 0; e < tables[i]->n && !tables[i]->truncated; e++)
-      least = fmin(least, tables[i]->entries[e].time);
-    sum += least;
-  }
-  return sum;
-}
-
-static double settle_bound(struct solver *s, double bound) {
-  return s->truncated ? fmin(bound, least_of_tables(s)) : bound;
-}
-
 double search_bound(struct search_solver *s) {
   struct node *root = root_create(&s->s);
-  s->bound = node_solve(&s->s, root) ? settle_bound(&s->s, root->bound) : INFINITY;
+  root_solve(&s->s, root);
+  s->bound = root->bound;
   s->path = root->path;
   return s->bound;
 }
@@ -480,10 +571,10 @@ bool search_improve_bound(struct search_solver *s, double cutoff, double *out_bo
     return false; /* what it takes is no less than solving it */
   s->s.cutoff = cutoff;
   struct node *root = root_create(&s->s);
-  bool found = node_solve(&s->s, root);
+  bool found = root_solve(&s->s, root);
   s->s.cutoff = INFINITY;
   if (found)
-    *out_bound = fmax(s->bound, settle_bound(&s->s, root->bound));
+    *out_bound = fmax(s->bound, root->bound);
   return found;
 }
 
@@ -504,7 +595,7 @@ void search_finish(struct search_solver *x, double cutoff, struct arena *arena,
   if (s->limited)
     found = run(s);
   out->nodes = found.nodes;
-  out->bound = settle_bound(s, found.bound);
+  out->bound = found.bound;
   out->least_bytes = found.least_bytes;
   if (found.solution)
     take_solution(s, found.solution, arena, out);

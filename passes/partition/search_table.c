@@ -155,9 +155,14 @@ static void table_fill(const struct reducer *r, const struct relation *x, struct
   for (uint32_t i = 0; i < x->n; i++) {
     uint32_t *choices = ARENA_ARRAY(arena, uint32_t, b->n_variables);
     collect_choices(x, i, choices);
-    out->entries[i] = (struct search_entry){
-        end_class(x, b->input, x->rows[i].key), end_class(x, b->output, x->rows[i].key),
-        x->rows[i].time - r->price * x->rows[i].bytes, x->rows[i].bytes, choices};
+    struct search_entry *to = &out->entries[i];
+    *to = (struct search_entry){end_class(x, b->input, x->rows[i].key),
+                                end_class(x, b->output, x->rows[i].key), x->rows[i].time,
+                                x->rows[i].bytes, choices};
+    if (r->price > 0) { /* of a dear byte's price little would be left of the time */
+      double bytes = 0;
+      to->time = search_block_time(b, choices, to->in, &bytes);
+    }
   }
   if (x->n)
     qsort(out->entries, x->n, sizeof *out->entries, by_ends);
@@ -261,6 +266,8 @@ void search_table_build(struct search_memo *memo, const uint16_t *fixed, struct 
                       .fixed = fixed,
                       .with_bytes = aim.fronts,
                       .price = aim.fronts ? 0 : aim.price,
+                      .slack = aim.fronts ? aim.slack : INFINITY,
+                      .slack_price = aim.fronts && !isinf(aim.slack) ? aim.price : 0,
                       .clock = clock};
   *out = (struct search_table){.n_in = 1, .n_out = 1};
   out->bound = least_cost(&r);
@@ -269,6 +276,8 @@ void search_table_build(struct search_memo *memo, const uint16_t *fixed, struct 
     return;
   again.beam = BEAM;
   out->truncated = true;
+  if (!isinf(r.slack))
+    return;
   if (!table_try(&again, arena, out) || !out->n)
     table_of_first(&again, arena, out);
 }

@@ -25,10 +25,13 @@ struct search_table {
 };
 
 /* What is sought: fronts of (time, bytes); or, where these are too long to make, for each pair of
- * ends the least time + price * bytes. At price 0 bytes only decide between equals. */
+ * ends the least time + price * bytes. At price 0 bytes only decide between equals. Of fronts those
+ * entries may be left out that cost more than the least of any ends by more than `slack`: what a
+ * way that is better than one known cannot have. */
 struct search_aim {
   bool fronts;
   double price;
+  double slack; /* of fronts; INFINITY: all entries */
 };
 
 /* What all tables of one block need, made once. */
@@ -39,7 +42,7 @@ struct search_memo *search_memo_create(const struct search_block *block, struct 
  * dominated choices go (dead-end elimination, Goldstein 1994), and relations are joined, the
  * smallest result first, until one is left. fixed: a layout per weight, or SEARCH_ANY_LAYOUT; NULL:
  * any. Once it is late, or where relations outgrow their room, only the best rows are kept:
- * entries are then not the least, and some may be missing. */
+ * entries are then not the least, and some may be missing; with a slack there are none at all. */
 void search_table_build(struct search_memo *memo, const uint16_t *fixed, struct search_aim aim,
                         struct search_clock clock, struct arena *arena, struct search_table *out);
 

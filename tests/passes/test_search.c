@@ -170,17 +170,18 @@ static double draw_problem(struct arena *a, double least, double most, struct se
     }
     for (uint32_t i = 0; i < n_phases; i++)
       phases[i] = make_chain(a, draw(4), s);
-    *p = (struct search_problem){n_phases, phases, s.n_weights, INFINITY};
+    *p = (struct search_problem){
+        .n_phases = n_phases, .phases = phases, .n_weights = s.n_weights, .limit = INFINITY};
     double space = begin(a, p, c);
     if (space >= least && space <= most)
       return space;
   }
 }
 
-static void check(const struct search_problem *p, struct cursor *c, uint32_t *feasible) {
+static void check_solution(const struct search_problem *p, double wanted, uint32_t *feasible) {
   struct arena a = {0};
   struct search_solution found;
-  double wanted = enumerate(p, c), time, bytes;
+  double time, bytes;
   search_solve(p, INFINITY, &a, &found);
   assert_int_equal(found.feasible, !isinf(wanted));
   if (found.feasible) {
@@ -192,6 +193,17 @@ static void check(const struct search_problem *p, struct cursor *c, uint32_t *fe
     assert_true(time == found.time && bytes == found.bytes);
   }
   arena_deinit(&a);
+}
+
+/* Where memory is limited: by fronts, and by prices with what closes their gaps. */
+static void check(struct search_problem *p, struct cursor *c, uint32_t *feasible) {
+  double wanted = enumerate(p, c);
+  uint32_t again = 0;
+  check_solution(p, wanted, feasible);
+  p->no_fronts = !isinf(p->limit);
+  if (p->no_fronts)
+    check_solution(p, wanted, &again);
+  p->no_fronts = false;
 }
 
 /* The limit lies between what the fastest takes and the least there is. */
@@ -313,7 +325,7 @@ static void test_forks(void **unused) {
                        : make_block(&a, &(struct shape){1, 3, 3, 0, 0, .out = passed});
     blocks[1] = n > 1 ? make_fork(&a, passed, 0) : NULL;
     struct search_chain chain = {n, blocks};
-    struct search_problem p = {1, &chain, 0, INFINITY};
+    struct search_problem p = {.n_phases = 1, .phases = &chain, .n_weights = 0, .limit = INFINITY};
     if (begin(&a, &p, &c) <= 2e4) {
       checked++;
       check(&p, &c, &feasible);
@@ -362,7 +374,7 @@ static void test_nothing_fits(void **unused) {
       .n_variables = 1, .variables = &x, .input = SEARCH_NONE, .output = SEARCH_NONE};
   const struct search_block *blocks[] = {&block, &block};
   struct search_chain chain = {2, blocks};
-  struct search_problem p = {1, &chain, 0, 9};
+  struct search_problem p = {.n_phases = 1, .phases = &chain, .n_weights = 0, .limit = 9};
   search_solve(&p, INFINITY, &a, &found);
   assert_false(found.feasible);
   assert_true(found.least_bytes == 10);

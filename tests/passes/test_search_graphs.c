@@ -219,7 +219,10 @@ static bool enumerate(struct trial *t, double limit, struct flat_best *best) {
       space_tables_build(&t->spaces[k], &t->machine, id, roles, t->scales[k], &a, &tables[k]);
       chains[k] = tables[k].chain;
     }
-    struct search_problem p = {t->workload.n_phases, chains, t->n_ties, limit - t->base};
+    struct search_problem p = {.n_phases = t->workload.n_phases,
+                               .phases = chains,
+                               .n_weights = t->n_ties,
+                               .limit = limit - t->base};
     flat_problem_of(&p, &a, &flat);
     t->size += flat.size;
     if (t->size <= most_plans) {

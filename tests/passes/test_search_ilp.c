@@ -99,7 +99,8 @@ static void subject_make(const struct split_graph_options *options, const char *
     out->chains[i] = out->tables[i].chain;
     out->size += out->tables[i].space_size;
   }
-  out->problem = (struct search_problem){n, out->chains, n_ties, INFINITY};
+  out->problem = (struct search_problem){
+      .n_phases = n, .phases = out->chains, .n_weights = n_ties, .limit = INFINITY};
 }
 
 static void subject_deinit(struct subject *s) {
