@@ -22,11 +22,36 @@ bool host_match_open(const void *bytes, uint64_t n, struct host_automaton *out) 
   return true;
 }
 
+static uint32_t next_state(const struct host_automaton *a, uint32_t state, uint32_t class) {
+  return load_u16(a->next + 2 * ((uint64_t)state * a->classes + class));
+}
+
 bool host_match_run(const struct host_automaton *a, const char *text, size_t n) {
   uint32_t state = 0;
-  for (size_t i = 0; i < n; i++) {
-    uint32_t class = a->class_of[(uint8_t)text[i]];
-    state = load_u16(a->next + 2 * ((uint64_t)state * a->classes + class));
-  }
+  for (size_t i = 0; i < n; i++)
+    state = next_state(a, state, a->class_of[(uint8_t)text[i]]);
   return a->accepts[state] != 0;
+}
+
+uint32_t host_match_dead(const struct host_automaton *a) {
+  for (uint32_t s = 0; s < a->states; s++) {
+    bool stays = !a->accepts[s];
+    for (uint32_t c = 0; c < a->classes && stays; c++)
+      stays = next_state(a, s, c) == s;
+    if (stays)
+      return s;
+  }
+  return a->states;
+}
+
+size_t host_match_longest(const struct host_automaton *a, uint32_t dead, const char *text,
+                          size_t n) {
+  size_t longest = 0;
+  uint32_t state = 0;
+  for (size_t i = 0; i < n && state != dead; i++) {
+    state = next_state(a, state, a->class_of[(uint8_t)text[i]]);
+    if (a->accepts[state])
+      longest = i + 1;
+  }
+  return longest;
 }

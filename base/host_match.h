@@ -23,6 +23,12 @@ struct host_automaton {
 
 /* False for bytes that are no automaton. The bytes must outlive it. */
 bool host_match_open(const void *bytes, uint64_t n, struct host_automaton *out);
+/* The state from which no text is accepted any more; `states` if there is none. Slow. */
+uint32_t host_match_dead(const struct host_automaton *a);
+/* How long the longest accepted text at the front of `text` is; 0 for none and for the empty one.
+ */
+size_t host_match_longest(const struct host_automaton *a, uint32_t dead, const char *text,
+                          size_t n);
 bool host_match_run(const struct host_automaton *a, const char *text, size_t n);
 
 #endif

@@ -197,6 +197,69 @@ static enum host_result run_match(const struct host_call *c, uint64_t i,
   return HOST_OK;
 }
 
+/* A walk over the tokens of a string. */
+struct tokens {
+  struct host_automaton automaton;
+  uint32_t dead;
+  struct host_string rest;
+  int64_t at; /* number of the next token */
+};
+
+static int64_t code_points(struct host_string x) {
+  int64_t n = 0;
+  int32_t code;
+  for (; x.size; n++) {
+    size_t bytes = utf8_decode(x, &code);
+    x = (struct host_string){x.data + bytes, x.size - bytes};
+  }
+  return n;
+}
+
+static bool tokens_next(struct tokens *t, int64_t least, struct host_string *out) {
+  int32_t code;
+  while (t->rest.size) {
+    size_t n = host_match_longest(&t->automaton, t->dead, t->rest.data, t->rest.size);
+    *out = (struct host_string){t->rest.data, n};
+    bool found = n && code_points(*out) >= least;
+    if (!found)
+      n = utf8_decode(t->rest, &code);
+    t->rest = (struct host_string){t->rest.data + n, t->rest.size - n};
+    t->at += found;
+    if (found)
+      return true;
+  }
+  return false;
+}
+
+static enum host_result run_find_count(const struct host_call *c, uint64_t i, struct tokens *t) {
+  struct host_string token;
+  if (!get_string(c, 0, i, &t->rest))
+    return HOST_BAD_VALUE;
+  t->at = 0;
+  while (tokens_next(t, get_int(c, 2, 0), &token))
+    continue;
+  ((int64_t *)c->out)[i] = t->at;
+  return HOST_OK;
+}
+
+/* As run_split_part. */
+static enum host_result run_find_part(const struct host_call *c, uint64_t i, struct tokens *t) {
+  struct host_string x, token = {"", 0};
+  int64_t wanted = get_int(c, 1, i);
+  if (!get_string(c, 0, i, &x))
+    return HOST_BAD_VALUE;
+  bool goes_on = i > 0 && wanted == t->at &&
+                 ((const uint64_t *)c->in[0])[i] == ((const uint64_t *)c->in[0])[i - 1];
+  if (!goes_on) {
+    t->rest = x;
+    t->at = 0;
+  }
+  bool found = wanted >= 0;
+  while (found && t->at <= wanted)
+    found = tokens_next(t, get_int(c, 3, 0), &token);
+  return found ? put_string(c, i, token.data, token.size) : put_string(c, i, "", 0);
+}
+
 static enum host_result run_format(const struct host_call *c, uint64_t i) {
   char text[TEXT_NUMBER_ROOM];
   size_t bytes = dtype_unpacked_bytes(c->in_dtype[0]);
@@ -214,7 +277,7 @@ static enum host_result run_parse(const struct host_call *c, uint64_t i) {
 
 struct host_state {
   struct parts walk;
-  struct host_automaton automaton;
+  struct tokens tokens;
 };
 
 static enum host_result run_element(const struct host_call *c, uint64_t i, struct host_state *s) {
@@ -224,7 +287,9 @@ static enum host_result run_element(const struct host_call *c, uint64_t i, struc
   case HOST_OP_UPPER: return run_case(c, i);
   case HOST_OP_SPLIT_COUNT: return run_split_count(c, i);
   case HOST_OP_SPLIT_PART: return run_split_part(c, i, &s->walk);
-  case HOST_OP_MATCH: return run_match(c, i, &s->automaton);
+  case HOST_OP_MATCH: return run_match(c, i, &s->tokens.automaton);
+  case HOST_OP_FIND_COUNT: return run_find_count(c, i, &s->tokens);
+  case HOST_OP_FIND_PART: return run_find_part(c, i, &s->tokens);
   case HOST_OP_FORMAT: return run_format(c, i);
   case HOST_OP_PARSE: return run_parse(c, i);
   case HOST_OP_COUNT: break;
@@ -234,8 +299,12 @@ static enum host_result run_element(const struct host_call *c, uint64_t i, struc
 
 enum host_result host_op_run(const struct host_call *c) {
   struct host_state s = {.walk = {.done = true}};
-  if (c->op == HOST_OP_MATCH && !host_match_open(c->in[1], c->in_elements[1], &s.automaton))
+  uint32_t table = c->op == HOST_OP_FIND_PART ? 2 : 1; /* where the automaton is, if there is one */
+  bool opens = host_op_letter(c->op, table) == 'B';
+  if (opens && !host_match_open(c->in[table], c->in_elements[table], &s.tokens.automaton))
     return HOST_BAD_VALUE;
+  if (opens && c->op != HOST_OP_MATCH)
+    s.tokens.dead = host_match_dead(&s.tokens.automaton);
   enum host_result result = HOST_OK;
   for (uint64_t i = 0; i < c->elements && !result; i++)
     result = run_element(c, i, &s);

@@ -65,6 +65,7 @@ bool import_takes_strings(const char *name) {
                                       "StringSplit",
                                       "TfIdfVectorizer",
                                       "Tile",
+                                      "Tokenizer",
                                       "Transpose",
                                       "Unsqueeze",
                                       "Where"};
@@ -142,7 +143,35 @@ void import_string_concat(struct import_node *n) {
   import_out(n, 0, host(n, HOST_OP_CONCAT, DTYPE_STRING, x, 2));
 }
 
-/* ---- StringSplit ---- */
+/* ---- StringSplit, Tokenizer ---- */
+
+/* What parts of strings are made of, with one more dim, as long as the longest list of parts and
+ * `more` if there are any parts. */
+struct parts {
+  value_id whole, number; /* of each part: the string, and which part of it */
+};
+
+static bool make_parts(struct import_node *n, value_id x, value_id counts, int64_t more,
+                       struct parts *out) {
+  uint32_t rank = value_type(n->f, x)->rank;
+  value_id longest = import_reduce(n, counts, import_range(n, 0, rank), COMBINER_MAX);
+  longest = build_reshape(n->b, longest, NULL, 0);
+  longest = value_max(n->b, longest, build_scalar_i64(n->b, DTYPE_I64, 0)); /* of no strings */
+  if (more)
+    longest = build_select(n->b, build_binary_i64(n->b, SCALAR_EQ, longest, 0), longest,
+                           build_binary_i64(n->b, SCALAR_ADD, longest, more));
+  if (longest == VALUE_NONE)
+    return false;
+  dim size = dim_fresh(n->dims, "parts", 0, INT32_MAX);
+  build_symbol(n->b, longest, 0, size);
+  dim dims[IR_MAX_RANK];
+  memcpy(dims, import_dims_of(n, x), rank * sizeof *dims);
+  dims[rank] = size;
+  int64_t last = rank;
+  out->whole = build_broadcast(n->b, build_unsqueeze(n->b, x, &last, 1), dims, rank + 1);
+  out->number = build_iota(n->b, DTYPE_I64, dims, rank + 1, rank);
+  return true;
+}
 
 void import_string_split(struct import_node *n) {
   const char *delimiter = import_attr_string(n, "delimiter", "");
@@ -160,22 +189,77 @@ void import_string_split(struct import_node *n) {
   import_out(n, 1, counts);
   if (counts == VALUE_NONE || !import_wants(n, 0))
     return;
-  /* The longest list of parts is the size of the last dim. */
-  value_id longest = import_reduce(n, counts, import_range(n, 0, rank), COMBINER_MAX);
-  longest = build_reshape(n->b, longest, NULL, 0);
-  longest = value_max(n->b, longest, build_scalar_i64(n->b, DTYPE_I64, 0)); /* of no strings */
-  dim size = dim_fresh(n->dims, "parts", 0, INT32_MAX);
-  build_symbol(n->b, longest, 0, size);
-  dim dims[IR_MAX_RANK];
-  memcpy(dims, import_dims_of(n, x), rank * sizeof *dims);
-  dims[rank] = size;
-  if (longest == VALUE_NONE)
+  struct parts parts;
+  if (!make_parts(n, x, counts, 0, &parts))
     return;
-  int64_t last = rank;
-  x = build_broadcast(n->b, build_unsqueeze(n->b, x, &last, 1), dims, rank + 1);
-  value_id number = build_iota(n->b, DTYPE_I64, dims, rank + 1, rank);
   import_out(n, 0,
-             host(n, HOST_OP_SPLIT_PART, DTYPE_STRING, (value_id[]){x, number, cut, most}, 4));
+             host(n, HOST_OP_SPLIT_PART, DTYPE_STRING,
+                  (value_id[]){parts.whole, parts.number, cut, most}, 4));
+}
+
+/* The table of tokens; VALUE_NONE, reported, where there is none. Separators other than between any
+ * two characters are not done. */
+static value_id token_table(struct import_node *n) {
+  const char *pattern = import_attr_string(n, "tokenexp", NULL), *why = "";
+  const struct str *separators;
+  uint32_t n_separators;
+  const uint8_t *bytes;
+  uint64_t size;
+  if (import_attr_strings(n, "separators", &separators, &n_separators)) {
+    if (pattern || n_separators != 1 || separators[0].len) {
+      import_unsupported(n, "separators other than \"\"");
+      return VALUE_NONE;
+    }
+    pattern = ".";
+  }
+  if (!pattern) {
+    import_fail(n, DIAG_E0143, "neither 'tokenexp' nor 'separators' says what tokens are");
+    return VALUE_NONE;
+  }
+  if (!strcmp(pattern, ".")) /* onnxruntime takes this for any character, ends of lines too */
+    pattern = "[\\x00-\\x{10FFFF}]";
+  struct str text = {pattern, strlen(pattern)};
+  switch (regex_token_automaton(text, import_arena(n), &bytes, &size, &why)) {
+  case REGEX_OK: break;
+  case REGEX_INVALID: import_invalid(n, "pattern '%s': %s", pattern, why); return VALUE_NONE;
+  case REGEX_UNSUPPORTED:
+    import_unsupported(n, "pattern '%s': %s", pattern, why);
+    return VALUE_NONE;
+  }
+  int64_t dims[1] = {(int64_t)size};
+  return build_const_data(n->b, DTYPE_U8, dims, 1, bytes, size);
+}
+
+/* com.microsoft: the tokens of each string, then padding; with marks, a character 2 before them and
+ * a character 3 behind. */
+void import_tokenizer(struct import_node *n) {
+  struct builder *b = n->b;
+  bool mark = import_attr_int(n, "mark", 0) != 0;
+  const char *pad = import_attr_string(n, "pad_value", "");
+  value_id least = build_scalar_i64(b, DTYPE_I64, import_attr_int(n, "mincharnum", 1));
+  if (!import_arity(n, 1, 1, 1) || !all_strings(n))
+    return;
+  if (import_rank(n, 0) < 1 || import_rank(n, 0) > 2) {
+    import_invalid(n, "its operand has rank %u", import_rank(n, 0));
+    return;
+  }
+  struct parts parts;
+  value_id x = import_in(n, 0), table = token_table(n);
+  value_id counts = host(n, HOST_OP_FIND_COUNT, DTYPE_I64, (value_id[]){x, table, least}, 3);
+  if (table == VALUE_NONE || counts == VALUE_NONE || !make_parts(n, x, counts, 2 * mark, &parts))
+    return;
+  int64_t last = import_rank(n, 0);
+  value_id which = parts.number, count = build_unsqueeze(b, counts, &last, 1);
+  if (mark)
+    which = build_binary_i64(b, SCALAR_SUB, which, 1);
+  value_id y =
+      host(n, HOST_OP_FIND_PART, DTYPE_STRING, (value_id[]){parts.whole, which, table, least}, 4);
+  y = build_select(b, build_binary(b, SCALAR_LT, which, count), y, string_scalar(n, pad));
+  if (mark) {
+    y = build_select(b, build_binary_i64(b, SCALAR_LT, which, 0), string_scalar(n, "\x02"), y);
+    y = build_select(b, build_binary(b, SCALAR_EQ, which, count), string_scalar(n, "\x03"), y);
+  }
+  import_out(n, 0, y);
 }
 
 /* ---- StringNormalizer ---- */

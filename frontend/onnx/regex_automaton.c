@@ -286,13 +286,33 @@ static void determine(struct automaton *a, uint32_t start, const uint8_t **out_b
   vec_deinit(&next);
 }
 
-enum regex_result regex_automaton(struct str pattern, struct arena *arena,
-                                  const uint8_t **out_bytes, uint64_t *out_n,
-                                  const char **out_why) {
+static bool fixed(const struct regex *r) {
+  switch (r->kind) {
+  case REGEX_EMPTY:
+  case REGEX_SET: return true;
+  case REGEX_CONCAT: return fixed(r->left) && fixed(r->right);
+  case REGEX_REPEAT: return r->least == r->most && fixed(r->left);
+  default: return false;
+  }
+}
+
+/* Whether the first match that backtracking finds at a place is the longest. */
+static bool first_is_longest(const struct regex *r) {
+  if (r->kind == REGEX_CONCAT)
+    return fixed(r->left) && first_is_longest(r->right);
+  return fixed(r) || (r->kind == REGEX_REPEAT && !r->lazy && r->left->kind == REGEX_SET);
+}
+
+static enum regex_result make(struct str pattern, bool tokens, struct arena *arena,
+                              const uint8_t **out_bytes, uint64_t *out_n, const char **out_why) {
   struct arena scratch = {0};
   struct automaton a = {.arena = arena};
   const struct regex *tree;
   enum regex_result result = regex_parse(pattern, &scratch, &tree, out_why);
+  if (!result && tokens && !first_is_longest(tree)) {
+    *out_why = "its first match need not be its longest";
+    result = REGEX_UNSUPPORTED;
+  }
   if (!result) {
     strmap_init(&a.state_index);
     add_place(&a, (struct place){.kind = PLACE_MATCH});
@@ -308,5 +328,22 @@ enum regex_result regex_automaton(struct str pattern, struct arena *arena,
     vec_deinit(&a.states);
   }
   arena_deinit(&scratch);
+  return result;
+}
+
+enum regex_result regex_automaton(struct str pattern, struct arena *arena,
+                                  const uint8_t **out_bytes, uint64_t *out_n,
+                                  const char **out_why) {
+  return make(pattern, false, arena, out_bytes, out_n, out_why);
+}
+
+enum regex_result regex_token_automaton(struct str pattern, struct arena *arena,
+                                        const uint8_t **out_bytes, uint64_t *out_n,
+                                        const char **out_why) {
+  enum regex_result result = make(pattern, true, arena, out_bytes, out_n, out_why);
+  if (!result && (*out_bytes)[HOST_MATCH_HEADER]) { /* state 0 accepts */
+    *out_why = "it matches the empty text";
+    result = REGEX_UNSUPPORTED;
+  }
   return result;
 }

@@ -21,4 +21,12 @@ enum regex_result { REGEX_OK, REGEX_INVALID, REGEX_UNSUPPORTED };
 enum regex_result regex_automaton(struct str pattern, struct arena *arena,
                                   const uint8_t **out_bytes, uint64_t *out_n, const char **out_why);
 
+/* The same for a search of matches inside of texts, which are the longest at their places (host
+ * function `find_part`). Search in RE2 prefers alternatives by their order, so patterns are refused
+ * as unsupported unless the two are one: single characters and sets, repeated a fixed number of
+ * times, and a last one repeated as often as it goes. So are patterns that match the empty text. */
+enum regex_result regex_token_automaton(struct str pattern, struct arena *arena,
+                                        const uint8_t **out_bytes, uint64_t *out_n,
+                                        const char **out_why);
+
 #endif

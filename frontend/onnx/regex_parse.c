@@ -411,11 +411,12 @@ static const struct regex *take_repeated(struct parser *p) {
   uint32_t least, most;
   if (!atom || !take_repeat(p, &least, &most))
     return atom;
-  take(p, "?"); /* lazy: the same for a whole match */
+  bool lazy = take(p, "?");
   struct regex *r = node(p, REGEX_REPEAT);
   r->left = atom;
   r->least = least;
   r->most = most;
+  r->lazy = lazy;
   if (take_repeat(p, &least, &most))
     return fail(p, REGEX_INVALID, "a repetition is repeated");
   return p->result ? NULL : r;

@@ -32,6 +32,7 @@ struct regex {
   struct regex_range *ranges; /* ascending, apart */
   uint32_t n_ranges;
   uint32_t least, most;
+  bool lazy; /* REPEAT: as few times as will do; the same for a whole match */
 };
 
 /* The tree lives in the arena; errors as regex_automaton's. */

@@ -243,6 +243,54 @@ static void splits(void **state) {
   host_strings_deinit(&s);
 }
 
+/* Runs of `a` to `b`: states are "none yet", "some", "no more"; classes are other bytes and those.
+ */
+static void finds_tokens(void **state) {
+  (void)state;
+  struct host_strings s;
+  uint8_t table[HOST_MATCH_HEADER + 3 + 2 * 6] = {3, 0, 2, 0};
+  table[4 + 'a'] = table[4 + 'b'] = 1;
+  table[HOST_MATCH_HEADER + 1] = 1;
+  static const uint8_t next[] = {2, 1, 2, 1, 2, 2};
+  for (int i = 0; i < 6; i++)
+    table[HOST_MATCH_HEADER + 3 + 2 * i] = next[i];
+  assert_true(host_strings_init(&s, NULL, 0));
+  static const char *const texts[] = {"ab, b; aab", "c", "",
+                                      "\xc3\xa9"
+                                      "ba"};
+  static const int64_t counts[2][4] = {{3, 0, 0, 1}, {2, 0, 0, 1}};
+  uint64_t x[4], out[4];
+  int64_t got[4], number[4] = {0, 1, 2, 3};
+  for (int64_t least = 1; least <= 2; least++) {
+    for (int i = 0; i < 4; i++)
+      x[i] = add(&s, texts[i]);
+    struct host_call c = {.op = HOST_OP_FIND_COUNT,
+                          .strings = &s,
+                          .in = {x, table, &least},
+                          .in_elements = {4, sizeof table, 1},
+                          .out = got,
+                          .elements = 4};
+    assert_int_equal(host_op_run(&c), HOST_OK);
+    for (int i = 0; i < 4; i++)
+      assert_int_equal(got[i], counts[least - 1][i]);
+    x[1] = x[2] = x[3] = x[0];
+    c = (struct host_call){.op = HOST_OP_FIND_PART,
+                           .strings = &s,
+                           .in = {x, number, table, &least},
+                           .in_elements = {4, 4, sizeof table, 1},
+                           .out = out,
+                           .elements = 4};
+    assert_int_equal(host_op_run(&c), HOST_OK);
+    expect(&s, out[0], "ab");
+    expect(&s, out[1], least == 1 ? "b" : "aab");
+    expect(&s, out[2], least == 1 ? "aab" : "");
+    expect(&s, out[3], "");
+    c.in_elements[2] = 9;
+    assert_int_equal(host_op_run(&c), HOST_BAD_VALUE);
+  }
+  host_strings_deinit(&s);
+}
+
 static void refused_values(void **state) {
   (void)state;
   struct host_strings s;
@@ -309,6 +357,7 @@ int main(void) {
       cmocka_unit_test(numbers_as_text),
       cmocka_unit_test(text_as_numbers),
       cmocka_unit_test(splits),
+      cmocka_unit_test(finds_tokens),
       cmocka_unit_test(refused_values),
       cmocka_unit_test(damaged_automata),
       cmocka_unit_test(signatures),

@@ -141,11 +141,38 @@ static void like_posix(void **state) {
   }
 }
 
+/* What a search may have: where backtracking and the longest match agree, and nothing empty. */
+static void tokens(void **state) {
+  (void)state;
+  static const struct {
+    const char *pattern;
+    enum regex_result result;
+  } cases[] = {
+      {"[a-z]+", REGEX_OK},         {"\\w\\w+", REGEX_OK},           {"a{3}b{2,}", REGEX_OK},
+      {"(ab){2}c*", REGEX_OK},      {"\xC3\xA9+", REGEX_OK},         {"a|ab", REGEX_UNSUPPORTED},
+      {"a+?", REGEX_UNSUPPORTED},   {"ab?(bc)?", REGEX_UNSUPPORTED}, {"a+b", REGEX_UNSUPPORTED},
+      {"(ab)+", REGEX_UNSUPPORTED}, {"\\bab", REGEX_UNSUPPORTED},    {"^a", REGEX_UNSUPPORTED},
+      {"a*", REGEX_UNSUPPORTED},    {"", REGEX_UNSUPPORTED},         {"[a", REGEX_INVALID},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct arena arena = {0};
+    const uint8_t *bytes;
+    uint64_t n;
+    const char *why = NULL;
+    struct str text = {cases[i].pattern, strlen(cases[i].pattern)};
+    if (regex_token_automaton(text, &arena, &bytes, &n, &why) != cases[i].result)
+      fail_msg("pattern '%s': %s", cases[i].pattern, why ? why : "taken");
+    assert_true(!cases[i].result || why);
+    arena_deinit(&arena);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(whole_matches),
       cmocka_unit_test(refused),
       cmocka_unit_test(like_posix),
+      cmocka_unit_test(tokens),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
