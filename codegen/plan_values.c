@@ -138,9 +138,12 @@ uint32_t plan_constant_value(struct plan_writer *w, value_id v, const struct pac
   add_constant(w, &c);
   uint32_t saved = w->depth;
   w->depth = 0;
+  /* Parts may be shorter than the way from one to the next. */
+  uint32_t bytes = c.parts > 1 && !pack->panels
+                       ? plan_packed_bytes(w, value_type(w->f, v))
+                       : manifest_build_const(w->b, (int64_t)(c.bytes / c.parts));
   c.value = plan_add_value(w, value_type(w->f, v), w->m->constants.data[c.id].name,
-                           ENGINE__STORAGE__CONSTANT, c.row,
-                           manifest_build_const(w->b, (int64_t)(c.bytes / c.parts)));
+                           ENGINE__STORAGE__CONSTANT, c.row, bytes);
   if (c.parts > 1)
     plan_row(w, c.value)->part = plan_expr(w, const_part_number(w->m, c.whole));
   w->depth = saved;

@@ -134,6 +134,19 @@ static status constant_part(struct rank *r, uint32_t value, const Engine__Consta
   return st;
 }
 
+/* Its bytes of the `room` that a constant, or each of its parts, has. */
+static status constant_bytes(struct rank *r, uint32_t value, const Engine__Constant *c,
+                             uint64_t room, uint64_t *out_bytes) {
+  int64_t bytes;
+  status st = rank_expr(r, r->plan->values[value].bytes, NULL, &bytes);
+  if (!st && (bytes < 0 || (uint64_t)bytes > room))
+    st = fault_report(DIAG_E0612, r->engine->file.path, "compile the model again with this release",
+                      "%lld B of constant '%s' are read, which has %llu", (long long)bytes,
+                      plan_string(r->plan, c->name), (unsigned long long)room);
+  *out_bytes = (uint64_t)bytes;
+  return st;
+}
+
 /* Where the file is mapped, which is where the cpu reads them. */
 static status place_constants(struct rank *r) {
   const Engine__Manifest *m = r->plan->manifest;
@@ -141,13 +154,14 @@ static status place_constants(struct rank *r) {
     if (m->values[i]->storage != ENGINE__STORAGE__CONSTANT)
       continue;
     const Engine__Constant *c = m->constants[m->values[i]->index];
-    uint64_t part, bytes = c->bytes / (c->parts ? c->parts : 1);
+    uint64_t part, bytes, room = c->bytes / (c->parts ? c->parts : 1);
     status st = constant_part(r, i, c, &part);
+    st = st ? st : constant_bytes(r, i, c, room, &bytes);
     if (st)
       return st;
     if (!bytes)
       continue;
-    const uint8_t *data = engine_constant_data(r->engine, c) + part * bytes;
+    const uint8_t *data = engine_constant_data(r->engine, c) + part * room;
     r->slots[i] = (struct slot){(uint8_t *)(uintptr_t)data, bytes};
   }
   return STATUS_OK;

@@ -179,7 +179,14 @@ static value_id convert(struct applier *ap, value_id v, sharding_id want) {
   value_id at = v;
   if (!conversion_plan(ap->f->module, value_type(ap->f, v), ap->a->mesh, sharding_of(ap, v), want,
                        &ap->arena, &c)) {
-    refuse(ap, def, "a value cannot be brought to the sharding that is wanted of it");
+    struct strbuf text = {0};
+    struct type type = *value_type(ap->f, v);
+    type_print(ap->f->module, &type, &text);
+    strbuf_append_c(&text, " cannot be brought to ");
+    type.sharding = want;
+    type_print(ap->f->module, &type, &text);
+    refuse(ap, def, "%s", strbuf_c(&text));
+    strbuf_deinit(&text);
     return VALUE_NONE;
   }
   for (uint32_t i = 0; i < c.n && at != VALUE_NONE; i++) {

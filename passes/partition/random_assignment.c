@@ -88,7 +88,9 @@ static void pass_partials(struct chooser *c, const struct op *op, struct op_spli
     return;
   for (uint32_t i = 0; i <= op->n_operands; i++) {
     uint32_t more = mask | (i < op->n_operands ? 1u << i : UINT32_MAX >> (32 - op->n_operands));
-    if (!op_is_linear(c->f, op, p->kind, more))
+    /* Whole values become partial sums only. */
+    bool others = more != mask && p->kind != PARTIAL_SUM;
+    if (others || !op_is_linear(c->f, op, p->kind, more))
       continue;
     s->passed = *p;
     s->passed_by = more;

@@ -41,21 +41,22 @@ enum { DIFF_RUNS = 10, DIFF_INPUTS = 3, DIFF_SECONDS = 60 };
 struct differential_variant {
   const char *disabled, *target;
   uint32_t threads;
-  bool guarded; /* guard_driver.h */
+  bool guarded;        /* guard_driver.h */
+  const char *devices; /* NULL: the processor */
 };
 
 static const struct differential_variant differential_variants[] = {
-    {NULL, "native", 1, false},
-    {NULL, "native", 2, false},
-    {NULL, "native", 1, true},
-    {"simplify", "native", 1, true},
-    {"fold", "native", 1, true},
-    {"cse,dce", "native", 1, true},
-    {"unroll,hoist", "native", 1, true},
-    {"check_shapes,simplify,fold,cse,unroll", "native", 1, true},
-    {NULL, "x86-64-v3,x86-64-v2", 1, true},
-    {NULL, "x86-64-v2", 1, true},
-    {NULL, "x86-64-v3", 1, true},
+    {NULL, "native", 1, false, NULL},
+    {NULL, "native", 2, false, NULL},
+    {NULL, "native", 1, true, NULL},
+    {"simplify", "native", 1, true, NULL},
+    {"fold", "native", 1, true, NULL},
+    {"cse,dce", "native", 1, true, NULL},
+    {"unroll,hoist", "native", 1, true, NULL},
+    {"check_shapes,simplify,fold,cse,unroll", "native", 1, true, NULL},
+    {NULL, "x86-64-v3,x86-64-v2", 1, true, NULL},
+    {NULL, "x86-64-v2", 1, true, NULL},
+    {NULL, "x86-64-v3", 1, true, NULL},
 };
 
 /* The variants that are tried: the first `always`, and one of the others in turn. */
@@ -308,7 +309,8 @@ static inline bool compile_variant(const char *text, const struct differential_v
   }
   module_destroy(m);
   bool fine = !st && !sinter_engine_open(path.data, NULL, &out->engine);
-  sinter_session_options so = {.struct_size = sizeof so, .threads = v->threads};
+  sinter_session_options so = {
+      .struct_size = sizeof so, .threads = v->threads, .devices = v->devices};
   fine = fine && !sinter_session_create(out->engine, &so, &out->session);
   if (fine && v->guarded)
     out->session->ranks[0].driver = guard_driver();

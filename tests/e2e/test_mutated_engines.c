@@ -34,11 +34,11 @@
 #define ROUGH "strength,fold_affine,recognise_attention"
 
 static const struct differential_variant variants[] = {
-    {ROUGH, "native", 2, false},
-    {ROUGH, "x86-64-v2", 1, true},
-    {ROUGH ",simplify", "native", 1, true},
-    {ROUGH ",fold,cse", "x86-64-v3", 1, true},
-    {ROUGH ",unroll,hoist,layout", "native", 1, true},
+    {ROUGH, "native", 2, false, NULL},
+    {ROUGH, "x86-64-v2", 1, true, NULL},
+    {ROUGH ",simplify", "native", 1, true, NULL},
+    {ROUGH ",fold,cse", "x86-64-v3", 1, true, NULL},
+    {ROUGH ",unroll,hoist,layout", "native", 1, true, NULL},
 };
 
 enum { LARGEST_MODEL = 1 << 20, SECONDS_A_CASE = 60, USUAL_CASES = 200 };

@@ -3,21 +3,13 @@
  * session, against the interpreter of the module as it was.
  *
  * SINTER_TEST_SEED=n tries that module alone; SINTER_ROUNDS=n tries n of them. */
-#include "tests/e2e/differential.h"
+#include "tests/e2e/random_modules.h"
 
-#include "ir/random_graph.h"
 #include "ir/shard_index.h"
 #include "ir/sharding.h"
 #include "passes/partition/apply_sharding.h"
 #include "passes/partition/prepare_sharding.h"
 #include "passes/partition/random_assignment.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 static const struct mesh meshes[] = {
     {1, {{"tp", 2}}}, {1, {{"tp", 3}}}, {2, {{"dp", 2}, {"tp", 2}}}, {2, {{"dp", 2}, {"tp", 3}}}};
@@ -117,16 +109,15 @@ static void try_seed(uint64_t seed) {
   mem_free(text);
 }
 
-static uint64_t number_from(const char *variable, uint64_t usual) {
-  const char *text = getenv(variable);
-  return text ? strtoull(text, NULL, 10) : usual;
-}
-
 static void test_random_ranks(void **state) {
   (void)state;
   uint64_t seed = number_from("SINTER_TEST_SEED", 0), rounds = number_from("SINTER_ROUNDS", 60);
+  /* Once failed, beyond those that are tried. */
+  static const uint64_t old[] = {398, 1344, 1364};
   for (uint64_t i = 1; !seed && i <= rounds; i++)
     try_seed(i);
+  for (uint32_t i = 0; !seed && i < sizeof old / sizeof *old; i++)
+    try_seed(old[i]);
   if (seed)
     try_seed(seed);
 }
