@@ -8,7 +8,13 @@
 #include "sim/exec/written.h"
 
 static const char *what_of(const struct inst *i) {
-  return i->opcode[0] == 'l' ? "load" : i->opcode[0] == 's' ? "store" : "atomic";
+  switch (i->opcode[0]) {
+  case 'l': return "load";
+  case 's': return "store";
+  case 'a':
+  case 'r': return "atomic";
+  default: return "access";
+  }
 }
 
 static void out_of_bounds(struct warp *w, const struct inst *i, uint32_t lane, uint64_t a,
