@@ -144,7 +144,7 @@ void relation_add(struct reducer *r, struct relation *x, struct row_map *m, cons
          i = m->next[i]) {
       if (x->rows[i].key != row->key)
         continue;
-      if (dominates(r, &x->rows[i], row) || is_dearer(r, row, &x->rows[i]))
+      if (dominates(r, &x->rows[i], row) || (r->with_bytes && is_dearer(r, row, &x->rows[i])))
         return;
       if (dominates(r, row, &x->rows[i]))
         beaten = i;
