@@ -76,6 +76,25 @@ def attention(heads, length, depth):
     return nodes, [scale], [1, heads, length, depth]
 
 
+def recurrent(op, steps, batch, features, hidden, directions=1):
+    """LSTM or GRU over a sequence, from zero states; y are all hidden states."""
+    gates = {"LSTM": 4, "GRU": 3}[op]
+    parameters = [weights("w", directions, gates * hidden, features), weights("r", directions, gates * hidden, hidden),
+                  weights("b", directions, 2 * gates * hidden)]
+    more = {"linear_before_reset": 1} if op == "GRU" else {}
+    node = helper.make_node(op, ["x", "w", "r", "b"], ["y"], hidden_size=hidden,
+                            direction="bidirectional" if directions == 2 else "forward", **more)
+    return [node], parameters, [steps, batch, features]
+
+
+def layer_norm(rows, features):
+    return [helper.make_node("LayerNormalization", ["x", "g", "b"], ["y"])], [weights("g", features), weights("b", features)], [rows, features]
+
+
+def softmax(rows, features):
+    return [helper.make_node("Softmax", ["x"], ["y"])], [], [rows, features]
+
+
 LAYERS = {
     "conv 3x3 64 56x56": conv(64, 64, 3, 1, 56),
     "conv 3x3 128 28x28": conv(128, 128, 3, 1, 28),
@@ -99,6 +118,13 @@ LAYERS = {
     "matmul int4 128x1024x4096": matmul_nbits(128, 1024, 4096),
     "matmul int8 1x4096x4096": matmul_integer(1, 4096, 4096),
     "matmul int8 256x768x768": matmul_integer(256, 768, 768),
+    "layer norm 256x768": layer_norm(256, 768),
+    "softmax 1536x128": softmax(1536, 128),
+    "lstm 100 steps, 1 x 128, hidden 256": recurrent("LSTM", 100, 1, 128, 256),
+    "lstm 100 steps, 8 x 512, hidden 512": recurrent("LSTM", 100, 8, 512, 512),
+    "lstm both ways 100 steps, 1 x 256, hidden 256": recurrent("LSTM", 100, 1, 256, 256, 2),
+    "gru 100 steps, 1 x 128, hidden 256": recurrent("GRU", 100, 1, 128, 256),
+    "gru 100 steps, 8 x 512, hidden 512": recurrent("GRU", 100, 8, 512, 512),
 }
 
 
