@@ -205,6 +205,11 @@ static bool types_fit(struct binding *b) {
   return (b->types[1] == TYPE_b1) == (has(b, MOD_xor) || has(b, MOD_and));
 }
 
+/* Doubles may be rounded otherwise than to the nearest. */
+static exec_fn bind_in_mode(struct binding *b, exec_fn fn) {
+  return b->inst->rounding != ROUND_NEAREST && b->types[0] != TYPE_f64 ? NULL : bind_rounded(b, fn);
+}
+
 exec_fn bind_mma(struct binding *b) {
   struct inst *i = b->inst;
   i->flow = FLOW_JOIN;
@@ -217,7 +222,7 @@ exec_fn bind_mma(struct binding *b) {
     b->why = "quarters of a warp, as Volta had them";
     return NULL;
   }
-  return !counts_fit(i, sparse) ? NULL : sparse ? mma_sparse : mma;
+  return !counts_fit(i, sparse) ? NULL : sparse ? mma_sparse : bind_in_mode(b, mma);
 }
 
 /* wmma: fragments are opaque. Here element p of one lies in lane p / per_lane; those that are held
@@ -350,6 +355,6 @@ exec_fn bind_wmma_mma(struct binding *b) {
     b->type_count = 4;
   }
   return types_fit(b) && i->parts == 4 && i->shape[2] <= 128 && i->shape[0] * i->shape[1] <= 256
-             ? wmma_mma
+             ? bind_in_mode(b, wmma_mma)
              : NULL;
 }

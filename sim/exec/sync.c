@@ -87,7 +87,7 @@ static void bar(struct warp *w, const struct inst *i, uint32_t mask) {
   }
   b->expected = (uint32_t)expected;
   b->line = i->line;
-  b->arrived += expected ? 32 : (uint32_t)__builtin_popcount(mask);
+  b->arrived += expected && i->flow == FLOW_JOIN ? 32 : (uint32_t)__builtin_popcount(mask);
   order_release(w, b->order);
   w->cta->cluster->events++;
   if (i->operation != MOD_arrive) {
@@ -108,6 +108,8 @@ exec_fn bind_bar(struct binding *b) {
   i->flow = FLOW_JOIN;
   if (has(b, MOD_cluster))
     return bind_cluster_barrier(b);
+  if (!strcmp(i->opcode, "barrier") && !has(b, MOD_aligned))
+    i->flow = FLOW_NEXT; /* lanes come one by one */
   if (has(b, MOD_warp)) {
     i->member = 0;
     i->orders = true;

@@ -336,6 +336,13 @@ static void barriers(void **state) {
       {"setp.lt.u32 %p1, %r5, 7;\n@%p1 bra A;\nbar.sync 0;\nbra E;\nA: bar.sync 1; // here\nE:",
        "setp.lt.u32 %p1, %r5, 7; @%p1 bra A; A: bar.sync 0;", "lanes diverge: 'bar' waits", 719, 32,
        0, NULL},
+      /* lanes may come apart to a barrier that is not aligned */
+      {"setp.lt.u32 %p1, %r5, 7;\n@%p1 bra A;\nbarrier.sync.aligned 0, 64;\nbra E;\n"
+       "A: barrier.sync.aligned 0, 64; // here\nE:",
+       "setp.lt.u32 %p1, %r5, 7;\n@%p1 bra A;\nbarrier.sync 0, 64;\nbra E;\n"
+       "A: barrier.sync 0, 64; E: barrier.sync 0; @%p1 barrier.arrive 1, 64; @!%p1 barrier.sync 1, "
+       "64;",
+       "lanes diverge: 'barrier' waits", 719, 64, 0, NULL},
       {"setp.lt.u32 %p1, %r5, 7;\n@%p1 bra A;\nbar.warp.sync -1;\nbra E;\n"
        "A: vote.sync.ballot.b32 %r9, %p1, -1; // here\nE:",
        "setp.lt.u32 %p1, %r5, 7;\nvote.sync.ballot.b32 %r9, %p1, -1;\n@%p1 bra L; L:",

@@ -250,12 +250,43 @@ static void transposed(void **state) {
   assert_int_equal(cuMemFree_v2(p), 0);
 }
 
+/* Sums of doubles in every rounding: 1 and 2^-58. */
+static void rounded_products(void **state) {
+  (void)state;
+  static const struct {
+    const char *mode;
+    double sum;
+  } all[] = {{"", 1}, {".rn", 1}, {".rz", 1}, {".rm", 1}, {".rp", 1 + 0x1p-52}};
+  CUdeviceptr p;
+  assert_int_equal(cuMemAllocManaged(&p, 512, 1), 0);
+  for (unsigned k = 0; k < sizeof all / sizeof *all; k++) {
+    char text[1000];
+    CUmodule module;
+    CUfunction f;
+    snprintf(
+        text, sizeof text,
+        ".version 8.4\n.target sm_90a\n.address_size 64\n"
+        ".visible .entry k(.param .u64 p) { .reg .b32 %%r0; .reg .b64 %%d<2>; .reg .f64 "
+        "%%g<4>;\nld.param.u64 %%d0, [p]; mov.u32 %%r0, %%tid.x; mul.wide.u32 %%d1, %%r0, 16;\n"
+        "add.s64 %%d0, %%d0, %%d1; mov.f64 %%g0, 0d3ff0000000000000; mov.f64 %%g1, %%g0;\n"
+        "mov.f64 %%g2, %%g0; mov.f64 %%g3, 0d3c30000000000000;\n" /* 2^-60 */
+        "mma.sync.aligned.m8n8k4.row.col%s.f64.f64.f64.f64 {%%g0, %%g1}, {%%g2}, {%%g3}, "
+        "{%%g0, %%g1};\nst.global.v2.f64 [%%d0], {%%g0, %%g1}; ret; }\n",
+        all[k].mode);
+    assert_int_equal(cuModuleLoadData(&module, text), 0);
+    assert_int_equal(cuModuleGetFunction(&f, module, "k"), 0);
+    assert_int_equal(cuLaunchKernel(f, 1, 1, 1, 32, 1, 1, 0, NULL, (void *[]){&p}, NULL), 0);
+    for (unsigned e = 0; e < 64; e++)
+      assert_true(((double *)(uintptr_t)p)[e] == all[k].sum);
+    assert_int_equal(cuModuleUnload(module), 0);
+  }
+  assert_int_equal(cuMemFree_v2(p), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(integers),
-      cmocka_unit_test(floats),
-      cmocka_unit_test(memory),
-      cmocka_unit_test(transposed),
+      cmocka_unit_test(integers),   cmocka_unit_test(floats),           cmocka_unit_test(memory),
+      cmocka_unit_test(transposed), cmocka_unit_test(rounded_products),
   };
   return cmocka_run_group_tests(tests, open_all, NULL);
 }
