@@ -405,6 +405,7 @@ def zoo_models(arguments):
 def measure_zoo(zoo, model, arguments, size):
     """Rows (model and case, who, seconds, note): whole runs, inputs and outputs of the host's included."""
     folder = os.path.join(WORK, "zoo", model)
+    os.makedirs(os.path.dirname(folder), exist_ok=True)
     subprocess.run([zoo, model, "--size", size, "-o", folder], check=True, capture_output=True)
     cases = subprocess.run([zoo, model, "--size", size, "--cases"], check=True, capture_output=True, text=True).stdout.splitlines()
     for line in cases:
@@ -530,7 +531,7 @@ def run(arguments, driver):
     print("\nthe zoo, whole runs from host to host" + (f": {why}" if why else ""))
     for zoo, model in models:
         try:
-            for what, who, seconds, note in measure_zoo(zoo, model, arguments, "small" if arguments.sim else "full"):
+            for what, who, seconds, note in measure_zoo(zoo, model, arguments, "tiny" if arguments.sim else "full"):
                 print_row(what, who, seconds, 0, 0, ceilings, note, arguments.sim)
                 results.append({"what": what, "who": who, "seconds": seconds, "note": note})
                 if who == "sinter" and seconds is None:
