@@ -45,8 +45,8 @@ const struct op *plane_last_turn(const struct kernel *k, const struct op *root) 
   return turn;
 }
 
-bool plane_last_read(const struct emit *e, value_id v) {
-  const struct op *op = value_def(e->f, v);
+bool plane_last_read(const struct function *f, value_id v) {
+  const struct op *op = value_def(f, v);
   return op && op->kind == OP_TRANSPOSE && turns_first(OP_ATTRS(transpose, op)->perm);
 }
 

@@ -16,7 +16,7 @@
  * else NULL: the region's results are in the space of the root. */
 const struct op *plane_last_turn(const struct kernel *k, const struct op *root);
 /* Whether a value (batch, channels, ...) is a view of one with channels last. */
-bool plane_last_read(const struct emit *e, value_id v);
+bool plane_last_read(const struct function *f, value_id v);
 
 /* Stores all results for `n` neighbours of a row from column x of row y on, from their sums: those
  * of channel `channel` + j of neighbour i lie at sums + i * stride + j. The root's value is read

@@ -312,7 +312,7 @@ static void copy(struct emit *e, const struct tile *t) {
   LLVMValueRef at = index_scale(e, index_mul(e, rows.index, t->plane.pitch), MICRO_CHANNELS);
   l.to = micro_at(e, t->s.acc, t->copy, at);
   fill(e, t, &l, emit_i64(e, 0), lo);
-  if (plane_last_read(e, t->s.op->operands[0]))
+  if (plane_last_read(e->f, t->s.op->operands[0]))
     copy_last(e, t, &l, lo, hi);
   else
     copy_first(e, t, &l, lo, hi);

@@ -104,13 +104,14 @@ static void put_plane(struct strbuf *b, const struct spatial *s, const char *t, 
 }
 
 /* x, w, a bias per channel and a residual; relu. With `last`, x and the result have channels last.
- */
-static void put_conv(struct strbuf *b, int64_t groups, int64_t ci, int64_t co, int64_t most) {
+ * t: the operands' dtype, or NULL: any. */
+static void put_conv(struct strbuf *b, const char *t, int64_t groups, int64_t ci, int64_t co,
+                     int64_t most) {
   struct spatial s = {0};
   pick_spatial(&s, most);
   int64_t n = pick(1, 2);
-  const char *t = pick_operand(), *w = strchr(t, 'f') ? t : pick_small(),
-             *r = strchr(t, 'f') ? t : "i32";
+  t = t ? t : pick_operand();
+  const char *w = strchr(t, 'f') ? t : pick_small(), *r = strchr(t, 'f') ? t : "i32";
   bool constant = put_constant(b, &s, w, groups * co, ci), last = constant && pick(0, 2);
   strbuf_printf(b, "func @main(%%x: ");
   put_plane(b, &s, t, n, groups * ci, false, last);
@@ -129,7 +130,14 @@ static void put_conv(struct strbuf *b, int64_t groups, int64_t ci, int64_t co, i
   if (last)
     strbuf_printf(b, "  %%f = transpose %%x { perm = [%s] }\n",
                   s.n == 2 ? "0, 3, 1, 2" : "0, 2, 1");
-  strbuf_printf(b, "  %%y = conv %s, %%w { ", last ? "%f" : "%x");
+  bool tf32 = constant && !strcmp(t, "f32") && pick(0, 1); /* these weights are numbers of tf32 */
+  if (tf32)
+    strbuf_printf(b, "  %%t = map %s { tf32($0) }\n", last ? "%f" : "%x");
+  strbuf_printf(b, "  %%y = conv %s, %%w { %s",
+                tf32   ? "%t"
+                : last ? "%f"
+                       : "%x",
+                tf32 ? "tf32 = true, " : "");
   put_ints(b, "stride", s.stride, s.n, -1);
   put_ints(b, "dilation", s.dilation, s.n, -1);
   put_ints(b, "low", s.low, s.n, -1);
@@ -147,10 +155,10 @@ static void put_conv(struct strbuf *b, int64_t groups, int64_t ci, int64_t co, i
 
 static void conv_text(struct strbuf *b) {
   int64_t groups = pick(0, 2) ? 1 : pick(2, 3);
-  put_conv(b, groups, pick(0, 4) ? pick(1, 12) : pick(200, 300), size(100), 24);
+  put_conv(b, NULL, groups, pick(0, 4) ? pick(1, 12) : pick(200, 300), size(100), 24);
 }
 
-static void depth_text(struct strbuf *b) { put_conv(b, size(20), 1, pick(1, 3), 60); }
+static void depth_text(struct strbuf *b) { put_conv(b, NULL, size(20), 1, pick(1, 3), 60); }
 
 static void test_conv(void **state) {
   (void)state;
@@ -159,13 +167,23 @@ static void test_conv(void **state) {
 
 /* Of more outputs, so that blocks of a GPU have them. */
 static void wide_conv_text(struct strbuf *b) {
-  put_conv(b, pick(0, 2) ? 1 : 2, pick(1, 12), 14 + size(60), pick(0, 7) ? 10 : 24);
+  put_conv(b, NULL, pick(0, 2) ? 1 : 2, pick(1, 12), 14 + size(60), pick(0, 7) ? 10 : 24);
+}
+
+/* By tensor cores, if weights are known and channels last: runs of channels, outputs at the edges
+ * of runs, panels and blocks. */
+static void matrix_conv_text(struct strbuf *b) {
+  static const int64_t outputs[] = {16, 17, 24, 63, 64, 65, 72, 130};
+  static const char *const dtypes[] = {"f16", "bf16", "f32"};
+  put_conv(b, dtypes[pick(0, 2)], pick(0, 2) ? 1 : 2, 8 * pick(1, 3), outputs[pick(0, 7)],
+           pick(0, 3) ? 12 : 30);
 }
 
 static void test_gpu_conv(void **state) {
   (void)state;
   check_gpu(conv_text, 6);
   check_gpu(wide_conv_text, 14);
+  check_gpu(matrix_conv_text, 30);
 }
 
 static void test_conv_depth(void **state) {
