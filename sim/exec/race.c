@@ -75,7 +75,7 @@ void order_acquire(struct warp *w, const struct vclock *from) {
     vclock_join(w->order, from);
 }
 void order_atomic(struct warp *w) {
-  if (!w->order || w->cta->warp_count == 1)
+  if (!w->order)
     return;
   order_acquire(w, &w->cta->shadow->atomics);
   order_release(w, &w->cta->shadow->atomics);

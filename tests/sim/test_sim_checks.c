@@ -198,6 +198,14 @@ static void races(void **state) {
        NULL},
       {"st.shared.u32 [%r6], %r5; // here", "mov.u32 %r9, 3; st.shared.u32 [%r6], %r9;",
        "race in shared memory: store at byte 0", 719, 32, 0, NULL},
+      /* who counts last sees what the others stored before they counted */
+      {OTHER("1") "mov.u32 %r12, 0; st.shared.u32 [%r6+1024], %r12; bar.warp.sync -1;\n"
+                  "atom.shared.add.u32 %r12, [%r6+1024], 1; st.shared.u32 [%r7], %r12;\n"
+                  "ld.shared.u32 %r10, [%r9]; // here",
+       OTHER("1") "mov.u32 %r12, 0; st.shared.u32 [%r6+1024], %r12; bar.warp.sync -1;\n"
+                  "st.shared.u32 [%r7], %r5; membar.cta; atom.shared.add.u32 %r12, [%r6+1024], 1;\n"
+                  "setp.eq.u32 %p2, %r12, 31; @%p2 ld.shared.u32 %r10, [%r9];",
+       "race in shared memory: load at byte 4", 719, 32, 0, NULL},
   };
   CHECK_ALL(all);
 }
