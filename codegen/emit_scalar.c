@@ -231,6 +231,9 @@ static LLVMValueRef float_extreme(struct emit *e, LLVMRealPredicate wins, LLVMVa
                                   LLVMValueRef y) {
   /* The comparison fails where either is NaN and picks y; a NaN in x is put back. */
   LLVMValueRef r = LLVMBuildSelect(e->b, LLVMBuildFCmp(e->b, wins, x, y, ""), x, y, "");
+  /* Kept from being one selection by two comparisons: the first is an instruction of x86. */
+  if (!LLVMIsConstant(x) && !LLVMIsConstant(y) && target_isa(e->math->target)->kind == TARGET_CPU)
+    r = LLVMBuildFreeze(e->b, r, "");
   return LLVMBuildSelect(e->b, LLVMBuildFCmp(e->b, LLVMRealUNO, x, x, ""), x, r, "");
 }
 
