@@ -54,6 +54,7 @@ static const char *const order[] = {
     "precision",  /* attention is one op, weights are constants; what ranks exchange is smaller */
     "partition",  /* on whole values in their final form; the rest knows nothing of ranks */
     "split_keys", /* of what a rank has to do by itself */
+    "split_sums",
     "expand_combine", /* what merges ranks' results is kernels like any others */
     "cse",            /* equal parts and views of them */
     "layout",         /* once views are where they stay, and before kernels are made of them */

@@ -496,11 +496,29 @@ static void many_tiles_text(struct strbuf *b) {
   strbuf_printf(b, "  return %%y\n}\nentry @main(\"x\", \"w\") -> (\"y\") { @main; }\n");
 }
 
+/* Sums that a GPU adds up in parts. */
+static void long_text(struct strbuf *b) {
+  static const char *const dtypes[] = {"f32", "f16", "bf16"};
+  const char *t = dtypes[pick(0, 2)];
+  long long n = pick(1, 2), m = pick(9, 80), k = 512 * pick(2, 4), c = pick(9, 80);
+  bool turned = pick(0, 1), left_turned = pick(0, 1);
+  strbuf_printf(b, "func @main(%%x: %s[%lld, %lld, %lld], %%w: %s[%lld, %lld, %lld], ", t, n,
+                left_turned ? k : m, left_turned ? m : k, t, n, turned ? c : k, turned ? k : c);
+  strbuf_printf(b, "%%b: %s[1, 1, %lld]) -> (%s[%lld, %lld, %lld]) {\n", t, c, t, n, m, c);
+  strbuf_printf(b,
+                "  %%y = contract %%x, %%w { lhs_batch = [0], rhs_batch = [0], lhs_k = [%d], rhs_k "
+                "= [%d], dtype = %s }\n",
+                left_turned ? 1 : 2, turned ? 2 : 1, t);
+  strbuf_printf(b, "  %%z = map %%y, %%b { add($0, $1) }\n  return %%z\n}\n");
+  strbuf_printf(b, "entry @main(\"x\", \"w\", \"b\") -> (\"z\") { @main; }\n");
+}
+
 static void test_contract(void **state) {
   (void)state;
   check_many(contract_text, 50);
   check_gpu(contract_text, 24);
   check_gpu(many_tiles_text, 3);
+  check_gpu(long_text, 8);
 }
 
 static void put_axes(struct strbuf *b, const char *type, const char *batch, const char *first,
