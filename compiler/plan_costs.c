@@ -4,8 +4,10 @@
 
 #include <stdlib.h>
 
+#include "base/checked.h"
 #include "base/mem.h"
 #include "base/vec.h"
+#include "runtime/comm/comm.h"
 #include "runtime/expr_state.h"
 #include "runtime/fault.h"
 #include "runtime/memory_plan.h"
@@ -21,10 +23,18 @@ struct row {
   struct amount tiles, flops, bytes;
 };
 
+/* Exchanges of one kind within groups of one size. */
+struct exchange_row {
+  int kind;
+  uint32_t ranks, times;
+  struct amount bytes; /* that all ranks together receive */
+};
+
 struct costs {
   const struct plan *plan;
   struct expr_state exprs;
   VEC(struct row) rows;
+  VEC(struct exchange_row) exchanges;
 };
 
 static void add(struct costs *c, struct amount *to, uint32_t expr) {
@@ -49,11 +59,35 @@ static struct row *row_of(struct costs *c, uint32_t kernel) {
   return &vec_last(&c->rows);
 }
 
+static void count_exchange(struct costs *c, const Engine__Exchange *x) {
+  const struct plan_exchange *e = &c->plan->exchanges[x->number];
+  uint32_t ranks = c->plan->groups[e->group].size, at = 0;
+  while (at < c->exchanges.len &&
+         (c->exchanges.data[at].kind != (int)x->kind || c->exchanges.data[at].ranks != ranks))
+    at++;
+  if (at == c->exchanges.len)
+    vec_push(&c->exchanges, ((struct exchange_row){.kind = (int)x->kind, .ranks = ranks}));
+  struct exchange_row *row = &c->exchanges.data[at];
+  row->times++;
+  for (size_t i = 0; i < x->n_parts; i++) {
+    const Engine__Value *src = c->plan->manifest->values[x->parts[i]->src];
+    struct amount elements = {0};
+    uint64_t block, bytes;
+    add(c, &elements, x->parts[i]->elements);
+    bool fits = u64_mul(elements.value, dtype_unpacked_bytes((enum dtype)src->dtype), &block) &&
+                u64_mul(comm_group_bytes(c->plan, e, block), c->plan->ranks / ranks, &bytes);
+    row->bytes.open |= elements.open || !fits;
+    row->bytes.value += fits ? bytes : 0;
+  }
+}
+
 static void count(struct costs *c) {
   const Engine__Manifest *m = c->plan->manifest;
   for (size_t b = 0; b < m->n_blocks; b++) {
     for (size_t i = 0; i < m->blocks[b]->n_steps; i++) {
       const Engine__Step *step = m->blocks[b]->steps[i];
+      if (step->body_case == ENGINE__STEP__BODY_EXCHANGE)
+        count_exchange(c, step->exchange);
       if (step->body_case != ENGINE__STEP__BODY_LAUNCH)
         continue;
       struct row *r = row_of(c, step->launch->kernel);
@@ -136,6 +170,13 @@ static void print_all(const struct costs *c, const struct amount *arena, FILE *o
     print_row(out, "kernel", plan_string(c->plan, m->kernels[r->kernel]->name), r,
               text ? text : "");
   }
+  for (uint32_t i = 0; i < c->exchanges.len; i++) {
+    const struct exchange_row *x = &c->exchanges.data[i];
+    fprintf(out, "exchange,%s of %u ranks,%u,,", comm_kind_text((Engine__ExchangeKind)x->kind),
+            x->ranks, x->times);
+    print_amount(out, &x->bytes);
+    fputs(",\n", out);
+  }
 }
 
 status plan_costs_print(const struct plan *plan, FILE *out) {
@@ -154,6 +195,7 @@ status plan_costs_print(const struct plan *plan, FILE *out) {
   if (st == STATUS_OK)
     print_all(&c, &arena, out);
   vec_deinit(&c.rows);
+  vec_deinit(&c.exchanges);
   pool_deinit(&pool);
   return st;
 }
