@@ -283,11 +283,10 @@ static void key_positions(struct strbuf *b, const char *ts) {
                   (long long)pick(64, 200), ts);
 }
 
-static void attention_text(struct strbuf *b) {
+static void put_attention(struct strbuf *b, const char *dtype, int64_t widest) {
   long long n = pick(1, 2), g = pick(1, 2), h = g * pick(1, 6), s = size(140), t = size(220),
-            d = size(70), v = size(70);
-  static const char *const dtypes[] = {"f32", "f32", "f32", "f16", "f64"};
-  const char *dtype = dtypes[pick(0, 4)], *wide = !strcmp(dtype, "f16") ? "f32" : dtype;
+            d = size(widest), v = size(widest);
+  const char *wide = strcmp(dtype, "f64") ? "f32" : dtype;
   bool bias = pick(0, 2) == 0, open = pick(0, 2) == 0, pos = pick(0, 2) == 0, lse = pick(0, 1);
   char ts[32], o[64], l[64];
   if (pick(0, 1))
@@ -325,6 +324,16 @@ static void attention_text(struct strbuf *b) {
     strbuf_printf(b, "  %%z = map %%y { mul($0, 2.0) }\n  return %%z\n}\n");
   strbuf_printf(b, "entry @main(\"q\", \"k\", \"v\"%s%s) -> (\"z\"%s) { @main; }\n",
                 bias ? ", \"b\"" : "", pos ? ", \"p\"" : "", lse ? ", \"l\"" : "");
+}
+
+static void attention_text(struct strbuf *b) {
+  static const char *const dtypes[] = {"f32", "f32", "f32", "f16", "f64"};
+  put_attention(b, dtypes[pick(0, 4)], 70);
+}
+
+/* What tensor cores take, and what is too wide for them. */
+static void half_attention_text(struct strbuf *b) {
+  put_attention(b, pick(0, 1) ? "f16" : "bf16", 140);
 }
 
 static void test_attention(void **state) {
@@ -394,6 +403,7 @@ static void test_attention_wide(void **state) {
 static void test_gpu_attention(void **state) {
   (void)state;
   check_gpu(attention_text, 16);
+  check_gpu(half_attention_text, 12);
   check_gpu(wide_attention_text, 24);
   check_gpu(decode_text, 12);
 }
