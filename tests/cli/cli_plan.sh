@@ -50,6 +50,23 @@ shows 'mesh *\[tp=2, dp=2\]'
 ! command -v python3 >/dev/null || python3 -m json.tool "$work/json" >/dev/null || fail "no JSON"
 grep -q '"candidates"' "$work/json" || fail "no candidates in JSON"
 
+# Throughput is time per batch row: with one phase the same plan, at an eighth of the time for eight rows. With two, the one of
+# many rows counts for less, and the other decides the mesh.
+seconds() { # WORKLOAD OBJECTIVE MODEL
+  "$sinter" plan "$3" --machine h100x4 --workload "$1" --objective "$2" --json >"$work/$2.json" || fail "--objective $2"
+  sed -n 's/^  "seconds": \(.*\),/\1/p' "$work/$2.json"
+}
+one=$(seconds main:batch=8 latency "$work/mlp.sir") rows=$(seconds main:batch=8 throughput "$work/mlp.sir")
+awk "BEGIN { exit !($one > 0 && $one / $rows > 7.999999 && $one / $rows < 8.000001) }" || fail "throughput: $one and $rows"
+sed '/^entry/d; s/@main/@many/; s/batch/rows/g' "$work/mlp.sir" >"$work/both.sir"
+cat "$work/mlp.sir" >>"$work/both.sir"
+echo 'entry @many("x", "w1", "w2") -> ("y") { @many; }' >>"$work/both.sir"
+both='main:batch=1;many:rows=65536'
+seconds "$both" latency "$work/both.sir" >/dev/null
+seconds "$both" throughput "$work/both.sir" >/dev/null
+grep -q '"name": "dp"' "$work/latency.json" || fail "most time goes to many rows, whose batch is not split"
+grep -q '"name": "tp"' "$work/throughput.json" || fail "a row alone counts for most, and weights are not split"
+
 expect 2 E0341 --machine h200x4
 expect 2 E0341 --machine h100x9
 expect 2 E0340 --workload main:rows=4
