@@ -182,8 +182,8 @@ static void matrix_conv_text(struct strbuf *b) {
 static void test_gpu_conv(void **state) {
   (void)state;
   check_gpu(conv_text, 6);
-  check_gpu(wide_conv_text, 14);
-  check_gpu(matrix_conv_text, 30);
+  check_gpu(wide_conv_text, 8);
+  check_gpu(matrix_conv_text, 16);
 }
 
 static void test_conv_depth(void **state) {
