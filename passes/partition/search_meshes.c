@@ -101,8 +101,10 @@ static void find_best(struct mesh_race *r) {
  * there is nothing yet. */
 static uint32_t next_wave(const struct mesh_race *r, double cutoff, uint32_t *out) {
   uint32_t n = 0;
-  if (!r->lanes[0].done && r->lanes[0].bound < cutoff)
-    out[n++] = 0; /* few axes are soon solved, and others need not go beyond what they give */
+  /* Where memory is short, solving takes long: few axes take least, and give others a cutoff. */
+  const struct mesh_lane *first = &r->lanes[0];
+  if (!first->done && first->solver && first->bound < cutoff && search_is_tight(first->solver))
+    out[n++] = 0;
   while (n < WAVE) {
     uint32_t best = SEARCH_NONE;
     for (uint32_t i = 0; i < r->n; i++) {

@@ -101,6 +101,8 @@ void search_close(struct search_solver *s);
  * The next step, if there is one, gives a higher one and takes longer. */
 double search_bound(struct search_solver *s);
 bool search_improve_bound(struct search_solver *s, double cutoff, double *out_bound);
+/* Whether that first bound is of choices that break the limit. */
+bool search_is_tight(const struct search_solver *s);
 /* The solution, as search_solve gives it. After the deadline the first solution that can be had is
  * taken, and rows of relations are left out, which `bound` allows for. */
 void search_finish(struct search_solver *s, double cutoff, struct arena *arena,

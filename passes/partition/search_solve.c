@@ -562,8 +562,12 @@ double search_bound(struct search_solver *s) {
   return s->bound;
 }
 
+bool search_is_tight(const struct search_solver *s) {
+  return s->path.entries && s->path.bytes > s->s.p->limit;
+}
+
 bool search_improve_bound(struct search_solver *s, double cutoff, double *out_bound) {
-  if (!s->path.entries || s->path.bytes <= s->s.p->limit || s->s.limited)
+  if (!search_is_tight(s) || s->s.limited)
     return false;
   s->s.limited = true;
   s->s.fronts = fronts_are_short(s->s.p);
