@@ -11,11 +11,11 @@
  *     entry @decode("input_ids", "length", "past") -> ("logits", "present")
  *       state ("length") ("past") -> ("present") { @decode; }
  *
- * There past and present are one state f32[batch, 2, capacity, 16], written in place. `main` stays
- * as it is. Both take tokens [batch, sequence] (decode: [batch, 1]) that lie behind the `length`
- * rows that each batch row has; in prefill `count` of them are valid, the others only fill up.
- * Logits are those of each row's last valid token, [batch, vocabulary]. A prompt may be given in
- * pieces.
+ * with a variant of decode for a batch of one. There past and present are one state f32[batch, 2,
+ * capacity, 16], written in place. `main` stays as it is. Both take tokens [batch, sequence]
+ * (decode: [batch, 1]) that lie behind the `length` rows that each batch row has; in prefill
+ * `count` of them are valid, the others only fill up. Logits are those of each row's last valid
+ * token, [batch, vocabulary]. A prompt may be given in pieces.
  *
  * Who has which role is told by names (phase_role.def) or by the option --roles. A model that is no
  * such decoder, or does something with its caches that this does not know, keeps its one entry;
@@ -23,6 +23,7 @@
  *
  * Requires: recognise_attention before; masks are read off its results. Preserves: main. */
 #include "base/log.h"
+#include "passes/entry_variant.h"
 #include "passes/pass.h"
 #include "passes/phases/phase_build.h"
 
@@ -93,8 +94,24 @@ static void add_entry(struct derive *d, const struct phase *p) {
   vec_push(&d->ctx->module->entries, e);
 }
 
+/* A step of one sequence, which is what latency is asked of, has kernels of its own: with one row,
+ * products only stream weights. */
+static status specialise_decode(struct derive *d) {
+  struct module *m = d->ctx->module;
+  struct entry *decode = &vec_last(&m->entries);
+  dim batch = value_type(decode->variants.data[0].function, /* tokens */
+                         decode->variants.data[0].function->regions.data[0].params.data[0])
+                  ->dims[0];
+  struct guard one = {batch, RELATION_EQ, dim_const(m->dims, 1)};
+  uint32_t symbol;
+  if (d->ctx->machine || !dim_symbol_of(m->dims, batch, &symbol) ||
+      dim_symbol_lo(m->dims, symbol) > 1 || dim_symbol_hi(m->dims, symbol) < 2)
+    return STATUS_OK;
+  return entry_variant_add(m, decode, 0, &one, 1, d->ctx->diags) ? STATUS_OK : STATUS_INTERNAL;
+}
+
 /* Both, or none. */
-static void derive(struct derive *d, struct strbuf *why) {
+static status derive(struct derive *d, struct strbuf *why) {
   struct phase prefill = {.from = d->from,
                           .roles = &d->roles,
                           .name = "prefill",
@@ -104,15 +121,16 @@ static void derive(struct derive *d, struct strbuf *why) {
   decode.name = "decode";
   decode.decode = true;
   if (!phase_build(&prefill, why))
-    return;
+    return STATUS_OK;
   if (!phase_build(&decode, why)) {
     module_drop_function(d->ctx->module, prefill.to);
-    return;
+    return STATUS_OK;
   }
   add_entry(d, &prefill);
   /* The table of entries may have moved. */
   d->main = &d->ctx->module->entries.data[0];
   add_entry(d, &decode);
+  return specialise_decode(d);
 }
 
 /* `capacity`, or, where the model has a dim of that name, another. */
@@ -128,6 +146,7 @@ status pass_derive_phases(struct pass_context *ctx) {
   struct module *m = ctx->module;
   struct strbuf why = {0};
   bool wrong = false;
+  status st = STATUS_OK;
   if (m->entries.len != 1 || !m->entries.data[0].variants.len || m->entries.data[0].states.len)
     return STATUS_OK;
   /* Of an entry with variants, the general one. */
@@ -137,11 +156,10 @@ status pass_derive_phases(struct pass_context *ctx) {
   if (phase_roles_find(d.main, d.from, ctx->roles, &d.roles, &why, &wrong)) {
     d.capacity = new_symbol(m->dims);
     affines_init(&d.affines, d.from);
-    derive(&d, &why);
+    st = derive(&d, &why);
     affines_deinit(&d.affines);
   }
-  status st = STATUS_OK;
-  if (wrong || (why.len && ctx->roles))
+  if (st == STATUS_OK && (wrong || (why.len && ctx->roles)))
     st = diag_report(ctx->diags, DIAG_E0324, NULL, NULL, "no prefill and decode: %s",
                      strbuf_c(&why));
   else if (why.len)

@@ -171,7 +171,7 @@ static bool load(struct checker *c) {
       onnx_import(c->model, &import, &c->diags, &c->m) || pipeline_run(c->m, &passes, &c->diags))
     return false;
   for (uint32_t i = 0; i < c->m->entries.len; i++)
-    if (prepare_sharding(c->m->entries.data[i].variants.data[0].function, &c->diags))
+    if (prepare_sharding(vec_last(&c->m->entries.data[i].variants).function, &c->diags))
       return false;
   return module_verify(c->m, &c->diags) == STATUS_OK;
 }
@@ -316,7 +316,7 @@ static bool check_functions(struct checker *c, uint32_t mesh, const char *text) 
       memset(c->states, 0xff, c->entry->states.len * sizeof *c->states); /* LAYOUT_FREE */
     }
     any = true;
-    if (!take_function(c, c->m->entries.data[i].variants.data[0].function))
+    if (!take_function(c, vec_last(&c->m->entries.data[i].variants).function))
       return false;
     for (uint32_t seed = 0; seed <= c->seeds; seed++)
       check_assignment(c, text, mesh, seed);

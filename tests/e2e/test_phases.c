@@ -50,7 +50,7 @@ static void no_error(const struct decoder *d, status s) {
 static const struct function *function_of(const struct module *m, const char *name) {
   for (uint32_t i = 0; i < m->entries.len; i++)
     if (!strcmp(m->entries.data[i].name, name))
-      return m->entries.data[i].variants.data[0].function;
+      return vec_last(&m->entries.data[i].variants).function;
   fail_msg("there is no '%s'", name);
   return NULL;
 }
