@@ -143,11 +143,15 @@ static inline void nudge(void *user, const struct interp *in, op_id id) {
     terms = fmax(terms, largest_finite(in->values[op->operands[i]]));
   if (sums && (op->kind == OP_CONTRACT || op->kind == OP_CONV))
     terms *= terms;
+  if (op->kind == OP_ATTENTION)
+    terms = fmax(terms, largest_finite(in->values[op->operands[2]]));
   for (uint32_t i = 0; i < op->n_results; i++) {
     struct tensor *x = in->values[op->results[i]];
     if (!x || !dtype_is_float(x->dtype))
       continue;
     double unit = dtype_unit(x->dtype), acc = x->dtype == DTYPE_F64 ? 0x1p-51 : 0x1p-22;
+    if (op->kind == OP_ATTENTION && dtype_bits(x->dtype) < 32)
+      acc = unit / 8; /* weights may be rounded to the result's dtype: by half a unit */
     for (int64_t k = 0; k < x->count; k++) {
       *state = hash_combine(*state, 1);
       double way = (double)(*state >> 20 & 15) / 7.5 - 1;
