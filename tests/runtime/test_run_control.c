@@ -178,7 +178,7 @@ static void check_growing_loop(struct fixture *f, int64_t trip, int64_t n) {
   int64_t data[64], wanted[64], sums[64], count = 0, total = 0;
   for (int64_t i = 0; i < n; i++)
     total += data[i] = wanted[i] = i + 1;
-  for (int64_t length = n; count < trip; count++) {
+  for (int64_t length = n; trip < 0 || count < trip; count++) {
     total += wanted[length] = length;
     sums[count] = total;
     length++;
@@ -201,7 +201,7 @@ static void loops_that_grow(void **state) {
     struct fixture f;
     make_growing_loop(&f.maker, exchange);
     fixture_open(&f, 1);
-    for (int64_t trip = -1; trip < 12; trip++)
+    for (int64_t trip = -1; trip < 12; trip++) /* negative: no limit but the condition */
       for (int64_t n = 0; n < 6; n++)
         check_growing_loop(&f, trip, n);
     check_growing_loop(&f, 1000, 3);
