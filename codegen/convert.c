@@ -180,7 +180,7 @@ LLVMValueRef convert_encode(struct target *target, LLVMBuilderRef builder, enum 
     struct lanes wide = c.l;
     if (!c.l.f64) {
       lanes_init_narrow(&wide, &c.l);
-      value = LLVMBuildFPExt(builder, value, wide.type, "");
+      value = convert_widen(builder, value, wide.type);
     }
     val magnitude = lanes_to_bits(&wide, lanes_abs(&wide, value));
     return LLVMBuildTrunc(builder, encode_e8m0(&wide, magnitude, saturate, round), codes, "");
@@ -214,10 +214,26 @@ static LLVMTypeRef element_of(LLVMTypeRef type) {
   return LLVMGetTypeKind(type) == LLVMVectorTypeKind ? LLVMGetElementType(type) : type;
 }
 
+LLVMValueRef convert_widen(LLVMBuilderRef builder, LLVMValueRef value, LLVMTypeRef type) {
+  LLVMModuleRef module = LLVMGetGlobalParent(LLVMGetBasicBlockParent(LLVMGetInsertBlock(builder)));
+  if (LLVMGetTypeKind(type) != LLVMVectorTypeKind || strncmp(LLVMGetTarget(module), "nvptx", 5))
+    return LLVMBuildFPExt(builder, value, type, "");
+  LLVMTypeRef i32 = LLVMInt32TypeInContext(LLVMGetTypeContext(type));
+  val wide = LLVMGetPoison(type);
+  for (unsigned i = 0; i < LLVMGetVectorSize(type); i++) {
+    val lane = LLVMBuildExtractElement(builder, value, LLVMConstInt(i32, i, false), "");
+    lane = LLVMBuildFPExt(builder, lane, LLVMGetElementType(type), "");
+    wide = LLVMBuildInsertElement(builder, wide, lane, LLVMConstInt(i32, i, false), "");
+  }
+  return wide;
+}
+
 LLVMValueRef convert_float_to_float(LLVMBuilderRef builder, LLVMValueRef value,
                                     LLVMTypeRef element) {
   LLVMTypeRef from = LLVMTypeOf(value);
   if (LLVMGetTypeKind(element_of(from)) == LLVMGetTypeKind(element))
     return value;
-  return LLVMBuildFPCast(builder, value, with_element(from, element), "");
+  LLVMTypeRef to = with_element(from, element);
+  bool wider = LLVMGetTypeKind(element) == LLVMDoubleTypeKind;
+  return wider ? convert_widen(builder, value, to) : LLVMBuildFPCast(builder, value, to, "");
 }

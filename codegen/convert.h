@@ -33,6 +33,10 @@ LLVMValueRef convert_float_to_int(LLVMBuilderRef builder, LLVMValueRef value, un
 LLVMValueRef convert_int_to_float(LLVMBuilderRef builder, LLVMValueRef value, bool is_signed,
                                   LLVMTypeRef element);
 
+/* Floats as doubles. On GPUs lane by lane: of a vector that was just loaded LLVM 19 makes a load of
+ * floats into registers of doubles, which no assembler takes. */
+LLVMValueRef convert_widen(LLVMBuilderRef builder, LLVMValueRef value, LLVMTypeRef type);
+
 /* Between float and double: extends exactly, or rounds to nearest even. The same type passes
  * through. */
 LLVMValueRef convert_float_to_float(LLVMBuilderRef builder, LLVMValueRef value,

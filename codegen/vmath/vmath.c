@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "codegen/convert.h"
 #include "codegen/vmath/functions.h"
 
 /* How lanes of f32 are computed. */
@@ -71,7 +72,7 @@ static val compute(const struct row *row, struct lanes *l, val *args) {
   lanes_init_narrow(&wide, l);
   val widened[2];
   for (unsigned i = 0; i < row->arity; i++)
-    widened[i] = LLVMBuildFPExt(l->b, args[i], wide.type, "");
+    widened[i] = convert_widen(l->b, args[i], wide.type);
   val result =
       row->unary ? row->unary(&wide, widened[0]) : row->binary(&wide, widened[0], widened[1]);
   return LLVMBuildFPTrunc(l->b, result, l->type, "");
