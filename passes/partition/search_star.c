@@ -117,23 +117,13 @@ static void star_sums(const struct star *s, const double *const *times, uint32_t
   }
 }
 
-#define LANES 8 /* minima that do not wait for each other */
-
 static double star_least(const double *sums, const double *convert, uint32_t n) {
-  double least[LANES];
-  uint32_t w = 0;
-  for (uint32_t i = 0; i < LANES; i++)
-    least[i] = INFINITY;
-  for (; w + LANES <= n; w += LANES)
-    for (uint32_t i = 0; i < LANES; i++) {
-      double time = sums[w + i] + convert[w + i];
-      least[i] = time < least[i] ? time : least[i];
-    }
-  for (; w < n; w++)
-    least[0] = fmin(least[0], sums[w] + convert[w]);
-  for (uint32_t i = 1; i < LANES; i++)
-    least[0] = fmin(least[0], least[i]);
-  return least[0];
+  double least = INFINITY;
+  for (uint32_t w = 0; w < n; w++) {
+    double time = sums[w] + convert[w];
+    least = time < least ? time : least;
+  }
+  return least;
 }
 
 /* The best class for each set of readers, then the best partition into sets. */
