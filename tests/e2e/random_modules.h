@@ -10,6 +10,7 @@
 #include "tests/e2e/differential.h"
 
 #include "ir/random_graph.h"
+#include "tests/support/environment.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,12 +19,20 @@
 
 #include <cmocka.h>
 
-static inline uint64_t number_from(const char *variable, uint64_t usual) {
-  const char *text = getenv(variable);
-  return text ? strtoull(text, NULL, 10) : usual;
-}
-
 #define EVERY_DTYPE ((UINT64_C(1) << DTYPE_COUNT) - 1)
+
+static inline char *random_module_text(const struct random_graph_options *options) {
+  struct diags d = {0};
+  struct strbuf text = {0};
+  struct module *m = random_graph(options, &d);
+  if (!m)
+    diags_print(&d, stderr);
+  assert_non_null(m);
+  module_print(m, &text);
+  module_destroy(m);
+  diags_deinit(&d);
+  return text.data;
+}
 
 static inline char *random_module(uint64_t seed) {
   struct random_graph_options options = {.seed = seed,
@@ -35,16 +44,7 @@ static inline char *random_module(uint64_t seed) {
                                          .kinds = RANDOM_GRAPH_ALL & ~RANDOM_GRAPH_OP(FUSED),
                                          .dtypes = seed % 5 == 0 ? EVERY_DTYPE
                                                                  : RANDOM_GRAPH_COMMON_DTYPES};
-  struct diags d = {0};
-  struct strbuf text = {0};
-  struct module *m = random_graph(&options, &d);
-  if (!m)
-    diags_print(&d, stderr);
-  assert_non_null(m);
-  module_print(m, &text);
-  module_destroy(m);
-  diags_deinit(&d);
-  return text.data;
+  return random_module_text(&options);
 }
 
 static inline void try_seeds(uint64_t first, uint64_t n) {

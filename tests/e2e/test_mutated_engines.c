@@ -24,6 +24,7 @@
 
 #include "frontend/onnx/import.h"
 #include "frontend/onnx/model_load.h"
+#include "tests/support/environment.h"
 #include "tests/support/model_list.h"
 #include "tests/support/onnx_mutate.h"
 

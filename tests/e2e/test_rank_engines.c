@@ -22,14 +22,7 @@ static char *random_text(uint64_t seed) {
                                          .exact_bodies = true,
                                          .kinds = RANDOM_GRAPH_ALL & ~RANDOM_GRAPH_OP(FUSED),
                                          .dtypes = RANDOM_GRAPH_COMMON_DTYPES};
-  struct diags d = {0};
-  struct strbuf text = {0};
-  struct module *m = random_graph(&options, &d);
-  assert_non_null(m);
-  module_print(m, &text);
-  module_destroy(m);
-  diags_deinit(&d);
-  return text.data;
+  return random_module_text(&options);
 }
 
 /* Splits the module's function, and makes an engine of it. */

@@ -34,6 +34,7 @@
 #include "ir/graph.h"
 #include "ir/verify.h"
 #include "sinter/runtime.h"
+#include "tests/support/environment.h"
 #include "tests/support/model_list.h"
 #include "tests/support/model_mutate.h"
 #include "tests/support/mutation.h"

@@ -5,6 +5,7 @@
 #include "ir/random_graph.h"
 #include "ir/text.h"
 #include "ir/verify.h"
+#include "tests/support/environment.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,11 +15,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static uint64_t number(const char *name, uint64_t otherwise) {
-  const char *text = getenv(name);
-  return text ? strtoull(text, NULL, 10) : otherwise;
-}
 
 static struct random_graph_options options_of(uint64_t seed) {
   return (struct random_graph_options){.seed = seed,
@@ -67,7 +63,8 @@ static void check_round_trip(uint64_t seed) {
 
 static void test_text_round_trip(void **state) {
   (void)state;
-  uint64_t first = number("SINTER_RANDOM_SEED", 1), n = number("SINTER_RANDOM_GRAPHS", 300);
+  uint64_t first = number_from("SINTER_RANDOM_SEED", 1),
+           n = number_from("SINTER_RANDOM_GRAPHS", 300);
   for (uint64_t seed = first; seed < first + n; seed++)
     check_round_trip(seed);
 }

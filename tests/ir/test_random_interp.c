@@ -5,6 +5,7 @@
 #include "ir/random_graph.h"
 #include "ir/random_inputs.h"
 #include "ir/text.h"
+#include "tests/support/environment.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -72,8 +73,8 @@ static void check(uint64_t seed) {
 
 static void test_random_modules_run(void **state) {
   (void)state;
-  const char *first = getenv("SINTER_RANDOM_SEED"), *n = getenv("SINTER_RANDOM_GRAPHS");
-  uint64_t seed = first ? strtoull(first, NULL, 10) : 1, count = n ? strtoull(n, NULL, 10) : 200;
+  uint64_t seed = number_from("SINTER_RANDOM_SEED", 1);
+  uint64_t count = number_from("SINTER_RANDOM_GRAPHS", 200);
   for (uint64_t i = 0; i < count; i++)
     check(seed + i);
 }

@@ -30,8 +30,3 @@ struct model_list model_list_of(const char *folder) {
   qsort(list.paths, list.n, sizeof *list.paths, by_name);
   return list;
 }
-
-uint64_t number_from(const char *variable, uint64_t otherwise) {
-  const char *text = getenv(variable);
-  return text && *text ? strtoull(text, NULL, 10) : otherwise;
-}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Models for tests that change them, and numbers that the environment may give such tests. */
+/* Models for tests that change them. */
 #ifndef SINTER_TESTS_SUPPORT_MODEL_LIST_H
 #define SINTER_TESTS_SUPPORT_MODEL_LIST_H
 
@@ -13,7 +13,5 @@ struct model_list {
 /* model.onnx of each folder in `folder`; none where that cannot be read. They are kept until the
  * program ends. */
 struct model_list model_list_of(const char *folder);
-
-uint64_t number_from(const char *variable, uint64_t otherwise);
 
 #endif
