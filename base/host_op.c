@@ -172,15 +172,19 @@ static enum host_result run_split_count(const struct host_call *c, uint64_t i) {
   return HOST_OK;
 }
 
-/* Parts are mostly asked for in order, so the walk goes on where it was. */
+/* Parts are mostly asked for in order: whether part `wanted` of element i is the next one of a walk
+ * that is `at` a part of the element before. */
+static bool walk_goes_on(const struct host_call *c, uint64_t i, int64_t wanted, int64_t at) {
+  const uint64_t *strings = c->in[0];
+  return i > 0 && wanted == at && strings[i] == strings[i - 1];
+}
+
 static enum host_result run_split_part(const struct host_call *c, uint64_t i, struct parts *walk) {
   struct host_string x, delimiter, part = {"", 0};
   int64_t wanted = get_int(c, 1, i);
   if (!get_string(c, 0, i, &x) || !get_string(c, 2, 0, &delimiter))
     return HOST_BAD_VALUE;
-  bool goes_on = i > 0 && wanted == walk->at &&
-                 ((const uint64_t *)c->in[0])[i] == ((const uint64_t *)c->in[0])[i - 1];
-  if (!goes_on)
+  if (!walk_goes_on(c, i, wanted, walk->at))
     parts_begin(walk, x, delimiter, get_int(c, 3, 0));
   bool found = wanted >= 0;
   while (found && walk->at <= wanted)
@@ -204,6 +208,15 @@ struct tokens {
   struct host_string rest;
   int64_t at; /* number of the next token */
 };
+
+/* Operand i as the automaton of all elements; whole matches need no more than that. */
+static bool tokens_open(const struct host_call *c, uint32_t i, struct tokens *t) {
+  if (!host_match_open(c->in[i], c->in_elements[i], &t->automaton))
+    return false;
+  if (c->op != HOST_OP_MATCH)
+    t->dead = host_match_dead(&t->automaton);
+  return true;
+}
 
 static int64_t code_points(struct host_string x) {
   int64_t n = 0;
@@ -242,15 +255,12 @@ static enum host_result run_find_count(const struct host_call *c, uint64_t i, st
   return HOST_OK;
 }
 
-/* As run_split_part. */
 static enum host_result run_find_part(const struct host_call *c, uint64_t i, struct tokens *t) {
   struct host_string x, token = {"", 0};
   int64_t wanted = get_int(c, 1, i);
   if (!get_string(c, 0, i, &x))
     return HOST_BAD_VALUE;
-  bool goes_on = i > 0 && wanted == t->at &&
-                 ((const uint64_t *)c->in[0])[i] == ((const uint64_t *)c->in[0])[i - 1];
-  if (!goes_on) {
+  if (!walk_goes_on(c, i, wanted, t->at)) {
     t->rest = x;
     t->at = 0;
   }
@@ -299,12 +309,9 @@ static enum host_result run_element(const struct host_call *c, uint64_t i, struc
 
 enum host_result host_op_run(const struct host_call *c) {
   struct host_state s = {.walk = {.done = true}};
-  uint32_t table = c->op == HOST_OP_FIND_PART ? 2 : 1; /* where the automaton is, if there is one */
-  bool opens = host_op_letter(c->op, table) == 'B';
-  if (opens && !host_match_open(c->in[table], c->in_elements[table], &s.tokens.automaton))
-    return HOST_BAD_VALUE;
-  if (opens && c->op != HOST_OP_MATCH)
-    s.tokens.dead = host_match_dead(&s.tokens.automaton);
+  for (uint32_t i = 0; i < host_op_operands(c->op); i++)
+    if (host_op_letter(c->op, i) == 'B' && !tokens_open(c, i, &s.tokens))
+      return HOST_BAD_VALUE;
   enum host_result result = HOST_OK;
   for (uint64_t i = 0; i < c->elements && !result; i++)
     result = run_element(c, i, &s);

@@ -371,7 +371,7 @@ void import_category_mapper(struct import_node *n) {
   import_out(n, 0, encode(n, &e));
 }
 
-/* A list of maps from labels to columns: nothing here takes it. */
+/* A list of maps from labels to columns: only outputs of the graph may be one. */
 void import_zip_map(struct import_node *n) {
   struct ml_labels labels;
   if (!import_arity(n, 1, 1, 1) ||

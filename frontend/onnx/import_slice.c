@@ -179,10 +179,10 @@ static bool slice_list(struct import_node *n, uint32_t i, const char *what, int6
 
 /* Without axes entry i is that of axis i, so that the axes without one are whole. */
 static bool slice_operands(struct import_node *n, struct slice_params *p) {
-  int64_t entries = import_rank(n, 0), end = INT64_C(1) << 53;
-  bool known = known_entries(n, 1, &entries);
   if (!import_arity(n, 3, 5, 1))
     return false;
+  int64_t entries = import_rank(n, 0), end = INT64_C(1) << 53;
+  bool known = known_entries(n, 1, &entries);
   if (!known && import_has(n, 3)) {
     import_unsupported(n, "the number of elements of axes must be known");
     return false;

@@ -91,9 +91,8 @@ typedef struct sinter_compiler_options {
   const char *const *specialize; /* sizes that are worth code of their own, each "symbol=value" or
                                     several of them, "batch=1,sequence=128" */
   size_t n_specialize;
-  const char
-      *ptxas; /* for GPUs: the path of NVIDIA's assembler, which makes their own code beside
-                 PTX. NULL: what PATH, CUDA_HOME or /usr/local/cuda has, if anything; "none" */
+  const char *ptxas; /* for GPUs: the path of NVIDIA's assembler, which makes their own code beside
+                        PTX. NULL: what PATH, CUDA_HOME or /usr/local/cuda has; "none" */
   const char *precision; /* of products: "f32", "tf32", "f16", "bf16", and patterns of nodes or
                             operators, "bf16,Gemm=f32". NULL: as the model says */
 } sinter_compiler_options;

@@ -258,8 +258,6 @@ static status check_result(struct interp *in, const struct op *op, const struct 
   return interp_check_dims(in, op, x, dims + !parts, false);
 }
 
-static int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
-
 static status eval(struct interp *in, const struct op *op) {
   struct attention_plan p;
   struct tensor *t = interp_result(in, op, 0), *lse = NULL;

@@ -49,9 +49,6 @@ union scalar interp_identity(const struct interp *in, enum combiner kind, enum d
   return scalar_identity(kind, dtype);
 }
 
-/* ceil(x / y) for x >= 0, y >= 1. */
-static int64_t ceil_div(int64_t x, int64_t y) { return x / y + (x % y != 0); }
-
 void range_inside_of(int64_t base, int64_t step, int64_t count, int64_t n, int64_t *out_first,
                      int64_t *out_end) {
   int64_t first = base < 0 ? ceil_div(-base, step) : 0;

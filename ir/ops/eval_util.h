@@ -19,6 +19,9 @@ struct axis_split {
 };
 struct axis_split split_at(const int64_t *dims, uint32_t rank, int64_t axis);
 
+/* ceil(x / y) for x >= 0, y >= 1. */
+static inline int64_t ceil_div(int64_t x, int64_t y) { return x / y + (x % y != 0); }
+
 /* The w in [*out_first, *out_end) are those with 0 <= base + w * step < n, of 0 <= w < count.
  * step >= 1. */
 void range_inside_of(int64_t base, int64_t step, int64_t count, int64_t n, int64_t *out_first,
