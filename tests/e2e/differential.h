@@ -63,8 +63,9 @@ static const struct differential_variant differential_variants[] = {
 static struct {
   const struct differential_variant *list;
   uint32_t n, always;
+  bool rounds_weights; /* of attention to its result's dtype, as op.def allows */
 } differential_set = {differential_variants,
-                      sizeof differential_variants / sizeof *differential_variants, 2};
+                      sizeof differential_variants / sizeof *differential_variants, 2, false};
 
 static inline struct module *differential_parse(const char *text, struct diags *d) {
   struct module *m = NULL;
@@ -143,15 +144,16 @@ static inline void nudge(void *user, const struct interp *in, op_id id) {
     terms = fmax(terms, largest_finite(in->values[op->operands[i]]));
   if (sums && (op->kind == OP_CONTRACT || op->kind == OP_CONV))
     terms *= terms;
-  if (op->kind == OP_ATTENTION)
+  bool weights = op->kind == OP_ATTENTION && differential_set.rounds_weights;
+  if (weights)
     terms = fmax(terms, largest_finite(in->values[op->operands[2]]));
   for (uint32_t i = 0; i < op->n_results; i++) {
     struct tensor *x = in->values[op->results[i]];
     if (!x || !dtype_is_float(x->dtype))
       continue;
     double unit = dtype_unit(x->dtype), acc = x->dtype == DTYPE_F64 ? 0x1p-51 : 0x1p-22;
-    if (op->kind == OP_ATTENTION && dtype_bits(x->dtype) < 32)
-      acc = unit / 8; /* weights may be rounded to the result's dtype: by half a unit */
+    if (weights && dtype_bits(x->dtype) < 32)
+      acc = unit / 8; /* times 4: half a unit */
     for (int64_t k = 0; k < x->count; k++) {
       *state = hash_combine(*state, 1);
       double way = (double)(*state >> 20 & 15) / 7.5 - 1;

@@ -16,6 +16,7 @@ static void test_random_gpu_engines(void **state) {
   differential_set.list = variants;
   differential_set.n = sizeof variants / sizeof *variants;
   differential_set.always = 1;
+  differential_set.rounds_weights = true;
   try_random_modules(60);
 }
 
